@@ -1,0 +1,84 @@
+"""From a GGUF file to a folder that any loader of the field reads. Knows nothing of caches."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from customize import ModelError, OptionError
+from customize_gguf import _safetensors
+from customize_gguf._families import Layout
+from customize_gguf._metadata import Metadata
+from customize_gguf._reader import GGUFFile, open_gguf
+from customize_gguf._tokenizer import Vocabulary
+
+Json = dict[str, object]
+
+
+def convert(gguf: Path, to: Path, dtype: str = "bfloat16") -> Path:
+    """Write the model in ``gguf`` as an ordinary folder ``to``, and return ``to``.
+
+    The weights are the dequantised ones bit for bit ("float32"), or these rounded to nearest,
+    ties to even ("bfloat16"). The folder appears whole or not at all.
+
+    Raises:
+        ModelError: the file is damaged, or of a family, tokenizer or type that is not supported.
+        OptionError: ``dtype`` is unknown, or ``to`` exists and is not an empty folder.
+    """
+    if dtype not in _safetensors.DTYPES:
+        raise OptionError(f"dtype must be one of {', '.join(_safetensors.DTYPES)} (got {dtype!r})")
+    if to.exists() and not (to.is_dir() and not any(to.iterdir())):
+        raise OptionError(f"{to} exists already; name a new or empty folder")
+    to.parent.mkdir(parents=True, exist_ok=True)
+    beside = to.parent / f".{to.name}.{secrets.token_hex(6)}"
+    beside.mkdir()
+    try:
+        with open_gguf(gguf) as file:
+            _write_folder(file, beside, dtype)
+        if to.exists():
+            to.rmdir()
+        beside.rename(to)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    return to
+
+
+def _write_folder(file: GGUFFile, folder: Path, dtype: str) -> None:
+    metadata = Metadata(file.metadata)
+    layout = Layout.read(metadata, file.tensors)
+    vocabulary = Vocabulary.read(metadata)
+    entries = list(layout.entries(file.tensors))
+    config = layout.config(metadata)
+    _write_tokenizer(vocabulary, folder)
+    max_tokens = metadata.count(f"{layout.name}.context_length")
+    ids = {f"{role}_token_id": vocabulary.roles.get(role) for role in ("bos", "eos", "pad")}
+    ids["eos_token_id"] = vocabulary.ends[0]
+    _write_json(folder / "config.json", config | ids | {"dtype": dtype})
+    ends = vocabulary.ends if len(vocabulary.ends) > 1 else vocabulary.ends[0]
+    _write_json(folder / "generation_config.json", ids | {"eos_token_id": ends})
+    _write_json(folder / "tokenizer_config.json", vocabulary.settings(max_tokens))
+    _safetensors.write(folder / "model.safetensors", entries, dtype)
+
+
+def _write_tokenizer(vocabulary: Vocabulary, folder: Path) -> None:
+    path = folder / "tokenizer.json"
+    _write_json(path, vocabulary.tokenizer())
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # the tokenizers package raises plain Exception
+        raise ModelError(f"the GGUF vocabulary makes no tokenizer: {error}") from error
+    if tokenizer.get_vocab_size(with_added_tokens=True) > len(vocabulary.tokens):
+        raise ModelError("the GGUF vocabulary makes a tokenizer with more ids than embeddings")
+
+
+def _write_json(path: Path, value: Json) -> None:
+    text = json.dumps(value, ensure_ascii=False, indent=2) + "\n"
+    with path.open("w", encoding="utf-8", newline="\n") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())

@@ -1,0 +1,8 @@
+"""Makes the test's own GGUF writer importable under importmode=importlib."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))

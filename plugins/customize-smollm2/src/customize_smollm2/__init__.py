@@ -1,0 +1,1 @@
+"""SmolLM2-135M-Instruct, a real model to start with."""
