@@ -1,0 +1,229 @@
+"""Customize language models after pre-training, and prove that it helped.
+
+Layers, each importing only those before it: errors, values and options, interfaces, plugins,
+models, data, training, evaluation, packaging, runs, command line. Names are imported when they
+are first used, so that ``import customize`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CISPO",
+    "DRO",
+    "PPO",
+    "Adapter",
+    "AdamW",
+    "Backend",
+    "BackendError",
+    "BackendSpec",
+    "Batch",
+    "CheckpointError",
+    "Completion",
+    "CrossEntropy",
+    "CustomizeError",
+    "DataError",
+    "Dataset",
+    "Done",
+    "Engine",
+    "ExportError",
+    "Exportable",
+    "Exporter",
+    "ExporterSpec",
+    "Full",
+    "Handle",
+    "ImportanceSampling",
+    "LoRA",
+    "Loss",
+    "LossOutput",
+    "Message",
+    "Method",
+    "MethodSpec",
+    "MissingDependency",
+    "ModelError",
+    "ModelFolder",
+    "ModelSource",
+    "ModelSpec",
+    "NonFiniteError",
+    "OnToken",
+    "OptionError",
+    "ParityError",
+    "PluginError",
+    "Prompt",
+    "Recipe",
+    "Rendered",
+    "RenderedRows",
+    "Renderer",
+    "RenderingError",
+    "Row",
+    "Run",
+    "RunBusy",
+    "RunError",
+    "Sampling",
+    "Session",
+    "Snapshot",
+    "Step",
+    "UnknownName",
+    "Unsupported",
+    "differentiate",
+    "hookimpl",
+    "open",
+    "option",
+    "options",
+    "read",
+    "resolve",
+    "train",
+]
+
+_ERRORS = "customize._errors"
+_BACKEND = "customize.interfaces.backend"
+
+_HOMES = {
+    "CISPO": "customize._losses",
+    "DRO": "customize._losses",
+    "PPO": "customize._losses",
+    "Adapter": _BACKEND,
+    "AdamW": _BACKEND,
+    "Backend": _BACKEND,
+    "BackendError": _ERRORS,
+    "BackendSpec": "customize.plugins.specs",
+    "Batch": "customize._batch",
+    "CheckpointError": _ERRORS,
+    "Completion": _BACKEND,
+    "CrossEntropy": "customize._losses",
+    "CustomizeError": _ERRORS,
+    "DataError": _ERRORS,
+    "Dataset": "customize.interfaces.dataset",
+    "Done": _BACKEND,
+    "Engine": _BACKEND,
+    "ExportError": _ERRORS,
+    "Exportable": "customize.interfaces.exporter",
+    "Exporter": "customize.interfaces.exporter",
+    "ExporterSpec": "customize.plugins.specs",
+    "Full": _BACKEND,
+    "Handle": _BACKEND,
+    "ImportanceSampling": "customize._losses",
+    "LoRA": _BACKEND,
+    "Loss": "customize._losses",
+    "LossOutput": _BACKEND,
+    "Message": "customize.interfaces.renderer",
+    "Method": "customize.interfaces.method",
+    "MethodSpec": "customize.plugins.specs",
+    "MissingDependency": _ERRORS,
+    "ModelError": _ERRORS,
+    "ModelFolder": "customize.interfaces.model",
+    "ModelSource": "customize.interfaces.model",
+    "ModelSpec": "customize.plugins.specs",
+    "NonFiniteError": _ERRORS,
+    "OnToken": _BACKEND,
+    "OptionError": _ERRORS,
+    "ParityError": _ERRORS,
+    "PluginError": _ERRORS,
+    "Prompt": _BACKEND,
+    "Recipe": "customize.training.recipe",
+    "Rendered": "customize.interfaces.renderer",
+    "RenderedRows": "customize.data.rendering",
+    "Renderer": "customize.data.rendering",
+    "RenderingError": _ERRORS,
+    "Row": "customize.interfaces.dataset",
+    "Run": "customize.runs.run",
+    "RunBusy": _ERRORS,
+    "RunError": _ERRORS,
+    "Sampling": _BACKEND,
+    "Session": _BACKEND,
+    "Snapshot": _BACKEND,
+    "Step": "customize.interfaces.method",
+    "UnknownName": _ERRORS,
+    "Unsupported": _ERRORS,
+    "differentiate": "customize._differentiate",
+    "hookimpl": "customize.plugins.hooks",
+    "open": "customize.runs.run",
+    "option": "customize._options",
+    "options": "customize._options",
+    "read": "customize.data.reading",
+    "resolve": "customize.models",
+    "train": "customize.runs.train",
+}
+
+if TYPE_CHECKING:
+    from customize._batch import Batch as Batch
+    from customize._differentiate import differentiate as differentiate
+    from customize._errors import BackendError as BackendError
+    from customize._errors import CheckpointError as CheckpointError
+    from customize._errors import CustomizeError as CustomizeError
+    from customize._errors import DataError as DataError
+    from customize._errors import ExportError as ExportError
+    from customize._errors import MissingDependency as MissingDependency
+    from customize._errors import ModelError as ModelError
+    from customize._errors import NonFiniteError as NonFiniteError
+    from customize._errors import OptionError as OptionError
+    from customize._errors import ParityError as ParityError
+    from customize._errors import PluginError as PluginError
+    from customize._errors import RenderingError as RenderingError
+    from customize._errors import RunBusy as RunBusy
+    from customize._errors import RunError as RunError
+    from customize._errors import UnknownName as UnknownName
+    from customize._errors import Unsupported as Unsupported
+    from customize._losses import CISPO as CISPO
+    from customize._losses import DRO as DRO
+    from customize._losses import PPO as PPO
+    from customize._losses import CrossEntropy as CrossEntropy
+    from customize._losses import ImportanceSampling as ImportanceSampling
+    from customize._losses import Loss as Loss
+    from customize._options import option as option
+    from customize._options import options as options
+    from customize.data.reading import read as read
+    from customize.data.rendering import RenderedRows as RenderedRows
+    from customize.data.rendering import Renderer as Renderer
+    from customize.interfaces.backend import Adapter as Adapter
+    from customize.interfaces.backend import AdamW as AdamW
+    from customize.interfaces.backend import Backend as Backend
+    from customize.interfaces.backend import Completion as Completion
+    from customize.interfaces.backend import Done as Done
+    from customize.interfaces.backend import Engine as Engine
+    from customize.interfaces.backend import Full as Full
+    from customize.interfaces.backend import Handle as Handle
+    from customize.interfaces.backend import LoRA as LoRA
+    from customize.interfaces.backend import LossOutput as LossOutput
+    from customize.interfaces.backend import OnToken as OnToken
+    from customize.interfaces.backend import Prompt as Prompt
+    from customize.interfaces.backend import Sampling as Sampling
+    from customize.interfaces.backend import Session as Session
+    from customize.interfaces.backend import Snapshot as Snapshot
+    from customize.interfaces.dataset import Dataset as Dataset
+    from customize.interfaces.dataset import Row as Row
+    from customize.interfaces.exporter import Exportable as Exportable
+    from customize.interfaces.exporter import Exporter as Exporter
+    from customize.interfaces.method import Method as Method
+    from customize.interfaces.method import Step as Step
+    from customize.interfaces.model import ModelFolder as ModelFolder
+    from customize.interfaces.model import ModelSource as ModelSource
+    from customize.interfaces.renderer import Message as Message
+    from customize.interfaces.renderer import Rendered as Rendered
+    from customize.models import resolve as resolve
+    from customize.plugins.hooks import hookimpl as hookimpl
+    from customize.plugins.specs import BackendSpec as BackendSpec
+    from customize.plugins.specs import ExporterSpec as ExporterSpec
+    from customize.plugins.specs import MethodSpec as MethodSpec
+    from customize.plugins.specs import ModelSpec as ModelSpec
+    from customize.runs.run import Run as Run
+    from customize.runs.run import open as open
+    from customize.runs.train import train as train
+    from customize.training.recipe import Recipe as Recipe
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'customize' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

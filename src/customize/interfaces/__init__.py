@@ -1,0 +1,1 @@
+"""What plugins implement: Model, Dataset, Method, Backend/Session, Exporter. No implementation."""

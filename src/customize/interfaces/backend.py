@@ -1,0 +1,260 @@
+"""Backends: what holds the weights and runs the primitives. Knows nothing of methods.
+
+Shape legend: N tokens in all, T tokens of one completion.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Generic, Literal, Protocol, TypeVar
+
+import attrs
+import numpy as np
+
+from customize._batch import Batch, Floats, Ints
+from customize._losses import Loss
+from customize._options import option, options
+from customize.interfaces.model import ModelFolder
+from customize.interfaces.renderer import Renderer
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Handle(Protocol[T_co]):
+    """Work that was asked for: done already in process, a future on a service."""
+
+    def result(self) -> T_co:
+        """Wait for the value, or raise what went wrong."""
+
+    def done(self) -> bool:
+        """Whether ``result`` returns at once."""
+
+
+@attrs.frozen
+class Done(Generic[T]):
+    """A handle whose work is finished."""
+
+    value: T
+
+    def result(self) -> T:
+        return self.value
+
+    def done(self) -> bool:
+        return True
+
+
+@options
+class LoRA:
+    """Low-rank adapters (arXiv 2106.09685): W + alpha/rank · B A, in PEFT's format.
+
+    Dropout is not offered: it would make gradients inexact and runs unrepeatable.
+    """
+
+    rank: int = option(default=16, help="Rank of the update.", at_least=1)
+    alpha: float = option(default=32.0, help="Scale; the update is alpha / rank · B A.", above=0)
+    targets: str | tuple[str, ...] = option(
+        default="all-linear", help="'all-linear', or names of linear layers such as q_proj."
+    )
+    rslora: bool = option(
+        default=False, help="Scale by alpha / sqrt(rank) instead (arXiv 2312.03732)."
+    )
+
+
+@options
+class Full:
+    """Train every weight, in fp32 masters."""
+
+
+Adapter = LoRA | Full
+
+
+@options
+class AdamW:
+    """AdamW (arXiv 1711.05101), decoupled weight decay, one step."""
+
+    lr: float = option(default=2e-4, help="Learning rate.", at_least=0)
+    beta1: float = option(default=0.9, help="Decay of the mean.", at_least=0, below=1)
+    beta2: float = option(default=0.95, help="Decay of the variance.", at_least=0, below=1)
+    eps: float = option(default=1e-8, help="Added to the root of the variance.", above=0)
+    weight_decay: float = option(default=0.0, help="Decoupled weight decay.", at_least=0)
+    max_grad_norm: float = option(
+        default=1.0, help="The gradient is scaled down to this norm; 0 leaves it.", at_least=0
+    )
+
+
+@attrs.frozen
+class LossOutput:
+    """loss: the sum over the batch. logprobs: float32 [N], 0 where the weight is 0."""
+
+    loss: float
+    logprobs: Floats
+
+
+@attrs.frozen(eq=False)
+class Prompt:
+    """Tokens to go on from, int32 [T], for ``n`` completions that draw from ``seed``."""
+
+    tokens: Ints = attrs.field(converter=lambda t: np.asarray(t, np.int32))
+    n: int = 1
+    seed: int = 0
+
+
+@options
+class Sampling:
+    """How completions are drawn."""
+
+    max_tokens: int = option(default=256, help="Tokens at most.", at_least=1)
+    temperature: float = option(default=1.0, help="0 takes the likeliest token.", at_least=0)
+    top_k: int = option(default=0, help="Only the k likeliest tokens; 0 is off.", at_least=0)
+    top_p: float = option(
+        default=1.0, help="Only the likeliest tokens of this mass.", above=0, at_most=1
+    )
+    stop: tuple[str, ...] | None = option(
+        default=None, help="Texts that end a completion, beside the model's own stop tokens."
+    )
+    stop_tokens: tuple[int, ...] | None = option(
+        default=None, help="Tokens that end a completion; None takes the renderer's, () none."
+    )
+    prompt_logprobs: bool = option(
+        default=False, help="Also the log-probability of each prompt token."
+    )
+
+
+@attrs.frozen(eq=False)
+class Completion:
+    """What a model said.
+
+    tokens: int32 [T], the stop token included.
+    logprobs: float32 [T], those of ``forward``: temperature 1, nothing cut off.
+    sampling_logprobs: float32 [T], those of the distribution the tokens were drawn from.
+    stop_reason: ``stop`` or ``length``.
+    prompt_logprobs: float32 [prompt tokens], 0 for the first, when asked for.
+    """
+
+    tokens: Ints
+    logprobs: Floats
+    sampling_logprobs: Floats
+    stop_reason: Literal["stop", "length"]
+    prompt_logprobs: Floats | None = None
+
+
+# (prompt's index, completion's index, token), called as tokens are drawn.
+OnToken = Callable[[int, int, int], None]
+
+
+class Snapshot(ABC):
+    """Weights as they were: does not move when training goes on."""
+
+    renderer: Renderer
+
+    @abstractmethod
+    def forward(self, batch: Batch) -> Handle[Floats]:
+        """Log-probabilities, float32 [N], 0 where the weight is 0."""
+
+    @abstractmethod
+    def sample(
+        self,
+        prompts: Sequence[Prompt],
+        sampling: Sampling,
+        on_token: OnToken | None = None,
+    ) -> Handle[list[list[Completion]]]:
+        """Completions: one list a prompt, ``prompt.n`` long.
+
+        Completion j at position t draws from a counter-based generator keyed (seed, j, t), so
+        order and batch size change nothing.
+        """
+
+
+class Session(Snapshot):
+    """One customization of a base: the waist that every method runs on.
+
+    Work happens in the order of the calls. An error is raised by ``result`` or by the next call.
+    """
+
+    seed: int
+    capabilities: frozenset[str]
+
+    @abstractmethod
+    def forward_backward(self, batch: Batch, loss: Loss) -> Handle[LossOutput]:
+        """Add the gradient of ``loss`` to what is pending."""
+
+    @abstractmethod
+    def optim_step(self, optimizer: AdamW) -> Handle[float]:
+        """Apply and clear the pending gradient; the value is its norm before clipping.
+
+        Raises:
+            NonFiniteError: by ``result``; weights and optimizer are as they were, the pending
+                gradient is cleared.
+        """
+
+    @abstractmethod
+    def snapshot(self, name: str | None = None) -> Snapshot:
+        """The present weights; a named one is kept through ``save`` and ``load``."""
+
+    @abstractmethod
+    def base(self) -> Snapshot:
+        """The base without this customization; no second copy is held.
+
+        Raises:
+            Unsupported: the weights themselves are trained.
+        """
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write weights, optimizer, random state and named snapshots into an existing folder."""
+
+    @abstractmethod
+    def load(self, folder: Path) -> None:
+        """Become exactly what was saved.
+
+        Raises:
+            ModelError: it was saved from another base.
+            CheckpointError: a part is missing.
+        """
+
+    @abstractmethod
+    def save_weights(self, folder: Path) -> None:
+        """Write what the rest of the world loads: PEFT's format, or safetensors for ``Full``."""
+
+    def close(self) -> None:
+        """Free what the session holds."""
+
+
+class Engine(ABC):
+    """A base in memory, held once for all its sessions."""
+
+    renderer: Renderer
+    capabilities: frozenset[str]
+
+    @abstractmethod
+    def open(self, adapter: Adapter | Path, seed: int = 0) -> Session:
+        """Begin a customization, or go on from a folder that ``save_weights`` wrote."""
+
+    @abstractmethod
+    def base(self) -> Snapshot:
+        """The base itself."""
+
+
+class Backend(ABC):
+    """A kind of hardware or service."""
+
+    name: str
+
+    @abstractmethod
+    def probe(self) -> str | None:
+        """Why it cannot run here, or None. Imports nothing heavy."""
+
+    @abstractmethod
+    def capabilities(self) -> frozenset[str]:
+        """Names of what its sessions can do beyond ``forward``."""
+
+    @abstractmethod
+    def load(self, model: ModelFolder) -> Engine:
+        """Hold a base.
+
+        Raises:
+            ModelError: it cannot be loaded, or its architecture is not supported.
+        """

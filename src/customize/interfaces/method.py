@@ -1,0 +1,66 @@
+"""Methods: what is learnt. A method knows sessions and rows, and no device, dtype or folder."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+import attrs
+
+from customize.interfaces.backend import Session, Snapshot
+from customize.interfaces.dataset import Dataset
+
+
+@attrs.frozen
+class Step:
+    """One optimizer step that has been taken.
+
+    number: 1 for the first.
+    metrics: finite numbers to log.
+    state: JSON values and numpy arrays that a resumed ``train`` needs beyond the session's own
+        state; empty when everything is a function of (seed, step, row).
+    """
+
+    number: int
+    metrics: Mapping[str, float]
+    state: Mapping[str, Any] = attrs.field(factory=dict)
+
+
+class Method(ABC):
+    """An algorithm as a loop over a session's primitives; its fields are its options.
+
+    Write it as an ``options`` class. Everything random is a function of (session.seed, step, row),
+    so that a killed run goes on bit for bit.
+    """
+
+    data: ClassVar[str]
+    needs: ClassVar[frozenset[str]]
+
+    @abstractmethod
+    def num_steps(self, data: Dataset) -> int:
+        """How many steps ``train`` will take."""
+
+    @abstractmethod
+    def train(
+        self, session: Session, data: Dataset, resume: Step | None = None
+    ) -> Iterator[Step]:
+        """Yield after every optimizer step, with nothing outstanding but that step's operations.
+
+        ``resume`` is the last step that was saved: go on with the next.
+
+        Raises:
+            DataError: nothing can be learnt from these rows; before the first step.
+        """
+
+    def validate(self, snapshot: Snapshot, rows: Dataset) -> Mapping[str, float]:
+        """Metrics on held-out rows; the first is the one ``keep_best`` and ``patience`` minimise.
+
+        Raises:
+            Unsupported: this method has no such measure.
+        """
+        from customize._errors import Unsupported
+
+        raise Unsupported(
+            f"{type(self).__name__} has no validate: leave out evaluate_every, keep_best, patience"
+        )

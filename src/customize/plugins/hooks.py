@@ -1,0 +1,34 @@
+"""The hooks a plugin may implement. Knows nothing of who does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pluggy
+
+from customize.plugins.specs import BackendSpec, ExporterSpec, MethodSpec, ModelSpec
+
+PROJECT = "customize"
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def customize_methods() -> Iterable[MethodSpec]:  # type: ignore[empty-body]
+    """Ways of learning: SFT, DPO and the like."""
+
+
+@hookspec
+def customize_backends() -> Iterable[BackendSpec]:  # type: ignore[empty-body]
+    """Hardware and services that can run the primitives."""
+
+
+@hookspec
+def customize_exporters() -> Iterable[ExporterSpec]:  # type: ignore[empty-body]
+    """Formats that others serve."""
+
+
+@hookspec
+def customize_models() -> Iterable[ModelSpec]:  # type: ignore[empty-body]
+    """Models by name."""

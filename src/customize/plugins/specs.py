@@ -1,0 +1,79 @@
+"""Specs: what a plugin says it provides, without loading it. Knows nothing of finding plugins."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import ClassVar
+
+import attrs
+
+from customize._errors import PluginError
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
+_TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+
+
+def _check_name(instance: object, attribute: object, value: str) -> None:
+    if not isinstance(value, str) or not _NAME.fullmatch(value):
+        raise PluginError(f"a name is lower case letters, digits and dashes (got {value!r})")
+
+
+def _check_target(instance: object, attribute: object, value: str) -> None:
+    if not isinstance(value, str) or not _TARGET.fullmatch(value):
+        raise PluginError(f"a target reads 'package.module:Name' (got {value!r})")
+
+
+def _check_summary(instance: object, attribute: object, value: str) -> None:
+    if not isinstance(value, str) or not value.strip() or "\n" in value:
+        raise PluginError(f"a summary is one line of text (got {value!r})")
+
+
+def _frozenset(values: Iterable[str]) -> frozenset[str]:
+    return frozenset(values)
+
+
+@attrs.frozen(kw_only=True)
+class Spec:
+    """A thing that can be loaded by name; ``target`` is its import string."""
+
+    kind: ClassVar[str]
+    name: str = attrs.field(validator=_check_name)
+    target: str = attrs.field(validator=_check_target)
+    summary: str = attrs.field(validator=_check_summary)
+
+
+@attrs.frozen(kw_only=True)
+class MethodSpec(Spec):
+    """data: the kind of rows it learns from. needs: the primitives it calls."""
+
+    kind: ClassVar[str] = "method"
+    data: str
+    needs: frozenset[str] = attrs.field(converter=_frozenset)
+
+
+@attrs.frozen(kw_only=True)
+class BackendSpec(Spec):
+    """priority: the highest that can run here is what ``backend="auto"`` takes."""
+
+    kind: ClassVar[str] = "backend"
+    priority: int = 0
+
+
+@attrs.frozen(kw_only=True)
+class ExporterSpec(Spec):
+    """An export format."""
+
+    kind: ClassVar[str] = "exporter"
+
+
+@attrs.frozen(kw_only=True)
+class ModelSpec(Spec):
+    """A model by name."""
+
+    kind: ClassVar[str] = "model"
+
+
+KINDS: dict[str, type[Spec]] = {
+    spec.kind: spec for spec in (MethodSpec, BackendSpec, ExporterSpec, ModelSpec)
+}
