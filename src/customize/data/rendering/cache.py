@@ -1,0 +1,255 @@
+"""Rendered data sets: tokenised once, ahead of use, kept in a memory-mapped file.
+
+A folder per (data, renderer): tokens.i32 and weights.u8 one row after the other, offsets.i64, and
+a manifest with sizes and hashes, written last. Never holds all of the data in memory. Knows
+nothing of models or training.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Protocol
+
+import numpy as np
+
+from customize._batch import Longs
+from customize._errors import DataError, RenderingError
+from customize.interfaces.renderer import Rendered, Renderer
+
+_FORMAT = 1
+_FILES = ("tokens.i32", "weights.u8", "offsets.i64")
+_MANIFEST = "manifest.json"
+_FLUSH_ROWS = 64
+
+
+class Rows(Protocol):
+    """Chat rows by number."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Mapping[str, Any]: ...
+
+
+class RenderedRows(Sequence[Rendered]):
+    """A data set's rows as tokens and weights.
+
+    ``rows[i]`` waits until row i is rendered; a background thread works ahead. An error in a row
+    is raised, with the row's number, when that row or one after it is asked for.
+    """
+
+    def __init__(self, rows: Rows, renderer: Renderer, cache_dir: str | Path) -> None:
+        self._num_rows = len(rows)
+        self._folder = Path(cache_dir) / _key(rows, renderer)
+        self._changed = threading.Condition()
+        self._offsets: list[int] = [0]
+        self._whole: Longs | None = None
+        self._files: tuple[BinaryIO, BinaryIO] | None = None
+        self._error: Exception | None = None
+        self._stopping = False
+        self._thread: threading.Thread | None = None
+        if not self._open():
+            self._folder.parent.mkdir(parents=True, exist_ok=True)
+            prefix = f".{self._folder.name}."
+            self._work = Path(tempfile.mkdtemp(prefix=prefix, dir=self._folder.parent))
+            for name in _FILES:
+                (self._work / name).touch()
+            self._attach(self._work)
+            self._thread = threading.Thread(
+                target=self._build, args=(rows, renderer), name="customize-rendering", daemon=True
+            )
+            self._thread.start()
+
+    def __len__(self) -> int:
+        return self._num_rows
+
+    def __getitem__(self, index: int) -> Rendered:  # type: ignore[override]
+        if not -self._num_rows <= index < self._num_rows:
+            raise IndexError(f"row {index} of {self._num_rows}")
+        index %= self._num_rows
+        with self._changed:
+            self._changed.wait_for(lambda: self._has(index) or self._error is not None)
+            if not self._has(index):
+                assert self._error is not None
+                raise self._error
+            start, end = self._bounds(index)
+            assert self._files is not None
+            tokens, weights = self._files
+            tokens.seek(start * 4)
+            weights.seek(start)
+            raw_tokens, raw_weights = tokens.read((end - start) * 4), weights.read(end - start)
+        return Rendered(
+            np.frombuffer(raw_tokens, "<i4").astype(np.int32),
+            np.frombuffer(raw_weights, np.uint8).astype(np.float32),
+        )
+
+    def lengths(self) -> Longs:
+        """Tokens in each row, int64 [rows]; waits until all are rendered."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._whole is not None or self._error is not None)
+            if self._whole is None:
+                assert self._error is not None
+                raise self._error
+            return np.diff(self._whole)
+
+    def close(self) -> None:
+        """Stop rendering and let go of the files; what was not finished is removed."""
+        self._stopping = True
+        if self._thread is not None:
+            self._thread.join()
+        with self._changed:
+            if self._error is None:
+                self._error = DataError("these rendered rows are closed")
+            self._detach()
+            self._offsets, self._whole = [0], None
+
+    def __enter__(self) -> RenderedRows:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _has(self, index: int) -> bool:
+        return self._whole is not None or index + 1 < len(self._offsets)
+
+    def _bounds(self, index: int) -> tuple[int, int]:
+        offsets = self._offsets if self._whole is None else self._whole
+        return int(offsets[index]), int(offsets[index + 1])
+
+    def _attach(self, folder: Path) -> None:
+        self._files = ((folder / _FILES[0]).open("rb"), (folder / _FILES[1]).open("rb"))
+
+    def _detach(self) -> None:
+        for file in self._files or ():
+            file.close()
+        self._files = None
+
+    def _open(self) -> bool:
+        """Use the finished cache; a damaged one is removed."""
+        if not self._folder.is_dir():
+            return False
+        if not _is_whole(self._folder, self._num_rows):
+            shutil.rmtree(self._folder, ignore_errors=True)
+            return False
+        self._whole = np.fromfile(self._folder / _FILES[2], "<i8").astype(np.int64)
+        self._attach(self._folder)
+        return True
+
+    def _build(self, rows: Rows, renderer: Renderer) -> None:
+        try:
+            self._write(rows, renderer)
+        # Whatever goes wrong in the thread is raised to who asks for a row.
+        except Exception as error:
+            with self._changed:
+                self._error = error
+                self._changed.notify_all()
+            shutil.rmtree(self._work, ignore_errors=True)
+
+    def _write(self, rows: Rows, renderer: Renderer) -> None:
+        hashes = [hashlib.sha256() for _ in _FILES]
+        files: list[BinaryIO] = [(self._work / name).open("wb") for name in _FILES]
+        pending = [0]
+        try:
+            _emit(files[2], hashes[2], np.asarray([0], "<i8").tobytes())
+            for index in range(self._num_rows):
+                if self._stopping:
+                    raise DataError("these rendered rows are closed")
+                rendered = _render(rows[index], index, renderer)
+                pending.append(pending[-1] + len(rendered.tokens))
+                _emit(files[0], hashes[0], rendered.tokens.astype("<i4").tobytes())
+                _emit(files[1], hashes[1], rendered.weights.astype(np.uint8).tobytes())
+                _emit(files[2], hashes[2], np.asarray(pending[-1:], "<i8").tobytes())
+                if len(pending) > _FLUSH_ROWS or index < 8:
+                    pending = self._publish(files, pending)
+            self._publish(files, pending)
+            for file in files:
+                os.fsync(file.fileno())
+        finally:
+            for file in files:
+                file.close()
+        self._finish([digest.hexdigest() for digest in hashes])
+
+    def _publish(self, files: list[BinaryIO], pending: list[int]) -> list[int]:
+        for file in files:
+            file.flush()
+        with self._changed:
+            self._offsets.extend(pending[1:])
+            self._changed.notify_all()
+        return pending[-1:]
+
+    def _finish(self, digests: list[str]) -> None:
+        sizes = {name: (self._work / name).stat().st_size for name in _FILES}
+        manifest = {
+            "format": _FORMAT,
+            "rows": self._num_rows,
+            "files": {
+                n: {"size": sizes[n], "sha256": d} for n, d in zip(_FILES, digests, strict=True)
+            },
+        }
+        with (self._work / _MANIFEST).open("w", encoding="utf-8") as file:
+            json.dump(manifest, file)
+            file.flush()
+            os.fsync(file.fileno())
+        with self._changed:
+            # Open files keep some systems from renaming their folder.
+            self._detach()
+            try:
+                self._work.rename(self._folder)
+            except OSError:
+                # Another process finished the same rows first: theirs are the same.
+                shutil.rmtree(self._work, ignore_errors=True)
+            self._whole = np.asarray(self._offsets, np.int64)
+            self._offsets = [0]
+            self._attach(self._folder)
+            self._changed.notify_all()
+
+
+def _render(row: Mapping[str, Any], index: int, renderer: Renderer) -> Rendered:
+    try:
+        return renderer.render(row["messages"], row.get("tools"), row.get("documents"))
+    except RenderingError as error:
+        raise RenderingError(f"row {index}: {error}") from error
+
+
+def _emit(file: BinaryIO, digest: Any, data: bytes) -> None:
+    file.write(data)
+    digest.update(data)
+
+
+def _key(rows: Rows, renderer: Renderer) -> str:
+    fingerprint = getattr(rows, "fingerprint", None)
+    digest = hashlib.sha256(f"{_FORMAT} {renderer.fingerprint} {fingerprint} {len(rows)}".encode())
+    if fingerprint is None:
+        for index in range(len(rows)):
+            row = {key: rows[index].get(key) for key in ("messages", "tools", "documents")}
+            digest.update(json.dumps(row, sort_keys=True, ensure_ascii=True).encode() + b"\n")
+    return digest.hexdigest()[:32]
+
+
+def _is_whole(folder: Path, num_rows: int) -> bool:
+    try:
+        manifest = json.loads((folder / _MANIFEST).read_text("utf-8"))
+        if manifest["format"] != _FORMAT or manifest["rows"] != num_rows:
+            return False
+        return all(_matches(folder / name, manifest["files"][name]) for name in _FILES)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _matches(path: Path, entry: Mapping[str, Any]) -> bool:
+    if path.stat().st_size != entry["size"]:
+        return False
+    with path.open("rb") as file:
+        return bool(hashlib.file_digest(file, "sha256").hexdigest() == entry["sha256"])

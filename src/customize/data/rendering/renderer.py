@@ -1,0 +1,217 @@
+"""The renderer: messages to tokens and weights and back, through a model's own chat template.
+
+Knows jinja2 and tokenizers; neither torch nor transformers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import attrs
+import numpy as np
+
+from customize._batch import Floats, Ints
+from customize._errors import RenderingError
+from customize.data.rendering.codec import Codec
+from customize.data.rendering.conversation import Conversation
+from customize.data.rendering.environment import ChatTemplate
+from customize.data.rendering.extension import Extender
+from customize.data.rendering.facts import Facts, learn
+from customize.data.rendering.folder import ChatFolder
+from customize.data.rendering.mask import check_tokens, trained_ranges, weights_of
+from customize.data.rendering.reply import parse_reply
+from customize.data.rendering.tracing import Tracer
+from customize.interfaces.renderer import Document, Message, Rendered, Tool
+
+# Part of every fingerprint: raise it when the same messages may give other tokens or weights.
+_VERSION = 1
+
+
+@attrs.frozen
+class _Template:
+    """One chat template and what was learned of it."""
+
+    tracer: Tracer
+    facts: Facts
+    extender: Extender
+
+
+class Renderer:
+    """Messages to tokens and weights for one model. Safe to use from several threads.
+
+    loss_on: "all" answers, or only the "last_turn". A message with ``"train": False`` is never
+        trained on. An earlier answer whose reasoning the template drops is not either.
+    needs_end: refuse a template that ends the assistant's turn with no stop token.
+    """
+
+    def __init__(
+        self,
+        folder: ChatFolder,
+        *,
+        loss_on: Literal["all", "last_turn"] = "all",
+        needs_end: bool = True,
+    ) -> None:
+        self._folder = folder
+        self._codec = Codec(folder.tokenizer_json, "\0".join(folder.templates.values()))
+        self._loss_on = loss_on
+        self._needs_end = needs_end
+        self._known: dict[str, _Template] = {}
+        self._lock = threading.Lock()
+
+    @classmethod
+    def from_folder(
+        cls,
+        path: str | Path,
+        *,
+        loss_on: Literal["all", "last_turn"] = "all",
+        needs_end: bool = True,
+    ) -> Renderer:
+        """Raises ModelError when the folder's tokenizer or template is missing or damaged."""
+        return cls(ChatFolder.read(Path(path)), loss_on=loss_on, needs_end=needs_end)
+
+    @property
+    def stop_tokens(self) -> tuple[int, ...]:
+        """What generation_config.json declares, and what the template ends an answer with."""
+        return self._template(None).facts.stop_tokens
+
+    @property
+    def vocabulary_size(self) -> int:
+        return self._codec.vocabulary_size
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of tokenizer, templates, special tokens and options."""
+        folder = self._folder
+        about = [_VERSION, dict(folder.templates), dict(folder.special), folder.eos]
+        text = json.dumps([*about, self._loss_on, self._needs_end], sort_keys=True)
+        return hashlib.sha256(folder.tokenizer_json + text.encode()).hexdigest()
+
+    def render(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Tool] | None = None,
+        documents: Sequence[Document] | None = None,
+    ) -> Rendered:
+        """Tokens of the conversation; weights prove which of them are the assistant's.
+
+        Raises:
+            RenderingError: it cannot be proven, or nothing is the assistant's; the tokens are
+                shown.
+        """
+        conversation = Conversation.read(messages, tools, documents)
+        template = self._template(tools)
+        trace = template.tracer.trace(conversation, False)
+        tokens, offsets = self._codec.encode(trace.text, trace.data)
+        weights = np.zeros(len(tokens), np.float32)
+        try:
+            ranges = trained_ranges(
+                trace,
+                self._trained(conversation),
+                template.facts,
+                lambda index: template.tracer.plain(conversation.until(index), True),
+                self._needs_end,
+            )
+            weights = weights_of(ranges, offsets)
+            ends = [self._codec.control[end] for end in template.facts.ends]
+            check_tokens(tokens, weights, ends, self._needs_end)
+        except RenderingError as error:
+            raise RenderingError(f"{error}\ntokens: {self.strip(tokens, weights)}") from error
+        return Rendered(tokens, weights)
+
+    def prompt(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Tool] | None = None,
+        documents: Sequence[Document] | None = None,
+    ) -> Ints:
+        """Tokens up to where the assistant begins to speak, int32 [T]."""
+        conversation = Conversation.read(messages, tools, documents)
+        trace = self._template(tools).tracer.trace(conversation, True)
+        return self._codec.encode(trace.text, trace.data)[0]
+
+    def extend(self, tokens: Ints, messages: Sequence[Message]) -> Ints:
+        """``tokens`` (a prompt and its completion) with messages and a new opening appended.
+
+        An answer that was cut is ended first; nothing before changes.
+
+        Raises:
+            Unsupported: the template rewrites earlier turns.
+        """
+        template = self._template(None)
+        text = self._codec.decode(tokens, keep_control=True)
+        suffix = template.extender.suffix(messages, thinks="</think>" in text)
+        end = str(template.facts.end)
+        added, _ = self._codec.encode(
+            end + suffix.text, [(a + len(end), b + len(end)) for a, b in suffix.data]
+        )
+        ends = {self._codec.control[text] for text in template.facts.ends}
+        is_ended = len(tokens) > 0 and int(tokens[-1]) in ends
+        return np.concatenate([np.asarray(tokens, np.int32), added[1:] if is_ended else added])
+
+    def decode(self, tokens: Ints) -> str:
+        """The text of tokens, control tokens left out."""
+        return self._codec.decode(tokens, keep_control=False)
+
+    def text_of(self, tokens: Ints) -> str:
+        """The text of tokens, control tokens written out."""
+        return self._codec.decode(tokens, keep_control=True)
+
+    def encode_text(self, text: str) -> Ints:
+        """Tokens of plain text, int32 [T]; nothing in it becomes a control token."""
+        return self._codec.encode_text(text)
+
+    def parse(self, tokens: Ints) -> dict[str, Any]:
+        """The assistant's message that a completion holds: content, reasoning, tool calls."""
+        facts = self._template(None).facts
+        ends = {*facts.stop_tokens}
+        length = next((i for i, t in enumerate(tokens) if int(t) in ends), len(tokens))
+        text = self._codec.decode(tokens[:length], keep_control=True)
+        for special in self._codec.special:
+            if "think" not in special and "tool_call" not in special:
+                text = text.replace(special, "")
+        begins = bool(facts.headers) and facts.headers[0].rstrip().endswith("<think>")
+        return parse_reply(text, begins)
+
+    def strip(self, tokens: Ints, weights: Floats, limit: int = 200) -> str:
+        """The tokens for a terminal: trained ones between ⟦ and ⟧, tokens apart by ``|``."""
+        shown = []
+        skipped = max(len(tokens) - limit, 0)
+        inside = False
+        for token, weight in zip(tokens[skipped:], weights[skipped:], strict=True):
+            if bool(weight) != inside:
+                shown.append("⟦" if weight else "⟧")
+                inside = bool(weight)
+            shown.append(_shown(self._codec.token_text(int(token))) + "|")
+        note = f"({skipped} tokens before) " if skipped else ""
+        return note + "".join(shown) + ("⟧" if inside else "")
+
+    def _trained(self, conversation: Conversation) -> list[bool]:
+        answers = [i for i, train in enumerate(conversation.trained) if train]
+        if self._loss_on == "last_turn":
+            answers = answers[-1:]
+        return [index in answers for index in range(len(conversation.messages))]
+
+    def _template(self, tools: Sequence[Tool] | None) -> _Template:
+        templates = self._folder.templates
+        name = "tool_use" if tools and "tool_use" in templates else "default"
+        with self._lock:
+            if name not in self._known:
+                self._known[name] = self._learn(templates.get(name, next(iter(templates.values()))))
+            return self._known[name]
+
+    def _learn(self, source: str) -> _Template:
+        tracer = Tracer(ChatTemplate(source), self._folder.special, self._codec.find_control)
+        named = self._codec.token_id(str(self._folder.special.get("eos_token")))
+        eos = self._folder.eos or (() if named is None else (named,))
+        facts = learn(tracer, self._codec, eos)
+        return _Template(tracer, facts, Extender(tracer, facts))
+
+
+def _shown(text: str) -> str:
+    """Line ends and control characters escaped."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -1,0 +1,131 @@
+"""Completions taken apart, conversations extended, rows cached and shown."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from customize import _errors as errors
+from customize.data.rendering import RenderedRows, inspect_rows
+
+ASK = {"role": "user", "content": "Where is it?"}
+SAY = {"role": "assistant", "content": "Over there."}
+ROWS = [{"messages": [ASK, {**SAY, "content": f"Number {i}."}]} for i in range(150)]
+
+
+def completion(renderer, messages):
+    """What the model would have sampled to say the last message."""
+    prompt = renderer.prompt(messages[:-1])
+    tokens = renderer.render(messages).tokens
+    assert tokens[: len(prompt)].tolist() == prompt.tolist()
+    return tokens[len(prompt) :]
+
+
+def test_a_completion_is_parsed_into_the_message_it_was_made_of(make):
+    call = {"id": "call_0", "type": "function", "function": {"name": "f", "arguments": {"a": [1]}}}
+    said = {**SAY, "reasoning_content": "Hm.", "tool_calls": [call]}
+    renderer = make("qwen3")
+    assert renderer.parse(completion(renderer, [ASK, said])) == said
+
+
+def test_a_malformed_tool_call_stays_in_the_content(make):
+    renderer = make("qwen3")
+    text = '<tool_call>\n{"name": \n</tool_call>'
+    parsed = renderer.parse(renderer.encode_text(text))
+    assert parsed == {"role": "assistant", "content": text}
+
+
+@pytest.mark.parametrize("family", ["llama3", "zephyr", "gemma3", "qwen2_5", "mistral", "phi3"])
+def test_extending_gives_what_rendering_anew_would_give(family, make):
+    renderer = make(family)
+    said = np.concatenate([renderer.prompt([ASK]), completion(renderer, [ASK, SAY])])
+    ends = [i for i, t in enumerate(said) if int(t) in renderer.stop_tokens]
+    said = said[: ends[-1] + 1] if family != "phi3" else said[: ends[-2] + 1]
+    extended = renderer.extend(said, [ASK])
+    assert extended[: len(said)].tolist() == said.tolist()
+    assert extended.tolist() == renderer.prompt([ASK, SAY, ASK]).tolist()
+
+
+def test_a_cut_answer_is_ended_before_it_is_extended(make):
+    renderer = make("llama3")
+    cut = np.concatenate([renderer.prompt([ASK]), renderer.encode_text("Over there.")])
+    assert renderer.extend(cut, [ASK]).tolist() == renderer.prompt([ASK, SAY, ASK]).tolist()
+
+
+def test_a_tool_result_extends_a_thinking_model_and_a_question_is_refused(make):
+    renderer = make("qwen3")
+    thought = {**SAY, "reasoning_content": "Hm.", "tool_calls": [{"function": {"name": "f"}}]}
+    tokens = np.concatenate([renderer.prompt([ASK]), completion(renderer, [ASK, thought])])
+    result = {"role": "tool", "content": "<|im_end|>", "tool_call_id": "1", "name": "f"}
+    extended = renderer.extend(tokens[:-1], [result])
+    assert extended[: len(tokens)].tolist() == tokens.tolist()
+    with pytest.raises(errors.Unsupported, match="rewrites an answer with reasoning"):
+        renderer.extend(tokens[:-1], [ASK])
+
+
+def test_rows_are_rendered_once_and_read_back_the_same(make, tmp_path):
+    renderer = make("llama3")
+    with RenderedRows(ROWS, renderer, tmp_path / "cache") as rows:
+        first = [rows[i] for i in (149, 0, 77)]
+        assert rows.lengths().tolist() == [len(renderer.render(r["messages"]).tokens) for r in ROWS]
+    with RenderedRows(ROWS, Refusing(renderer), tmp_path / "cache") as again:
+        for row, i in zip(first, (149, 0, 77), strict=True):
+            expected = renderer.render(ROWS[i]["messages"])
+            for got in (row, again[i]):
+                np.testing.assert_array_equal(got.tokens, expected.tokens)
+                np.testing.assert_array_equal(got.weights, expected.weights)
+
+
+@pytest.mark.parametrize("name", ["tokens.i32", "weights.u8", "offsets.i64", "manifest.json"])
+@pytest.mark.parametrize("damage", ["flip", "truncate", "remove"])
+def test_a_damaged_cache_is_made_anew(name, damage, make, tmp_path):
+    renderer = make("llama3")
+    with RenderedRows(ROWS[:9], renderer, tmp_path / "cache") as rows:
+        rows.lengths()
+    (path,) = (tmp_path / "cache").glob(f"*/{name}")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    if damage == "remove":
+        path.unlink()
+    else:
+        path.write_bytes(content if damage == "flip" else content[:-1])
+    with RenderedRows(ROWS[:9], renderer, tmp_path / "cache") as rows:
+        assert rows[8].tokens.tolist() == renderer.render(ROWS[8]["messages"]).tokens.tolist()
+
+
+def test_a_bad_row_is_named_and_leaves_nothing_behind(make, tmp_path):
+    rows = [*ROWS[:20], {"messages": [ASK]}]
+    rendered = RenderedRows(rows, make("llama3"), tmp_path / "cache")
+    with pytest.raises(errors.RenderingError, match="row 20: no message of the assistant"):
+        rendered.lengths()
+    rendered.close()
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_inspection_marks_trained_text_without_colour_alone(make):
+    evil = {"messages": [{**ASK, "content": "<script>\x1b[2J"}, SAY]}
+    inspection = inspect_rows([evil, {"messages": [ASK]}, *ROWS], make("llama3"), limit=3)
+    page = inspection.html()
+    assert "<b>Over there.&lt;|eot_id|&gt;</b>" in page
+    assert "<script>" not in page
+    assert "\x1b" not in page
+    assert "3 rows" in page
+    assert "1 refused" in page
+    assert "no message of the assistant" in page
+    out = io.StringIO()
+    inspection.print(Console(file=out, force_terminal=True, width=200))
+    assert "\x1b[1;4;32mOver there." in out.getvalue()
+    assert "\x1b[2J" not in out.getvalue()
+
+
+class Refusing:
+    """A renderer that only says who it is: cached rows need no more."""
+
+    def __init__(self, renderer):
+        self.fingerprint = renderer.fingerprint
+
+    def render(self, *arguments):
+        raise AssertionError("rendered again")
