@@ -1,0 +1,214 @@
+"""A data set on disk, by row number: eight bytes of memory a row, converted when asked for.
+
+Knows neither how rows are rendered nor what they are used for.
+"""
+
+from __future__ import annotations
+
+import bisect
+import operator
+from array import array
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import Any, overload
+
+import attrs
+
+from customize._errors import DataError
+from customize.data.conversion import Row, convert
+from customize.data.faults import BadRow, ReadReport, RowFault
+from customize.data.formats import FORMATS, Format, belongs, candidates, decide, mixed
+from customize.data.lines import Line, LineFile
+from customize.data.strict_json import decode_object
+
+_SAMPLE_ROWS = 1000
+_SAMPLE_BYTES = 2**24
+
+
+@attrs.define
+class _Index:
+    """Byte offsets of the good rows, and the line of each, kept only where lines are skipped."""
+
+    offsets: array[int] = attrs.field(factory=lambda: array("q"))
+    jump_rows: array[int] = attrs.field(factory=lambda: array("q"))
+    jump_lines: array[int] = attrs.field(factory=lambda: array("q"))
+
+    def add(self, line: Line) -> None:
+        row = len(self.offsets)
+        if line.number != self.line(row):
+            self.jump_rows.append(row)
+            self.jump_lines.append(line.number)
+        self.offsets.append(line.offset)
+
+    def line(self, row: int) -> int:
+        """The line number of a row, counted from 1."""
+        jump = bisect.bisect_right(self.jump_rows, row) - 1
+        if jump < 0:
+            return row + 1
+        return self.jump_lines[jump] + row - self.jump_rows[jump]
+
+
+class IndexedDataset:
+    """Rows of an indexed file, as the contract of their kind has them (see `conversion`).
+
+    A slice gives a list of rows. Made by `read`.
+    """
+
+    def __init__(
+        self, file: LineFile, of: Format, kind: str, index: _Index, report: ReadReport
+    ) -> None:
+        self.name = file.name
+        self.kind = kind
+        self.format = of.name
+        self.report = report
+        self.fingerprint = file.sha256
+        self._file = file
+        self._of = of
+        self._index = index
+
+    def __len__(self) -> int:
+        return len(self._index.offsets)
+
+    @overload
+    def __getitem__(self, index: int, /) -> Row: ...
+    @overload
+    def __getitem__(self, index: slice, /) -> list[Row]: ...
+    def __getitem__(self, index: int | slice, /) -> Row | list[Row]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        return convert(self.source(index), self._of, self.kind)
+
+    def __iter__(self) -> Iterator[Row]:
+        return (self[i] for i in range(len(self)))
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.describe()}>"
+
+    @property
+    def rows_skipped(self) -> int:
+        """Number of bad rows left out; `report` has each with its reason."""
+        return len(self.report.bad)
+
+    def source(self, index: int) -> dict[str, Any]:
+        """The row as it is in the source, not converted (a copy of one's own)."""
+        content = self.raw(index)
+        try:
+            return decode_object(content.strip())
+        except RowFault:
+            raise DataError(f"{self.name} was changed while it is in use; read it again") from None
+
+    def raw(self, index: int) -> bytes:
+        """The row's line byte for byte, line end included; what is not JSONL was made so."""
+        row = operator.index(index)
+        return self._file.at(self._index.offsets[row])
+
+    def line(self, index: int) -> int:
+        """Where the row is in its source, counted from 1: a line, or a record of a table."""
+        row = range(len(self))[operator.index(index)]
+        return self._index.line(row)
+
+    def describe(self) -> str:
+        """One line: what was recognised and what was left out."""
+        report = self.report
+        left = f", {len(report.bad)} bad rows skipped" if report.bad else ""
+        blank = f", {report.blank} blank lines" if report.blank else ""
+        return (
+            f"{self.name}: {len(self)} {self.kind} rows from {FORMATS[self.format].label}"
+            f"{left}{blank}, sha256 {self.fingerprint[:12]}"
+        )
+
+
+Parsed = tuple[Line, dict[str, Any] | RowFault]
+
+
+class Indexing:
+    """One pass over the lines of a file that makes an `IndexedDataset` of it."""
+
+    def __init__(self, file: LineFile, kind: str | None) -> None:
+        self._file = file
+        self._asked = kind
+        self._index = _Index()
+        self._bad: list[BadRow] = []
+        self._num_lines = self._num_blank = 0
+
+    def over(self, lines: Iterable[Line]) -> IndexedDataset:
+        """Pass over ``lines`` and return the rows; bad ones are in its report.
+
+        Raises:
+            DataError: no known format, several formats, or rows of another kind than asked for.
+        """
+        parsed = self._parsed(iter(lines))
+        sample = list(_sample(parsed))
+        good = [(line.number, row) for line, row in sample if isinstance(row, dict)]
+        of = decide(good, self._file.name) if good else FORMATS["openai"]
+        kind = self._kind(of, [row for _, row in good])
+        for line, row in chain(sample, parsed):
+            self._place(line, row, of, kind)
+        self._file.finish()
+        return IndexedDataset(self._file, of, kind, self._index, self._report())
+
+    def _parsed(self, lines: Iterator[Line]) -> Iterator[Parsed]:
+        for line in lines:
+            self._num_lines += 1
+            if line.content == b"":
+                self._num_blank += 1
+                continue
+            yield line, _object(line.content)
+
+    def _kind(self, of: Format, rows: list[dict[str, Any]]) -> str:
+        found = of.kind
+        if of.name in ("openai", "sharegpt") and rows and not self._asked:
+            found = "chat" if any(_is_chat(row, of) for row in rows) else "prompt"
+        allowed = {of.kind, "prompt"} if of.kind == "chat" else {of.kind}
+        if self._asked and self._asked not in allowed:
+            raise DataError(
+                f"{self._file.name} holds {of.label}, which can be read as "
+                f"{' or '.join(sorted(allowed))}, not as {self._asked!r}"
+            )
+        return self._asked or found
+
+    def _place(self, line: Line, row: dict[str, Any] | RowFault, of: Format, kind: str) -> None:
+        try:
+            if isinstance(row, RowFault):
+                raise row
+            if not belongs(row, of):
+                other = candidates(row)[0]
+                raise mixed(self._file.name, {of.name: self._first(), other: line.number})
+            convert(row, of, kind)
+        except RowFault as fault:
+            self._bad.append(BadRow(line.number, fault.reason, fault.detail))
+        else:
+            self._index.add(line)
+
+    def _first(self) -> int:
+        return self._index.line(0) if self._index.offsets else 1
+
+    def _report(self) -> ReadReport:
+        good = len(self._index.offsets)
+        return ReadReport(self._num_lines, good, self._num_blank, tuple(self._bad))
+
+
+def _sample(parsed: Iterator[Parsed]) -> Iterator[Parsed]:
+    num_bytes = 0
+    for count, (line, row) in enumerate(parsed, start=1):
+        yield line, row
+        num_bytes += len(line.content) if isinstance(line.content, bytes) else 0
+        if count >= _SAMPLE_ROWS or num_bytes > _SAMPLE_BYTES:
+            return
+
+
+def _object(content: bytes | RowFault) -> dict[str, Any] | RowFault:
+    if isinstance(content, RowFault):
+        return content
+    try:
+        return decode_object(content)
+    except RowFault as fault:
+        return fault
+
+
+def _is_chat(row: dict[str, Any], of: Format) -> bool:
+    try:
+        messages = convert(row, of, "chat")["messages"]
+    except RowFault as fault:
+        return fault.reason == "empty answer"
+    return bool(messages[-1]["role"] == "assistant")

@@ -1,0 +1,148 @@
+"""`read`: any source as an indexed data set. Knows the sources, and not the formats of rows."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Literal, get_args
+
+from customize._errors import DataError, OptionError
+from customize.data.dataset import IndexedDataset, Indexing
+from customize.data.lines import LineFile, Record
+from customize.data.tables import (
+    csv_records,
+    hub_records,
+    json_records,
+    parquet_records,
+)
+from customize.interfaces.dataset import Dataset, Kind
+
+OnBadRows = Literal["refuse", "skip"]
+Source = str | Path | Iterable[Mapping[str, object]] | Dataset
+
+_TABLES: dict[str, Callable[[Path], Iterator[Record]]] = {
+    ".csv": csv_records,
+    ".tsv": csv_records,
+    ".parquet": parquet_records,
+}
+_LINES = (".jsonl", ".ndjson", ".json")
+_HUB = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?(:[\w.:\[\]%-]+)?")
+
+
+def read(
+    source: Source, kind: str | None = None, on_bad_rows: OnBadRows = "refuse"
+) -> IndexedDataset:
+    """Recognise the format of ``source``, check every row, and give the rows by number.
+
+    ``source`` is a file (JSONL, JSON, CSV, TSV, Parquet), rows in Python, or the name of a hub
+    data set (``owner/name[@revision][:split]``). All but JSONL is spooled to a temporary file.
+
+    Raises:
+        DataError: the source is not there, in no known format or several, holds no good row,
+            or has bad rows and ``on_bad_rows`` is "refuse"; the first ten are listed.
+        OptionError: ``kind`` or ``on_bad_rows`` is not one of the allowed.
+        MissingDependency: Parquet without pyarrow, or a hub data set without datasets.
+    """
+    _check_options(kind, on_bad_rows)
+    if isinstance(source, IndexedDataset):
+        return _same(source, kind)
+    dataset = _index(source, kind)
+    report = dataset.report
+    if report.bad and (on_bad_rows == "refuse" or not len(dataset)):
+        num_rows = report.lines - report.blank
+        raise DataError(
+            f"{dataset.name}: {len(report.bad)} of {num_rows} rows cannot be used\n"
+            f"{report.listing()}\n"
+            "Correct them, or leave them out with on_bad_rows='skip' (the report keeps the counts)"
+        )
+    if not len(dataset):
+        raise DataError(f"{dataset.name} holds no rows")
+    return dataset
+
+
+def _check_options(kind: str | None, on_bad_rows: str) -> None:
+    kinds = [one for one in get_args(Kind) if one != "documents"]
+    if kind is not None and kind not in kinds:
+        raise OptionError(f"kind must be one of {', '.join(kinds)} (got {kind!r})")
+    if on_bad_rows not in get_args(OnBadRows):
+        raise OptionError(f"on_bad_rows must be 'refuse' or 'skip' (got {on_bad_rows!r})")
+
+
+def _same(dataset: IndexedDataset, kind: str | None) -> IndexedDataset:
+    if kind not in (None, dataset.kind):
+        raise DataError(
+            f"{dataset.name} was read as {dataset.kind}, and {kind} is needed; "
+            f"read its source again with kind={kind!r}"
+        )
+    return dataset
+
+
+def _index(source: Source, kind: str | None) -> IndexedDataset:
+    if isinstance(source, str | Path):
+        try:
+            return _named(source, kind)
+        except (OSError, ValueError) as error:
+            if isinstance(error, DataError):
+                raise
+            reason = getattr(error, "strerror", None) or error
+            raise DataError(f"{str(source)[:300]!r} cannot be read: {reason}") from error
+    if isinstance(source, Mapping) or not (
+        isinstance(source, Iterable) or hasattr(source, "__getitem__")
+    ):
+        raise DataError(
+            f"rows come from a file, a list of dicts, an iterable or a hub data set's name; "
+            f"not from a {type(source).__name__}"
+        )
+    if isinstance(source, Dataset):
+        rows = (source[i] for i in range(len(source)))
+        return _spool(enumerate(rows, start=1), f"a {type(source).__name__}", kind or source.kind)
+    return _spool(enumerate(source, start=1), f"the {type(source).__name__} of rows", kind)
+
+
+def _named(source: str | Path, kind: str | None) -> IndexedDataset:
+    path = Path(source).expanduser()
+    if not path.exists():
+        if isinstance(source, str) and _is_hub_name(source):
+            return _spool(hub_records(source), source, kind)
+        raise DataError(_not_there(path))
+    if path.is_dir():
+        inside = sorted(one.name for one in path.iterdir() if one.suffix in (*_LINES, *_TABLES))
+        raise DataError(f"{path} is a folder; name a file in it: {', '.join(inside[:10])}")
+    records = _TABLES.get(path.suffix.lower()) or _by_content(path)
+    if records is not None:
+        return _spool(records(path), str(path), kind)
+    file = LineFile(path.open("rb"), str(path))
+    return Indexing(file, kind).over(file.lines())
+
+
+def _is_hub_name(name: str) -> bool:
+    return Path(name).suffix not in (*_LINES, *_TABLES) and bool(_HUB.fullmatch(name))
+
+
+def _by_content(path: Path) -> Callable[[Path], Iterator[Record]] | None:
+    """The reader that the first bytes ask for; None for lines. Many a .json file holds lines."""
+    with path.open("rb") as stream:
+        start = stream.read(2**12).removeprefix(b"\xef\xbb\xbf").lstrip()
+    if start.startswith(b"PAR1"):
+        return parquet_records
+    is_list = path.suffix.lower() not in (".jsonl", ".ndjson") and start.startswith(b"[")
+    return json_records if is_list else None
+
+
+def _spool(records: Iterable[Record], name: str, kind: str | None) -> IndexedDataset:
+    spool = tempfile.TemporaryFile("w+b", prefix="customize-")  # noqa: SIM115, the data set's own
+    file = LineFile(spool, name)
+    return Indexing(file, kind).over(file.spooled(records))
+
+
+def _not_there(path: Path) -> str:
+    try:
+        near = [one.name for one in path.parent.iterdir()]
+    except OSError:
+        return f"there is no file {path}, nor a folder {path.parent} that can be read"
+    close = difflib.get_close_matches(path.name, near, n=1)
+    hint = f"; did you mean {path.with_name(close[0])}?" if close else ""
+    return f"there is no file {path}{hint}"

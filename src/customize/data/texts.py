@@ -1,0 +1,57 @@
+"""What a row says, as text: for comparing and measuring rows. Knows no tokens."""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Mapping
+from typing import Any
+
+from customize.data.messages import Message
+
+Row = Mapping[str, Any]  # JSON values
+
+# Scripts written without spaces: each character counts as a word.
+_UNSPACED = "\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+_WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
+
+
+def words(text: str) -> list[str]:
+    """Words in lower case and one Unicode form, without punctuation."""
+    return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+
+
+def num_words(text: str) -> int:
+    """Number of words of ``text``, as `words` counts them."""
+    return sum(1 for _ in _WORD.finditer(text))
+
+
+def conversation(row: Row) -> list[Message]:
+    """All messages of a row; of a preference row the prompt's, then both answers'."""
+    return [*row["messages"], *row.get("chosen", ()), *row.get("rejected", ())]
+
+
+def spoken(row: Row) -> str:
+    """What users, assistants and tools say: without system messages, which rows often share."""
+    turns = (turn for turn in conversation(row) if turn["role"] not in ("system", "developer"))
+    return "\n".join(_said(turn) for turn in turns)
+
+
+def everything(row: Row) -> str:
+    """All that a row says, system messages too, in a form equal only for equal conversations."""
+    turns = [(turn["role"], _said(turn)) for turn in conversation(row)]
+    return json.dumps([turns, len(row["messages"])], ensure_ascii=False)
+
+
+def answers(row: Row) -> list[str]:
+    """The contents of the assistant's messages, tool calls left out."""
+    turns = (turn for turn in conversation(row) if turn["role"] == "assistant")
+    return [turn["content"] for turn in turns if turn["content"]]
+
+
+def _said(turn: Message) -> str:
+    if not turn.get("tool_calls"):
+        return str(turn["content"])
+    calls = [call["function"] for call in turn["tool_calls"]]
+    return f"{turn['content']}\n{json.dumps(calls, ensure_ascii=False, sort_keys=True)}"
