@@ -8,11 +8,12 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from customize._errors import DataError
-from customize.data import read
+from customize.data import audit, read
 from customize.data.strict_json import MAX_DEPTH
 
 GOOD = b'{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}'
@@ -237,7 +238,7 @@ def test_ten_thousand_fuzzed_rows_are_all_accounted_for(tmp_path: Path) -> None:
 
 _MEASURE = """
 import resource, sys
-from customize.data import read
+from customize.data import audit, read
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 dataset = read(sys.argv[1])
 last = dataset[len(dataset) - 1]
@@ -264,3 +265,71 @@ def test_a_large_file_is_not_held_in_memory(tmp_path: Path) -> None:
     rows, last, grown_kib = map(int, ran.stdout.split())
     assert (rows, last) == (num_rows, num_rows - 1)
     assert grown_kib < 50 * 1024  # the sample of 16 MB by which the format is told, and little else
+
+
+_TURNS = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+_CALLS = [{"id": "1", "function": {"name": "f", "arguments": "{}"}}]
+_ONE_OF_EACH: list[dict[str, Any]] = [
+    {
+        "messages": [*_TURNS, {"role": "assistant", "tool_calls": _CALLS}],
+        "tools": [{"type": "function"}],
+        "weight": 1.0,
+    },
+    {
+        "conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}],
+        "system": "s",
+    },
+    {"instruction": "a", "input": "b", "output": "c", "system": "s"},
+    {"prompt": _TURNS[:1], "completion": _TURNS[1:], "weight": 2},
+    {"prompt": "a", "chosen": _TURNS, "rejected": "c", "system": "s"},
+    {"prompt": "a", "documents": [{"text": "t"}]},
+]
+_VALUES: list[Any] = [
+    None,
+    True,
+    0,
+    -1.5,
+    "",
+    "  ",
+    "[",
+    '[{"role',
+    '"x"',
+    "{}",
+    [],
+    {},
+    [[]],
+    [{}],
+]
+
+
+def _with_another_value(rng: random.Random, row: dict[str, Any]) -> dict[str, Any]:
+    """``row`` with a value, at any depth, replaced or removed."""
+    changed: dict[str, Any] = json.loads(json.dumps(row))
+    place: Any = changed
+    while True:
+        key = rng.choice(list(place) if isinstance(place, dict) else range(len(place)))
+        inside = place[key]
+        if isinstance(inside, dict | list) and inside and rng.random() < 0.7:
+            place = inside
+        elif place is not changed and rng.random() < 0.3:
+            del place[key]
+            return changed
+        else:
+            place[key] = rng.choice(_VALUES)
+            return changed
+
+
+@pytest.mark.parametrize("row", _ONE_OF_EACH, ids=lambda row: "+".join(row))
+def test_wrong_values_anywhere_in_any_format_are_accounted_for(row: dict[str, Any]) -> None:
+    rng = random.Random(0)
+    rows = [row, *(_with_another_value(rng, row) for _ in range(1000))]
+    dataset = read(rows, on_bad_rows="skip")
+    report = dataset.report
+    assert report.lines == len(rows) == report.good + len(report.bad)
+    assert report.good > 1
+    assert report.bad
+    for good in dataset:
+        for message in good["messages"] + good.get("chosen", []) + good.get("rejected", []):
+            assert message["role"] in ("system", "user", "assistant", "tool")
+            assert isinstance(message["content"], str)
+    audit(rows)
