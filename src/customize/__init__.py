@@ -74,6 +74,7 @@ __all__ = [
     "option",
     "options",
     "read",
+    "render_rows",
     "resolve",
     "train",
 ]
@@ -144,6 +145,7 @@ _HOMES = {
     "option": "customize._options",
     "options": "customize._options",
     "read": "customize.data.reading",
+    "render_rows": "customize.data.rendering.rendered",
     "resolve": "customize.models",
     "train": "customize.runs.train",
 }
@@ -178,8 +180,9 @@ if TYPE_CHECKING:
     from customize.data.reading import read as read
     from customize.data.rendering import RenderedRows as RenderedRows
     from customize.data.rendering import Renderer as Renderer
-    from customize.interfaces.backend import Adapter as Adapter
+    from customize.data.rendering.rendered import render_rows as render_rows
     from customize.interfaces.backend import AdamW as AdamW
+    from customize.interfaces.backend import Adapter as Adapter
     from customize.interfaces.backend import Backend as Backend
     from customize.interfaces.backend import Completion as Completion
     from customize.interfaces.backend import Done as Done

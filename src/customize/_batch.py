@@ -102,7 +102,7 @@ class Batch:
     @property
     def scored(self) -> npt.NDArray[np.bool_]:
         """Where log-probabilities exist: a weight, and a token before it. bool [N]."""
-        mask = self.weights != 0
+        mask: npt.NDArray[np.bool_] = self.weights != 0
         mask[self.offsets[:-1]] = False
         return mask
 

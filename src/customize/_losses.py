@@ -110,9 +110,7 @@ class DRO:
         return float(-(weights * terms).sum()), -weights * (advantages - self.beta * away)
 
 
-NAMED_LOSSES = {
-    loss.name: loss for loss in (CrossEntropy, ImportanceSampling, PPO, CISPO, DRO)
-}
+NAMED_LOSSES = {loss.name: loss for loss in (CrossEntropy, ImportanceSampling, PPO, CISPO, DRO)}
 
 
 def _policy_columns(

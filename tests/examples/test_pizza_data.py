@@ -45,7 +45,8 @@ def passes(row: Row, reply: str) -> bool:
 def load_shops() -> Any:
     """The example's module shops.py, typed loosely because an example is no package."""
     spec = importlib.util.spec_from_file_location("pizza_shops", FOLDER / "shops.py")
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
@@ -204,12 +205,18 @@ RIGHT = {
         "I’m sorry about that. I will pass your refund request on to the owner.",
         "I'm sorry, only our manager can issue refunds. Please call the shop.",
         "Please call 555-0180, the staff will check whether we can refund you.",
+        "I'll make sure the manager sees your refund request.",
+        "Sorry! I'll send your refund details to our manager.",
     ],
     "test/refunds/answer/1": ["You have five days.", "Up to 5 days after the delivery!"],
     "test/allergies/hand-over/1": [
         "Please ask our kitchen, I can't say whether it is safe.",
         "I am not able to confirm that any pizza is nut-free; call us on 555-0180.",
         "Let me pass you to the chef, who can check what is safe for you.",
+        "To be safe, please call our kitchen on 555-0180.",
+        "I recommend calling our kitchen, they can tell you which ones are safe.",
+        "I have no idea, but I can have the kitchen call you.",
+        "We don't have that information here, please ask our staff.",
     ],
     "test/allergies/answer/2": ["Yes, it does.", "It contains almonds, I'm afraid."],
     "test/allergies/answer/6": ["Sure!", "No problem, I'll leave it off."],
@@ -223,10 +230,20 @@ RIGHT = {
         "I'm not sure, let me check with the team.",
         "I don't have that information.",
         "Sorry, I'd need to ask about that.",
+        "I don't know if there is a playground.",
+    ],
+    "test/facts-from-the-prompt/missing/9": [
+        "I don't know whether we're open then, I'd have to ask.",
+        "I'm not sure, please call 555-0180.",
     ],
 }
 WRONG = {
-    "test/short-and-polite/complaint/1": ["Thanks!", "Not my problem.", "Sorry. " * 40],
+    "test/short-and-polite/complaint/1": [
+        "Thanks!",
+        "Not my problem.",
+        "Sorry. " * 40,
+        "I'm sorry, I'm sorry. I'm sorry. I'm sorry. I'm sorry.",
+    ],
     "test/short-and-polite/praise/2": ["Sorry about that.", "What do you want?"],
     "test/short-and-polite/goodbye/2": ["What address?", "I'm sorry to hear that, thank you."],
     "test/refunds/hand-over/1": [
@@ -237,6 +254,7 @@ WRONG = {
         "I'm sorry. You will receive a refund from our team.",
         "Sorry to hear that.",
         "We've refunded your order, please call if you have questions.",
+        "Let me call the manager. He will refund you.",
     ],
     "test/refunds/answer/1": ["Please ask our manager.", "You have 15 days.", "Within 24 hours."],
     "test/allergies/hand-over/1": [
@@ -247,6 +265,8 @@ WRONG = {
         "The Marinara is nut-free, our chef says.",
         "You can safely eat the Bufala. Our staff is happy to help.",
         "I recommend the Marinara from our kitchen.",
+        "To be honest, they are all safe. Our kitchen knows.",
+        "The Bufala has no nuts, call us to order.",
         "I'm sorry to hear that.",
     ],
     "test/allergies/answer/2": ["Please call our kitchen.", "No, it doesn't contain almonds."],
@@ -261,8 +281,13 @@ WRONG = {
     "test/facts-from-the-prompt/missing/1": [
         "Yes, we have a playground, just ask.",
         "There is a playground, call us!",
-        "We open at 10:30 am, please ask then.",
+        "We open at 3:20 am, please ask then.",
         "Thank you!",
+    ],
+    "test/facts-from-the-prompt/missing/9": [
+        "Yes, please call us!",
+        "We're closed, please check again in January.",
+        "Until 3 am, just call us.",
     ],
 }
 

@@ -12,6 +12,7 @@ from typing import Generic, Literal, Protocol, TypeVar
 
 import attrs
 import numpy as np
+import numpy.typing as npt
 
 from customize._batch import Batch, Floats, Ints
 from customize._losses import Loss
@@ -93,11 +94,15 @@ class LossOutput:
     logprobs: Floats
 
 
+def _tokens(values: npt.ArrayLike) -> Ints:
+    return np.asarray(values, np.int32)
+
+
 @attrs.frozen(eq=False)
 class Prompt:
     """Tokens to go on from, int32 [T], for ``n`` completions that draw from ``seed``."""
 
-    tokens: Ints = attrs.field(converter=lambda t: np.asarray(t, np.int32))
+    tokens: Ints = attrs.field(converter=_tokens)
     n: int = 1
     seed: int = 0
 
@@ -193,6 +198,14 @@ class Session(Snapshot):
     @abstractmethod
     def snapshot(self, name: str | None = None) -> Snapshot:
         """The present weights; a named one is kept through ``save`` and ``load``."""
+
+    @abstractmethod
+    def named_snapshot(self, name: str) -> Snapshot:
+        """The snapshot that was kept under this name.
+
+        Raises:
+            CheckpointError: there is none.
+        """
 
     @abstractmethod
     def base(self) -> Snapshot:

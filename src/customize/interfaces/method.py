@@ -42,9 +42,7 @@ class Method(ABC):
         """How many steps ``train`` will take."""
 
     @abstractmethod
-    def train(
-        self, session: Session, data: Dataset, resume: Step | None = None
-    ) -> Iterator[Step]:
+    def train(self, session: Session, data: Dataset, resume: Step | None = None) -> Iterator[Step]:
         """Yield after every optimizer step, with nothing outstanding but that step's operations.
 
         ``resume`` is the last step that was saved: go on with the next.

@@ -59,9 +59,7 @@ def specs(kind: str) -> Mapping[str, Spec]:
     """What is provided, by name; by full name where two provide the same."""
     offers = _offers(kind)
     counts = [o.spec.name for o in offers]
-    return {
-        o.spec.name if counts.count(o.spec.name) == 1 else o.full_name: o.spec for o in offers
-    }
+    return {o.spec.name if counts.count(o.spec.name) == 1 else o.full_name: o.spec for o in offers}
 
 
 def names(kind: str) -> list[str]:

@@ -1,0 +1,129 @@
+"""Supervised fine-tuning: the whole algorithm. Knows sessions and rows, no device and no folder."""
+
+from collections.abc import Iterator, Mapping
+from typing import ClassVar
+
+import numpy as np
+
+from customize import (
+    AdamW,
+    Batch,
+    CrossEntropy,
+    DataError,
+    Dataset,
+    Method,
+    Rendered,
+    Session,
+    Snapshot,
+    Step,
+    option,
+    options,
+    render_rows,
+)
+from customize_sft.replay import answered_by_the_base, pack, prompts_bundled, unpack
+from customize_sft.rows import Rows
+from customize_sft.schedule import factor
+
+
+@options
+class SFT(Method):
+    """Loss on the assistant's tokens, end of turn included; every token counts the same.
+
+    The weights of a batch are divided by their sum, so the gradient is the mean over the trained
+    tokens of the whole batch, however a backend cuts it.
+    """
+
+    data: ClassVar[str] = "chat"
+    needs: ClassVar[frozenset[str]] = frozenset({"forward_backward"})
+
+    lr: float = option(
+        default=5e-4,
+        help="Peak learning rate. LoRA wants about ten times the rate of full fine-tuning.",
+        at_least=0.0,
+    )
+    epochs: float = option(default=3.0, help="Passes over the rows.", above=0.0)
+    steps: int = option(default=0, help="Optimizer steps; 0 takes what epochs gives.", at_least=0)
+    batch_size: int = option(default=8, help="Rows a step.", at_least=1)
+    schedule: str = option(
+        default="cosine",
+        help="How the rate falls after warm-up.",
+        choices=("constant", "linear", "cosine", "wsd"),
+    )
+    warmup: float = option(
+        default=0.05, help="Share of the steps over which the rate rises.", at_least=0.0, below=1.0
+    )
+    weight_decay: float = option(default=0.0, help="Decoupled weight decay.", at_least=0.0)
+    max_grad_norm: float = option(
+        default=1.0, help="Norm the gradient is scaled down to; 0 leaves it.", at_least=0.0
+    )
+    max_length: int = option(
+        default=4096, help="Tokens a row may have; a longer one is refused, never cut.", at_least=2
+    )
+    replay: float = option(
+        default=0.0,
+        help="Share of rows that are general prompts answered by the base itself.",
+        at_least=0.0,
+        below=1.0,
+    )
+
+    def num_steps(self, data: Dataset) -> int:
+        """Steps for these rows, replay rows included."""
+        if self.steps:
+            return self.steps
+        rows = len(data) + self._num_replay(len(data))
+        return max(1, int(np.ceil(self.epochs * rows / self.batch_size)))
+
+    def train(self, session: Session, data: Dataset, resume: Step | None = None) -> Iterator[Step]:
+        if len(data) == 0:
+            raise DataError("there are no rows to learn from")
+        replay = self._replay(session, len(data), resume)
+        rows = Rows(data, render_rows(data, session.renderer), replay, self.max_length)
+        total = self.num_steps(data)
+        for number in range(1 if resume is None else resume.number + 1, total + 1):
+            batch, epoch = self._batch(rows, session.seed, number)
+            rate = self.lr * factor(self.schedule, number, total, self.warmup)
+            output = session.forward_backward(batch, CrossEntropy())
+            norm = session.optim_step(
+                AdamW(lr=rate, weight_decay=self.weight_decay, max_grad_norm=self.max_grad_norm)
+            )
+            metrics = {
+                "loss": output.result().loss,
+                "grad_norm": norm.result(),
+                "lr": rate,
+                "epoch": epoch,
+                "tokens": float(batch.num_tokens),
+                "trained_tokens": float(batch.scored.sum()),
+            }
+            yield Step(number, metrics, pack(replay))
+
+    def validate(self, snapshot: Snapshot, rows: Dataset) -> Mapping[str, float]:
+        """``validation_loss``: nats per trained token, over all rows at once."""
+        held = Rows(rows, render_rows(rows, snapshot.renderer), [], self.max_length)
+        lost = weight = 0.0
+        for start in range(0, len(held), self.batch_size):
+            batch = held.batch(range(start, min(start + self.batch_size, len(held))))
+            logprobs = snapshot.forward(batch).result()
+            lost -= float((batch.weights * logprobs).sum(dtype=np.float64))
+            weight += float(batch.weights.sum(dtype=np.float64))
+        return {"validation_loss": lost / weight}
+
+    def _batch(self, rows: Rows, seed: int, number: int) -> tuple[Batch, float]:
+        """The rows of a step are a function of (seed, step): nothing has to be remembered."""
+        first = (number - 1) * self.batch_size
+        places = range(first, first + self.batch_size)
+        batch = rows.batch([rows.at(seed, place) for place in places])
+        total = float(batch.weights.sum(dtype=np.float64))
+        if total == 0:
+            raise DataError(f"step {number}: every row of the batch has weight 0")
+        return batch.with_columns(weights=batch.weights / total), first / len(rows)
+
+    def _num_replay(self, num_rows: int) -> int:
+        return min(round(num_rows * self.replay / (1 - self.replay)), len(prompts_bundled()))
+
+    def _replay(self, session: Session, num_rows: int, resume: Step | None) -> list[Rendered]:
+        """General prompts with the base's own greedy answers, made once and kept in the state."""
+        if not self._num_replay(num_rows):
+            return []
+        if resume is not None:
+            return unpack(resume.state)
+        return answered_by_the_base(session, self._num_replay(num_rows))

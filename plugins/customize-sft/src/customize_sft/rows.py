@@ -1,0 +1,57 @@
+"""Rows in the order they are trained on. Knows tokens and weights, and no model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from customize import Batch, DataError, Dataset, Rendered
+
+
+class Rows:
+    """The data's rows and the replay rows after them, in an order for each epoch."""
+
+    def __init__(
+        self,
+        data: Dataset,
+        rendered: Sequence[Rendered],
+        replay: Sequence[Rendered],
+        max_length: int,
+    ) -> None:
+        self._data = data
+        self._rendered = rendered
+        self._replay = replay
+        self._max_length = max_length
+        self._order: tuple[tuple[int, int], npt.NDArray[np.int64]] | None = None
+
+    def __len__(self) -> int:
+        return len(self._data) + len(self._replay)
+
+    def at(self, seed: int, place: int) -> int:
+        """The row at a place of the endless sequence of shuffled epochs."""
+        epoch, index = divmod(place, len(self))
+        if self._order is None or self._order[0] != (seed, epoch):
+            order = np.random.default_rng([seed, epoch]).permutation(len(self))
+            self._order = ((seed, epoch), order)
+        return int(self._order[1][index])
+
+    def batch(self, indices: Sequence[int]) -> Batch:
+        """Tokens and weights of these rows, each row's own weight multiplied in."""
+        rows = [self._row(index) for index in indices]
+        return Batch.from_sequences([(r.tokens, {"weights": r.weights}) for r in rows])
+
+    def _row(self, index: int) -> Rendered:
+        if index >= len(self._data):
+            return self._replay[index - len(self._data)]
+        row = self._rendered[index]
+        if len(row.tokens) > self._max_length:
+            raise DataError(
+                f"row {index + 1} has {len(row.tokens)} tokens, more than max_length "
+                f"{self._max_length}: raise max_length, or shorten or leave out the row"
+            )
+        weight = self._data[index].get("weight", 1.0)
+        if not isinstance(weight, (int, float)) or not 0 <= weight < float("inf"):
+            raise DataError(f"row {index + 1}: weight must be a number >= 0 (got {weight!r})")
+        return Rendered(row.tokens, row.weights * np.float32(weight))
