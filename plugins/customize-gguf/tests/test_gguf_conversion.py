@@ -6,17 +6,17 @@ import json
 from pathlib import Path
 from typing import Any
 
-import customize_gguf
 import numpy as np
 import pytest
 import torch
 import transformers
-from customize_gguf._safetensors import round_to_bfloat16
 from gguf_writer import f32, write_gguf
 from safetensors.torch import load_file
 from tiny_models import MERGES, TOKENS, metadata, tensors, tiny_model
 
 import customize
+import customize_gguf
+from customize_gguf._safetensors import round_to_bfloat16
 
 HARD = [
     "hello  hello\n\n\ta 12 1234 ",

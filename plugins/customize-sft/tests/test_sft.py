@@ -1,0 +1,175 @@
+"""SFT on the toy backend: the mean over trained tokens, in an order that is a function of seed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import customize
+from customize import AdamW, Batch, CrossEntropy, DataError, LoRA, OptionError, Session
+from customize.testing import ToyBackend
+from customize_sft.method import SFT
+from customize_sft.schedule import factor
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUSTOMIZE_CACHE", str(tmp_path / "cache"))
+
+
+def chats(n: int, **columns: object) -> customize.Dataset:
+    rows = [
+        {
+            "messages": [
+                {"role": "user", "content": f"question {i}"},
+                {"role": "assistant", "content": "yes" * (1 + i % 3)},
+            ],
+            **columns,
+        }
+        for i in range(n)
+    ]
+    return customize.read(rows)
+
+
+def open_session(seed: int = 0) -> Session:
+    return ToyBackend().load(None).open(LoRA(), seed)
+
+
+def test_it_learns() -> None:
+    session, data = open_session(), chats(8)
+    method = SFT(lr=0.3, epochs=10, batch_size=4)
+    before = method.validate(session, data)["validation_loss"]
+    steps = list(method.train(session, data))
+    assert [s.number for s in steps] == list(range(1, method.num_steps(data) + 1))
+    assert method.validate(session, data)["validation_loss"] < 0.5 * before
+
+
+def test_the_loss_is_the_mean_over_trained_tokens_of_the_whole_batch() -> None:
+    session, data = open_session(), chats(3)
+    rendered = [session.renderer.render(row["messages"]) for row in data]
+    batch = Batch.from_sequences([(r.tokens, {"weights": r.weights}) for r in rendered])
+    logprobs = session.forward(batch).result()
+    expected = -(logprobs * batch.weights).sum() / batch.weights.sum()
+    step = next(iter(SFT(batch_size=3, epochs=1).train(session, data)))
+    assert step.metrics["loss"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_one_step_is_adamw_on_that_mean() -> None:
+    session, other, data = open_session(), open_session(), chats(3)
+    list(SFT(batch_size=3, epochs=1, steps=1, lr=0.1, warmup=0.0).train(session, data))
+    rendered = [other.renderer.render(row["messages"]) for row in data]
+    batch = Batch.from_sequences([(r.tokens, {"weights": r.weights}) for r in rendered])
+    batch = batch.with_columns(weights=batch.weights / batch.weights.sum())
+    other.forward_backward(batch, CrossEntropy())
+    other.optim_step(AdamW(lr=0.1)).result()
+    after = [s.forward(batch).result() for s in (session, other)]
+    np.testing.assert_allclose(after[0], after[1], rtol=1e-5, atol=1e-7)
+
+
+def test_a_row_of_weight_zero_changes_nothing_and_a_row_of_two_counts_twice() -> None:
+    plain, doubled = chats(2), [dict(row) for row in chats(2)]
+    doubled[0]["weight"] = 2.0
+    repeated = [plain[0], plain[0], plain[1]]
+    losses = [
+        next(iter(SFT(batch_size=n, epochs=1).train(open_session(), customize.read(rows)))).metrics
+        for rows, n in ((doubled, 2), ([dict(r) for r in repeated], 3))
+    ]
+    assert losses[0]["loss"] == pytest.approx(losses[1]["loss"], rel=1e-5)
+
+
+def test_resumed_at_any_step_it_is_bit_equal(tmp_path: Path) -> None:
+    data, method = chats(7), SFT(lr=0.05, epochs=2, batch_size=3, replay=0.3)
+    whole = open_session(seed=4)
+    steps = list(method.train(whole, data))
+    for k in range(1, len(steps)):
+        first = open_session(seed=4)
+        training = method.train(first, data)
+        last = [next(training) for _ in range(k)][-1]
+        folder = tmp_path / str(k)
+        folder.mkdir()
+        first.save(folder)
+        second = open_session()
+        second.load(folder)
+        rest = list(method.train(second, data, resume=last))
+        assert [s.metrics for s in rest] == [s.metrics for s in steps[k:]]
+
+
+def test_replay_rows_are_the_bases_own_answers() -> None:
+    data = chats(6)
+    method = SFT(replay=0.5, epochs=1, batch_size=4)
+    assert method.num_steps(data) == 3
+    step = next(iter(method.train(open_session(), data)))
+    assert len(step.state["replay_lengths"]) == 6
+
+
+def test_learning_rate_zero_changes_nothing() -> None:
+    session, data = open_session(), chats(4)
+    method = SFT(lr=0.0, epochs=1)
+    before = method.validate(session, data)
+    list(method.train(session, data))
+    assert method.validate(session, data) == before
+
+
+def test_a_row_that_is_too_long_is_refused_by_number() -> None:
+    with pytest.raises(DataError, match="more than max_length 5"):
+        list(SFT(max_length=5).train(open_session(), chats(2)))
+
+
+def test_a_weight_that_is_no_number_is_refused_by_row() -> None:
+    class Wrong:
+        kind, fingerprint = "chat", "0"
+
+        def __len__(self) -> int:
+            return 1
+
+        def __getitem__(self, index: int, /) -> Mapping[str, Any]:
+            return {**chats(1)[0], "weight": "much"}
+
+    with pytest.raises(DataError, match="row 1: weight must be a number"):
+        list(SFT().train(open_session(), Wrong()))
+
+
+def test_no_rows_are_refused_before_the_first_step() -> None:
+    class Empty:
+        kind, fingerprint = "chat", "0"
+
+        def __len__(self) -> int:
+            return 0
+
+        def __getitem__(self, index: int, /) -> Mapping[str, Any]:
+            raise IndexError(index)
+
+    with pytest.raises(DataError, match="no rows"):
+        list(SFT().train(open_session(), Empty()))
+
+
+@pytest.mark.parametrize("wrong", [{"lr": -1.0}, {"epochs": 0.0}, {"schedule": "sawtooth"}])
+def test_an_option_out_of_bounds_is_refused_and_says_what_is_allowed(wrong: dict[str, Any]) -> None:
+    with pytest.raises(OptionError, match=r"must be"):
+        SFT(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("constant", [0.5, 1, 1, 1, 1]),
+        ("linear", [0.5, 1, 0.75, 0.5, 0.25]),
+        ("cosine", [0.5, 1, 0.8535534, 0.5, 0.1464466]),
+        ("wsd", [0.5, 1, 1, 1, 1]),
+    ],
+)
+def test_schedules_rise_and_fall_as_named(schedule: str, expected: list[float]) -> None:
+    got = [factor(schedule, step, 5, 0.2) for step in range(1, 6)]
+    assert got == pytest.approx(expected)
+
+
+def test_wsd_falls_over_the_last_fifth() -> None:
+    rates = [factor("wsd", step, 100, 0.0) for step in range(1, 101)]
+    assert rates[:81] == pytest.approx([1.0] * 81)
+    assert rates[-1] == pytest.approx(0.05)
