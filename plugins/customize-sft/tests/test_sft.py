@@ -108,6 +108,21 @@ def test_replay_rows_are_the_bases_own_answers() -> None:
     assert len(step.state["replay_lengths"]) == 6
 
 
+def test_kl_to_base_keeps_the_model_nearer_to_its_base() -> None:
+    data = chats(6)
+    distances = []
+    for strength in (1e-6, 5.0):
+        method = SFT(replay=0.5, kl_to_base=strength, lr=0.1, epochs=8, batch_size=6)
+        steps = list(method.train(open_session(), data))
+        distances.append(np.mean([s.metrics.get("kl_to_base", 0.0) for s in steps[-4:]]))
+    assert distances[1] < distances[0]
+
+
+def test_kl_to_base_without_replay_is_refused() -> None:
+    with pytest.raises(OptionError, match="set replay too"):
+        SFT(kl_to_base=0.1)
+
+
 def test_learning_rate_zero_changes_nothing() -> None:
     session, data = open_session(), chats(4)
     method = SFT(lr=0.0, epochs=1)

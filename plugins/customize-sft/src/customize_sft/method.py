@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from customize import (
     AdamW,
@@ -12,7 +13,7 @@ from customize import (
     DataError,
     Dataset,
     Method,
-    Rendered,
+    OptionError,
     Session,
     Snapshot,
     Step,
@@ -20,7 +21,7 @@ from customize import (
     options,
     render_rows,
 )
-from customize_sft.replay import answered_by_the_base, pack, prompts_bundled, unpack
+from customize_sft.replay import Replayed, answered_by_the_base, pack, prompts_bundled, unpack
 from customize_sft.rows import Rows
 from customize_sft.schedule import factor
 
@@ -65,6 +66,16 @@ class SFT(Method):
         at_least=0.0,
         below=1.0,
     )
+    kl_to_base: float = option(
+        default=0.0,
+        help="Weight of KL(base || model) on the replay rows, which are then drawn from the base "
+        "at temperature 1; 0 counts them like any other row.",
+        at_least=0.0,
+    )
+
+    def __attrs_post_init__(self) -> None:
+        if self.kl_to_base and not self.replay:
+            raise OptionError("kl_to_base is measured on replay rows: set replay too, as 0.25")
 
     def num_steps(self, data: Dataset) -> int:
         """Steps for these rows, replay rows included."""
@@ -94,7 +105,9 @@ class SFT(Method):
                 "tokens": float(batch.num_tokens),
                 "trained_tokens": float(batch.scored.sum()),
             }
-            yield Step(number, metrics, pack(replay))
+            yield Step(
+                number, {**metrics, **self._kl(batch, output.result().logprobs)}, pack(replay)
+            )
 
     def validate(self, snapshot: Snapshot, rows: Dataset) -> Mapping[str, float]:
         """``validation_loss``: nats per trained token, over all rows at once."""
@@ -112,18 +125,42 @@ class SFT(Method):
         first = (number - 1) * self.batch_size
         places = range(first, first + self.batch_size)
         batch = rows.batch([rows.at(seed, place) for place in places])
-        total = float(batch.weights.sum(dtype=np.float64))
-        if total == 0:
+        if not batch.weights.any():
             raise DataError(f"step {number}: every row of the batch has weight 0")
-        return batch.with_columns(weights=batch.weights / total), first / len(rows)
+        return batch.with_columns(weights=self._normalised(batch)), first / len(rows)
+
+    def _normalised(self, batch: Batch) -> npt.NDArray[np.float64]:
+        """Weights whose sum is the mean over trained tokens, plus kl_to_base times that of replay.
+
+        The gradient of KL(base || model) at tokens drawn from the base is that of their
+        cross-entropy, so the penalty is a weight and needs no loss of its own.
+        """
+        weights: npt.NDArray[np.float64] = batch.weights.astype(np.float64)
+        if not self.kl_to_base:
+            weights /= weights.sum()
+            return weights
+        replay = np.repeat(batch.sequence_columns["replay"], batch.lengths) > 0
+        for part, strength in ((~replay, 1.0), (replay, self.kl_to_base)):
+            if weights[part].any():
+                weights[part] *= strength / weights[part].sum()
+        return weights
+
+    def _kl(self, batch: Batch, logprobs: npt.NDArray[np.float32]) -> Mapping[str, float]:
+        """``kl_to_base``: nats a token, estimated on this batch's replay rows, if it has any."""
+        replay = np.repeat(batch.sequence_columns["replay"], batch.lengths) > 0
+        trained = replay & batch.scored
+        if not self.kl_to_base or not trained.any():
+            return {}
+        away = batch.columns["reference_logprobs"][trained] - logprobs[trained]
+        return {"kl_to_base": float(away.mean())}
 
     def _num_replay(self, num_rows: int) -> int:
         return min(round(num_rows * self.replay / (1 - self.replay)), len(prompts_bundled()))
 
-    def _replay(self, session: Session, num_rows: int, resume: Step | None) -> list[Rendered]:
-        """General prompts with the base's own greedy answers, made once and kept in the state."""
+    def _replay(self, session: Session, num_rows: int, resume: Step | None) -> list[Replayed]:
+        """General prompts with the base's own answers, made once and kept in the state."""
         if not self._num_replay(num_rows):
             return []
         if resume is not None:
             return unpack(resume.state)
-        return answered_by_the_base(session, self._num_replay(num_rows))
+        return answered_by_the_base(session, self._num_replay(num_rows), float(self.kl_to_base > 0))

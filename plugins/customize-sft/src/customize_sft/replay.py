@@ -10,28 +10,44 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
 
+import attrs
 import numpy as np
+import numpy.typing as npt
 
-from customize import Prompt, Rendered, Sampling, Session
+from customize import Completion, Prompt, Rendered, Sampling, Session
 
 _MAX_TOKENS = 96
 
 
-def answered_by_the_base(session: Session, num_prompts: int) -> list[Rendered]:
-    """The first bundled prompts, each with the base's own greedy answer as what is learnt."""
+@attrs.frozen(eq=False)
+class Replayed:
+    """A prompt with the base's own answer, which is what is trained; float32 [T] like weights.
+
+    reference_logprobs: the base's log-probabilities of its answer, 0 on the prompt.
+    """
+
+    rendered: Rendered
+    reference_logprobs: npt.NDArray[np.float32]
+
+
+def answered_by_the_base(session: Session, num_prompts: int, temperature: float) -> list[Replayed]:
+    """The first bundled prompts with the base's own answers, a function of the session's seed."""
     prompts = [
-        Prompt(session.renderer.prompt([{"role": "user", "content": text}]))
-        for text in prompts_bundled()[:num_prompts]
+        Prompt(session.renderer.prompt([{"role": "user", "content": text}]), seed=session.seed + i)
+        for i, text in enumerate(prompts_bundled()[:num_prompts])
     ]
-    sampling = Sampling(max_tokens=_MAX_TOKENS, temperature=0.0)
+    sampling = Sampling(max_tokens=_MAX_TOKENS, temperature=temperature)
     said = session.base().sample(prompts, sampling).result()
     return [
-        Rendered(
-            np.concatenate([prompt.tokens, completion.tokens]),
-            np.repeat(np.asarray([0, 1], np.float32), [len(prompt.tokens), len(completion.tokens)]),
-        )
-        for prompt, (completion,) in zip(prompts, said, strict=True)
+        _joined(prompt, completion) for prompt, (completion,) in zip(prompts, said, strict=True)
     ]
+
+
+def _joined(prompt: Prompt, completion: Completion) -> Replayed:
+    before = np.zeros(len(prompt.tokens), np.float32)
+    tokens = np.concatenate([prompt.tokens, completion.tokens])
+    weights = np.concatenate([before, np.ones(len(completion.tokens), np.float32)])
+    return Replayed(Rendered(tokens, weights), np.concatenate([before, completion.logprobs]))
 
 
 def prompts_bundled() -> list[str]:
@@ -41,20 +57,21 @@ def prompts_bundled() -> list[str]:
     return [row["messages"][-1]["content"] for row in rows]
 
 
-def pack(replay: Sequence[Rendered]) -> Mapping[str, Any]:
+def pack(replay: Sequence[Replayed]) -> Mapping[str, Any]:
     """As the arrays of a step's state."""
     if not replay:
         return {}
     return {
-        "replay_tokens": np.concatenate([r.tokens for r in replay]),
-        "replay_weights": np.concatenate([r.weights for r in replay]),
-        "replay_lengths": np.asarray([len(r.tokens) for r in replay], np.int64),
+        "replay_tokens": np.concatenate([r.rendered.tokens for r in replay]),
+        "replay_weights": np.concatenate([r.rendered.weights for r in replay]),
+        "replay_logprobs": np.concatenate([r.reference_logprobs for r in replay]),
+        "replay_lengths": np.asarray([len(r.rendered.tokens) for r in replay], np.int64),
     }
 
 
-def unpack(state: Mapping[str, Any]) -> list[Rendered]:
+def unpack(state: Mapping[str, Any]) -> list[Replayed]:
     """The inverse of ``pack``."""
     cuts = np.cumsum(state["replay_lengths"])[:-1]
-    tokens = np.split(state["replay_tokens"], cuts)
-    weights = np.split(state["replay_weights"], cuts)
-    return [Rendered(t, w) for t, w in zip(tokens, weights, strict=True)]
+    names = ("replay_tokens", "replay_weights", "replay_logprobs")
+    columns = (np.split(state[name], cuts) for name in names)
+    return [Replayed(Rendered(t, w), r) for t, w, r in zip(*columns, strict=True)]

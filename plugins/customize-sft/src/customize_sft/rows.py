@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from customize import Batch, DataError, Dataset, Rendered
+from customize_sft.replay import Replayed
 
 
 class Rows:
@@ -17,7 +18,7 @@ class Rows:
         self,
         data: Dataset,
         rendered: Sequence[Rendered],
-        replay: Sequence[Rendered],
+        replay: Sequence[Replayed],
         max_length: int,
     ) -> None:
         self._data = data
@@ -38,13 +39,33 @@ class Rows:
         return int(self._order[1][index])
 
     def batch(self, indices: Sequence[int]) -> Batch:
-        """Tokens and weights of these rows, each row's own weight multiplied in."""
-        rows = [self._row(index) for index in indices]
-        return Batch.from_sequences([(r.tokens, {"weights": r.weights}) for r in rows])
+        """Tokens and weights of these rows, each row's own weight multiplied in.
 
-    def _row(self, index: int) -> Rendered:
-        if index >= len(self._data):
-            return self._replay[index - len(self._data)]
+        ``reference_logprobs`` are the base's on replay rows; the sequence column ``replay`` is 1
+        there.
+        """
+        rows = [self._replayed(i) if self._is_replay(i) else self._row(i) for i in indices]
+        return Batch.from_sequences(
+            [
+                (
+                    row.rendered.tokens,
+                    {
+                        "weights": row.rendered.weights,
+                        "reference_logprobs": row.reference_logprobs,
+                    },
+                )
+                for row in rows
+            ],
+            sequence_columns={"replay": [self._is_replay(i) for i in indices]},
+        )
+
+    def _is_replay(self, index: int) -> bool:
+        return index >= len(self._data)
+
+    def _replayed(self, index: int) -> Replayed:
+        return self._replay[index - len(self._data)]
+
+    def _row(self, index: int) -> Replayed:
         row = self._rendered[index]
         if len(row.tokens) > self._max_length:
             raise DataError(
@@ -54,4 +75,5 @@ class Rows:
         weight = self._data[index].get("weight", 1.0)
         if not isinstance(weight, (int, float)) or not 0 <= weight < float("inf"):
             raise DataError(f"row {index + 1}: weight must be a number >= 0 (got {weight!r})")
-        return Rendered(row.tokens, row.weights * np.float32(weight))
+        weighted = Rendered(row.tokens, row.weights * np.float32(weight))
+        return Replayed(weighted, np.zeros(len(row.tokens), np.float32))
