@@ -63,7 +63,7 @@ class HubRequest(BaseHTTPRequestHandler):
             etag = f'"{hashlib.sha256(data).hexdigest()}"'
             self.answer(200, data, {"ETag": etag, "X-Repo-Commit": COMMIT})
 
-    do_HEAD = do_GET  # noqa: N815 - the name http.server calls
+    do_HEAD = do_GET
 
     def listing(self) -> bytes:
         if "/tree/" in self.path:

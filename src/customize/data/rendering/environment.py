@@ -175,7 +175,7 @@ class _Concats(jinja2.visitor.NodeTransformer):
     def __init__(self, hooks: jinja2.ext.Extension) -> None:
         self._hooks = hooks
 
-    def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802
+    def visit_Concat(self, node: nodes.Concat) -> nodes.Node:
         parts = [self.visit(part) for part in node.nodes]
         return self._hooks.call_method("concat", parts, lineno=node.lineno)
 

@@ -1,0 +1,49 @@
+"""The backend ``cpu``: torch on the processor. Imports torch only when a model is loaded."""
+
+from importlib.util import find_spec
+
+from customize import Backend, Engine, ModelFolder, option, options
+
+
+@options
+class CPU(Backend):
+    """torch on the processor, in bf16 where the processor computes in it, else in fp32."""
+
+    name = "cpu"
+
+    dtype: str = option(
+        default="auto",
+        help="What the base computes in; adapters are always float32.",
+        choices=("auto", "float32", "bfloat16"),
+    )
+    token_budget: int = option(
+        default=2048, help="Tokens computed together; more is faster and larger.", at_least=1
+    )
+
+    def probe(self) -> str | None:
+        missing = [name for name in ("torch", "transformers") if find_spec(name) is None]
+        if missing:
+            return f"not installed: pip install {' '.join(missing)}"
+        return None
+
+    def capabilities(self) -> frozenset[str]:
+        from customize_torch.engine import CAPABILITIES
+
+        return CAPABILITIES
+
+    def load(self, model: ModelFolder) -> Engine:
+        import torch
+
+        from customize_torch.engine import TorchEngine
+
+        dtypes = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+        chosen = dtypes.get(self.dtype) or _fastest()
+        return TorchEngine(model, chosen, self.token_budget)
+
+
+def _fastest():  # type: ignore[no-untyped-def]  # torch.dtype, and torch is imported when used
+    """bf16 where the processor has instructions for it: a fact of the machine, so runs repeat."""
+    import torch
+
+    has_bf16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return torch.bfloat16 if has_bf16 else torch.float32

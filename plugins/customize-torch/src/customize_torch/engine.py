@@ -1,0 +1,115 @@
+"""The engine: a base loaded once through transformers, and sessions on it. Knows no method."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from customize import (
+    Adapter,
+    Engine,
+    Full,
+    LoRA,
+    ModelError,
+    ModelFolder,
+    Renderer,
+    Session,
+    Snapshot,
+)
+from customize_torch import attention, lora, storage
+from customize_torch.policy import Base, Policy
+from customize_torch.session import TorchSession, TorchSnapshot
+
+CAPABILITIES = frozenset({"forward_backward", "sample", "snapshot", "base", "save", "lora", "full"})
+# What a plan does not do, by the key of a configuration that asks for it.
+_REFUSED = (
+    "attn_logit_softcapping",
+    "final_logit_softcapping",
+    "logits_scaling",
+    "logit_scale",
+    "num_local_experts",
+    "num_experts",
+)
+
+
+class TorchEngine(Engine):
+    """One base in one dtype, shared by its sessions."""
+
+    capabilities = CAPABILITIES
+
+    def __init__(self, model: ModelFolder, dtype: torch.dtype, token_budget: int) -> None:
+        self.renderer = Renderer.from_folder(model.path)
+        self._model = model
+        self._budget = token_budget
+        self._base = _load(model, dtype)
+        self._plain = Policy(self._base, {})
+
+    def open(self, adapter: Adapter | Path, seed: int = 0) -> Session:
+        if isinstance(adapter, Path):
+            chosen, tensors = storage.read_adapter(adapter, self._model.fingerprint)
+            return self._session(chosen, tensors, seed)
+        if isinstance(adapter, Full):
+            return self._session(adapter, self._all_tensors(), seed)
+        layers = {n: self._layer(n) for n in self._base.switchboard.targets(adapter.targets)}
+        return self._session(adapter, lora.fresh(layers, adapter.rank, seed), seed)
+
+    def base(self) -> Snapshot:
+        return TorchSnapshot(self._plain, self.renderer, self._budget)
+
+    def _layer(self, name: str) -> nn.Linear:
+        return self._base.switchboard.layers[name]
+
+    def _all_tensors(self) -> dict[str, Tensor]:
+        return {n: p.detach().float().clone() for n, p in self._base.model.named_parameters()}
+
+    def _session(self, adapter: Adapter, tensors: Mapping[str, Tensor], seed: int) -> Session:
+        scale = lora.scale_of(adapter) if isinstance(adapter, LoRA) else None
+        return TorchSession(
+            Policy(self._base, tensors, scale),
+            self._plain,
+            adapter,
+            self._model,
+            self.renderer,
+            self.capabilities,
+            seed,
+            self._budget,
+        )
+
+
+def _load(model: ModelFolder, dtype: torch.dtype) -> Base:
+    config = AutoConfig.from_pretrained(model.path, local_files_only=True)
+    _refuse(model, config)
+    try:
+        loaded = AutoModelForCausalLM.from_pretrained(
+            model.path, dtype=dtype, attn_implementation=attention.NAME, local_files_only=True
+        )
+    except (ValueError, OSError, KeyError) as error:
+        raise ModelError(f"{model.name} cannot be loaded: {error}") from error
+    loaded.eval().requires_grad_(False)
+    names = {id(module): name for name, module in loaded.named_modules()}
+    head = loaded.get_output_embeddings()
+    if head is None or getattr(head, "bias", None) is not None:
+        raise ModelError(f"{model.name} has no plain output embedding: it is not supported")
+    return Base(
+        loaded,
+        names[id(loaded.get_decoder())],
+        names[id(head)],
+        lora.Switchboard(loaded, head),
+    )
+
+
+def _refuse(model: ModelFolder, config: object) -> None:
+    asked = [key for key in _REFUSED if getattr(config, key, None) not in (None, 1, 1.0)]
+    kinds = getattr(config, "layer_types", None) or []
+    sliding = any(kind != "full_attention" for kind in kinds)
+    if sliding or (not kinds and getattr(config, "sliding_window", None)):
+        asked.append("sliding_window")
+    if asked:
+        kind = getattr(config, "model_type", "?")
+        raise ModelError(
+            f"{model.name} ({kind}) needs {', '.join(asked)}, which this engine does not do yet"
+        )

@@ -1,0 +1,143 @@
+"""LoRA: tensors of our own in PEFT's rules, and a linear layer that makes no needless gradient.
+
+``y = x Wᵀ + s · (x Aᵀ) Bᵀ`` with W frozen (arXiv 2106.09685). Knows no session and no file.
+
+Shape legend: N tokens, I inputs, O outputs, R rank.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import attrs
+import torch
+import torch.nn.functional as F  # noqa: N812 - torch's own convention
+from torch import Tensor, nn
+
+from customize import LoRA, OptionError
+
+
+@attrs.frozen(eq=False)
+class Update:
+    """One layer's A [R, I] and B [O, R], float32, and their scale."""
+
+    a_RI: Tensor
+    b_OR: Tensor
+    scale: float
+
+
+class Switchboard:
+    """The base's linear layers, each asking which session's update is in force."""
+
+    def __init__(self, model: nn.Module, head: nn.Module) -> None:
+        self.layers = {
+            name: module
+            for name, module in model.named_modules()
+            if type(module) is nn.Linear and module is not head
+        }
+        self._updates: Mapping[str, Update] = {}
+        for name, module in self.layers.items():
+            module.forward = self._forward(name, module)  # type: ignore[method-assign]
+
+    def _forward(self, name: str, module: nn.Linear) -> Any:  # a bound forward, as torch types it
+        def forward(x: Tensor) -> Tensor:
+            update = self._updates.get(name)
+            if update is None:
+                return F.linear(x, module.weight, module.bias)
+            out: Tensor = _Linear.apply(  # type: ignore[no-untyped-call]
+                x, module.weight, module.bias, update.a_RI, update.b_OR, update.scale
+            )
+            return out
+
+        return forward
+
+    @contextmanager
+    def using(self, updates: Mapping[str, Update]) -> Iterator[None]:
+        """These updates are in force inside; none of another session's."""
+        before, self._updates = self._updates, updates
+        try:
+            yield
+        finally:
+            self._updates = before
+
+    def targets(self, wanted: str | tuple[str, ...]) -> list[str]:
+        """The layers an adapter's ``targets`` name.
+
+        Raises:
+            OptionError: a name fits no layer; the message has those that there are.
+        """
+        if wanted == "all-linear":
+            return list(self.layers)
+        names = (wanted,) if isinstance(wanted, str) else wanted
+        for name in names:
+            if not any(_fits(layer, name) for layer in self.layers):
+                have = ", ".join(sorted({layer.rsplit(".", 1)[-1] for layer in self.layers}))
+                raise OptionError(f"no linear layer is called {name!r}: there are {have}")
+        return [layer for layer in self.layers if any(_fits(layer, name) for name in names)]
+
+
+def scale_of(adapter: LoRA) -> float:
+    """alpha / rank, or alpha / sqrt(rank) under rslora (arXiv 2312.03732)."""
+    return adapter.alpha / (math.sqrt(adapter.rank) if adapter.rslora else adapter.rank)
+
+
+def fresh(layers: Mapping[str, nn.Linear], rank: int, seed: int) -> dict[str, Tensor]:
+    """A and B of each layer as PEFT starts them: A kaiming-uniform with a = √5, B zero."""
+    tensors = {}
+    for name, layer in layers.items():
+        key = hashlib.sha256(f"{seed}:{name}".encode()).digest()
+        generator = torch.Generator().manual_seed(int.from_bytes(key[:8], "little") >> 1)
+        bound = 1 / math.sqrt(layer.in_features)
+        a_RI = torch.empty(rank, layer.in_features).uniform_(-bound, bound, generator=generator)
+        tensors[f"{name}.lora_A.weight"] = a_RI
+        tensors[f"{name}.lora_B.weight"] = torch.zeros(layer.out_features, rank)
+    return tensors
+
+
+def updates_of(tensors: Mapping[str, Tensor], scale: float) -> dict[str, Update]:
+    """Tensors by PEFT's names as updates by layer."""
+    layers = [name.removesuffix(".lora_A.weight") for name in tensors if "lora_A" in name]
+    return {
+        layer: Update(tensors[f"{layer}.lora_A.weight"], tensors[f"{layer}.lora_B.weight"], scale)
+        for layer in layers
+    }
+
+
+def _fits(layer: str, name: str) -> bool:
+    return layer == name or layer.endswith(f".{name}")
+
+
+class _Linear(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        weight_OI: Tensor,
+        bias_O: Tensor | None,
+        a_RI: Tensor,
+        b_OR: Tensor,
+        scale: float,
+    ) -> Tensor:
+        x_NI = x.flatten(0, -2)
+        a, b = a_RI.to(x.dtype), b_OR.to(x.dtype)
+        down_NR = x_NI @ a.T
+        out_NO = F.linear(x_NI, weight_OI, bias_O).addmm_(down_NR, b.T, alpha=scale)
+        ctx.save_for_backward(x_NI, down_NR, weight_OI, a, b)
+        ctx.scale = scale
+        return out_NO.view(*x.shape[:-1], -1)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x_NI, down_NR, weight_OI, a, b = ctx.saved_tensors
+        grad_NO = grad.flatten(0, -2)
+        up_NR = (grad_NO @ b) * ctx.scale
+        grad_b = (grad_NO.T @ down_NR).float() * ctx.scale
+        grad_a = (up_NR.T @ x_NI).float()
+        grad_x = None
+        if ctx.needs_input_grad[0]:
+            grad_x = (grad_NO @ weight_OI).addmm_(up_NR, a).view(*grad.shape[:-1], -1)
+        return grad_x, None, None, grad_a, grad_b, None

@@ -1,0 +1,96 @@
+"""A base with the weights of one customization: hidden states and log-probabilities.
+
+Knows no optimizer, no sampling and no file. Tensors are never changed in place, so a snapshot is
+only a reference.
+
+Shape legend: N tokens, T scored positions, C hidden size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import attrs
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from customize import Batch
+from customize_torch.attention import Plan, Segments, following
+from customize_torch.head import logprobs_of
+from customize_torch.lora import Switchboard, updates_of
+
+
+@attrs.frozen(eq=False)
+class Base:
+    """The model as loaded, its decoder and its head; held once."""
+
+    model: nn.Module
+    decoder_name: str
+    head_name: str
+    switchboard: Switchboard
+
+    @property
+    def decoder(self) -> nn.Module:
+        return self.model.get_submodule(self.decoder_name)
+
+    @property
+    def embedding_name(self) -> str:
+        """The tensor the head is tied to, where it is."""
+        wanted = self.model.get_submodule(self.head_name).weight
+        return next(n for n, p in self.model.named_parameters() if p is wanted)
+
+
+@attrs.frozen(eq=False)
+class Policy:
+    """tensors: LoRA's by PEFT's names, or all of the model's when everything is trained.
+
+    scale: LoRA's, or None when everything is trained.
+    """
+
+    base: Base
+    tensors: Mapping[str, Tensor]
+    scale: float | None = 0.0
+
+    def hidden(self, tokens_N: Tensor, positions_N: Tensor, plan: Plan) -> Tensor:
+        """The decoder's last hidden states, [N, C]."""
+        with following(plan), self._in_force():
+            arguments = {
+                "input_ids": tokens_N[None],
+                "position_ids": positions_N[None],
+                "use_cache": False,
+            }
+            if self.scale is None:
+                prefix = f"{self.base.decoder_name}."
+                own = {k.removeprefix(prefix): v for k, v in self.tensors.items()}
+                out = torch.func.functional_call(
+                    self.base.decoder, own, (), arguments, strict=False
+                )
+            else:
+                out = self.base.decoder(**arguments)
+        hidden: Tensor = out.last_hidden_state[0]
+        return hidden
+
+    @property
+    def head_VC(self) -> Tensor:
+        """The output embedding."""
+        if self.scale is None:
+            return self.tensors[self.base.embedding_name]
+        weight: Tensor = self.base.model.get_submodule(self.base.head_name).weight  # type: ignore[assignment]
+        return weight
+
+    def logprobs(self, batch: Batch) -> Tensor:
+        """Log-probabilities of the batch's scored tokens, float32 [T], in order."""
+        tokens_N = torch.from_numpy(batch.tokens.astype(np.int64))
+        starts = np.repeat(batch.offsets[:-1], batch.lengths)
+        positions_N = torch.from_numpy(np.arange(batch.num_tokens) - starts)
+        hidden_NC = self.hidden(tokens_N, positions_N, Segments(batch.offsets.tolist()))
+        scored_T = torch.from_numpy(np.flatnonzero(batch.scored))
+        return logprobs_of(hidden_NC[scored_T - 1], self.head_VC, tokens_N[scored_T])
+
+    @contextmanager
+    def _in_force(self) -> Iterator[None]:
+        updates = {} if self.scale is None else updates_of(self.tensors, self.scale)
+        with self.base.switchboard.using(updates):
+            yield

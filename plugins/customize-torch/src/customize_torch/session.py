@@ -1,0 +1,229 @@
+"""Sessions and snapshots on torch: the primitives of the waist. Knows no method.
+
+Shape legend: N tokens of the batch, T scored tokens of a piece.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Generic, NoReturn, TypeVar
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from customize import (
+    AdamW,
+    Adapter,
+    Batch,
+    CheckpointError,
+    Completion,
+    CrossEntropy,
+    Done,
+    Handle,
+    LoRA,
+    Loss,
+    LossOutput,
+    ModelError,
+    ModelFolder,
+    NonFiniteError,
+    OnToken,
+    Prompt,
+    Renderer,
+    Sampling,
+    Session,
+    Snapshot,
+)
+from customize_torch import optimizer, storage
+from customize_torch.cutting import pieces
+from customize_torch.policy import Policy
+from customize_torch.sampling import sample
+
+T = TypeVar("T")
+Floats = npt.NDArray[np.float32]
+
+
+@attrs.frozen
+class Failed(Generic[T]):
+    """A handle whose work failed."""
+
+    error: Exception
+
+    def result(self) -> NoReturn:
+        raise self.error
+
+    def done(self) -> bool:
+        return True
+
+
+class TorchSnapshot(Snapshot):
+    """Weights that do not move: a reference, since nothing is changed in place."""
+
+    def __init__(self, policy: Policy, renderer: Renderer, token_budget: int) -> None:
+        self.renderer = renderer
+        self._policy = policy
+        self._budget = token_budget
+
+    @torch.no_grad()
+    def forward(self, batch: Batch) -> Handle[Floats]:
+        out = np.zeros(batch.num_tokens, np.float32)
+        for chosen in pieces(batch, self._budget, by_group=False):
+            piece = batch.take(chosen)
+            out[batch.positions_of(chosen)[piece.scored]] = self._policy.logprobs(piece).numpy()
+        return Done(out)
+
+    def sample(
+        self, prompts: Sequence[Prompt], sampling: Sampling, on_token: OnToken | None = None
+    ) -> Handle[list[list[Completion]]]:
+        return Done(sample(self._policy, prompts, sampling, self.renderer, on_token))
+
+
+class TorchSession(Session):
+    """One customization: tensors in float32, their pending gradient, and AdamW's moments."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        base: Policy,
+        adapter: Adapter,
+        model: ModelFolder,
+        renderer: Renderer,
+        capabilities: frozenset[str],
+        seed: int,
+        token_budget: int,
+    ) -> None:
+        self.renderer = renderer
+        self.seed = seed
+        self.capabilities = capabilities
+        self._base = base
+        self._adapter = adapter
+        self._model = model
+        self._budget = token_budget
+        self._named: dict[str, Policy] = {}
+        self._moments = optimizer.start(policy.tensors)
+        self._policy = policy
+        self._gradients: dict[str, Tensor] = {}
+
+    def forward(self, batch: Batch) -> Handle[Floats]:
+        return self._at(self._policy).forward(batch)
+
+    def sample(
+        self, prompts: Sequence[Prompt], sampling: Sampling, on_token: OnToken | None = None
+    ) -> Handle[list[list[Completion]]]:
+        return self._at(self._policy).sample(prompts, sampling, on_token)
+
+    def forward_backward(self, batch: Batch, loss: Loss) -> Handle[LossOutput]:
+        if loss.couples == "batch":
+            return self._surrogate(batch, loss)
+        out = np.zeros(batch.num_tokens, np.float32)
+        total = 0.0
+        leaves = {k: t.detach().requires_grad_() for k, t in self._policy.tensors.items()}
+        policy = attrs.evolve(self._policy, tensors=leaves)
+        for chosen in pieces(batch, self._budget, by_group=loss.couples == "group"):
+            piece = batch.take(chosen)
+            value, logprobs = self._backward(policy, piece, loss)
+            total += value
+            out[batch.positions_of(chosen)] = logprobs
+        self._add({k: t.grad for k, t in leaves.items() if t.grad is not None})
+        return Done(LossOutput(total, out))
+
+    def _backward(self, policy: Policy, piece: Batch, loss: Loss) -> tuple[float, Floats]:
+        logprobs_T = policy.logprobs(piece)
+        out = np.zeros(piece.num_tokens, np.float32)
+        out[piece.scored] = logprobs_T.detach().numpy()
+        value, gradient_N = loss.evaluate(out, piece)
+        gradient_T = torch.from_numpy(gradient_N[piece.scored].astype(np.float32))
+        logprobs_T.backward(gradient_T)
+        return value, out
+
+    def _surrogate(self, batch: Batch, loss: Loss) -> Handle[LossOutput]:
+        """Forward, differentiate by log-probability, then that weighted log-likelihood: exact."""
+        logprobs = self.forward(batch).result()
+        value, gradient_N = loss.evaluate(logprobs, batch)
+        weighted = batch.with_columns(weights=np.where(batch.scored, -gradient_N, 0.0))
+        self.forward_backward(weighted, CrossEntropy())
+        return Done(LossOutput(value, logprobs))
+
+    def _add(self, more: Mapping[str, Tensor]) -> None:
+        for name, gradient in more.items():
+            pending = self._gradients.get(name)
+            self._gradients[name] = gradient if pending is None else pending + gradient
+
+    def optim_step(self, optimizer_: AdamW) -> Handle[float]:
+        gradients, self._gradients = self._gradients, {}
+        norm = optimizer.norm_of(gradients)
+        if not np.isfinite(norm):
+            return Failed(
+                NonFiniteError(
+                    f"the gradient's norm is {norm}: weights and optimizer are as they were. "
+                    "Lower lr, or look at the rows of this step"
+                )
+            )
+        tensors, self._moments = optimizer.step(
+            self._policy.tensors, gradients, self._moments, optimizer_, norm
+        )
+        self._policy = attrs.evolve(self._policy, tensors=tensors)
+        return Done(norm)
+
+    def snapshot(self, name: str | None = None) -> Snapshot:
+        if name is not None:
+            self._named[name] = self._policy
+        return self._at(self._policy)
+
+    def named_snapshot(self, name: str) -> Snapshot:
+        if name not in self._named:
+            raise CheckpointError(f"no snapshot is named {name!r} (there are {list(self._named)})")
+        return self._at(self._named[name])
+
+    def base(self) -> Snapshot:
+        return self._at(self._base)
+
+    def save(self, folder: Path) -> None:
+        groups = {
+            "weights": self._policy.tensors,
+            "means": self._moments.means,
+            "squares": self._moments.squares,
+            "gradients": self._gradients,
+            **{f"snapshot:{name}": policy.tensors for name, policy in self._named.items()},
+        }
+        storage.write_tensors(folder / "state.safetensors", groups)
+        state = {
+            "base": self._model.fingerprint,
+            "steps": self._moments.steps,
+            "seed": self.seed,
+            "scale": self._policy.scale,
+        }
+        (folder / "state.json").write_text(json.dumps(state), "utf-8")
+
+    def load(self, folder: Path) -> None:
+        state = storage.read_json(folder / "state.json")
+        if state["base"] != self._model.fingerprint:
+            raise ModelError(f"{folder} was saved from another base than {self._model.name}")
+        groups = storage.read_tensors(folder / "state.safetensors")
+        if groups["weights"].keys() != self._policy.tensors.keys():
+            raise ModelError(f"{folder} was saved with another adapter: its layers differ")
+        self.seed = state["seed"]
+        scale = state["scale"]
+        self._policy = Policy(self._policy.base, groups["weights"], scale)
+        self._moments = optimizer.Moments(state["steps"], groups["means"], groups["squares"])
+        self._gradients = groups.get("gradients", {})
+        self._named = {
+            key.removeprefix("snapshot:"): Policy(self._policy.base, tensors, scale)
+            for key, tensors in groups.items()
+            if key.startswith("snapshot:")
+        }
+
+    def save_weights(self, folder: Path) -> None:
+        tensors = self._policy.tensors
+        if isinstance(self._adapter, LoRA):
+            layers = [k.removesuffix(".lora_A.weight") for k in tensors if "lora_A" in k]
+            storage.write_adapter(folder, self._adapter, tensors, layers, self._model.fingerprint)
+        else:
+            storage.write_model(folder, self._model.path, tensors)
+
+    def _at(self, policy: Policy) -> TorchSnapshot:
+        return TorchSnapshot(policy, self.renderer, self._budget)
