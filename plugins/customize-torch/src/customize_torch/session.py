@@ -223,7 +223,7 @@ class TorchSession(Session):
             layers = [k.removesuffix(".lora_A.weight") for k in tensors if "lora_A" in k]
             storage.write_adapter(folder, self._adapter, tensors, layers, self._model.fingerprint)
         else:
-            storage.write_model(folder, self._model.path, tensors)
+            storage.write_model(folder, self._model.path, tensors, self._model.fingerprint)
 
     def _at(self, policy: Policy) -> TorchSnapshot:
         return TorchSnapshot(policy, self.renderer, self._budget)

@@ -16,6 +16,7 @@ from torch import Tensor
 from customize import CheckpointError, LoRA, ModelError
 
 _PEFT = "base_model.model."
+_MODEL = "model.safetensors"
 _CONFIG, _ADAPTER, _OURS = "adapter_config.json", "adapter_model.safetensors", "customize.json"
 
 
@@ -35,7 +36,7 @@ def read_tensors(file: Path) -> dict[str, dict[str, Tensor]]:
         raise CheckpointError(f"{file.parent} lacks {file.name}")
     groups: dict[str, dict[str, Tensor]] = {}
     for key, tensor in load_file(file).items():
-        group, _, name = key.partition("/")
+        group, _, name = key.rpartition("/")
         groups.setdefault(group, {})[name] = tensor
     return groups
 
@@ -69,7 +70,7 @@ def write_adapter(
         "bias": "none",
         "fan_in_fan_out": False,
         "inference_mode": True,
-        "target_modules": sorted({layer.rsplit(".", 1)[-1] for layer in layers}),
+        "target_modules": _targets(adapter, layers),
     }
     (folder / _CONFIG).write_text(json.dumps(config, indent=1), "utf-8")
     (folder / _OURS).write_text(json.dumps({"base": base}), "utf-8")
@@ -86,10 +87,7 @@ def read_adapter(folder: Path, base: str) -> tuple[LoRA, dict[str, Tensor]]:
     """
     config = read_json(folder / _CONFIG)
     _refuse_unknown(folder, config)
-    if (folder / _OURS).is_file() and read_json(folder / _OURS).get("base") != base:
-        raise ModelError(
-            f"{folder} was trained on another base model: open it with the one it was made from"
-        )
+    _refuse_base(folder, base)
     if not (folder / _ADAPTER).is_file():
         raise CheckpointError(f"{folder} lacks {_ADAPTER}")
     tensors = {k.removeprefix(_PEFT): v.float() for k, v in load_file(folder / _ADAPTER).items()}
@@ -103,14 +101,44 @@ def read_adapter(folder: Path, base: str) -> tuple[LoRA, dict[str, Tensor]]:
     return adapter, tensors
 
 
-def write_model(folder: Path, source: Path, tensors: Mapping[str, Tensor]) -> None:
+def is_adapter(folder: Path) -> bool:
+    """Whether the folder holds an adapter, not a whole model."""
+    return (folder / _CONFIG).is_file() or not (folder / _MODEL).is_file()
+
+
+def read_model(folder: Path, base: str) -> dict[str, Tensor]:
+    """All weights as ``write_model`` wrote them, float32.
+
+    Raises:
+        ModelError: they began as another base.
+    """
+    _refuse_base(folder, base)
+    return {name: tensor.float() for name, tensor in load_file(folder / _MODEL).items()}
+
+
+def write_model(folder: Path, source: Path, tensors: Mapping[str, Tensor], base: str) -> None:
     """All weights, with the configuration, tokenizer and template of the model they began as."""
     folder.mkdir(parents=True, exist_ok=True)
     for file in source.iterdir():
         if file.suffix in (".json", ".jinja") and "safetensors" not in file.name:
             (folder / file.name).write_bytes(file.read_bytes())
     unique = {k: v.detach().contiguous().clone() for k, v in tensors.items()}
-    save_file(unique, folder / "model.safetensors", metadata={"format": "pt"})
+    (folder / _OURS).write_text(json.dumps({"base": base}), "utf-8")
+    save_file(unique, folder / _MODEL, metadata={"format": "pt"})
+
+
+def _refuse_base(folder: Path, base: str) -> None:
+    if (folder / _OURS).is_file() and read_json(folder / _OURS).get("base") != base:
+        raise ModelError(
+            f"{folder} was trained on another base model: open it with the one it was made from"
+        )
+
+
+def _targets(adapter: LoRA, layers: list[str]) -> list[str]:
+    """Names, never one text: PEFT takes a text for a regular expression."""
+    if adapter.targets == "all-linear":
+        return sorted({layer.rsplit(".", 1)[-1] for layer in layers})
+    return [adapter.targets] if isinstance(adapter.targets, str) else list(adapter.targets)
 
 
 def _refuse_unknown(folder: Path, config: Mapping[str, Any]) -> None:

@@ -2,6 +2,6 @@
 
 from customize.data.rendering.cache import RenderedRows
 from customize.data.rendering.inspection import Inspection, inspect_rows
-from customize.data.rendering.renderer import Renderer
+from customize.data.rendering.renderer import ChatRenderer
 
-__all__ = ["Inspection", "RenderedRows", "Renderer", "inspect_rows"]
+__all__ = ["Inspection", "RenderedRows", "ChatRenderer", "inspect_rows"]

@@ -41,7 +41,7 @@ class _Template:
     extender: Extender
 
 
-class Renderer:
+class ChatRenderer:
     """Messages to tokens and weights for one model. Safe to use from several threads.
 
     loss_on: "all" answers, or only the "last_turn". A message with ``"train": False`` is never
@@ -70,7 +70,7 @@ class Renderer:
         *,
         loss_on: Literal["all", "last_turn"] = "all",
         needs_end: bool = True,
-    ) -> Renderer:
+    ) -> ChatRenderer:
         """Raises ModelError when the folder's tokenizer or template is missing or damaged."""
         return cls(ChatFolder.read(Path(path)), loss_on=loss_on, needs_end=needs_end)
 

@@ -1,0 +1,78 @@
+"""The command itself: finds its subcommands by file and tells errors plainly."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from importlib import import_module
+
+import click
+
+from customize import __version__
+from customize._errors import BackendError, CustomizeError, RunError
+
+# The order of a person's first day.
+COMMANDS = {
+    "train": "Train from a recipe, or go on with an unfinished run.",
+    "chat": "Talk with a run or a model.",
+    "show": "Show what a run is made of.",
+    "inspect": "Show which tokens of a data set would be trained.",
+    "audit": "Report duplicates, odd rows, personal data and secrets.",
+    "split": "Make training, development and test files.",
+    "plugins": "List what is installed.",
+}
+
+
+class Commands(click.Group):
+    """Subcommands that are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"customize.cli.{name}_command").command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            meant = f" Did you mean {near[0]!r}?" if near else " See customize --help."
+            ctx.fail(f"No command {args[0]!r}.{meant}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="customize")
+def cli() -> None:
+    """Customize language models after pre-training, and prove that it helped."""
+
+
+def main() -> None:
+    """Run the command; an error on purpose is one message and no traceback.
+
+    Exit codes: 2 what was asked for is wrong, 1 it failed while at work, 130 Ctrl-C, 143 SIGTERM.
+    """
+    try:
+        cli(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        sys.exit(130)
+    except (RunError, BackendError) as error:
+        _fail(error, 1)
+    except CustomizeError as error:
+        _fail(error, 2)
+
+
+def _fail(error: Exception, code: int) -> None:
+    click.echo(f"Error: {error}", err=True)
+    sys.exit(code)

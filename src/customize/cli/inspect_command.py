@@ -1,0 +1,29 @@
+"""``customize inspect``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("inspect")
+@click.argument("data")
+@click.option("--model", required=True, help="Whose template and tokenizer.")
+@click.option("--rows", default=5, show_default=True, type=click.IntRange(min=1))
+@click.option("--html", type=click.Path(path_type=Path), help="Write a page instead.")
+def command(data: str, model: str, rows: int, html: Path | None) -> None:
+    """Show the first rows of DATA as tokens, those that would be trained marked, and counts."""
+    from rich.console import Console
+
+    from customize.data.reading import read
+    from customize.data.rendering import ChatRenderer, inspect_rows
+    from customize.models import resolve
+
+    renderer = ChatRenderer.from_folder(resolve(model).path)
+    inspection = inspect_rows(read(data, kind="chat"), renderer, limit=rows)
+    if html is None:
+        inspection.print(Console())
+        return
+    html.write_text(inspection.html(), "utf-8")
+    click.echo(f"Written: {html}")

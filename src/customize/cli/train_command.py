@@ -1,0 +1,40 @@
+"""``customize train``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("train")
+@click.argument("recipe", required=False, type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a key.")
+@click.option("--model", help="As --set model=…")
+@click.option("--data", help="As --set data=…")
+@click.option("--to", help="As --set to=…")
+def command(
+    recipe: Path | None,
+    settings: tuple[str, ...],
+    model: str | None,
+    data: str | None,
+    to: str | None,
+) -> None:
+    """Train what RECIPE (YAML) says, or what the options say without one.
+
+    On an unfinished run's folder it goes on where that stopped.
+
+    \b
+    customize train pizza.yaml --set options.lr=1e-4
+    customize train --model smollm2 --data rows.jsonl --to runs/mine
+    """
+    from customize.runs.train import run_recipe
+    from customize.training.recipe_file import read_recipe, recipe_from_settings
+
+    given = {"model": model, "data": data, "to": to}
+    every = [*(f"{k}={v}" for k, v in given.items() if v is not None), *settings]
+    chosen = recipe_from_settings(every) if recipe is None else read_recipe(recipe, every)
+    run_recipe(chosen)
+    click.echo(f"Done: {chosen.to}\n")
+    click.echo(f"  customize chat {chosen.to}          talk with it (--base: with the base)")
+    click.echo(f"  customize show {chosen.to}          what it is made of")

@@ -1,0 +1,1 @@
+"""Runs: train and open. What ties the stages together."""

@@ -1,0 +1,61 @@
+"""Which backend a run takes, and why. Knows no particular one."""
+
+from __future__ import annotations
+
+import os
+
+from customize._errors import Unsupported
+from customize.interfaces.backend import Backend
+from customize.plugins import load, specs
+from customize.plugins.specs import BackendSpec
+
+
+def choose_backend(backend: str | Backend) -> Backend:
+    """An instance as it is, a name's backend, or the best that can run here.
+
+    Raises:
+        UnknownName: nobody provides it.
+        Unsupported: it cannot run here; the message says why.
+    """
+    if isinstance(backend, Backend):
+        return backend
+    if backend != "auto":
+        chosen = _made(backend)
+        reason = chosen.probe()
+        if reason is not None:
+            raise Unsupported(f"the backend {backend!r} cannot run here: {reason}")
+        return chosen
+    return _best()
+
+
+def _best() -> Backend:
+    reasons = []
+    for name in _by_priority():
+        candidate = _made(name)
+        reason = candidate.probe()
+        if reason is None:
+            return candidate
+        reasons.append(f"{name}: {reason}")
+    told = reasons or ["none is installed: pip install customize[cpu]"]
+    raise Unsupported("no backend can run here:" + "".join(f"\n  {text}" for text in told))
+
+
+def _by_priority() -> list[str]:
+    found = specs("backend")
+
+    def priority(name: str) -> tuple[int, str]:
+        spec = found[name]
+        return (-spec.priority if isinstance(spec, BackendSpec) else 0, name)
+
+    return sorted(found, key=priority)
+
+
+def _made(name: str) -> Backend:
+    made: Backend = load("backend", name)()
+    return made
+
+
+def quiet_libraries() -> None:
+    """No progress bars of others among ours."""
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")

@@ -1,0 +1,39 @@
+"""The model card of a run. Knows the run folder's files, and no model."""
+
+from __future__ import annotations
+
+from customize.runs.folder import RunFolder
+from customize.training.recipe import Recipe
+
+
+def write_card(folder: RunFolder, recipe: Recipe) -> None:
+    """README.md with what it was made from, how, and what it depends on."""
+    lineage = folder.lineage()
+    settings = "\n".join(f"* {key}: {value}" for key, value in recipe.options.items())
+    versions = ", ".join(f"{k} {v}" for k, v in lineage["versions"].items())
+    text = f"""---
+library_name: peft
+tags: [customize, {recipe.method}]
+---
+
+# {folder.path.name}
+
+A customization of `{recipe.model}` by {recipe.method}, on {recipe.data}.
+
+## How it was made
+
+{settings}
+* seed: {recipe.seed}
+
+## What it was made from
+
+* base model: sha256 {lineage["model"]}
+* data: sha256 {lineage["data"]}
+* {versions}
+
+## Limits
+
+It was not evaluated beyond what this folder holds. Facts belong into the prompt or into retrieval:
+what a small model learnt of them by training it says with confidence, and often wrong.
+"""
+    (folder.path / "README.md").write_text(text, "utf-8")

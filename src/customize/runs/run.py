@@ -1,0 +1,170 @@
+"""Run: the face of a run folder or of a base model. Trains nothing."""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, overload
+
+import numpy as np
+
+from customize._errors import RunError
+from customize.interfaces.backend import Backend, Engine, Prompt, Sampling, Snapshot
+from customize.interfaces.model import ModelFolder
+from customize.interfaces.renderer import Message, Tool
+from customize.models import resolve
+from customize.runs.backends import choose_backend, quiet_libraries
+from customize.runs.folder import RunFolder
+
+Messages = str | Sequence[Message]
+
+
+class Run:
+    """What was trained, or a base model when ``folder`` is None. Loads weights when first used."""
+
+    def __init__(
+        self, folder: RunFolder | None, model: ModelFolder | None, backend: Backend
+    ) -> None:
+        self.folder = folder
+        self.model = model
+        self._backend = backend
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The base, loaded once."""
+        quiet_libraries()
+        return self._backend.load(self.model)  # type: ignore[arg-type]  # the toy backend has none
+
+    @cached_property
+    def customized(self) -> Snapshot:
+        """The customized weights; the base's when this is a base model.
+
+        Raises:
+            RunError: the run is not finished.
+        """
+        if self.folder is None:
+            return self.base
+        if not self.folder.finished:
+            raise RunError(
+                f"{self.folder.path} is not finished: the command that began it goes on with it"
+            )
+        return self.engine.open(self.folder.adapter)
+
+    @cached_property
+    def base(self) -> Snapshot:
+        """The base, for comparison."""
+        return self.engine.base()
+
+    @property
+    def metrics(self) -> list[dict[str, float]]:
+        """What was logged, one dict a step."""
+        return self.folder.metrics() if self.folder else []
+
+    @overload
+    def reply(
+        self,
+        messages: Messages,
+        *,
+        stream: Literal[False] = False,
+        tools: Sequence[Tool] | None = None,
+        max_tokens: int = 256,
+        temperature: float = 0.0,
+        seed: int = 0,
+        base: bool = False,
+    ) -> str: ...
+
+    @overload
+    def reply(
+        self,
+        messages: Messages,
+        *,
+        stream: Literal[True],
+        tools: Sequence[Tool] | None = None,
+        max_tokens: int = 256,
+        temperature: float = 0.0,
+        seed: int = 0,
+        base: bool = False,
+    ) -> Iterator[str]: ...
+
+    def reply(
+        self,
+        messages: Messages,
+        *,
+        stream: bool = False,
+        tools: Sequence[Tool] | None = None,
+        max_tokens: int = 256,
+        temperature: float = 0.0,
+        seed: int = 0,
+        base: bool = False,
+    ) -> str | Iterator[str]:
+        """The assistant's answer to a text or to messages; with ``stream`` piece by piece."""
+        snapshot = self.base if base else self.customized
+        given = [{"role": "user", "content": messages}] if isinstance(messages, str) else messages
+        prompt = Prompt(snapshot.renderer.prompt(given, tools), seed=seed)
+        sampling = Sampling(max_tokens=max_tokens, temperature=temperature)
+        if stream:
+            return _streamed(snapshot, prompt, sampling)
+        [[completion]] = snapshot.sample([prompt], sampling).result()
+        return snapshot.renderer.decode(completion.tokens).strip()
+
+    def __repr__(self) -> str:
+        where = self.folder.path if self.folder else self.model.name if self.model else "toy"
+        return f"Run({str(where)!r})"
+
+
+def open(source: str | os.PathLike[str], *, backend: str | Backend | None = None) -> Run:
+    """A run's folder, or any model: the same face.
+
+    Raises:
+        UnknownName, ModelError: it is neither.
+    """
+    folder = RunFolder(Path(source))
+    if folder.exists:
+        recipe = folder.recipe()
+        chosen = choose_backend(recipe.backend if backend is None else backend)
+        model = None if chosen.name == "toy" else resolve(recipe.model, recipe.revision)
+        return Run(folder, model, chosen)
+    chosen = choose_backend("auto" if backend is None else backend)
+    return Run(None, resolve(os.fspath(source)), chosen)
+
+
+def _streamed(snapshot: Snapshot, prompt: Prompt, sampling: Sampling) -> Iterator[str]:
+    """Text as it is drawn: sampling runs in a thread; half characters wait for their rest."""
+    drawn: queue.Queue[int | BaseException | None] = queue.Queue()
+
+    def work() -> None:
+        try:
+            snapshot.sample([prompt], sampling, lambda i, j, token: drawn.put(token)).result()
+            drawn.put(None)
+        except BaseException as error:
+            drawn.put(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    tokens: list[int] = []
+    said = ""
+    while (item := drawn.get()) is not None:
+        if isinstance(item, BaseException):
+            raise item
+        tokens.append(item)
+        text = snapshot.renderer.decode(np.asarray(tokens, np.int32))
+        if not text.endswith("\ufffd") and len(text) > len(said):
+            yield text[len(said) :]
+            said = text
+
+
+def summary(run: Run) -> Mapping[str, Any]:
+    """What ``customize show`` prints."""
+    if run.folder is None:
+        return {"model": run.model.name if run.model else "toy"}
+    metrics = run.metrics
+    return {
+        **run.folder.recipe().to_dict(),
+        "finished": run.folder.finished,
+        "steps": len(metrics),
+        "last": metrics[-1] if metrics else {},
+        "lineage": run.folder.lineage(),
+    }

@@ -1,0 +1,1 @@
+"""Training: recipe → run folder → loop → checkpoints → resume. Knows no particular method."""

@@ -1,0 +1,206 @@
+"""The loop around a method: log, measure, save, stop. Knows checkpoints, and no algorithm."""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import attrs
+
+from customize._errors import NonFiniteError, RunError
+from customize.interfaces.backend import Session
+from customize.interfaces.dataset import Dataset
+from customize.interfaces.method import Method, Step
+from customize.training import checkpoints
+from customize.training.progress import Progress
+from customize.training.state import read_step, write_step
+
+METRICS = "metrics.jsonl"
+
+
+@attrs.frozen(kw_only=True)
+class Loop:
+    """What a run does besides its method. ``folder`` is the run's."""
+
+    folder: Path
+    checkpoint_every: int
+    evaluate_every: int = 0
+    keep_best: bool = False
+    patience: int = 0
+    facts: Mapping[str, Any] = attrs.field(factory=dict)
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+    @property
+    def best(self) -> Path:
+        """Where the weights that did best on the held-out rows are kept."""
+        return self.folder / "best"
+
+    def run(
+        self, method: Method, session: Session, data: Dataset, held_out: Dataset | None = None
+    ) -> Step:
+        """Train to the end, going on from the newest whole checkpoint; returns the last step.
+
+        Raises:
+            NonFiniteError: a step's numbers are; the last good checkpoint is named.
+            KeyboardInterrupt: Ctrl-C, after the step was finished and saved.
+            SystemExit: SIGTERM, the same, with code 143.
+        """
+        resume, record = self._resume(session)
+        total = method.num_steps(data)
+        progress = Progress(total, resume.number if resume else 0)
+        last = saved = resume
+        with _signals() as signals:
+            for step in self._steps(method, session, data, resume):
+                metrics = dict(step.metrics)
+                metrics.update(self._measure(method, session, held_out, step.number, total, record))
+                self._log(step.number, metrics)
+                progress.step(step.number, metrics)
+                last = step
+                stop = signals.received or self._exhausted(record)
+                if stop or step.number % self.checkpoint_every == 0 or step.number == total:
+                    self._save(session, step, record)
+                    saved = step
+                if signals.received:
+                    self._leave(signals.received, step, progress)
+                if stop:
+                    progress.say(f"no better measure for {self.patience}: stopped early")
+                    break
+        if last is None:
+            raise RunError("the method took no step: nothing was trained")
+        if saved is not last:
+            self._save(session, last, record)
+        return last
+
+    def _steps(
+        self, method: Method, session: Session, data: Dataset, resume: Step | None
+    ) -> Iterator[Step]:
+        try:
+            for step in method.train(session, data, resume):
+                wrong = [k for k, v in step.metrics.items() if not math.isfinite(v)]
+                if wrong:
+                    raise NonFiniteError(f"step {step.number}: {', '.join(wrong)} is not finite")
+                yield step
+        except NonFiniteError as error:
+            good = checkpoints.latest(self.checkpoints, lambda text: None)
+            where = f"the last good checkpoint is {good.folder}" if good else "no step was saved"
+            raise NonFiniteError(f"{error}; {where}") from error
+
+    def _resume(self, session: Session) -> tuple[Step | None, _Record]:
+        found = checkpoints.latest(self.checkpoints, Progress(0, 0).say)
+        if found is None:
+            (self.folder / METRICS).unlink(missing_ok=True)
+            return None, _Record()
+        session.load(found.folder / "session")
+        step = read_step(found.folder)
+        self._truncate_log(step.number)
+        return step, _Record(**checkpoints.facts_of(found.folder)["record"])
+
+    def _truncate_log(self, number: int) -> None:
+        """What was logged after the checkpoint will be logged again."""
+        file = self.folder / METRICS
+        lines = file.read_text("utf-8").splitlines() if file.is_file() else []
+        kept = [line for line in lines if _step_of(line) <= number]
+        file.write_text("".join(f"{line}\n" for line in kept), "utf-8")
+
+    def _log(self, number: int, metrics: Mapping[str, float]) -> None:
+        with (self.folder / METRICS).open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps({"step": number, **metrics}) + "\n")
+
+    def _measure(
+        self,
+        method: Method,
+        session: Session,
+        held_out: Dataset | None,
+        number: int,
+        total: int,
+        record: _Record,
+    ) -> Mapping[str, float]:
+        due = self.evaluate_every and (number % self.evaluate_every == 0 or number == total)
+        if not due or held_out is None:
+            return {}
+        metrics = method.validate(session.snapshot(), held_out)
+        if record.better(next(iter(metrics.values()))) and self.keep_best:
+            session.save_weights(self.best)
+        return metrics
+
+    def _exhausted(self, record: _Record) -> bool:
+        return bool(self.patience) and record.since_best >= self.patience
+
+    def _save(self, session: Session, step: Step, record: _Record) -> None:
+        def fill(folder: Path) -> None:
+            (folder / "session").mkdir()
+            session.save(folder / "session")
+            write_step(folder, step)
+
+        facts = {**self.facts, "record": attrs.asdict(record)}
+        checkpoints.write(self.checkpoints, step.number, fill, facts)
+
+    def _leave(self, number: int, step: Step, progress: Progress) -> None:
+        progress.say(f"stopped after step {step.number}, saved: the same command goes on from here")
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        raise SystemExit(128 + number)
+
+
+@attrs.define
+class _Record:
+    """The best measure so far, and how many there were since."""
+
+    best: float | None = None
+    since_best: int = 0
+
+    def better(self, value: float) -> bool:
+        if self.best is None or value < self.best:
+            self.best, self.since_best = value, 0
+            return True
+        self.since_best += 1
+        return False
+
+
+class _Signals:
+    """The first signal is noted; the second ends the process as it always did."""
+
+    received: int = 0
+
+    def note(self, number: int, frame: FrameType | None) -> None:
+        self.received = number
+        signal.signal(number, self._before[number])
+
+    def __init__(self) -> None:
+        self._before: dict[int, Any] = {}  # signal handlers, as signal types them
+
+    def listen(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self.note)
+
+    def restore(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _signals() -> Iterator[_Signals]:
+    signals = _Signals()
+    signals.listen()
+    try:
+        yield signals
+    finally:
+        signals.restore()
+
+
+def _step_of(line: str) -> float:
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return math.inf  # a line cut off by a kill

@@ -1,0 +1,64 @@
+"""What a person sees while training: one live line on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from typing import TextIO
+
+_PLAIN_EVERY_S = 10.0
+
+
+class Progress:
+    """Step, loss, tokens a second, memory and time left."""
+
+    def __init__(self, total: int, done: int, stream: TextIO | None = None) -> None:
+        self._stream = sys.stderr if stream is None else stream
+        self._total = total
+        self._first = done
+        self._begun = self._said = time.monotonic()
+        self._tokens = 0.0
+        self._live = self._stream.isatty()
+
+    def step(self, number: int, metrics: Mapping[str, float]) -> None:
+        """Tell of a step."""
+        self._tokens += metrics.get("tokens", 0.0)
+        now = time.monotonic()
+        last = number == self._total
+        if not self._live and not last and number > 1 and now - self._said < _PLAIN_EVERY_S:
+            return
+        self._said = now
+        line = self._line(number, metrics, max(now - self._begun, 1e-9))
+        self._stream.write(f"\r\x1b[2K{line[:79]}" if self._live else f"{line}\n")
+        if self._live and last:
+            self._stream.write("\n")
+        self._stream.flush()
+
+    def say(self, text: str) -> None:
+        """A line of its own."""
+        self._stream.write(f"\r\x1b[2K{text}\n" if self._live else f"{text}\n")
+        self._stream.flush()
+
+    def _line(self, number: int, metrics: Mapping[str, float], seconds: float) -> str:
+        left = seconds / max(1, number - self._first) * (self._total - number)
+        parts = [f"step {number}/{self._total}"]
+        if "loss" in metrics:
+            parts.append(f"loss {metrics['loss']:.3f}")
+        if self._tokens:
+            parts.append(f"{self._tokens / seconds:,.0f} tokens/s")
+        memory = _peak_memory_mb()
+        if memory:
+            parts.append(f"{memory:,.0f} MB at most")
+        parts.append(f"{left:.0f} s left" if number < self._total else f"{seconds:.0f} s")
+        return "  ".join(parts)
+
+
+def _peak_memory_mb() -> float | None:
+    """Peak resident memory of this process, where the system tells."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak / 1e3

@@ -1,0 +1,116 @@
+"""Recipes in YAML, with the line of every key, and settings from the command line.
+
+Knows the file's form, and not what its keys mean.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from customize._errors import OptionError
+from customize.training.recipe import Recipe, make_recipe
+
+_LOCAL = ("data", "validation")
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1, except that ``1e-4`` is a number and only true and false are truth values."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":float", ":bool"))]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(?:\d+\.\d*|\.\d+|\d+(?=[eE]))(?:[eE][-+]?\d+)?|[-+]?\.(?:inf|nan)"),
+    list("-+0123456789."),
+)
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"(?:true|false|True|False)"), list("tTfF")
+)
+
+
+def read_recipe(path: Path, settings: Sequence[str] = ()) -> Recipe:
+    """A recipe from a file, with ``key=value`` settings over it; ``options.lr=1e-4`` goes deeper.
+
+    Paths in the file are relative to it.
+
+    Raises:
+        OptionError: with every fault, and the line it is on.
+    """
+    values, places = _load(path)
+    for key in _LOCAL:
+        if isinstance(values.get(key), str):
+            values[key] = _beside(path, values[key])
+    if isinstance(values.get("model"), str):
+        values["model"] = _beside(path, values["model"])
+    for setting in settings:
+        _set(values, places, setting)
+    return make_recipe(values, places, str(path))
+
+
+def recipe_from_settings(settings: Sequence[str]) -> Recipe:
+    """A recipe from ``key=value`` settings alone."""
+    values: dict[str, Any] = {}
+    places: dict[str, str] = {}
+    for setting in settings:
+        _set(values, places, setting)
+    return make_recipe(values, places, "the command line")
+
+
+def _load(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    try:
+        text = path.read_text("utf-8")
+        node = yaml.compose(text, Loader=_Loader)
+    except OSError as error:
+        raise OptionError(f"the recipe {path} cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise OptionError(f"{path} is not YAML: {error}") from error
+    if not isinstance(node, yaml.MappingNode):
+        raise OptionError(f"{path} must hold keys and values, such as 'model: smollm2'")
+    places: dict[str, str] = {}
+    _note_places(node, path, "", places)
+    values = yaml.load(text, Loader=_Loader)
+    return values, places
+
+
+def _note_places(node: yaml.MappingNode, path: Path, prefix: str, places: dict[str, str]) -> None:
+    for key, value in node.value:
+        name = f"{prefix}{key.value}"
+        place = f"{path}:{key.start_mark.line + 1}"
+        if name in places:
+            raise OptionError(f"{place}: the key {name!r} is there twice, see {places[name]}")
+        places[name] = place
+        if isinstance(value, yaml.MappingNode):
+            _note_places(value, path, f"{name}.", places)
+
+
+def _set(values: dict[str, Any], places: dict[str, str], setting: str) -> None:
+    key, equals, text = setting.partition("=")
+    if not equals or not key:
+        raise OptionError(f"a setting reads key=value, such as options.lr=1e-4 (got {setting!r})")
+    *parents, last = key.split(".")
+    inside: Any = values
+    for parent in parents:
+        inside = inside.setdefault(parent, {})
+        if not isinstance(inside, dict):
+            raise OptionError(f"--set {setting}: {parent!r} holds no keys")
+    inside[last] = yaml.load(text, Loader=_Loader)
+    places[key] = f"--set {setting}"
+
+
+def _beside(recipe: Path, value: str) -> str:
+    """A path relative to the recipe, where such a file exists; else the text as it is."""
+    local = recipe.parent / value
+    return str(local) if not Path(value).is_absolute() and local.exists() else value
+
+
+def dump(values: Mapping[str, Any]) -> str:
+    """Values as YAML, in their order."""
+    return yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True)

@@ -1,0 +1,128 @@
+"""Plain values to options, all faults at once. Knows types and bounds, and no file format."""
+
+from __future__ import annotations
+
+import difflib
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from customize._errors import OptionError
+from customize._options import Option, options_of
+
+T = TypeVar("T")
+
+_NAMES = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+
+
+class Faults:
+    """What is wrong, collected, each with its place where one is known."""
+
+    def __init__(self, places: Mapping[str, str] | None = None) -> None:
+        self._places = places or {}
+        self._found: list[str] = []
+
+    def add(self, key: str, text: str) -> None:
+        place = self._places.get(key)
+        self._found.append(f"{place}: {text}" if place else text)
+
+    def raise_if_any(self, what: str) -> None:
+        """Raises OptionError with every fault."""
+        if self._found:
+            lines = "".join(f"\n  {fault}" for fault in self._found)
+            raise OptionError(f"{what} cannot be used:{lines}")
+
+
+def structure(
+    cls: type[T], values: Mapping[str, Any], faults: Faults, prefix: str = ""
+) -> T | None:
+    """An instance of an ``options`` class, or None when a fault was added."""
+    known = {o.name: o for o in options_of(cls)}
+    good: dict[str, Any] = {}
+    sound = True
+    for key, value in values.items():
+        place = f"{prefix}{key}"
+        if key not in known:
+            faults.add(place, unknown(place, key, list(known)))
+            sound = False
+            continue
+        try:
+            good[key] = _checked(known[key], value)
+        except OptionError as error:
+            faults.add(place, f"{prefix}{error}")
+            sound = False
+    for name, o in known.items():
+        if name not in values and _required(o):
+            faults.add(prefix + name, f"{prefix}{name} is missing: {o.help}")
+            sound = False
+    return _made(cls, good, faults, prefix) if sound else None
+
+
+def unknown(place: str, key: str, known: Sequence[str]) -> str:
+    """What to say of a key that nobody reads."""
+    near = difflib.get_close_matches(str(key), known, n=1)
+    meant = f": did you mean {near[0]!r}?" if near else f": there are {', '.join(known)}"
+    return f"unknown key {place!r}{meant}"
+
+
+def coerce(value: Any, wanted: Any) -> Any:
+    """``value`` as the type an option has; whole numbers are numbers, lists are tuples.
+
+    Raises:
+        OptionError: it is of another type; the message says which was wanted.
+    """
+    origin, arguments = typing.get_origin(wanted), typing.get_args(wanted)
+    if origin in (types.UnionType, typing.Union):
+        return _one_of(value, arguments)
+    if origin is tuple and isinstance(value, (list, tuple)):
+        return tuple(coerce(item, arguments[0]) for item in value)
+    if origin is not None and origin is not tuple:
+        return value if isinstance(value, origin) else _refuse(value, origin.__name__)
+    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if wanted is not bool and isinstance(value, bool):
+        return _refuse(value, _NAMES.get(wanted, str(wanted)))
+    if isinstance(wanted, type) and isinstance(value, wanted):
+        return value
+    return _refuse(value, _NAMES.get(wanted, getattr(wanted, "__name__", str(wanted))))
+
+
+def _checked(o: Option, value: Any) -> Any:
+    try:
+        value = coerce(value, o.type)
+    except OptionError as error:
+        raise OptionError(f"{o.name} {error}") from None
+    if not o.bounds.allow(value):
+        raise OptionError(f"{o.name} must be {o.bounds} (got {value!r})")
+    return value
+
+
+def _one_of(value: Any, wanted: Sequence[Any]) -> Any:
+    if value is None and type(None) in wanted:
+        return None
+    for one in wanted:
+        try:
+            return coerce(value, one)
+        except OptionError:
+            continue
+    named = [_NAMES.get(w, getattr(w, "__name__", str(w))) for w in wanted if w is not type(None)]
+    return _refuse(value, " or ".join(named))
+
+
+def _refuse(value: Any, wanted: str) -> typing.NoReturn:
+    raise OptionError(f"must be {wanted} (got {value!r})")
+
+
+def _required(o: Option) -> bool:
+    import attrs
+
+    return o.default is attrs.NOTHING
+
+
+def _made(cls: type[T], good: Mapping[str, Any], faults: Faults, prefix: str) -> T | None:
+    try:
+        return cls(**good)
+    except OptionError as error:
+        faults.add(prefix.rstrip("."), str(error))
+        return None
