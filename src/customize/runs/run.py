@@ -154,6 +154,9 @@ def _streamed(snapshot: Snapshot, prompt: Prompt, sampling: Sampling) -> Iterato
         if not text.endswith("\ufffd") and len(text) > len(said):
             yield text[len(said) :]
             said = text
+    rest = snapshot.renderer.decode(np.asarray(tokens, np.int32))[len(said) :]
+    if rest:
+        yield rest
 
 
 def summary(run: Run) -> Mapping[str, Any]:

@@ -1,0 +1,81 @@
+"""The command line: plain errors that tell the fix, and nothing heavy for --help."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def customize(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "customize", *arguments], capture_output=True, text=True, cwd=cwd
+    )
+
+
+def test_help_lists_the_commands_and_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, customize.cli as c\n"
+        "sys.argv = ['customize', '--help']\n"
+        "try: c.main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'transformers', 'numpy', 'rich', 'yaml', 'jinja2', 'tokenizers'}\n"
+        "print('heavy', sorted(heavy & set(sys.modules)))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "train" in out.stdout
+    assert "heavy []" in out.stdout
+
+
+def test_a_wrong_command_suggests_the_nearest() -> None:
+    done = customize("trian")
+    assert done.returncode == 2
+    assert "Did you mean 'train'?" in done.stderr
+
+
+def test_a_wrong_setting_is_one_message_and_no_traceback() -> None:
+    done = customize("train", "--model", "smollm2", "--to", "x", "--set", "sede=1")
+    assert done.returncode == 2
+    assert "did you mean 'seed'" in done.stderr
+    assert "data is missing" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_plugins_are_listed_as_json() -> None:
+    rows = json.loads(customize("plugins", "--json").stdout)
+    assert all({"distribution", "version", "provides", "error"} <= row.keys() for row in rows)
+
+
+def test_a_plugins_options_are_shown_with_help_and_bounds() -> None:
+    pytest.importorskip("customize_sft")
+    shown = customize("plugins", "show", "sft").stdout
+    assert "lr = 0.0005 (>= 0)" in shown
+    assert "Peak learning rate" in shown
+
+
+def test_a_folder_that_is_no_run_is_told(tmp_path: Path) -> None:
+    done = customize("show", str(tmp_path))
+    assert done.returncode == 1
+    assert "is no run folder" in done.stderr
+
+
+def test_split_and_audit_work_on_a_file(tmp_path: Path) -> None:
+    rows = [
+        {
+            "messages": [
+                {"role": "user", "content": f"q{i}"},
+                {"role": "assistant", "content": f"a{i}."},
+            ]
+        }
+        for i in range(20)
+    ]
+    data = tmp_path / "rows.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert customize("audit", str(data)).returncode == 0
+    done = customize("split", str(data), "--to", str(tmp_path / "parts"))
+    assert done.returncode == 0, done.stderr
+    lines = [line for f in (tmp_path / "parts").iterdir() for line in f.read_text().splitlines()]
+    assert len(lines) == 20

@@ -1,0 +1,102 @@
+"""Recipes: three ways in, one strict path, every fault at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from customize import OptionError
+from customize.training.recipe import make_recipe
+from customize.training.recipe_file import read_recipe, recipe_from_settings
+
+pytest.importorskip("customize_sft")
+
+GOOD = "model: smollm2\ndata: rows.jsonl\nto: runs/x\noptions:\n  lr: 1e-4\n"
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(GOOD)
+    return path
+
+
+def test_the_three_ways_give_the_same_recipe(recipe: Path) -> None:
+    values = {"model": "smollm2", "data": "rows.jsonl", "to": "runs/x", "options": {"lr": 1e-4}}
+    settings = ["model=smollm2", "data=rows.jsonl", "to=runs/x", "options.lr=1e-4"]
+    assert make_recipe(values) == read_recipe(recipe) == recipe_from_settings(settings)
+
+
+@pytest.mark.parametrize("text", ["1e-4", "1.0e-4", "0.0001", "1E-4"])
+def test_numbers_are_numbers(recipe: Path, text: str) -> None:
+    assert read_recipe(recipe, [f"options.lr={text}"]).options["lr"] == 1e-4
+
+
+def test_every_option_of_the_method_is_in_the_resolved_recipe(recipe: Path) -> None:
+    assert read_recipe(recipe).options["schedule"] == "cosine"
+
+
+def test_all_faults_are_told_at_once_with_their_lines(recipe: Path) -> None:
+    recipe.write_text(
+        "modle: smollm2\ndata: 7\nto: runs/x\nseed: -1\noptions:\n  lr: fast\n  epoch: 3\n"
+        "adapter:\n  rank: 0\n"
+    )
+    with pytest.raises(OptionError) as told:
+        read_recipe(recipe)
+    text = str(told.value)
+    for line, fault in [
+        (1, "did you mean 'model'"),
+        (2, "data must be text (got 7)"),
+        (4, "seed must be >= 0"),
+        (6, "options.lr must be a number (got 'fast')"),
+        (7, "did you mean 'epochs'"),
+        (9, "adapter.rank must be >= 1"),
+    ]:
+        told_line = next(row for row in text.splitlines() if fault in row)
+        assert f"recipe.yaml:{line}:" in told_line
+    assert "model is missing" in text
+
+
+def test_a_key_that_is_there_twice_is_refused(recipe: Path) -> None:
+    recipe.write_text(GOOD + "to: runs/y\n")
+    with pytest.raises(OptionError, match=r":6: the key 'to' is there twice, see .*:3"):
+        read_recipe(recipe)
+
+
+def test_a_truth_value_is_no_number(recipe: Path) -> None:
+    with pytest.raises(OptionError, match="seed must be a whole number"):
+        read_recipe(recipe, ["seed=true"])
+
+
+def test_an_unknown_method_is_named_with_those_there_are(recipe: Path) -> None:
+    with pytest.raises(OptionError, match="did you mean 'sft'"):
+        read_recipe(recipe, ["method=sftt"])
+
+
+@pytest.mark.parametrize("key", ["keep_best=true", "patience=2", "evaluate_every=5"])
+def test_measures_without_held_out_rows_are_refused(recipe: Path, key: str) -> None:
+    with pytest.raises(OptionError, match="set validation"):
+        read_recipe(recipe, [key])
+
+
+def test_paths_are_relative_to_the_recipe(recipe: Path) -> None:
+    rows = recipe.parent / "rows.jsonl"
+    rows.write_text("{}\n")
+    assert read_recipe(recipe).data == str(rows)
+
+
+def test_what_is_no_yaml_is_refused(recipe: Path) -> None:
+    recipe.write_text("a: [")
+    with pytest.raises(OptionError, match="is not YAML"):
+        read_recipe(recipe)
+
+
+def test_the_adapter_is_lora_or_full(recipe: Path) -> None:
+    from customize import Full, LoRA
+
+    assert read_recipe(recipe).adapter_chosen() == LoRA()
+    assert read_recipe(recipe, ["adapter=full"]).adapter_chosen() == Full()
+    assert read_recipe(recipe, ["adapter.rank=4"]).adapter_chosen() == LoRA(rank=4)
+    with pytest.raises(OptionError, match="'full'"):
+        read_recipe(recipe, ["adapter=half"])
