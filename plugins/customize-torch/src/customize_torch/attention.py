@@ -154,7 +154,7 @@ def _attend(
     **kwargs: Any,  # transformers passes each model's extras; those that matter are refused at load
 ) -> tuple[Tensor, None]:
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    layer = int(module.layer_idx)  # type: ignore[arg-type]
+    layer = int(module.layer_idx)
     out = _plan.get().attend(layer, query, key, value, scale)
     return out.transpose(1, 2).contiguous(), None
 

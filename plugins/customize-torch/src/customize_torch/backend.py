@@ -1,8 +1,11 @@
 """The backend ``cpu``: torch on the processor. Imports torch only when a model is loaded."""
 
+import logging
 from importlib.util import find_spec
 
 from customize import Backend, Engine, ModelFolder, option, options
+
+_log = logging.getLogger(__name__)
 
 
 @options
@@ -37,13 +40,15 @@ class CPU(Backend):
         from customize_torch.engine import TorchEngine
 
         dtypes = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-        chosen = dtypes.get(self.dtype) or _fastest()
-        return TorchEngine(model, chosen, self.token_budget)
+        chosen = _fastest() if self.dtype == "auto" else self.dtype
+        return TorchEngine(model, dtypes[chosen], self.token_budget)
 
 
-def _fastest():  # type: ignore[no-untyped-def]  # torch.dtype, and torch is imported when used
+def _fastest() -> str:
     """bf16 where the processor has instructions for it: a fact of the machine, so runs repeat."""
     import torch
 
     has_bf16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return torch.bfloat16 if has_bf16 else torch.float32
+    chosen = "bfloat16" if has_bf16 else "float32"
+    _log.info("computing in %s: the processor %s bf16", chosen, "has" if has_bf16 else "lacks")
+    return chosen

@@ -20,7 +20,7 @@ _ROWS = 256
 def logprobs_of(hidden_TC: Tensor, weight_VC: Tensor, targets_T: Tensor) -> Tensor:
     """Log-probabilities of ``targets_T``, float32 [T], differentiable by hidden and weight."""
     if torch.is_grad_enabled() and (hidden_TC.requires_grad or weight_VC.requires_grad):
-        out: Tensor = _Head.apply(hidden_TC, weight_VC, targets_T)  # type: ignore[no-untyped-call]
+        out: Tensor = _Head.apply(hidden_TC, weight_VC, targets_T)
         return out
     parts = [
         _chunk(h, weight_VC, y)[0]

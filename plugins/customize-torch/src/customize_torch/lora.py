@@ -41,14 +41,14 @@ class Switchboard:
         }
         self._updates: Mapping[str, Update] = {}
         for name, module in self.layers.items():
-            module.forward = self._forward(name, module)  # type: ignore[method-assign]
+            module.forward = self._forward(name, module)
 
     def _forward(self, name: str, module: nn.Linear) -> Any:  # a bound forward, as torch types it
         def forward(x: Tensor) -> Tensor:
             update = self._updates.get(name)
             if update is None:
                 return F.linear(x, module.weight, module.bias)
-            out: Tensor = _Linear.apply(  # type: ignore[no-untyped-call]
+            out: Tensor = _Linear.apply(
                 x, module.weight, module.bias, update.a_RI, update.b_OR, update.scale
             )
             return out

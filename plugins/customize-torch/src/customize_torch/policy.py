@@ -77,7 +77,7 @@ class Policy:
         """The output embedding."""
         if self.scale is None:
             return self.tensors[self.base.embedding_name]
-        weight: Tensor = self.base.model.get_submodule(self.base.head_name).weight  # type: ignore[assignment]
+        weight: Tensor = self.base.model.get_submodule(self.base.head_name).weight
         return weight
 
     def logprobs(self, batch: Batch) -> Tensor:

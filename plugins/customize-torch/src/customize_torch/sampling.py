@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import attrs
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -20,6 +21,7 @@ from customize import Batch, Completion, DataError, OnToken, Prompt, Renderer, S
 from customize_torch.attention import Cache, Decode, Prefill
 from customize_torch.policy import Policy
 
+Floats = npt.NDArray[np.float32]
 _ROWS = 32
 
 
@@ -172,7 +174,7 @@ class _Stops:
         return any(stop in text for stop in self._texts)
 
 
-def _finished(row: _Row, prompt_logprobs: np.ndarray | None) -> Completion:  # type: ignore[type-arg]
+def _finished(row: _Row, prompt_logprobs: Floats | None) -> Completion:
     return Completion(
         np.asarray(row.tokens, np.int32),
         np.asarray(row.logprobs, np.float32),
@@ -182,7 +184,7 @@ def _finished(row: _Row, prompt_logprobs: np.ndarray | None) -> Completion:  # t
     )
 
 
-def _prompt_logprobs(policy: Policy, prompt: Prompt) -> np.ndarray:  # type: ignore[type-arg]
+def _prompt_logprobs(policy: Policy, prompt: Prompt) -> Floats:
     weights = np.ones(len(prompt.tokens), np.float32)
     batch = Batch.from_sequences([(prompt.tokens, {"weights": weights})])
     out = np.zeros(len(weights), np.float32)

@@ -1,0 +1,124 @@
+"""Completions against transformers' generate, against each other, and against forward."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from transformers import LlamaForCausalLM
+
+from customize import AdamW, Batch, CrossEntropy, Engine, LoRA, Prompt, Sampling, Session
+
+GREEDY = Sampling(max_tokens=12, temperature=0.0, stop_tokens=())
+
+
+@pytest.fixture
+def session(engine: Engine, batch: Batch) -> Session:
+    made = engine.open(LoRA(rank=4), seed=1)
+    made.forward_backward(batch, CrossEntropy())
+    made.optim_step(AdamW(lr=1e-2)).result()
+    return made
+
+
+def prompts(n: int = 1) -> list[Prompt]:
+    rng = np.random.default_rng(3)
+    return [
+        Prompt(rng.integers(0, 250, length), n=n, seed=length) for length in (4, 19, 1, 33, 8, 8)
+    ]
+
+
+def test_greedy_equals_transformers_generate(engine: Engine, plain: LlamaForCausalLM) -> None:
+    found = engine.base().sample(prompts(), GREEDY).result()
+    for prompt, (completion,) in zip(prompts(), found, strict=True):
+        tokens = torch.from_numpy(prompt.tokens.astype(np.int64))[None]
+        wanted = plain.generate(tokens, max_new_tokens=12, do_sample=False, eos_token_id=-1)
+        assert completion.tokens.tolist() == wanted[0, len(prompt.tokens) :].tolist()
+        assert completion.stop_reason == "length"
+
+
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        GREEDY,
+        Sampling(max_tokens=20, temperature=0.8, stop_tokens=tuple(range(0, 260, 9))),
+        Sampling(max_tokens=12, top_k=20, top_p=0.9, stop_tokens=()),
+    ],
+    ids=["greedy", "leaving", "cut"],
+)
+def test_many_at_once_equal_one_at_a_time(session: Session, sampling: Sampling) -> None:
+    many = session.sample(prompts(n=8), sampling).result()
+    reversed_ = session.sample(prompts(n=8)[::-1], sampling).result()[::-1]
+    alone = [session.sample([prompt], sampling).result()[0] for prompt in prompts(n=8)]
+    single = [session.sample([prompt], sampling).result()[0] for prompt in prompts(n=1)]
+    for i, completions in enumerate(many):
+        assert len(completions) == 8
+        for a, b, c in zip(completions, reversed_[i], alone[i], strict=True):
+            assert a.tokens.tolist() == b.tokens.tolist() == c.tokens.tolist()
+        assert single[i][0].tokens.tolist() == completions[0].tokens.tolist()
+
+
+def test_logprobs_agree_with_forward(session: Session) -> None:
+    sampling = Sampling(max_tokens=10, temperature=0.7, stop_tokens=(), prompt_logprobs=True)
+    for prompt, completions in zip(
+        prompts(n=2), session.sample(prompts(n=2), sampling).result(), strict=True
+    ):
+        for completion in completions:
+            tokens = np.concatenate([prompt.tokens, completion.tokens])
+            row = Batch.from_sequences([(tokens, {"weights": np.ones(len(tokens))})])
+            forward = session.forward(row).result()
+            start = len(prompt.tokens)
+            np.testing.assert_allclose(completion.logprobs, forward[start:], atol=1e-4)
+            np.testing.assert_allclose(completion.prompt_logprobs, forward[:start], atol=1e-4)
+
+
+def test_first_tokens_follow_the_distribution_they_were_drawn_from(
+    engine: Engine, plain: LlamaForCausalLM
+) -> None:
+    prompt = prompts()[0]
+    sampling = Sampling(max_tokens=1, temperature=0.5, top_k=5, top_p=0.95, stop_tokens=())
+    drawn = engine.base().sample([Prompt(prompt.tokens, n=2000, seed=5)], sampling).result()[0]
+    with torch.no_grad():
+        tokens = torch.from_numpy(prompt.tokens.astype(np.int64))
+        scaled = plain(tokens[None]).logits[0, -1].double().numpy() / 0.5
+    probabilities = np.exp(scaled - scaled.max())
+    probabilities /= probabilities.sum()
+    order = np.argsort(-probabilities)
+    before = np.cumsum(probabilities[order]) - probabilities[order]
+    kept = order[(before < 0.95) & (np.arange(len(order)) < 5)]
+    wanted = probabilities[kept] / probabilities[kept].sum()
+    first = np.array([completion.tokens[0] for completion in drawn])
+    assert set(first) <= set(kept.tolist())
+    for token, share in zip(kept, wanted, strict=True):
+        deviation = np.sqrt(share * (1 - share) / len(first))
+        assert abs(np.mean(first == token) - share) < 4 * deviation + 1e-9
+    said = {int(c.tokens[0]): float(c.sampling_logprobs[0]) for c in drawn}
+    for token, share in zip(kept, wanted, strict=True):
+        if int(token) in said:
+            assert said[int(token)] == pytest.approx(np.log(share), abs=1e-4)
+
+
+def test_stop_tokens_and_texts_end_a_completion(engine: Engine) -> None:
+    base, prompt = engine.base(), prompts()[1]
+    free = base.sample([prompt], GREEDY).result()[0][0]
+    token = int(free.tokens[5])
+    where = free.tokens.tolist().index(token)
+    stopped = Sampling(max_tokens=12, temperature=0.0, stop_tokens=(token,))
+    ended = base.sample([prompt], stopped).result()[0][0]
+    assert ended.tokens.tolist() == free.tokens[: where + 1].tolist()
+    assert ended.stop_reason == "stop"
+    text = base.renderer.decode(free.tokens[:3])
+    spelled = Sampling(max_tokens=12, temperature=0.0, stop_tokens=(), stop=(text,))
+    ended = base.sample([prompt], spelled).result()[0][0]
+    assert ended.stop_reason == "stop"
+    assert text in base.renderer.decode(ended.tokens)
+    assert text not in base.renderer.decode(ended.tokens[:-1])
+
+
+def test_tokens_are_told_as_they_are_drawn(session: Session) -> None:
+    told: dict[tuple[int, int], list[int]] = {}
+    found = session.sample(
+        prompts(n=2), GREEDY, lambda i, j, token: told.setdefault((i, j), []).append(token)
+    ).result()
+    for i, completions in enumerate(found):
+        for j, completion in enumerate(completions):
+            assert told[i, j] == completion.tokens.tolist()
