@@ -28,6 +28,14 @@ def _install(session: nox.Session, *others: str, plugins: list[str] | None = Non
 
 
 @nox.session
+def quickstart(session: nox.Session) -> None:
+    """Train the pizza store's assistant on the CPU and show whether it got better."""
+    session.log("Installing; this is the longest part.")
+    _install(session)
+    session.run("python", "examples/pizza/quickstart.py", *session.posargs)
+
+
+@nox.session
 def tests(session: nox.Session) -> None:
     """Run every test, slow ones too: ``nox -s tests``; arguments after ``--`` go to pytest."""
     _install(session, "pytest", "pytest-xdist", "transformers", "peft", "pyarrow", "scipy")

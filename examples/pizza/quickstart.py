@@ -1,0 +1,77 @@
+"""Train the pizza store's assistant, and show whether it got better: ``python quickstart.py``.
+
+Run again, it goes on where it was stopped, and a finished run is only evaluated.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+import customize
+from customize.evaluation import Evaluation, best_instruction, evaluate
+from customize.runs.train import run_recipe
+from customize.training.recipe_file import read_recipe
+
+HERE = Path(__file__).parent
+
+
+def main() -> None:
+    """Train, compare on test rows that training never saw, and say what to try next."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    rows = rows_of("test.jsonl")
+    rows = rows[: int(os.environ.get("QUICKSTART_ROWS", len(rows)))]
+    run = run_recipe(read_recipe(HERE / "pizza.yaml", _settings()))
+    evaluation = compare(run, rows)
+    assert run.folder is not None
+    (run.folder.path / "evaluation.json").write_text(json.dumps(evaluation.to_json()), "utf-8")
+    show(evaluation, run)
+
+
+def rows_of(name: str) -> list[dict[str, Any]]:
+    """The rows of a file beside this one."""
+    return [json.loads(line) for line in (HERE / name).read_text("utf-8").splitlines()]
+
+
+def compare(run: customize.Run, rows: list[dict[str, Any]]) -> Evaluation:
+    """The base, the base with the prompt that did best on the development rows, and the run."""
+    print("Comparing on test rows that training never saw …")
+    candidates = [row["prompt"] for row in rows_of("prompts.jsonl")]
+    dev = rows_of("dev.jsonl")
+    prompt = best_instruction(run.base, candidates, dev[::3])
+    columns = {
+        "base": (run.base, None),
+        "prompted": (run.base, prompt),
+        "customized": (run.customized, None),
+    }
+    return evaluate(columns, rows)
+
+
+def show(evaluation: Evaluation, run: customize.Run) -> None:
+    """The table, three answers before and after, and what to try next."""
+    console = Console()
+    console.print(evaluation.table())
+    better = [i for i in evaluation.items if i.passed["customized"] and not i.passed["base"]]
+    for item in better[:: max(1, len(better) // 3)][:3]:
+        console.print(f"\n[bold]{item.question}[/bold]")
+        console.print(f"  base:       {item.replies['base'][:200]}", markup=False)
+        console.print(f"  customized: {item.replies['customized'][:200]}", markup=False)
+    assert run.folder is not None
+    path = run.folder.path
+    console.print("\nTry next:")
+    console.print(f'  customize chat {path} --message "Do you deliver on Mondays?"', markup=False)
+    console.print(f"  customize chat {path} --base     the same with the base", markup=False)
+    console.print(f"  customize show {path}            what it was made of", markup=False)
+
+
+def _settings() -> list[str]:
+    place = os.environ.get("QUICKSTART_TO", "runs/pizza")
+    return [f"to={place}"]
+
+
+if __name__ == "__main__":
+    main()
