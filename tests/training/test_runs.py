@@ -189,6 +189,13 @@ def test_a_run_answers_and_streams_the_same(whole: Path) -> None:
     assert said == "".join(run.reply("question 1", max_tokens=12, stream=True)).strip()
 
 
+def test_a_run_is_evaluated_against_its_base(whole: Path) -> None:
+    run = customize.open(whole, backend=ToyBackend())
+    rows = [{**ROWS[0], "expect": {"includes": "yes"}}]
+    assert run.evaluate(rows).columns == ("base", "customized")
+    assert run.evaluate(rows, prompt="Say yes.").columns == ("base", "prompted", "customized")
+
+
 def test_a_run_is_not_its_base(whole: Path) -> None:
     run = customize.open(whole, backend=ToyBackend())
     rendered = run.base.renderer.render(ROWS[0]["messages"])

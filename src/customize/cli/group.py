@@ -16,6 +16,7 @@ COMMANDS = {
     "train": "Train from a recipe, or go on with an unfinished run.",
     "chat": "Talk with a run or a model.",
     "show": "Show what a run is made of.",
+    "evaluate": "Compare a run with its base on rows with an expectation.",
     "inspect": "Show which tokens of a data set would be trained.",
     "audit": "Report duplicates, odd rows, personal data and secrets.",
     "split": "Make training, development and test files.",

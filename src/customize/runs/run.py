@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from customize.interfaces.renderer import Message, Tool
 from customize.models import resolve
 from customize.runs.backends import choose_backend, quiet_libraries
 from customize.runs.folder import RunFolder
+
+if TYPE_CHECKING:
+    from customize.evaluation import Evaluation
 
 Messages = str | Sequence[Message]
 
@@ -111,6 +114,28 @@ class Run:
         [[completion]] = snapshot.sample([prompt], sampling).result()
         return snapshot.renderer.decode(completion.tokens).strip()
 
+    def evaluate(
+        self,
+        rows: str | os.PathLike[str] | Sequence[Mapping[str, Any]],
+        *,
+        prompt: str | None = None,
+        max_tokens: int = 64,
+    ) -> Evaluation:
+        """Base, base with ``prompt`` (left out without one) and customized, on the same rows.
+
+        Raises:
+            DataError: a row says nothing of what is right (``expect``).
+        """
+        from customize.data.reading import read
+        from customize.evaluation import evaluate
+
+        columns: dict[str, tuple[Snapshot, str | None]] = {"base": (self.base, None)}
+        if prompt is not None:
+            columns["prompted"] = (self.base, prompt)
+        if self.folder is not None:
+            columns["customized"] = (self.customized, None)
+        return evaluate(columns, read(rows), max_tokens)
+
     def __repr__(self) -> str:
         where = self.folder.path if self.folder else self.model.name if self.model else "toy"
         return f"Run({str(where)!r})"
@@ -157,17 +182,3 @@ def _streamed(snapshot: Snapshot, prompt: Prompt, sampling: Sampling) -> Iterato
     rest = snapshot.renderer.decode(np.asarray(tokens, np.int32))[len(said) :]
     if rest:
         yield rest
-
-
-def summary(run: Run) -> Mapping[str, Any]:
-    """What ``customize show`` prints."""
-    if run.folder is None:
-        return {"model": run.model.name if run.model else "toy"}
-    metrics = run.metrics
-    return {
-        **run.folder.recipe().to_dict(),
-        "finished": run.folder.finished,
-        "steps": len(metrics),
-        "last": metrics[-1] if metrics else {},
-        "lineage": run.folder.lineage(),
-    }

@@ -17,16 +17,25 @@ class Progress:
         self._stream = sys.stderr if stream is None else stream
         self._total = total
         self._first = done
-        self._begun = self._said = time.monotonic()
+        self._begun: float | None = None
+        self._said = 0.0
         self._tokens = 0.0
         self._live = self._stream.isatty()
 
     def step(self, number: int, metrics: Mapping[str, float]) -> None:
-        """Tell of a step."""
-        self._tokens += metrics.get("tokens", 0.0)
+        """Tell of a step. The clock starts at the first, which has preparations in it."""
         now = time.monotonic()
+        if self._begun is None:
+            self._begun, self._first = now, number
+        else:
+            self._tokens += metrics.get("tokens", 0.0)
         last = number == self._total
-        if not self._live and not last and number > 1 and now - self._said < _PLAIN_EVERY_S:
+        if (
+            not self._live
+            and not last
+            and number > self._first
+            and now - self._said < _PLAIN_EVERY_S
+        ):
             return
         self._said = now
         line = self._line(number, metrics, max(now - self._begun, 1e-9))
@@ -41,7 +50,7 @@ class Progress:
         self._stream.flush()
 
     def _line(self, number: int, metrics: Mapping[str, float], seconds: float) -> str:
-        left = seconds / max(1, number - self._first) * (self._total - number)
+        taken = number - self._first
         parts = [f"step {number}/{self._total}"]
         if "loss" in metrics:
             parts.append(f"loss {metrics['loss']:.3f}")
@@ -50,7 +59,10 @@ class Progress:
         memory = _peak_memory_mb()
         if memory:
             parts.append(f"{memory:,.0f} MB at most")
-        parts.append(f"{left:.0f} s left" if number < self._total else f"{seconds:.0f} s")
+        if number == self._total:
+            parts.append(f"{seconds:.0f} s")
+        elif taken:
+            parts.append(f"{seconds / taken * (self._total - number):.0f} s left")
         return "  ".join(parts)
 
 
