@@ -116,7 +116,7 @@ class Run:
 
     def evaluate(
         self,
-        rows: str | os.PathLike[str] | Sequence[Mapping[str, Any]],
+        rows: str | Path | Sequence[Mapping[str, Any]],
         *,
         prompt: str | None = None,
         max_tokens: int = 64,
