@@ -69,12 +69,15 @@ __all__ = [
     "Step",
     "UnknownName",
     "Unsupported",
+    "check_parity",
     "differentiate",
     "hookimpl",
+    "logprobs_of",
     "open",
     "option",
     "options",
     "read",
+    "reference_answers",
     "render_rows",
     "resolve",
     "train",
@@ -141,6 +144,9 @@ _HOMES = {
     "Step": "customize.interfaces.method",
     "UnknownName": _ERRORS,
     "Unsupported": _ERRORS,
+    "check_parity": "customize.packaging.parity",
+    "logprobs_of": "customize.packaging.parity",
+    "reference_answers": "customize.packaging.parity",
     "differentiate": "customize._differentiate",
     "hookimpl": "customize.plugins.hooks",
     "open": "customize.runs.run",
@@ -210,6 +216,9 @@ if TYPE_CHECKING:
     from customize.interfaces.renderer import Rendered as Rendered
     from customize.interfaces.renderer import Renderer as Renderer
     from customize.models import resolve as resolve
+    from customize.packaging.parity import check_parity as check_parity
+    from customize.packaging.parity import logprobs_of as logprobs_of
+    from customize.packaging.parity import reference_answers as reference_answers
     from customize.plugins.hooks import hookimpl as hookimpl
     from customize.plugins.specs import BackendSpec as BackendSpec
     from customize.plugins.specs import ExporterSpec as ExporterSpec

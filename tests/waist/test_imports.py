@@ -19,6 +19,7 @@ ORDER = [
     "data",
     "training",
     "evaluation",
+    "packaging",
     "runs",
     "cli",
 ]

@@ -17,6 +17,7 @@ COMMANDS = {
     "chat": "Talk with a run or a model.",
     "show": "Show what a run is made of.",
     "evaluate": "Compare a run with its base on rows with an expectation.",
+    "export": "Put a run into a form that others serve, and prove that it answers alike.",
     "inspect": "Show which tokens of a data set would be trained.",
     "audit": "Report duplicates, odd rows, personal data and secrets.",
     "split": "Make training, development and test files.",

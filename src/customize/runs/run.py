@@ -14,6 +14,7 @@ import numpy as np
 
 from customize._errors import RunError
 from customize.interfaces.backend import Backend, Engine, Prompt, Sampling, Snapshot
+from customize.interfaces.exporter import Exporter
 from customize.interfaces.model import ModelFolder
 from customize.interfaces.renderer import Message, Tool
 from customize.models import resolve
@@ -34,13 +35,13 @@ class Run:
     ) -> None:
         self.folder = folder
         self.model = model
-        self._backend = backend
+        self.backend = backend
 
     @cached_property
     def engine(self) -> Engine:
         """The base, loaded once."""
         quiet_libraries()
-        return self._backend.load(self.model)  # type: ignore[arg-type]  # the toy backend has none
+        return self.backend.load(self.model)  # type: ignore[arg-type]  # the toy backend has none
 
     @cached_property
     def customized(self) -> Snapshot:
@@ -135,6 +136,21 @@ class Run:
         if self.folder is not None:
             columns["customized"] = (self.customized, None)
         return evaluate(columns, read(rows), max_tokens)
+
+    def export(
+        self, form: str | Exporter, to: str | os.PathLike[str], **options: object
+    ) -> Mapping[str, float]:
+        """Put the run into a form that others serve; returns the parity figures.
+
+        ``form`` is an exporter's name, with its ``options``, or an instance.
+
+        Raises:
+            ExportError, ParityError: no folder is left.
+            RunError: this is a base model, or the run is not finished.
+        """
+        from customize.runs.export import export_run
+
+        return export_run(self, form, Path(to), options)
 
     def __repr__(self) -> str:
         where = self.folder.path if self.folder else self.model.name if self.model else "toy"

@@ -64,6 +64,14 @@ def recipe_from_settings(settings: Sequence[str]) -> Recipe:
     return make_recipe(values, places, "the command line")
 
 
+def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
+    """``key=value`` settings as values."""
+    values: dict[str, Any] = {}
+    for setting in settings:
+        _set(values, {}, setting)
+    return values
+
+
 def _load(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     try:
         text = path.read_text("utf-8")

@@ -1,0 +1,1 @@
+"""Export to Hugging Face folders as a plugin of customize."""

@@ -1,0 +1,34 @@
+"""Merged weights: W + s · B A, in float32, stored as asked. Knows files, and no session."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+_PREFIX = "base_model.model."
+
+
+def merge(base: Path, adapter: Path, to: Path, dtype: torch.dtype) -> None:
+    """Write ``to``/model.safetensors: the base's tensors with the adapter's updates added."""
+    tensors: dict[str, Tensor] = {}
+    for file in sorted(base.glob("*.safetensors")):
+        tensors.update(load_file(file))
+    updates = load_file(adapter / "adapter_model.safetensors")
+    scale = _scale(json.loads((adapter / "adapter_config.json").read_text("utf-8")))
+    for key in [k for k in updates if k.endswith(".lora_A.weight")]:
+        layer = key.removeprefix(_PREFIX).removesuffix(".lora_A.weight")
+        down, up = updates[key], updates[key.replace("lora_A", "lora_B")]
+        weight = tensors[f"{layer}.weight"].float()
+        tensors[f"{layer}.weight"] = weight + scale * (up.float() @ down.float())
+    stored = {name: tensor.to(dtype).contiguous() for name, tensor in tensors.items()}
+    save_file(stored, to / "model.safetensors", metadata={"format": "pt"})
+
+
+def _scale(config: dict[str, float]) -> float:
+    rank = float(config["r"])
+    return float(config["lora_alpha"]) / (math.sqrt(rank) if config.get("use_rslora") else rank)
