@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from rich.console import Console
@@ -58,8 +59,8 @@ def show(evaluation: Evaluation, run: customize.Run) -> None:
     better = [i for i in evaluation.items if i.passed["customized"] and not i.passed["base"]]
     for item in better[:: max(1, len(better) // 3)][:3]:
         console.print(f"\n[bold]{item.question}[/bold]")
-        console.print(f"  base:       {item.replies['base'][:200]}", markup=False)
-        console.print(f"  customized: {item.replies['customized'][:200]}", markup=False)
+        console.print(f"  before: {shorten(item.replies['base'], 140)}", markup=False)
+        console.print(f"  after:  {shorten(item.replies['customized'], 140)}", markup=False)
     assert run.folder is not None
     path = run.folder.path
     console.print("\nTry next:")

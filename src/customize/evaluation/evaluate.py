@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 SCHEMA = 1
-_HEADS = {"base": "base", "prompted": "base, best prompt", "customized": "customized"}
+_HEADS = {"base": "base", "prompted": "prompted", "customized": "customized"}
 
 
 @attrs.frozen
@@ -71,28 +71,31 @@ class Evaluation:
 
     def table(self) -> Table:
         """Rates by trait, and the customized model's change against its strongest rival."""
+        from rich.box import SIMPLE_HEAD
         from rich.table import Table
 
         rival = "prompted" if "prompted" in self.columns else "base"
-        table = Table(caption=self._caption(rival), caption_justify="left")
-        table.add_column("trait")
+        table = Table(box=SIMPLE_HEAD, padding=(0, 0), pad_edge=False)
+        table.caption, table.caption_justify = self._caption(rival), "left"
+        table.add_column("trait", no_wrap=True)
         table.add_column("rows", justify="right")
         for column in self.columns:
-            table.add_column(_HEADS.get(column, column), justify="right")
+            table.add_column(_HEADS.get(column, column), justify="right", no_wrap=True)
         compared = "customized" in self.columns
         if compared:
-            table.add_column("change [95 % interval]", justify="right")
+            table.add_column("change [95 %]", justify="right", no_wrap=True)
         for trait in (*self.traits, None):
             cells = [f"{self.rate(column, trait).estimate:.0%}" for column in self.columns]
             if compared:
                 cells.append(_points(self.change("customized", rival, trait)))
-            table.add_row(trait or "all", str(len(self._of(trait))), *cells, end_section=False)
+            table.add_row(trait or "all", str(len(self._of(trait))), *cells)
         return table
 
     def _caption(self, rival: str) -> str:
+        paired = f"change: customized against {rival}, paired, with its 95 % interval."
         if rival == "prompted":
-            return "Right answers; change is customized against the base with its best prompt."
-        return "Right answers; change is against the base: no prompt was given to compare with."
+            return f"Right answers. prompted: the base with its best prompt.\n{paired}"
+        return f"Right answers; no prompt was given to compare with.\n{paired}"
 
     def _of(self, trait: str | None) -> list[Item]:
         return [item for item in self.items if trait is None or item.trait == trait]
