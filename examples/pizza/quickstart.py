@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
@@ -63,10 +64,12 @@ def show(evaluation: Evaluation, run: customize.Run) -> None:
         console.print(f"  after:  {shorten(item.replies['customized'], 140)}", markup=False)
     assert run.folder is not None
     path = run.folder.path
+    # The command of this environment, which the reader's shell may not know by name.
+    command = os.path.relpath(Path(sys.executable).with_name("customize"))
     console.print("\nTry next:")
-    console.print(f'  customize chat {path} --message "Do you deliver on Mondays?"', markup=False)
-    console.print(f"  customize chat {path} --base     the same with the base", markup=False)
-    console.print(f"  customize show {path}            what it was made of", markup=False)
+    console.print(f'  {command} chat {path} --message "Do you deliver on Mondays?"', markup=False)
+    console.print(f"  {command} chat {path} --base     the same with the base", markup=False)
+    console.print(f"  {command} show {path}            what it was made of", markup=False)
 
 
 def _settings() -> list[str]:
