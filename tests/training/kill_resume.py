@@ -1,11 +1,13 @@
-"""Kill a run with -9 again and again, going on each time: ``python kill_resume.py FOLDER 100``.
+"""Kill runs with -9 at random moments of their work: ``python kill_resume.py FOLDER 100``.
 
-Each child is killed a random moment after it began to write; the last one runs to the end.
+A kill counts only when it ended a child that held the run's lock. A run that gets to its end is
+compared, bit by bit, with one that nobody disturbed, and the next begins in another folder.
 """
 
 from __future__ import annotations
 
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -15,28 +17,57 @@ CHILD = Path(__file__).with_name("toy_run.py")
 
 
 def main(folder: Path, kills: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    span = _undisturbed(folder / "whole")
     chance = random.Random(0)
-    landed = 0
-    for _ in range(kills):
-        command = [sys.executable, str(CHILD), str(folder)]
-        child = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        _wait_for_lock(folder, child)
-        time.sleep(chance.uniform(0.0, 0.4))
-        landed += child.poll() is None
-        child.kill()
-        child.wait()
-        if (folder / "finished.json").is_file():
-            break
-    subprocess.run([sys.executable, str(CHILD), str(folder)], check=True)
-    print(f"{kills} kills asked for, {landed} landed while it was at work")
+    landed = runs = 0
+    while landed < kills:
+        run = folder / f"killed-{runs}"
+        landed += _killed(run, chance.uniform(0.0, span))
+        if (run / "finished.json").is_file() or landed == kills:
+            _run(run).wait()
+            _compare(run, folder / "whole")
+            runs += 1
+    print(f"{landed} kills landed at work, over {runs} runs, all equal to the undisturbed one")
 
 
-def _wait_for_lock(folder: Path, child: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline and child.poll() is None:
-        if (folder / "metrics.jsonl").is_file():
+def _undisturbed(run: Path) -> float:
+    """Seconds from the lock to the end."""
+    child = _run(run)
+    _wait_for_lock(run, child)
+    begun = time.monotonic()
+    if child.wait() != 0:
+        raise SystemExit("the undisturbed run failed")
+    return time.monotonic() - begun
+
+
+def _killed(run: Path, after: float) -> bool:
+    child = _run(run)
+    _wait_for_lock(run, child)
+    time.sleep(after)
+    child.kill()
+    code = child.wait()
+    if code not in (0, -signal.SIGKILL):
+        raise SystemExit(f"{run.name} could not go on: exit code {code}")
+    return code != 0 and not (run / "finished.json").is_file()
+
+
+def _compare(run: Path, whole: Path) -> None:
+    for name in ("adapter/adapter_model.safetensors", "metrics.jsonl"):
+        if (run / name).read_bytes() != (whole / name).read_bytes():
+            raise SystemExit(f"{run.name}: {name} differs from the undisturbed run's")
+
+
+def _run(run: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, str(CHILD), str(run)], stderr=subprocess.DEVNULL)
+
+
+def _wait_for_lock(run: Path, child: subprocess.Popen[bytes]) -> None:
+    lock = run / ".lock"
+    while child.poll() is None:
+        if lock.is_file() and lock.read_text() == str(child.pid):
             return
-        time.sleep(0.005)
+        time.sleep(0.001)
 
 
 main(Path(sys.argv[1]), int(sys.argv[2]))

@@ -57,7 +57,9 @@ class RunFolder:
         file = self.path / METRICS
         if not file.is_file():
             return []
-        return [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+        text = file.read_text("utf-8")
+        whole = text[: text.rfind("\n") + 1]  # a kill may have cut the last line
+        return [json.loads(line) for line in whole.splitlines()]
 
     def begin(self, recipe: Recipe, lineage: Mapping[str, Any]) -> None:
         """Write what a new run is, or check that an unfinished one is the same.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -115,20 +116,25 @@ def _trained(
     _keep_weights(recipe, loop, session, folder)
     write_card(folder, recipe)
     folder.finish({"steps": last.number, "metrics": dict(last.metrics)})
+    shutil.rmtree(loop.best, ignore_errors=True)
     return Run(folder, model, backend)
 
 
 def _keep_weights(recipe: Recipe, loop: Loop, session: Session, folder: RunFolder) -> None:
-    if recipe.keep_best and loop.best.is_dir():
-        loop.best.replace(folder.adapter)
-    else:
+    """Copied, not moved: a run killed before its finished marker does this again."""
+    if not (recipe.keep_best and loop.best.is_dir()):
         session.save_weights(folder.adapter)
+        return
+    shutil.rmtree(folder.adapter, ignore_errors=True)
+    shutil.copytree(loop.best, folder.adapter)
 
 
 def _prepared(recipe: Recipe) -> Path:
     path = Path(recipe.to)
     if path.is_dir() and any(path.iterdir()) and not RunFolder(path).exists:
-        others = [p.name for p in path.iterdir() if not p.name.startswith(".")]
+        # lineage.json is written first: alone, it is ours, of a run killed as it began.
+        names = {p.name for p in path.iterdir() if not p.name.startswith(".")}
+        others = sorted(names - {"lineage.json"})
         if others:
             raise RunError(f"{path} holds other files ({others[0]}, …): give an empty folder")
     try:

@@ -50,14 +50,16 @@ def write(
             shutil.rmtree(final)
         beside.rename(final)
         _sync(folder)
-    except OSError as error:
+    except _writing_failures() as error:
         shutil.rmtree(beside, ignore_errors=True)
+        reason = getattr(error, "strerror", None) or error
         raise CheckpointError(
-            f"the checkpoint of step {step} could not be written to {folder}: "
-            f"{error.strerror or error}. The checkpoints before it are whole: free some space "
-            "and run the same command again"
+            f"the checkpoint of step {step} could not be written to {folder}: {reason}. "
+            "The checkpoints before it are whole: free some space and run the same command again"
         ) from error
-    for old in _steps(folder)[:-keep]:
+    # Only older ones: a damaged one of a later step must never push out the one just written.
+    older = [c for c in _steps(folder) if c.step < step]
+    for old in older[: max(0, len(older) + 1 - keep)]:
         shutil.rmtree(old.folder)
     return Checkpoint(final, step)
 
@@ -70,6 +72,16 @@ def latest(folder: Path, complain: Callable[[str], None]) -> Checkpoint | None:
             return checkpoint
         complain(f"the checkpoint {checkpoint.folder.name} is damaged ({fault}): not used")
     return None
+
+
+def set_aside(folder: Path, newer_than: int) -> None:
+    """Rename checkpoints after a step, which ``latest`` found damaged, so that none counts."""
+    for checkpoint in _steps(folder):
+        if checkpoint.step > newer_than:
+            aside = folder / f"damaged-{checkpoint.folder.name}"
+            if aside.exists():
+                shutil.rmtree(aside)
+            checkpoint.folder.rename(aside)
 
 
 def damage(checkpoint: Path) -> str | None:
@@ -86,7 +98,8 @@ def damage(checkpoint: Path) -> str | None:
         fault = _file_damage(checkpoint / name, facts)
         if fault:
             return f"{name} {fault}"
-    return None
+    extra = sorted(_files(checkpoint).keys() - files.keys() - {MANIFEST})
+    return f"{extra[0]} is not in {MANIFEST}" if extra else None
 
 
 def facts_of(checkpoint: Path) -> dict[str, Any]:
@@ -106,15 +119,25 @@ def _file_damage(file: Path, facts: Mapping[str, Any]) -> str | None:
 
 def _seal(folder: Path, step: int, facts: Mapping[str, Any]) -> None:
     files = {}
-    for file in sorted(p for p in folder.rglob("*") if p.is_file()):
+    for name, file in sorted(_files(folder).items()):
         _sync(file)
-        name = file.relative_to(folder).as_posix()
         files[name] = {"size": file.stat().st_size, "sha256": _sha256(file)}
     manifest = {"schema": SCHEMA, "step": step, "facts": dict(facts), "files": files}
     manifest["sha256"] = _digest(manifest)
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1), "utf-8")
     _sync(folder / MANIFEST)
     _sync(folder)
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    return {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
+
+
+def _writing_failures() -> tuple[type[Exception], ...]:
+    """safetensors tells of a full disk by an error of its own, which is no OSError."""
+    from safetensors import SafetensorError
+
+    return OSError, SafetensorError
 
 
 def _digest(manifest: Mapping[str, Any]) -> str:

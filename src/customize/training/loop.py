@@ -56,12 +56,15 @@ class Loop:
             SystemExit: SIGTERM, the same, with code 143.
         """
         resume, record = self._resume(session)
+        if resume is not None and self._exhausted(record):
+            return resume  # it had stopped early and was killed before it said so
         total = method.num_steps(data)
         progress = Progress(total, resume.number if resume else 0)
         last = saved = resume
         with _signals() as signals:
             for step in self._steps(method, session, data, resume):
                 metrics = dict(step.metrics)
+                self._check(step.number, metrics)
                 metrics.update(self._measure(method, session, held_out, step.number, total, record))
                 self._log(step.number, metrics)
                 progress.step(step.number, metrics)
@@ -85,18 +88,23 @@ class Loop:
         self, method: Method, session: Session, data: Dataset, resume: Step | None
     ) -> Iterator[Step]:
         try:
-            for step in method.train(session, data, resume):
-                wrong = [k for k, v in step.metrics.items() if not math.isfinite(v)]
-                if wrong:
-                    raise NonFiniteError(f"step {step.number}: {', '.join(wrong)} is not finite")
-                yield step
+            yield from method.train(session, data, resume)
         except NonFiniteError as error:
-            good = checkpoints.latest(self.checkpoints, lambda text: None)
-            where = f"the last good checkpoint is {good.folder}" if good else "no step was saved"
-            raise NonFiniteError(f"{error}; {where}") from error
+            raise NonFiniteError(f"{error}; {self._last_good()}") from error
+
+    def _check(self, number: int, metrics: Mapping[str, float]) -> None:
+        wrong = [k for k, v in metrics.items() if not math.isfinite(v)]
+        if wrong:
+            told = f"step {number}: {', '.join(wrong)} is not finite"
+            raise NonFiniteError(f"{told}; {self._last_good()}")
+
+    def _last_good(self) -> str:
+        good = checkpoints.latest(self.checkpoints, lambda text: None)
+        return f"the last good checkpoint is {good.folder}" if good else "no step was saved"
 
     def _resume(self, session: Session) -> tuple[Step | None, _Record]:
         found = checkpoints.latest(self.checkpoints, Progress(0, 0).say)
+        checkpoints.set_aside(self.checkpoints, found.step if found else -1)
         if found is None:
             (self.folder / METRICS).unlink(missing_ok=True)
             return None, _Record()
@@ -110,7 +118,9 @@ class Loop:
         file = self.folder / METRICS
         lines = file.read_text("utf-8").splitlines() if file.is_file() else []
         kept = [line for line in lines if _step_of(line) <= number]
-        file.write_text("".join(f"{line}\n" for line in kept), "utf-8")
+        beside = file.with_name(f".{METRICS}.writing")
+        beside.write_text("".join(f"{line}\n" for line in kept), "utf-8")
+        beside.replace(file)
 
     def _log(self, number: int, metrics: Mapping[str, float]) -> None:
         with (self.folder / METRICS).open("a", encoding="utf-8") as stream:
@@ -129,6 +139,7 @@ class Loop:
         if not due or held_out is None:
             return {}
         metrics = method.validate(session.snapshot(), held_out)
+        self._check(number, metrics)
         if record.better(next(iter(metrics.values()))) and self.keep_best:
             session.save_weights(self.best)
         return metrics
