@@ -1,0 +1,1 @@
+"""Suites: fixed items that ship with the package. Know no customization."""
