@@ -13,54 +13,74 @@ import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import lru_cache
 from typing import Any, Protocol
 
+import attrs
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own convention
 from torch import Tensor
 from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface
 
+from customize import ModelError
+
 NAME = "customize_plan"
+
+
+@attrs.frozen
+class Segment:
+    """Tokens [start, end) of the row, causal, that also see all of [prefix_start, prefix_end)."""
+
+    start: int
+    end: int
+    prefix_start: int = 0
+    prefix_end: int = 0
 
 
 class Plan(Protocol):
     """Which tokens see which."""
 
     def attend(
-        self, layer: int, q_HND: Tensor, k_KND: Tensor, v_KND: Tensor, scale: float
+        self, layer: int, q_HND: Tensor, k_KND: Tensor, v_KND: Tensor, scale: float, window: int
     ) -> Tensor:
-        """Outputs [1, H, N, D]; every tensor has a leading 1."""
+        """Outputs [1, H, N, D]; every tensor has a leading 1. ``window``: tokens seen, 0 is all."""
 
 
 class Segments:
-    """Sequences side by side, each causal and alone; ``offsets`` as in a batch."""
+    """Segments side by side; together they cover the row."""
 
-    def __init__(self, offsets: Sequence[int]) -> None:
-        self._bounds = list(itertools.pairwise(offsets))
+    def __init__(self, segments: Sequence[Segment]) -> None:
+        self._segments = segments
 
     def attend(
-        self, layer: int, q_HND: Tensor, k_KND: Tensor, v_KND: Tensor, scale: float
+        self, layer: int, q_HND: Tensor, k_KND: Tensor, v_KND: Tensor, scale: float, window: int
     ) -> Tensor:
         parts = [
-            _causal(q_HND[:, :, a:b], k_KND[:, :, a:b], v_KND[:, :, a:b], scale)
-            for a, b in self._bounds
+            _causal(
+                q_HND[:, :, s.start : s.end],
+                _seen(k_KND, s),
+                _seen(v_KND, s),
+                scale,
+                window,
+            )
+            for s in self._segments
         ]
         return torch.cat(parts, dim=2)
 
 
 class Prefill(Segments):
-    """Segments whose keys and values are kept, by layer."""
+    """Sequences side by side, ``offsets`` as in a batch; keys and values are kept, by layer."""
 
     def __init__(self, offsets: Sequence[int]) -> None:
-        super().__init__(offsets)
+        super().__init__([Segment(a, b) for a, b in itertools.pairwise(offsets)])
         self.kept: dict[int, tuple[Tensor, Tensor]] = {}
 
     def attend(
-        self, layer: int, q_HND: Tensor, k_KND: Tensor, v_KND: Tensor, scale: float
+        self, layer: int, q_HND: Tensor, k_KND: Tensor, v_KND: Tensor, scale: float, window: int
     ) -> Tensor:
         self.kept[layer] = (k_KND[0], v_KND[0])
-        return super().attend(layer, q_HND, k_KND, v_KND, scale)
+        return super().attend(layer, q_HND, k_KND, v_KND, scale, window)
 
 
 class Decode:
@@ -71,22 +91,25 @@ class Decode:
         self._lengths = lengths
         self._rows = torch.arange(len(lengths))
         self._longest = int(lengths.max()) + 1
-        places = torch.arange(self._longest)
-        self._seen = (places[None] <= lengths[:, None])[:, None, None]
+        self._places = torch.arange(self._longest)[None]
+        self._seen = self._places <= lengths[:, None]
 
     def attend(
-        self, layer: int, q_HND: Tensor, k_KND: Tensor, v_KND: Tensor, scale: float
+        self, layer: int, q_HND: Tensor, k_KND: Tensor, v_KND: Tensor, scale: float, window: int
     ) -> Tensor:
         keys, values = self._cache.layers[layer]
         keys[self._rows, :, self._lengths] = k_KND[0].transpose(0, 1)
         values[self._rows, :, self._lengths] = v_KND[0].transpose(0, 1)
         num_keys, num_rows = k_KND.shape[1], q_HND.shape[2]
         q_RKGD = q_HND[0].transpose(0, 1).unflatten(1, (num_keys, -1))
+        seen_RL = self._seen
+        if window:
+            seen_RL = seen_RL & (self._places > self._lengths[:, None] - window)
         out = F.scaled_dot_product_attention(
             q_RKGD,
             keys[:, :, : self._longest],
             values[:, :, : self._longest],
-            attn_mask=self._seen,
+            attn_mask=seen_RL[:, None, None],
             scale=scale,
         )
         return out.reshape(num_rows, -1, q_HND.shape[3]).transpose(0, 1)[None]
@@ -118,6 +141,11 @@ class Cache:
 _plan: ContextVar[Plan] = ContextVar("attention plan")
 
 
+def plan_in_force() -> Plan:
+    """What attention follows now."""
+    return _plan.get()
+
+
 @contextmanager
 def following(plan: Plan) -> Iterator[None]:
     """Attention follows ``plan`` inside."""
@@ -139,9 +167,31 @@ def _rows(
     return out
 
 
-def _causal(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
+def _seen(kept_KND: Tensor, s: Segment) -> Tensor:
+    """What a segment sees of keys or values: its prefix and its own."""
+    own = kept_KND[:, :, s.start : s.end]
+    if s.prefix_end == s.prefix_start:
+        return own
+    return torch.cat([kept_KND[:, :, s.prefix_start : s.prefix_end], own], dim=2)
+
+
+def _causal(q: Tensor, k: Tensor, v: Tensor, scale: float, window: int) -> Tensor:
+    """The queries are the last of the keys' tokens."""
     grouped = q.shape[1] != k.shape[1]
-    return F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale, enable_gqa=grouped)
+    num_queries, num_keys = q.shape[2], k.shape[2]
+    if num_queries == num_keys and (not window or num_keys <= window):
+        return F.scaled_dot_product_attention(
+            q, k, v, is_causal=True, scale=scale, enable_gqa=grouped
+        )
+    mask = _mask(num_queries, num_keys, window)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale, enable_gqa=grouped)
+
+
+@lru_cache(64)
+def _mask(num_queries: int, num_keys: int, window: int) -> Tensor:
+    """True where a query sees a key: none later, and none ``window`` or more before."""
+    mask = torch.ones(num_queries, num_keys, dtype=torch.bool).tril(num_keys - num_queries)
+    return mask.triu(num_keys - num_queries - window + 1) if window else mask
 
 
 def _attend(
@@ -151,11 +201,17 @@ def _attend(
     value: Tensor,
     attention_mask: Tensor | None,
     scaling: float | None = None,
-    **kwargs: Any,  # transformers passes each model's extras; those that matter are refused at load
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    s_aux: Tensor | None = None,
+    **kwargs: Any,  # what transformers passes to every attention: dropout, positions, causality
 ) -> tuple[Tensor, None]:
+    if softcap is not None or s_aux is not None:
+        asked = "attention soft-capping" if softcap is not None else "attention sinks"
+        raise ModelError(f"{type(module).__name__} needs {asked}, which this engine does not do")
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     layer = int(module.layer_idx)
-    out = _plan.get().attend(layer, query, key, value, scale)
+    out = _plan.get().attend(layer, query, key, value, scale, sliding_window or 0)
     return out.transpose(1, 2).contiguous(), None
 
 

@@ -23,6 +23,18 @@ class CPU(Backend):
         default=2048, help="Tokens computed together; more is faster and larger.", at_least=1
     )
 
+    recompute: str = option(
+        default="auto",
+        help="Make activations again in the backward pass instead of keeping them: a quarter "
+        "slower, and small. auto does it where memory is short, and logs it.",
+        choices=("auto", "always", "never"),
+    )
+    activation_mb: int = option(
+        default=0,
+        help="MB that kept activations may take before auto recomputes; 0 goes by what is free.",
+        at_least=0,
+    )
+
     def probe(self) -> str | None:
         missing = [name for name in ("torch", "transformers") if find_spec(name) is None]
         if missing:
@@ -41,7 +53,9 @@ class CPU(Backend):
 
         dtypes = {"float32": torch.float32, "bfloat16": torch.bfloat16}
         chosen = _fastest() if self.dtype == "auto" else self.dtype
-        return TorchEngine(model, dtypes[chosen], self.token_budget)
+        return TorchEngine(
+            model, dtypes[chosen], self.token_budget, self.recompute, self.activation_mb
+        )
 
 
 def _fastest() -> str:

@@ -22,6 +22,7 @@ from customize import (
 )
 from customize_torch import attention, lora, storage
 from customize_torch.policy import Base, Policy
+from customize_torch.recomputing import Recomputing
 from customize_torch.session import TorchSession, TorchSnapshot
 
 CAPABILITIES = frozenset({"forward_backward", "sample", "snapshot", "base", "save", "lora", "full"})
@@ -41,11 +42,18 @@ class TorchEngine(Engine):
 
     capabilities = CAPABILITIES
 
-    def __init__(self, model: ModelFolder, dtype: torch.dtype, token_budget: int) -> None:
+    def __init__(
+        self,
+        model: ModelFolder,
+        dtype: torch.dtype,
+        token_budget: int,
+        recompute: str,
+        activation_mb: int,
+    ) -> None:
         self.renderer = ChatRenderer.from_folder(model.path)
         self._model = model
         self._budget = token_budget
-        self._base = _load(model, dtype)
+        self._base = _load(model, dtype, recompute, activation_mb)
         self._plain = Policy(self._base, {})
 
     def open(self, adapter: Adapter | Path, seed: int = 0) -> Session:
@@ -92,7 +100,7 @@ class TorchEngine(Engine):
         )
 
 
-def _load(model: ModelFolder, dtype: torch.dtype) -> Base:
+def _load(model: ModelFolder, dtype: torch.dtype, recompute: str, activation_mb: int) -> Base:
     config = AutoConfig.from_pretrained(model.path, local_files_only=True)
     _refuse(model, config)
     try:
@@ -106,20 +114,14 @@ def _load(model: ModelFolder, dtype: torch.dtype) -> Base:
     head = loaded.get_output_embeddings()
     if head is None or getattr(head, "bias", None) is not None:
         raise ModelError(f"{model.name} has no plain output embedding: it is not supported")
-    return Base(
-        loaded,
-        names[id(loaded.get_decoder())],
-        names[id(head)],
-        lora.Switchboard(loaded, head),
-    )
+    decoder = loaded.get_decoder()
+    switchboard = lora.Switchboard(loaded, head)
+    recomputing = Recomputing(decoder, switchboard, recompute, activation_mb)
+    return Base(loaded, names[id(decoder)], names[id(head)], switchboard, recomputing)
 
 
 def _refuse(model: ModelFolder, config: object) -> None:
     asked = [key for key in _REFUSED if getattr(config, key, None) not in (None, 1, 1.0)]
-    kinds = getattr(config, "layer_types", None) or []
-    sliding = any(kind != "full_attention" for kind in kinds)
-    if sliding or (not kinds and getattr(config, "sliding_window", None)):
-        asked.append("sliding_window")
     if asked:
         kind = getattr(config, "model_type", "?")
         raise ModelError(

@@ -55,6 +55,11 @@ class Switchboard:
 
         return forward
 
+    @property
+    def in_force(self) -> Mapping[str, Update]:
+        """By layer; empty for the base."""
+        return self._updates
+
     @contextmanager
     def using(self, updates: Mapping[str, Update]) -> Iterator[None]:
         """These updates are in force inside; none of another session's."""

@@ -12,14 +12,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import attrs
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from customize import Batch
 from customize_torch.attention import Plan, Segments, following
 from customize_torch.head import logprobs_of
+from customize_torch.layout import lay
 from customize_torch.lora import Switchboard, updates_of
+from customize_torch.recomputing import Recomputing
 
 
 @attrs.frozen(eq=False)
@@ -30,6 +31,7 @@ class Base:
     decoder_name: str
     head_name: str
     switchboard: Switchboard
+    recomputing: Recomputing
 
     @property
     def decoder(self) -> nn.Module:
@@ -82,12 +84,10 @@ class Policy:
 
     def logprobs(self, batch: Batch) -> Tensor:
         """Log-probabilities of the batch's scored tokens, float32 [T], in order."""
-        tokens_N = torch.from_numpy(batch.tokens.astype(np.int64))
-        starts = np.repeat(batch.offsets[:-1], batch.lengths)
-        positions_N = torch.from_numpy(np.arange(batch.num_tokens) - starts)
-        hidden_NC = self.hidden(tokens_N, positions_N, Segments(batch.offsets.tolist()))
-        scored_T = torch.from_numpy(np.flatnonzero(batch.scored))
-        return logprobs_of(hidden_NC[scored_T - 1], self.head_VC, tokens_N[scored_T])
+        flat = lay(batch)
+        with self.base.recomputing.deciding(len(flat.tokens_N)):
+            hidden_NC = self.hidden(flat.tokens_N, flat.positions_N, Segments(flat.segments))
+        return logprobs_of(hidden_NC[flat.before_T], self.head_VC, flat.targets_T)
 
     @contextmanager
     def _in_force(self) -> Iterator[None]:

@@ -1,0 +1,130 @@
+"""Activations made again in the backward pass where memory is short. Knows no session.
+
+Gradients are the same to the bit: the same kernels run on the same numbers once more.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+from transformers.modeling_layers import GradientCheckpointingLayer
+
+from customize_torch.attention import following, plan_in_force
+from customize_torch.lora import Switchboard
+
+_log = logging.getLogger(__name__)
+_SHARE = 0.6  # of the free memory that kept activations may take
+
+
+class Recomputing:
+    """The decoder's layers, which keep only their inputs while ``on``.
+
+    when: "always", "never", or "auto": where what a piece would keep is more than ``limit_mb``,
+        or than a share of the memory that is free when ``limit_mb`` is 0.
+    """
+
+    def __init__(
+        self, decoder: nn.Module, switchboard: Switchboard, when: str, limit_mb: int
+    ) -> None:
+        self._when = when
+        self._limit = limit_mb << 20
+        self._switchboard = switchboard
+        self._on = False
+        self._bytes_per_token = 0.0
+        self._weights = {p.untyped_storage().data_ptr() for p in decoder.parameters()}
+        for layer in decoder.modules():
+            if isinstance(layer, GradientCheckpointingLayer):
+                layer.forward = self._forward(layer, layer.forward)
+
+    @contextmanager
+    def deciding(self, num_tokens: int) -> Iterator[None]:
+        """Inside, a forward pass over so many tokens keeps all it needs, or little."""
+        before, self._on = self._on, self._needed(num_tokens)
+        with ExitStack() as stack:
+            if self._when == "auto" and not self._bytes_per_token:
+                stack.enter_context(self._measuring(num_tokens))
+            try:
+                yield
+            finally:
+                self._on = before
+
+    def _needed(self, num_tokens: int) -> bool:
+        if self._when != "auto":
+            return self._when == "always"
+        limit = self._limit or _free_bytes() * _SHARE
+        wanted = num_tokens * self._bytes_per_token
+        if wanted <= limit:
+            return False
+        if not self._on:
+            _log.info(
+                "activations of %d tokens would take %.0f MB of %.0f: they are computed again in "
+                "the backward pass",
+                num_tokens,
+                wanted / 1e6,
+                limit / 1e6,
+            )
+        return True
+
+    @contextmanager
+    def _measuring(self, num_tokens: int) -> Iterator[None]:
+        """Count what autograd keeps for this piece, each storage once; weights are there anyway."""
+        kept: dict[int, int] = {}
+
+        def note(tensor: Tensor) -> Tensor:
+            storage = tensor.untyped_storage()
+            if storage.data_ptr() not in self._weights:
+                kept[storage.data_ptr()] = storage.nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+            yield
+        self._bytes_per_token = sum(kept.values()) / num_tokens
+
+    def _forward(self, layer: nn.Module, forward: Callable[..., Any]) -> Callable[..., Any]:
+        def again(*args: Any, **kwargs: Any) -> Any:
+            if not (self._on and torch.is_grad_enabled()):
+                return forward(*args, **kwargs)
+            # What is in force now must be in force when the layer runs again.
+            plan, updates = plan_in_force(), self._switchboard.in_force
+            own = dict(layer.named_parameters())
+
+            def run(*args: Any, **kwargs: Any) -> Any:
+                with following(plan), self._switchboard.using(updates), _with(layer, own):
+                    return forward(*args, **kwargs)
+
+            return checkpoint(run, *args, use_reentrant=False, preserve_rng_state=False, **kwargs)
+
+        return again
+
+
+@contextmanager
+def _with(layer: nn.Module, own: dict[str, Tensor]) -> Iterator[None]:
+    """The parameters of the first run, which full fine-tuning swaps in from outside."""
+    with torch.nn.utils.stateless._reparametrize_module(layer, own):
+        yield
+
+
+def _free_bytes() -> float:
+    """What this process may still take; without limit where the system does not say."""
+    free = [float("inf")]
+    for line in _lines("/proc/meminfo"):
+        if line.startswith("MemAvailable:"):
+            free.append(float(line.split()[1]) * 1024)
+    limits, used = _lines("/sys/fs/cgroup/memory.max"), _lines("/sys/fs/cgroup/memory.current")
+    if limits and used and limits[0].isdigit():
+        free.append(float(limits[0]) - float(used[0]))
+    return min(free)
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        return Path(path).read_text("utf-8").splitlines()
+    except OSError:
+        return []
