@@ -96,5 +96,5 @@ def test_forked_processes_do_not_disturb_each_other(dataset: IndexedDataset) -> 
 
 def test_the_index_takes_eight_bytes_a_row(dataset: IndexedDataset) -> None:
     offsets = dataset._index.offsets
-    assert offsets.itemsize * len(offsets) == 8 * len(dataset)
+    assert memoryview(offsets).nbytes == 8 * len(dataset)
     assert len(dataset._index.jump_rows) == 1

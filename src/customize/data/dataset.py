@@ -5,47 +5,21 @@ Knows neither how rows are rendered nor what they are used for.
 
 from __future__ import annotations
 
-import bisect
 import operator
-from array import array
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Any, overload
-
-import attrs
 
 from customize._errors import DataError
 from customize.data.conversion import Row, convert
 from customize.data.faults import BadRow, ReadReport, RowFault
 from customize.data.formats import FORMATS, Format, belongs, candidates, decide, mixed
 from customize.data.lines import Line, LineFile
+from customize.data.row_index import Found, GrowingIndex
 from customize.data.strict_json import decode_object
 
 _SAMPLE_ROWS = 1000
 _SAMPLE_BYTES = 2**24
-
-
-@attrs.define
-class _Index:
-    """Byte offsets of the good rows, and the line of each, kept only where lines are skipped."""
-
-    offsets: array[int] = attrs.field(factory=lambda: array("q"))
-    jump_rows: array[int] = attrs.field(factory=lambda: array("q"))
-    jump_lines: array[int] = attrs.field(factory=lambda: array("q"))
-
-    def add(self, line: Line) -> None:
-        row = len(self.offsets)
-        if line.number != self.line(row):
-            self.jump_rows.append(row)
-            self.jump_lines.append(line.number)
-        self.offsets.append(line.offset)
-
-    def line(self, row: int) -> int:
-        """The line number of a row, counted from 1."""
-        jump = bisect.bisect_right(self.jump_rows, row) - 1
-        if jump < 0:
-            return row + 1
-        return self.jump_lines[jump] + row - self.jump_rows[jump]
 
 
 class IndexedDataset:
@@ -54,17 +28,15 @@ class IndexedDataset:
     A slice gives a list of rows. Made by `read`.
     """
 
-    def __init__(
-        self, file: LineFile, of: Format, kind: str, index: _Index, report: ReadReport
-    ) -> None:
+    def __init__(self, file: LineFile, found: Found) -> None:
         self.name = file.name
-        self.kind = kind
-        self.format = of.name
-        self.report = report
-        self.fingerprint = file.sha256
+        self.kind = found.kind
+        self.format = found.format
+        self.report = found.report
+        self.fingerprint = found.sha256
         self._file = file
-        self._of = of
-        self._index = index
+        self._of = FORMATS[found.format]
+        self._index = found.index
 
     def __len__(self) -> int:
         return len(self._index.offsets)
@@ -122,17 +94,17 @@ Parsed = tuple[Line, dict[str, Any] | RowFault]
 
 
 class Indexing:
-    """One pass over the lines of a file that makes an `IndexedDataset` of it."""
+    """One pass over the lines of a file: what `IndexedDataset` needs to know of it."""
 
     def __init__(self, file: LineFile, kind: str | None) -> None:
         self._file = file
         self._asked = kind
-        self._index = _Index()
+        self._index = GrowingIndex()
         self._bad: list[BadRow] = []
         self._num_lines = self._num_blank = 0
 
-    def over(self, lines: Iterable[Line]) -> IndexedDataset:
-        """Pass over ``lines`` and return the rows; bad ones are in its report.
+    def over(self, lines: Iterable[Line]) -> Found:
+        """Pass over ``lines``; bad rows are in the report.
 
         Raises:
             DataError: no known format, several formats, or rows of another kind than asked for.
@@ -145,7 +117,7 @@ class Indexing:
         for line, row in chain(sample, parsed):
             self._place(line, row, of, kind)
         self._file.finish()
-        return IndexedDataset(self._file, of, kind, self._index, self._report())
+        return Found(of.name, kind, self._file.sha256, self._report(), self._index.rows)
 
     def _parsed(self, lines: Iterator[Line]) -> Iterator[Parsed]:
         for line in lines:
@@ -181,10 +153,11 @@ class Indexing:
             self._index.add(line)
 
     def _first(self) -> int:
-        return self._index.line(0) if self._index.offsets else 1
+        rows = self._index.rows
+        return rows.line(0) if rows.offsets else 1
 
     def _report(self) -> ReadReport:
-        good = len(self._index.offsets)
+        good = len(self._index.rows.offsets)
         return ReadReport(self._num_lines, good, self._num_blank, tuple(self._bad))
 
 

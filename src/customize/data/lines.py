@@ -47,6 +47,10 @@ class LineFile:
         self._as_read = self._state()
 
     @property
+    def descriptor(self) -> int:
+        return self._stream.fileno()
+
+    @property
     def sha256(self) -> str:
         """Of the content passed over so far."""
         return self._hash.hexdigest()

@@ -12,6 +12,7 @@ from typing import Literal, get_args
 from customize._errors import DataError, OptionError
 from customize.data.dataset import IndexedDataset, Indexing
 from customize.data.lines import LineFile, Record
+from customize.data.stored_index import StoredIndex
 from customize.data.tables import (
     csv_records,
     hub_records,
@@ -115,7 +116,9 @@ def _named(source: str | Path, kind: str | None) -> IndexedDataset:
     if records is not None:
         return _spool(records(path), str(path), kind)
     file = LineFile(path.open("rb"), str(path))
-    return Indexing(file, kind).over(file.lines())
+    stored = StoredIndex(path, file.descriptor, kind)
+    found = stored.recall() or stored.keep(Indexing(file, kind).over(file.lines()))
+    return IndexedDataset(file, found)
 
 
 def _is_hub_name(name: str) -> bool:
@@ -135,7 +138,7 @@ def _by_content(path: Path) -> Callable[[Path], Iterator[Record]] | None:
 def _spool(records: Iterable[Record], name: str, kind: str | None) -> IndexedDataset:
     spool = tempfile.TemporaryFile("w+b", prefix="customize-")  # noqa: SIM115, the data set's own
     file = LineFile(spool, name)
-    return Indexing(file, kind).over(file.spooled(records))
+    return IndexedDataset(file, Indexing(file, kind).over(file.spooled(records)))
 
 
 def _not_there(path: Path) -> str:
