@@ -10,8 +10,20 @@ import click
 @click.option("--base", is_flag=True, help="Talk with the base instead, to compare.")
 @click.option("--system", help="A system message.")
 @click.option("--message", help="Say this, print the answer and end.")
-@click.option("--max-tokens", default=256, show_default=True, type=click.IntRange(min=1))
-@click.option("--temperature", default=0.0, show_default=True, type=click.FloatRange(min=0))
+@click.option(
+    "--max-tokens",
+    default=256,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Tokens an answer may have.",
+)
+@click.option(
+    "--temperature",
+    default=0.0,
+    show_default=True,
+    type=click.FloatRange(min=0),
+    help="0 takes the likeliest token.",
+)
 def command(
     source: str,
     base: bool,

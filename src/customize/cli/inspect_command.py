@@ -10,7 +10,9 @@ import click
 @click.command("inspect")
 @click.argument("data")
 @click.option("--model", required=True, help="Whose template and tokenizer.")
-@click.option("--rows", default=5, show_default=True, type=click.IntRange(min=1))
+@click.option(
+    "--rows", default=5, show_default=True, type=click.IntRange(min=1), help="Rows to show."
+)
 @click.option("--html", type=click.Path(path_type=Path), help="Write a page instead.")
 def command(data: str, model: str, rows: int, html: Path | None) -> None:
     """Show the first rows of DATA as tokens, those that would be trained marked, and counts."""

@@ -19,7 +19,7 @@ import click
     help="Training, development, test.",
 )
 @click.option("--group", help="Rows that share this field stay on one side.")
-@click.option("--seed", default=0, show_default=True)
+@click.option("--seed", default=0, show_default=True, help="Which rows go where.")
 def command(
     data: str, to: Path, shares: tuple[float, float, float], group: str | None, seed: int
 ) -> None:

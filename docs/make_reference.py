@@ -1,0 +1,218 @@
+"""Writes ``docs/reference`` from the code: ``python docs/make_reference.py [--check]``.
+
+Everything on those pages is read from click commands, options, specs, hooks, signatures and
+docstrings, so what is wrong there is mended in the code. Plugins that are not in this repository
+are left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import inspect
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import click
+from reading_source import Source, first_paragraph, prose
+
+import customize
+from customize import _errors as errors
+from customize._options import Bounds, options_of
+from customize.cli import group
+from customize.plugins import hooks, listing, load, specs
+from customize.plugins.specs import KINDS
+
+REFERENCE = Path(__file__).parent / "reference"
+PLUGINS = Path(__file__).parents[1] / "plugins"
+MADE = "<!-- Made by docs/make_reference.py from the code: change it there. -->\n"
+
+
+def pages() -> dict[str, str]:
+    """The text of every page, by file name."""
+    made = {
+        "commands.md": _commands(),
+        "options.md": _options(),
+        "names.md": _names(),
+        "errors.md": _errors(),
+        "plugins.md": _plugins(),
+    }
+    return {name: MADE + "\n".join(lines).rstrip() + "\n" for name, lines in made.items()}
+
+
+def _commands() -> Iterator[str]:
+    yield from ("# Commands", "", "`customize COMMAND --help` says the same.", "")
+    for name, summary in group.COMMANDS.items():
+        command = importlib.import_module(f"customize.cli.{name}_command").command
+        yield from _command(f"customize {name}", command, summary)
+        for inner in getattr(command, "commands", {}).values():
+            yield from _command(f"customize {name} {inner.name}", inner, "")
+    codes = first_paragraph(group.main.__doc__, 1).removeprefix("Exit codes: ")
+    yield from ("## Exit codes", "", prose(codes))
+
+
+def _command(name: str, command: click.Command, summary: str) -> Iterator[str]:
+    arguments = [p for p in command.params if isinstance(p, click.Argument)]
+    chosen = [p for p in command.params if isinstance(p, click.Option)]
+    told = [a.name.upper() if a.required else f"[{a.name.upper()}]" for a in arguments if a.name]
+    yield from (f"## {name}", "", *([summary, ""] if summary else []))
+    yield from ("```text", " ".join([name, *told, *(["[OPTIONS]"] if chosen else [])]), "```", "")
+    text, _, example = inspect.cleandoc(command.help or "").partition("\b\n")
+    yield from (prose(text.strip()), "")
+    if example:
+        yield from ("```text", example.strip(), "```", "")
+    rows = [(f"`{_spelled(p)}`", _default(p), _help(p)) for p in chosen]
+    if rows:
+        yield from (*_table(("option", "default", "what"), rows), "")
+
+
+def _help(option: click.Option) -> str:
+    if not option.help:
+        raise LookupError(f"the option {option.opts[0]} has no help")
+    return option.help
+
+
+def _spelled(option: click.Option) -> str:
+    names = ", ".join(option.opts)
+    if option.is_flag:
+        return names
+    return f"{names} {option.metavar or option.type.name.upper().removesuffix(' RANGE')}"
+
+
+def _default(option: click.Option) -> str:
+    if option.required:
+        return "required"
+    if not option.show_default:
+        return ""
+    values = option.default if isinstance(option.default, tuple) else (option.default,)
+    return f"`{' '.join(str(value) for value in values)}`"
+
+
+def _options() -> Iterator[str]:
+    yield from ("# Options", "", "Recipes, `customize.train` and `--set` share these.", "")
+    yield from _options_of("Keys of a recipe", customize.Recipe, "")
+    yield from _options_of("adapter: LoRA", customize.LoRA, "Written `adapter.rank` and so on.")
+    yield from _options_of("adapter: full", customize.Full, "Written `adapter: full`.")
+    for kind, written in (
+        ("method", "Written `options.NAME` in a recipe, for `method: {}`."),
+        ("backend", "Given in Python: pass an instance as `backend`."),
+        ("exporter", "Given to `run.export({!r}, …)`, or by `--set` to `customize export`."),
+    ):
+        for name in ours(kind):
+            yield from _options_of(f"{kind} {name}", load(kind, name), written.format(name))
+    for cls in (customize.AdamW, customize.Sampling):
+        yield from _options_of(cls.__name__, cls, "For authors of methods.")
+
+
+def _options_of(title: str, cls: type, written: str) -> Iterator[str]:
+    yield from (f"## {title}", "", prose(first_paragraph(cls.__doc__)), "")
+    if written:
+        yield from (written, "")
+    rows = []
+    for option in options_of(cls):
+        default = "required" if option.default is attrs.NOTHING else f"`{option.default!r}`"
+        rows.append((f"`{option.name}`", default, _allowed(option.bounds), option.help))
+    if rows:
+        yield from (*_table(("option", "default", "allowed", "what"), rows), "")
+
+
+def _allowed(bounds: Bounds) -> str:
+    return ", ".join(f"`{c}`" for c in bounds.choices) or (f"`{bounds}`" if str(bounds) else "")
+
+
+def _names() -> Iterator[str]:
+    yield from ("# Public names", "", "Everything one may import from `customize`.", "")
+    for name in sorted(customize.__all__, key=str.lower):
+        yield from _name(name, Source(customize._HOMES[name], name))
+
+
+def _name(name: str, source: Source) -> Iterator[str]:
+    yield from (f"## {name}", "", "```text", source.signature(), "```", "")
+    if summary := source.summary():
+        yield from (prose(summary), "")
+    if name in errors.__dict__:
+        yield from ("See [errors](errors.md).", "")
+        return
+    members = list(source.members())
+    for signature, summary in members:
+        yield f"* `{signature}`" + (f": {prose(summary)}" if summary else "")
+    if members:
+        yield ""
+
+
+def _errors() -> Iterator[str]:
+    tree = (errors.__doc__ or "").split("\n\n")
+    yield from ("# Errors", "", prose(tree[0]), "", "```text", tree[1], "```", "")
+    yield from (prose(tree[2].strip()), "")
+    for name in customize.__all__:
+        if name in errors.__dict__:
+            yield f"* `{name}`: {prose(first_paragraph(getattr(customize, name).__doc__))}"
+
+
+def _plugins() -> Iterator[str]:
+    yield from ("# Plugins", "", *_how_to_offer(), "", "## Hooks", "")
+    for name, hook in vars(hooks).items():
+        if name.startswith("customize_"):
+            yield f"* `{name}`: {prose(first_paragraph(hook.__doc__))}"
+    yield from ("", "## Specs", "", "A hook yields specs; a spec names what it offers.", "")
+    for spec in KINDS.values():
+        yield from (f"### {spec.__name__}", "", prose(first_paragraph(spec.__doc__)), "")
+        yield from (*(_field(field) for field in attrs.fields(spec)), "")
+    yield from ("## What the plugins of this repository offer", "")
+    offers = [(f"`{n}`", kind, specs(kind)[n].summary) for kind in KINDS for n in ours(kind)]
+    yield from _table(("name", "kind", "what"), offers)
+
+
+def _how_to_offer() -> Iterator[str]:
+    yield from (
+        "A plugin is a distribution with an entry point in the group `customize`.",
+        "It points at a light module whose hooks yield specs.",
+        "What a spec's `target` names is imported when it is used.",
+    )
+
+
+def _field(field: attrs.Attribute[Any]) -> str:
+    default = "" if field.default is attrs.NOTHING else f", {field.default!r} unless given"
+    return f"* `{field.name}: {field.type}`{default}"
+
+
+def ours(kind: str) -> list[str]:
+    """Names of a kind that the plugins in this repository provide."""
+    here = {path.name for path in PLUGINS.iterdir()}
+    marker = f"{kind}:"
+    offered = [p for row in listing() if row.distribution in here for p in row.provides]
+    return sorted(p.removeprefix(marker) for p in offered if p.startswith(marker))
+
+
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
+    for row in (head, ("---",) * len(head), *rows):
+        yield "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |"
+
+
+def stale(made: dict[str, str]) -> list[str]:
+    """Pages on disk that are not what the code says, missing and left-over ones too."""
+    there = {file.name: file.read_text("utf-8") for file in REFERENCE.glob("*.md")}
+    return sorted(n for n in made.keys() | there.keys() if made.get(n) != there.get(n))
+
+
+def main() -> None:
+    """Write the pages, or with ``--check`` say which are out of date."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="Change nothing.")
+    made = pages()
+    if parser.parse_args().check:
+        if old := stale(made):
+            sys.exit(f"out of date: {', '.join(old)}; run python docs/make_reference.py")
+        return
+    REFERENCE.mkdir(exist_ok=True)
+    for name in stale(made):
+        (REFERENCE / name).unlink(missing_ok=True)
+    for name, text in made.items():
+        (REFERENCE / name).write_text(text, "utf-8")
+
+
+if __name__ == "__main__":
+    main()
