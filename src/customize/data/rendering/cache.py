@@ -1,8 +1,9 @@
-"""Rendered data sets: tokenised once, ahead of use, kept in a memory-mapped file.
+"""Rendered data sets: tokenised once, ahead of use, kept in memory-mapped files.
 
 A folder per (data, renderer): tokens.i32 and weights.u8 one row after the other, offsets.i64, and
-a manifest with sizes and hashes, written last. Never holds all of the data in memory. Knows
-nothing of models or training.
+a manifest with sizes and hashes, written last. Rows are read from the growing files until all are
+there, and from the map then: neither they nor their offsets are held in memory. Knows nothing of
+models or training.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Protocol
 
+import attrs
 import numpy as np
 
 from customize._batch import Longs
@@ -26,6 +28,7 @@ from customize.interfaces.renderer import Rendered, Renderer
 
 _FORMAT = 1
 _FILES = ("tokens.i32", "weights.u8", "offsets.i64")
+_TYPES = ("<i4", "|u1", "<i8")
 _MANIFEST = "manifest.json"
 _FLUSH_ROWS = 64
 
@@ -49,9 +52,9 @@ class RenderedRows(Sequence[Rendered]):
         self._num_rows = len(rows)
         self._folder = Path(cache_dir) / _key(rows, renderer)
         self._changed = threading.Condition()
-        self._offsets: list[int] = [0]
-        self._whole: Longs | None = None
-        self._files: tuple[BinaryIO, BinaryIO] | None = None
+        self._num_done = 0
+        self._growing: list[BinaryIO] = []
+        self._whole: _Columns | None = None
         self._error: Exception | None = None
         self._stopping = False
         self._thread: threading.Thread | None = None
@@ -61,7 +64,7 @@ class RenderedRows(Sequence[Rendered]):
             self._work = Path(tempfile.mkdtemp(prefix=prefix, dir=self._folder.parent))
             for name in _FILES:
                 (self._work / name).touch()
-            self._attach(self._work)
+                self._growing.append((self._work / name).open("rb"))
             self._thread = threading.Thread(
                 target=self._build, args=(rows, renderer), name="customize-rendering", daemon=True
             )
@@ -79,16 +82,8 @@ class RenderedRows(Sequence[Rendered]):
             if not self._has(index):
                 assert self._error is not None
                 raise self._error
-            start, end = self._bounds(index)
-            assert self._files is not None
-            tokens, weights = self._files
-            tokens.seek(start * 4)
-            weights.seek(start)
-            raw_tokens, raw_weights = tokens.read((end - start) * 4), weights.read(end - start)
-        return Rendered(
-            np.frombuffer(raw_tokens, "<i4").astype(np.int32),
-            np.frombuffer(raw_weights, np.uint8).astype(np.float32),
-        )
+            tokens, weights = self._whole.row(index) if self._whole else self._grown(index)
+        return Rendered(tokens.astype(np.int32), weights.astype(np.float32))
 
     def lengths(self) -> Longs:
         """Tokens in each row, int64 [rows]; waits until all are rendered."""
@@ -97,7 +92,8 @@ class RenderedRows(Sequence[Rendered]):
             if self._whole is None:
                 assert self._error is not None
                 raise self._error
-            return np.diff(self._whole)
+            lengths: Longs = np.diff(self._whole.offsets).astype(np.int64)
+            return lengths
 
     def close(self) -> None:
         """Stop rendering and let go of the files; what was not finished is removed."""
@@ -107,8 +103,8 @@ class RenderedRows(Sequence[Rendered]):
         with self._changed:
             if self._error is None:
                 self._error = DataError("these rendered rows are closed")
-            self._detach()
-            self._offsets, self._whole = [0], None
+            self._let_go()
+            self._num_done, self._whole = 0, None
 
     def __enter__(self) -> RenderedRows:
         return self
@@ -122,19 +118,21 @@ class RenderedRows(Sequence[Rendered]):
         self.close()
 
     def _has(self, index: int) -> bool:
-        return self._whole is not None or index + 1 < len(self._offsets)
+        return self._whole is not None or index < self._num_done
 
-    def _bounds(self, index: int) -> tuple[int, int]:
-        offsets = self._offsets if self._whole is None else self._whole
-        return int(offsets[index]), int(offsets[index + 1])
+    def _grown(self, index: int) -> tuple[Any, Any]:
+        """Tokens and weights of a row from the files that are still written."""
+        tokens, weights, offsets = self._growing
+        start, end = np.frombuffer(_part(offsets, 8 * index, 16), "<i8").tolist()
+        return (
+            np.frombuffer(_part(tokens, 4 * start, 4 * (end - start)), "<i4"),
+            np.frombuffer(_part(weights, start, end - start), np.uint8),
+        )
 
-    def _attach(self, folder: Path) -> None:
-        self._files = ((folder / _FILES[0]).open("rb"), (folder / _FILES[1]).open("rb"))
-
-    def _detach(self) -> None:
-        for file in self._files or ():
+    def _let_go(self) -> None:
+        for file in self._growing:
             file.close()
-        self._files = None
+        self._growing = []
 
     def _open(self) -> bool:
         """Use the finished cache; a damaged one is removed."""
@@ -143,8 +141,7 @@ class RenderedRows(Sequence[Rendered]):
         if not _is_whole(self._folder, self._num_rows):
             shutil.rmtree(self._folder, ignore_errors=True)
             return False
-        self._whole = np.fromfile(self._folder / _FILES[2], "<i8").astype(np.int64)
-        self._attach(self._folder)
+        self._whole = _Columns.mapped(self._folder)
         return True
 
     def _build(self, rows: Rows, renderer: Renderer) -> None:
@@ -160,20 +157,20 @@ class RenderedRows(Sequence[Rendered]):
     def _write(self, rows: Rows, renderer: Renderer) -> None:
         hashes = [hashlib.sha256() for _ in _FILES]
         files: list[BinaryIO] = [(self._work / name).open("wb") for name in _FILES]
-        pending = [0]
+        end = 0
         try:
             _emit(files[2], hashes[2], np.asarray([0], "<i8").tobytes())
             for index in range(self._num_rows):
                 if self._stopping:
                     raise DataError("these rendered rows are closed")
                 rendered = _render(rows[index], index, renderer)
-                pending.append(pending[-1] + len(rendered.tokens))
+                end += len(rendered.tokens)
                 _emit(files[0], hashes[0], rendered.tokens.astype("<i4").tobytes())
                 _emit(files[1], hashes[1], rendered.weights.astype(np.uint8).tobytes())
-                _emit(files[2], hashes[2], np.asarray(pending[-1:], "<i8").tobytes())
-                if len(pending) > _FLUSH_ROWS or index < 8:
-                    pending = self._publish(files, pending)
-            self._publish(files, pending)
+                _emit(files[2], hashes[2], np.asarray([end], "<i8").tobytes())
+                if index < 8 or index % _FLUSH_ROWS == 0:
+                    self._publish(files, index + 1)
+            self._publish(files, self._num_rows)
             for file in files:
                 os.fsync(file.fileno())
         finally:
@@ -181,13 +178,12 @@ class RenderedRows(Sequence[Rendered]):
                 file.close()
         self._finish([digest.hexdigest() for digest in hashes])
 
-    def _publish(self, files: list[BinaryIO], pending: list[int]) -> list[int]:
+    def _publish(self, files: list[BinaryIO], num_done: int) -> None:
         for file in files:
             file.flush()
         with self._changed:
-            self._offsets.extend(pending[1:])
+            self._num_done = num_done
             self._changed.notify_all()
-        return pending[-1:]
 
     def _finish(self, digests: list[str]) -> None:
         sizes = {name: (self._work / name).stat().st_size for name in _FILES}
@@ -204,16 +200,41 @@ class RenderedRows(Sequence[Rendered]):
             os.fsync(file.fileno())
         with self._changed:
             # Open files keep some systems from renaming their folder.
-            self._detach()
+            self._let_go()
             try:
                 self._work.rename(self._folder)
             except OSError:
                 # Another process finished the same rows first: theirs are the same.
                 shutil.rmtree(self._work, ignore_errors=True)
-            self._whole = np.asarray(self._offsets, np.int64)
-            self._offsets = [0]
-            self._attach(self._folder)
+            self._whole = _Columns.mapped(self._folder)
             self._changed.notify_all()
+
+
+@attrs.frozen(eq=False)
+class _Columns:
+    """The finished files, memory-mapped; row i is [offsets[i], offsets[i + 1]) of the others."""
+
+    tokens: Any  # numpy's types of mapped arrays carry no byte order
+    weights: Any
+    offsets: Any
+
+    @classmethod
+    def mapped(cls, folder: Path) -> _Columns:
+        return cls(*(_map(folder / name, of) for name, of in zip(_FILES, _TYPES, strict=True)))
+
+    def row(self, index: int) -> tuple[Any, Any]:
+        start, end = self.offsets[index : index + 2].tolist()
+        return self.tokens[start:end], self.weights[start:end]
+
+
+def _map(path: Path, of: str) -> Any:
+    # An empty file cannot be mapped.
+    return np.memmap(path, of, "r") if path.stat().st_size else np.zeros(0, of)
+
+
+def _part(file: BinaryIO, start: int, size: int) -> bytes:
+    file.seek(start)
+    return file.read(size)
 
 
 def _render(row: Mapping[str, Any], index: int, renderer: Renderer) -> Rendered:
