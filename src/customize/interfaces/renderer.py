@@ -54,8 +54,16 @@ class Renderer(Protocol):
     ) -> Ints:
         """Tokens up to where the assistant begins to speak."""
 
-    def extend(self, tokens: Ints, messages: Sequence[Message]) -> Ints:
+    def extend(
+        self,
+        tokens: Ints,
+        messages: Sequence[Message],
+        tools: Sequence[Tool] | None = None,
+        documents: Sequence[Document] | None = None,
+    ) -> Ints:
         """``tokens`` with messages and the assistant's opening appended; nothing before changes.
+
+        ``tools`` and ``documents`` are those that the prompt was made with.
 
         Raises:
             Unsupported: the template rewrites earlier turns.

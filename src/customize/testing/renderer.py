@@ -51,7 +51,13 @@ class ToyRenderer:
         tokens = [token for message in messages for token in _turn(message)]
         return np.asarray([*tokens, ROLES["assistant"]], np.int32)
 
-    def extend(self, tokens: Ints, messages: Sequence[Message]) -> Ints:
+    def extend(
+        self,
+        tokens: Ints,
+        messages: Sequence[Message],
+        tools: Sequence[Tool] | None = None,
+        documents: Sequence[Document] | None = None,
+    ) -> Ints:
         return np.concatenate([tokens, self.prompt(messages)])
 
     def decode(self, tokens: Ints) -> str:

@@ -44,6 +44,10 @@ class Conversation:
             [m["role"] == "assistant" and m.get("train") is not False for m in messages],
         )
 
+    def saying(self, messages: Sequence[Mapping[str, Any]]) -> Conversation:
+        """Other messages beside the same tools and documents."""
+        return Conversation.read(messages, self.tools, self.documents)
+
     def until(self, index: int) -> Conversation:
         """The messages before ``index``."""
         return attrs.evolve(self, messages=self.messages[:index], trained=self.trained[:index])

@@ -1,10 +1,12 @@
-"""Appending to tokens: proof, once per template, that it never rewrites what was said before.
+"""Appending to tokens: proof, once per template and tools, that what was said is never rewritten.
 
 Knows the template; nothing of weights.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -32,12 +34,19 @@ class Extender:
     def __init__(self, tracer: Tracer, facts: Facts) -> None:
         self._tracer = tracer
         self._facts = facts
-        self._proven: dict[tuple[str, bool], str | None] = {}
+        self._proven: dict[tuple[str, bool, str], str | None] = {}
 
-    def suffix(self, messages: Sequence[Mapping[str, Any]], thinks: bool) -> Suffix:
+    def suffix(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        thinks: bool,
+        tools: Sequence[Mapping[str, Any]] | None,
+        documents: Sequence[Mapping[str, Any]] | None,
+    ) -> Suffix:
         """What follows an answer's end token when ``messages`` come and an answer is asked for.
 
         thinks: the answer before them holds reasoning.
+        tools, documents: those of the prompt; some templates move them behind what was said.
 
         Raises:
             Unsupported: the template would rewrite what is there already.
@@ -49,43 +58,48 @@ class Extender:
             raise Unsupported(
                 "the template ends the assistant's turn with no token to append after"
             )
-        reason = self._reason(str(messages[0].get("role")), thinks)
+        beside = Conversation.read([QUESTION], tools, documents)
+        reason = self._reason(str(messages[0].get("role")), thinks, beside)
         if reason is not None:
             raise Unsupported(f"this chat template cannot be extended: {reason}")
         start = [QUESTION, _answer_before(messages)]
-        trace = self._tracer.trace(Conversation.read([*start, *messages]), True)
+        trace = self._tracer.trace(beside.saying([*start, *messages]), True)
+        trace.check_complete()
         return _cut(trace, self._answer_end(trace.text, trace))
 
-    def _reason(self, role: str, thinks: bool) -> str | None:
-        key = (role, thinks)
+    def _reason(self, role: str, thinks: bool, beside: Conversation) -> str | None:
+        text = json.dumps([beside.tools, beside.documents], sort_keys=True)
+        key = (role, thinks, hashlib.sha256(text.encode()).hexdigest())
         if key not in self._proven:
             try:
-                self._proven[key] = self._probe(role, thinks)
+                self._proven[key] = self._probe(role, thinks, beside)
             except RenderingError as error:
                 self._proven[key] = str(error)
         return self._proven[key]
 
-    def _probe(self, role: str, thinks: bool) -> str | None:
+    def _probe(self, role: str, thinks: bool, beside: Conversation) -> str | None:
         """None, or why the tokens so far would not begin the re-rendered conversation."""
-        prompt = self._tracer.plain(Conversation.read([QUESTION]), True)
+        prompt = self._tracer.plain(beside, True)
         follow = {"role": role, "content": "And then?"}
         if role == "tool":
             follow |= {"tool_call_id": "call12345", "name": "look"}
         answer = _answer_before([follow])
         if thinks:
             answer["reasoning_content"] = _THINKING["reasoning_content"]
-        alone = self._tracer.trace(Conversation.read([QUESTION, answer]), False)
+        alone = self._tracer.trace(beside.saying([QUESTION, answer]), False)
         said = [alone.text[: self._answer_end(alone.text, alone)]]
         if not thinks and not answer.get("tool_calls"):
             # What a model says that leaves out the empty thought the template writes for it.
             said.append(prompt + str(answer["content"]) + str(self._facts.end))
-        after = self._tracer.plain(Conversation.read([QUESTION, answer, follow]), True)
+        after = self._tracer.plain(beside.saying([QUESTION, answer, follow]), True)
         if any(text.startswith(prompt) and after.startswith(text) for text in said):
             return None
         what = "an answer with reasoning" if thinks else "an answer"
+        given = [name for name in ("tools", "documents") if getattr(beside, name)]
+        where = f" in a conversation with {' and '.join(given)}" if given else ""
         return (
-            f"it rewrites {what} when a {role} message follows; render the whole conversation "
-            "anew with prompt(), and train each turn as its own row"
+            f"it rewrites {what} when a {role} message follows{where}; render the whole "
+            "conversation anew with prompt(), and train each turn as its own row"
         )
 
     def _answer_end(self, text: str, trace: Trace) -> int:

@@ -45,7 +45,7 @@ def trained_ranges(
     Raises:
         RenderingError: a part of an answer is missing, mixed with others', or does not end.
     """
-    _check_complete(trace)
+    trace.check_complete()
     answers = [index for index, train in enumerate(trained) if train]
     ranges = []
     for index in answers:
@@ -95,24 +95,6 @@ def check_tokens(tokens: Ints, weights: Floats, ends: Sequence[int], needs_end: 
             f"the answer that ends at token {cut[0]} of {len(tokens)} is cut: it does not end in "
             "a token that ends the turn"
         )
-
-
-def _check_complete(trace: Trace) -> None:
-    present = {id(span.piece) for span in trace.traced.spans}
-    for piece in trace.pieces:
-        if id(piece) not in present and piece.part not in ("reasoning", "tools", "documents"):
-            what = "tool call" if piece.part == "call" else piece.part
-            raise RenderingError(
-                f"message {piece.message}: the template does not write its {what} "
-                f"{piece.text[:40]!r}: it may want content as a list of blocks, or the model was "
-                "not made for this kind of message"
-            )
-    for part in ("tools", "documents"):
-        wanted = [id(piece) for piece in trace.pieces if piece.part == part]
-        if wanted and not present.intersection(wanted):
-            raise RenderingError(
-                f"the template does not write {part}: put them into the system or user message"
-            )
 
 
 def _lost_reasoning(trace: Trace, message: int) -> bool:

@@ -129,22 +129,35 @@ class ChatRenderer:
         tools: Sequence[Tool] | None = None,
         documents: Sequence[Document] | None = None,
     ) -> Ints:
-        """Tokens up to where the assistant begins to speak, int32 [T]."""
+        """Tokens up to where the assistant begins to speak, int32 [T].
+
+        Raises:
+            RenderingError: the template drops a part of what is given.
+        """
         conversation = Conversation.read(messages, tools, documents)
         trace = self._template(tools).tracer.trace(conversation, True)
+        trace.check_complete()
         return self._codec.encode(trace.text, trace.data)[0]
 
-    def extend(self, tokens: Ints, messages: Sequence[Message]) -> Ints:
+    def extend(
+        self,
+        tokens: Ints,
+        messages: Sequence[Message],
+        tools: Sequence[Tool] | None = None,
+        documents: Sequence[Document] | None = None,
+    ) -> Ints:
         """``tokens`` (a prompt and its completion) with messages and a new opening appended.
 
-        An answer that was cut is ended first; nothing before changes.
+        An answer that was cut is ended first; nothing before changes. ``tools`` and ``documents``
+        are those the prompt was made with.
 
         Raises:
             Unsupported: the template rewrites earlier turns.
         """
-        template = self._template(None)
+        template = self._template(tools)
         text = self._codec.decode(tokens, keep_control=True)
-        suffix = template.extender.suffix(messages, thinks="</think>" in text)
+        thinks = "</think>" in text
+        suffix = template.extender.suffix(messages, thinks, tools, documents)
         end = str(template.facts.end)
         added, _ = self._codec.encode(
             end + suffix.text, [(a + len(end), b + len(end)) for a, b in suffix.data]

@@ -38,6 +38,8 @@ def _text_and_contents(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, 
 # Templates disagree on how a tool call is given; the first form one accepts is kept.
 _FORMS: tuple[_Form, ...] = (_as_they_are, with_contents, with_text_arguments, _text_and_contents)
 _MARKED = re.compile("[\U00100000-\U0010ffef].*?[\U00100000-\U0010ffef]", re.DOTALL)
+# Templates write parts of a tool, and drop earlier turns' reasoning.
+_MAY_BE_DROPPED = ("reasoning", "tools", "documents")
 _WORDS = ("qvzxj wkqzv", "jzkwx")
 
 
@@ -62,6 +64,28 @@ class Trace:
             else:
                 ranges.append((span.start, span.end))
         return ranges
+
+    def check_complete(self) -> None:
+        """Everything but earlier reasoning is in the text.
+
+        Raises:
+            RenderingError: the template drops a part of a message, the tools or the documents.
+        """
+        present = {id(span.piece) for span in self.traced.spans}
+        for piece in self.pieces:
+            if id(piece) not in present and piece.part not in _MAY_BE_DROPPED:
+                what = "tool call" if piece.part == "call" else piece.part
+                raise RenderingError(
+                    f"message {piece.message}: the template does not write its {what} "
+                    f"{piece.text[:40]!r}: it may want content as a list of blocks, or the model "
+                    "was not made for this kind of message"
+                )
+        for part in ("tools", "documents"):
+            wanted = [id(piece) for piece in self.pieces if piece.part == part]
+            if wanted and not present.intersection(wanted):
+                raise RenderingError(
+                    f"the template does not write {part}: put them into the system or user message"
+                )
 
 
 class Tracer:
