@@ -105,15 +105,39 @@ class Run:
         seed: int = 0,
         base: bool = False,
     ) -> str | Iterator[str]:
-        """The assistant's answer to a text or to messages; with ``stream`` piece by piece."""
-        snapshot = self.base if base else self.customized
-        given = [{"role": "user", "content": messages}] if isinstance(messages, str) else messages
-        prompt = Prompt(snapshot.renderer.prompt(given, tools), seed=seed)
+        """The assistant's answer to a text or to messages; with ``stream`` piece by piece.
+
+        It is text as the model wrote it, a tool call too; `reply_message` takes it apart.
+        """
+        snapshot, prompt = self._asked(messages, tools, seed, base)
         sampling = Sampling(max_tokens=max_tokens, temperature=temperature)
         if stream:
             return _streamed(snapshot, prompt, sampling)
         [[completion]] = snapshot.sample([prompt], sampling).result()
         return snapshot.renderer.decode(completion.tokens).strip()
+
+    def reply_message(
+        self,
+        messages: Messages,
+        *,
+        tools: Sequence[Tool] | None = None,
+        max_tokens: int = 256,
+        temperature: float = 0.0,
+        seed: int = 0,
+        base: bool = False,
+    ) -> Message:
+        """The answer as a message to append: content, and ``tool_calls`` and reasoning if any."""
+        snapshot, prompt = self._asked(messages, tools, seed, base)
+        sampling = Sampling(max_tokens=max_tokens, temperature=temperature)
+        [[completion]] = snapshot.sample([prompt], sampling).result()
+        return snapshot.renderer.parse(completion.tokens)
+
+    def _asked(
+        self, messages: Messages, tools: Sequence[Tool] | None, seed: int, base: bool
+    ) -> tuple[Snapshot, Prompt]:
+        snapshot = self.base if base else self.customized
+        given = [{"role": "user", "content": messages}] if isinstance(messages, str) else messages
+        return snapshot, Prompt(snapshot.renderer.prompt(given, tools), seed=seed)
 
     def evaluate(
         self,
