@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
 import click
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from customize.interfaces.renderer import Message, Tool
+    from customize.runs.run import Run
 
 
 @click.command("chat")
 @click.argument("source")
 @click.option("--base", is_flag=True, help="Talk with the base instead, to compare.")
-@click.option("--system", help="A system message.")
+@click.option("--system", metavar="TEXT", help="A system message.")
+@click.option(
+    "--tools",
+    "tools_file",
+    metavar="FILE.json",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Tools the model may call: a list of OpenAI's form. You type their results.",
+)
 @click.option("--message", help="Say this, print the answer and end.")
 @click.option(
     "--max-tokens",
@@ -28,34 +45,115 @@ def command(
     source: str,
     base: bool,
     system: str | None,
+    tools_file: str | None,
     message: str | None,
     max_tokens: int,
     temperature: float,
 ) -> None:
-    """Talk with SOURCE: a run's folder, or any model. An empty line ends it."""
+    """Talk with SOURCE: a run's folder, or any model. An empty line ends it.
+
+    Answers appear as they are made; with --tools each appears whole, a call of a tool as
+    name(arguments).
+    """
     from customize.runs.run import open as open_run
 
-    run = open_run(source)
-    messages = [{"role": "system", "content": system}] if system else []
-    while True:
-        said = message if message is not None else _ask()
-        if not said:
-            return
-        messages.append({"role": "user", "content": said})
-        pieces = []
-        for piece in run.reply(
-            messages, stream=True, base=base, max_tokens=max_tokens, temperature=temperature
-        ):
-            pieces.append(piece)
-            click.echo(piece, nl=False)
-        click.echo()
+    tools = read_tools(tools_file) if tools_file else None
+    settings = {"base": base, "max_tokens": max_tokens, "temperature": temperature}
+    talk(open_run(source), system, tools, message, settings)
+
+
+def read_tools(path: str | Path) -> list[Tool]:
+    """The tools of a JSON file: ``{"type": "function", "function": {"name": …}}`` in a list.
+
+    Raises:
+        DataError: it holds something else; the message says what.
+    """
+    from pathlib import Path
+
+    from customize._errors import DataError
+
+    try:
+        tools = json.loads(Path(path).read_text("utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path} is not JSON: {error}") from None
+    for number, tool in enumerate(tools if isinstance(tools, list) else [tools], start=1):
+        function = tool.get("function") if isinstance(tool, dict) else None
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+            raise DataError(
+                f"{path}: tool {number} must read "
+                '{"type": "function", "function": {"name": ..., "parameters": {...}}}'
+            )
+    return tools if isinstance(tools, list) else [tools]
+
+
+def talk(
+    run: Run,
+    system: str | None,
+    tools: list[Tool] | None,
+    message: str | None,
+    settings: Mapping[str, Any],  # of reply, as the command's options have them
+) -> None:
+    """Turn by turn until an empty line; only one answer where a ``message`` is given."""
+    messages: list[Message] = [{"role": "system", "content": system}] if system else []
+    following = [{"role": "user", "content": message}] if message is not None else _typed({})
+    while following:
+        messages += following
+        if tools is None:
+            answer = _streamed(run, messages, settings)
+        else:
+            answer = run.reply_message(messages, tools=tools, **settings)
+            _show(answer)
         if message is not None:
             return
-        messages.append({"role": "assistant", "content": "".join(pieces)})
+        messages.append(answer)
+        following = _typed(answer)
 
 
-def _ask() -> str:
+def _streamed(run: Run, messages: list[Message], settings: Mapping[str, Any]) -> Message:
+    pieces = []
+    for piece in run.reply(messages, stream=True, **settings):
+        pieces.append(piece)
+        click.echo(piece, nl=False)
+    click.echo()
+    return {"role": "assistant", "content": "".join(pieces)}
+
+
+def _show(answer: Message) -> None:
+    if answer.get("reasoning_content"):
+        click.echo(click.style(answer["reasoning_content"], dim=True))
+    if answer.get("content"):
+        click.echo(answer["content"])
+    for call in answer.get("tool_calls", ()):
+        click.echo(_call_as_text(call["function"]))
+
+
+def _call_as_text(function: Mapping[str, Any]) -> str:
+    """``name(arguments)``, as Python would write the call."""
+    given = function["arguments"]
+    if not isinstance(given, dict):
+        return f"{function['name']}({given!r})"
+    return f"{function['name']}({', '.join(f'{key}={value!r}' for key, value in given.items())})"
+
+
+def _typed(answer: Message) -> list[Message]:
+    """What comes next: the results of the tools that were called, else what the person says."""
+    calls = answer.get("tool_calls", ())
+    if not calls:
+        said = _ask(">")
+        return [{"role": "user", "content": said}] if said else []
+    results = list(_results(calls))
+    return results if len(results) == len(calls) else []
+
+
+def _results(calls: list[Mapping[str, Any]]) -> Iterator[Message]:
+    for call in calls:
+        name = call["function"]["name"]
+        if result := _ask(f"{name} ="):
+            yield {"role": "tool", "tool_call_id": call["id"], "name": name, "content": result}
+
+
+def _ask(prompt: str) -> str:
     try:
-        return str(click.prompt(">", prompt_suffix=" ", default="", show_default=False)).strip()
+        return str(click.prompt(prompt, prompt_suffix=" ", default="", show_default=False)).strip()
     except (click.Abort, EOFError):
         return ""

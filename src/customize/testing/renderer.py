@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 
 import numpy as np
 
 from customize._batch import Ints
 from customize._errors import RenderingError
+from customize.data.rendering.reply import parse_reply
 from customize.interfaces.renderer import Document, Message, Rendered, Tool
 
 END = 0
@@ -19,11 +21,12 @@ NUM_TOKENS = 256
 class ToyRenderer:
     """A message is its role's control byte, its text in bytes, and the end byte.
 
-    Control bytes in text become ``?``: data never opens or closes a turn.
+    Control bytes in text become ``?``: data never opens or closes a turn. Tools and documents are
+    a first turn of the system's; calls of tools are written in Hermes' form, and read back.
     """
 
     stop_tokens: tuple[int, ...] = (END,)
-    fingerprint: str = hashlib.sha256(b"toy renderer 1").hexdigest()
+    fingerprint: str = hashlib.sha256(b"toy renderer 2").hexdigest()
 
     def render(
         self,
@@ -31,8 +34,8 @@ class ToyRenderer:
         tools: Sequence[Tool] | None = None,
         documents: Sequence[Document] | None = None,
     ) -> Rendered:
-        tokens: list[int] = []
-        weights: list[float] = []
+        tokens = _beside(tools, documents)
+        weights = [0.0] * len(tokens)
         for message in messages:
             turn = _turn(message)
             tokens += turn
@@ -48,7 +51,8 @@ class ToyRenderer:
         tools: Sequence[Tool] | None = None,
         documents: Sequence[Document] | None = None,
     ) -> Ints:
-        tokens = [token for message in messages for token in _turn(message)]
+        tokens = _beside(tools, documents)
+        tokens += [token for message in messages for token in _turn(message)]
         return np.asarray([*tokens, ROLES["assistant"]], np.int32)
 
     def extend(
@@ -65,13 +69,22 @@ class ToyRenderer:
         return text.decode("utf-8", errors="replace")
 
     def parse(self, tokens: Ints) -> Message:
-        return {"role": "assistant", "content": self.decode(tokens)}
+        return parse_reply(self.decode(tokens), begins_thinking=False)
+
+
+def _beside(tools: Sequence[Tool] | None, documents: Sequence[Document] | None) -> list[int]:
+    if not tools and not documents:
+        return []
+    return _turn({"role": "system", "content": json.dumps([tools, documents])})
 
 
 def _turn(message: Message) -> list[int]:
     role = message["role"]
     if role not in ROLES:
         raise RenderingError(f"no role {role!r}: roles are {', '.join(ROLES)}")
-    text = str(message.get("content") or "").encode("utf-8", errors="replace")
-    plain = [b if b > max(ROLES.values()) else ord("?") for b in text]
+    text = str(message.get("content") or "")
+    for call in message.get("tool_calls", ()):
+        text += f"<tool_call>{json.dumps(call.get('function', call))}</tool_call>"
+    encoded = text.encode("utf-8", errors="replace")
+    plain = [b if b > max(ROLES.values()) else ord("?") for b in encoded]
     return [ROLES[role], *plain, END]
