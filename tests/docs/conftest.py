@@ -16,7 +16,7 @@ import pytest
 import customize
 
 ROOT = Path(__file__).parents[2]
-PLUGIN = '''
+PLUGIN = """
 from pathlib import Path
 import customize
 
@@ -29,7 +29,7 @@ class Tiny:
 @customize.hookimpl
 def customize_models():
     yield customize.ModelSpec(name="smollm2", target="tiny_smollm2:Tiny", summary="Tiny.")
-'''
+"""
 
 
 @pytest.fixture(scope="session")
