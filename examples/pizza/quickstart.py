@@ -15,7 +15,7 @@ from typing import Any
 from rich.console import Console
 
 import customize
-from customize.evaluation import Evaluation, best_instruction, evaluate
+from customize.evaluation import Evaluation, best_instruction
 from customize.runs.train import run_recipe
 from customize.training.recipe_file import read_recipe
 
@@ -28,10 +28,7 @@ def main() -> None:
     rows = rows_of("test.jsonl")
     rows = rows[: int(os.environ.get("QUICKSTART_ROWS", len(rows)))]
     run = run_recipe(read_recipe(HERE / "pizza.yaml", _settings()))
-    evaluation = compare(run, rows)
-    assert run.folder is not None
-    (run.folder.path / "evaluation.json").write_text(json.dumps(evaluation.to_json()), "utf-8")
-    show(evaluation, run)
+    show(compare(run, rows), run)
 
 
 def rows_of(name: str) -> list[dict[str, Any]]:
@@ -45,12 +42,7 @@ def compare(run: customize.Run, rows: list[dict[str, Any]]) -> Evaluation:
     candidates = [row["prompt"] for row in rows_of("prompts.jsonl")]
     dev = rows_of("dev.jsonl")
     prompt = best_instruction(run.base, candidates, dev[::3])
-    columns = {
-        "base": (run.base, None),
-        "prompted": (run.base, prompt),
-        "customized": (run.customized, None),
-    }
-    return evaluate(columns, rows)
+    return run.evaluate(rows, prompt=prompt, general=True)
 
 
 def show(evaluation: Evaluation, run: customize.Run) -> None:
@@ -60,12 +52,13 @@ def show(evaluation: Evaluation, run: customize.Run) -> None:
     better = [i for i in evaluation.items if i.passed["customized"] and not i.passed["base"]]
     for item in better[:: max(1, len(better) // 3)][:3]:
         console.print(f"\n[bold]{item.question}[/bold]")
-        console.print(f"  before: {shorten(item.replies['base'], 140)}", markup=False)
-        console.print(f"  after:  {shorten(item.replies['customized'], 140)}", markup=False)
+        console.print(f"  before: {shorten(item.replies['base'], 300)}", markup=False)
+        console.print(f"  after:  {shorten(item.replies['customized'], 300)}", markup=False)
     assert run.folder is not None
     path = run.folder.path
     # The command of this environment, which the reader's shell may not know by name.
     command = os.path.relpath(Path(sys.executable).with_name("customize"))
+    console.print(f"\nReport: {path / 'report.html'}", markup=False)
     console.print("\nTry next:")
     console.print(f'  {command} chat {path} --message "Do you deliver on Mondays?"', markup=False)
     console.print(f"  {command} chat {path} --base     the same with the base", markup=False)

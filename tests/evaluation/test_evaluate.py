@@ -91,8 +91,8 @@ def test_the_table_fits_80_columns_and_says_that_a_prompt_is_missing() -> None:
     )
     stream = io.StringIO()
     Console(file=stream, width=80).print(got.table())
-    assert "no prompt was given" in " ".join(stream.getvalue().split())
-    assert "+100%" in stream.getvalue()
+    assert "No prompt was given" in " ".join(stream.getvalue().split())
+    assert "+100 [" in stream.getvalue()
 
 
 def test_the_best_instruction_is_chosen_on_the_rows_given() -> None:

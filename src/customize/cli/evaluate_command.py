@@ -18,8 +18,16 @@ import click
     type=click.IntRange(min=1),
     help="Tokens an answer may have.",
 )
+@click.option("--general", is_flag=True, help="Also ask 150 general items, to see what was broken.")
 @click.option("--json", "file", type=click.Path(path_type=Path), help="Also write every item here.")
-def command(source: str, data: str, prompt: str | None, max_tokens: int, file: Path | None) -> None:
+def command(
+    source: str,
+    data: str,
+    prompt: str | None,
+    max_tokens: int,
+    general: bool,
+    file: Path | None,
+) -> None:
     """Compare SOURCE, a run's folder, with its base on the same rows, paired, with intervals."""
     import json
 
@@ -27,8 +35,11 @@ def command(source: str, data: str, prompt: str | None, max_tokens: int, file: P
 
     from customize.runs.run import open as open_run
 
-    evaluation = open_run(source).evaluate(data, prompt=prompt, max_tokens=max_tokens)
+    run = open_run(source)
+    evaluation = run.evaluate(data, prompt=prompt, max_tokens=max_tokens, general=general)
     Console().print(evaluation.table())
+    if run.folder is not None:
+        click.echo(f"Report: {run.folder.path / 'report.html'}")
     if file is not None:
         file.write_text(json.dumps(evaluation.to_json(), indent=1), "utf-8")
         click.echo(f"Written: {file}")

@@ -10,7 +10,13 @@ import attrs
 from customize._errors import DataError
 from customize.evaluation.answering import answers
 from customize.evaluation.checks import Expect, check, parse_expect
-from customize.evaluation.statistics import Interval, paired_difference, wilson
+from customize.evaluation.statistics import (
+    Interval,
+    non_inferior,
+    paired_difference,
+    wilson,
+)
+from customize.evaluation.suites import general as general_suite
 from customize.interfaces.backend import Snapshot
 from customize.interfaces.dataset import Row
 
@@ -18,7 +24,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 SCHEMA = 1
-_HEADS = {"base": "base", "prompted": "prompted", "customized": "customized"}
+MARGIN = 0.10  # of general ability that a customization may cost: ten points
+_VERDICTS = {"pass": "kept", "fail": "lost", "inconclusive": "inconclusive"}
 
 
 @attrs.frozen
@@ -34,10 +41,14 @@ class Item:
 
 @attrs.frozen
 class Evaluation:
-    """All items and the columns that answered them, in order."""
+    """All items and the columns that answered them, in order.
+
+    general: the suite's items, answered by the base and by the customized model, if it was asked.
+    """
 
     columns: tuple[str, ...]
     items: tuple[Item, ...]
+    general: tuple[Item, ...] = ()
 
     @property
     def traits(self) -> tuple[str, ...]:
@@ -56,6 +67,23 @@ class Evaluation:
         only_old = sum(item.passed[old] and not item.passed[new] for item in chosen)
         return paired_difference(only_new, only_old, len(chosen))
 
+    def general_change(self) -> Interval:
+        """Customized minus base on the general suite, with Tango's interval."""
+        only_new = sum(i.passed["customized"] and not i.passed["base"] for i in self.general)
+        only_old = sum(i.passed["base"] and not i.passed["customized"] for i in self.general)
+        return paired_difference(only_new, only_old, len(self.general))
+
+    def general_verdict(self) -> str:
+        """Whether general ability is non-inferior to the base's by less than ``MARGIN``."""
+        return _VERDICTS[non_inferior(self.general_change(), MARGIN)]
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Evaluation:
+        """What ``to_json`` gave."""
+        items = tuple(Item(**item) for item in value["items"])
+        general = tuple(Item(**item) for item in value["general"])
+        return cls(tuple(value["columns"]), items, general)
+
     def to_json(self) -> dict[str, Any]:
         """Everything, as JSON values."""
         return {
@@ -67,6 +95,7 @@ class Evaluation:
                 for column in self.columns
             },
             "items": [attrs.asdict(item) for item in self.items],
+            "general": [attrs.asdict(item) for item in self.general],
         }
 
     def table(self) -> Table:
@@ -74,28 +103,48 @@ class Evaluation:
         from rich.box import SIMPLE_HEAD
         from rich.table import Table
 
-        rival = "prompted" if "prompted" in self.columns else "base"
         table = Table(box=SIMPLE_HEAD, padding=(0, 0), pad_edge=False)
-        table.caption, table.caption_justify = self._caption(rival), "left"
-        table.add_column("trait", no_wrap=True)
+        table.caption, table.caption_justify = self._caption(), "left"
+        table.add_column("% right [95 %]", no_wrap=True)
         table.add_column("rows", justify="right")
-        for column in self.columns:
-            table.add_column(_HEADS.get(column, column), justify="right", no_wrap=True)
         compared = "customized" in self.columns
-        if compared:
-            table.add_column("change [95 %]", justify="right", no_wrap=True)
-        for trait in (*self.traits, None):
-            cells = [f"{self.rate(column, trait).estimate:.0%}" for column in self.columns]
+        for column in (*self.columns, *(["change"] if compared else [])):
+            table.add_column(column, justify="right", no_wrap=True)
+        for trait in (*self.traits, None) if len(self.traits) > 1 else (None,):
+            cells = [points(self.rate(column, trait)) for column in self.columns]
             if compared:
-                cells.append(_points(self.change("customized", rival, trait)))
+                cells.append(points(self.change("customized", self.rival, trait), signed=True))
             table.add_row(trait or "all", str(len(self._of(trait))), *cells)
+        if self.general:
+            table.add_row("general ability", str(len(self.general)), *self._general_cells())
         return table
 
-    def _caption(self, rival: str) -> str:
-        paired = f"change: customized against {rival}, paired, with its 95 % interval."
-        if rival == "prompted":
-            return f"Right answers. prompted: the base with its best prompt.\n{paired}"
-        return f"Right answers; no prompt was given to compare with.\n{paired}"
+    @property
+    def rival(self) -> str:
+        """What the customized model is compared with: the prompted base where there is one."""
+        return "prompted" if "prompted" in self.columns else "base"
+
+    def general_rate(self, column: str) -> Interval:
+        """Share of the general suite's items that a column has right, with Wilson's interval."""
+        return wilson(sum(item.passed[column] for item in self.general), len(self.general))
+
+    def _general_cells(self) -> list[str]:
+        asked = self.general[0].passed
+        cells = [points(self.general_rate(c)) if c in asked else "" for c in self.columns]
+        return [*cells, points(self.general_change(), signed=True)]
+
+    def _caption(self) -> str:
+        lines = [f"change: customized minus {self.rival}, in points, paired."]
+        if self.rival == "prompted":
+            lines.append("prompted: the base with its best prompt.")
+        else:
+            lines.append("No prompt was given: the base with its best prompt is left out.")
+        if self.general:
+            lines.append(
+                f"general ability (customized minus base): {self.general_verdict()}, "
+                f"margin {MARGIN * 100:.0f} points."
+            )
+        return "\n".join(lines)
 
     def _of(self, trait: str | None) -> list[Item]:
         return [item for item in self.items if trait is None or item.trait == trait]
@@ -105,8 +154,11 @@ def evaluate(
     columns: Mapping[str, tuple[Snapshot, str | None]],
     rows: Iterable[Row],
     max_tokens: int = 64,
+    general: bool = False,
 ) -> Evaluation:
     """Every column answers every row; a column is a snapshot and an instruction or None.
+
+    With ``general`` the columns base and customized also answer the general suite.
 
     A row has ``messages`` and ``expect``, and may have ``trait`` and ``id``; an assistant's last
     message is its reference answer and is not shown.
@@ -127,7 +179,18 @@ def evaluate(
         passed = {name: check(question.expect, reply) for name, reply in replies.items()}
         asked = question.messages[-1].get("content") or ""
         items.append(Item(question.id, question.trait, asked, replies, passed))
-    return Evaluation(tuple(columns), tuple(items))
+    return Evaluation(tuple(columns), tuple(items), _general(columns) if general else ())
+
+
+def _general(columns: Mapping[str, tuple[Snapshot, str | None]]) -> tuple[Item, ...]:
+    said = {name: general_suite.run(columns[name][0]) for name in ("base", "customized")}
+    items = []
+    for results in zip(*said.values(), strict=True):
+        asked = results[0].item
+        replies = dict(zip(said, [r.reply for r in results], strict=True))
+        passed = dict(zip(said, [r.passed for r in results], strict=True))
+        items.append(Item(asked.id, asked.kind, asked.question, replies, passed))
+    return tuple(items)
 
 
 def best_instruction(
@@ -165,5 +228,7 @@ def _question(row: Row, number: int) -> _Question:
     return _Question(str(row.get("id", number)), str(row.get("trait", "all")), asked, expect)
 
 
-def _points(change: Interval) -> str:
-    return f"{change.estimate:+.0%} [{change.low:+.0%}, {change.high:+.0%}]"
+def points(interval: Interval, signed: bool = False) -> str:
+    """In per cent: ``36 [28, 45]``."""
+    form = "{:+.0f} [{:+.0f}, {:+.0f}]" if signed else "{:.0f} [{:.0f}, {:.0f}]"
+    return form.format(*(100 * x for x in attrs.astuple(interval)))

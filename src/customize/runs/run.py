@@ -145,8 +145,12 @@ class Run:
         *,
         prompt: str | None = None,
         max_tokens: int = 64,
+        general: bool = False,
     ) -> Evaluation:
         """Base, base with ``prompt`` (left out without one) and customized, on the same rows.
+
+        With ``general`` base and customized also answer 150 general items, to show what the
+        customization broke. A run's folder keeps the result, and its report shows it.
 
         Raises:
             DataError: a row says nothing of what is right (``expect``).
@@ -159,7 +163,13 @@ class Run:
             columns["prompted"] = (self.base, prompt)
         if self.folder is not None:
             columns["customized"] = (self.customized, None)
-        return evaluate(columns, read(rows), max_tokens)
+        if self.folder is None:
+            return evaluate(columns, read(rows), max_tokens)
+        from customize.runs.report import write_report
+
+        evaluation = evaluate(columns, read(rows), max_tokens, general)
+        write_report(self.folder, evaluation)
+        return evaluation
 
     def export(
         self, form: str | Exporter, to: str | os.PathLike[str], **options: object

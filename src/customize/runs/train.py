@@ -22,6 +22,7 @@ from customize.plugins import load
 from customize.runs.backends import choose_backend, quiet_libraries
 from customize.runs.card import write_card
 from customize.runs.folder import RunFolder, versions
+from customize.runs.report import write_report
 from customize.runs.run import Run
 from customize.training.lock import held
 from customize.training.loop import Loop
@@ -115,6 +116,7 @@ def _trained(
     last = loop.run(method, session, data, validation)
     _keep_weights(recipe, loop, session, folder)
     write_card(folder, recipe)
+    write_report(folder)
     folder.finish({"steps": last.number, "metrics": dict(last.metrics)})
     shutil.rmtree(loop.best, ignore_errors=True)
     return Run(folder, model, backend)
