@@ -67,7 +67,8 @@ def show(evaluation: Evaluation, run: customize.Run) -> None:
 
 def _settings() -> list[str]:
     place = os.environ.get("QUICKSTART_TO", "runs/pizza")
-    return [f"to={place}"]
+    steps = os.environ.get("QUICKSTART_STEPS")
+    return [f"to={place}", *([f"options.steps={steps}"] if steps else [])]
 
 
 if __name__ == "__main__":
