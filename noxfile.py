@@ -126,13 +126,6 @@ def examples(session: nox.Session) -> None:
 
 
 @nox.session
-def benchmarks(session: nox.Session) -> None:
-    """Compare with TRL, side by side in one run; arguments after ``--`` go to the script."""
-    _install(session, "trl==1.16.0", "datasets", "accelerate", "peft")
-    session.run("python", "benchmarks/run.py", *session.posargs)
-
-
-@nox.session
 def types(session: nox.Session) -> None:
     """Check all types with ``mypy --strict``."""
     _install(session, "mypy", "types-PyYAML", "pytest", plugins=["customize-gguf"])

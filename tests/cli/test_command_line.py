@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -79,3 +80,15 @@ def test_split_and_audit_work_on_a_file(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     lines = [line for f in (tmp_path / "parts").iterdir() for line in f.read_text().splitlines()]
     assert len(lines) == 20
+
+
+def test_help_takes_little_processor_time() -> None:
+    """Counted in seconds of the child's own work, and the best of five: other load matters not."""
+    assert min(_processor_seconds("--help") for _ in range(5)) < 0.15
+
+
+def _processor_seconds(*arguments: str) -> float:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert customize(*arguments).returncode == 0
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
