@@ -52,29 +52,16 @@ def show(evaluation: Evaluation, run: customize.Run) -> None:
     better = [i for i in evaluation.items if i.passed["customized"] and not i.passed["base"]]
     for item in better[:: max(1, len(better) // 3)][:3]:
         console.print(f"\n[bold]{item.question}[/bold]")
-        console.print(
-            f"  before: {shorten(item.replies['base'], 300)}", markup=False, soft_wrap=True
-        )
-        console.print(
-            f"  after:  {shorten(item.replies['customized'], 300)}", markup=False, soft_wrap=True
-        )
+        console.print(f"  before: {shorten(item.replies['base'], 300)}", markup=False)
+        console.print(f"  after:  {shorten(item.replies['customized'], 300)}", markup=False)
     assert run.folder is not None
     path = run.folder.path
     # The command of this environment, which the reader's shell may not know by name.
     command = os.path.relpath(Path(sys.executable).with_name("customize"))
-    console.print(f"\nReport: {path / 'report.html'}", markup=False, soft_wrap=True)
-    console.print("\nTry next:")
-    console.print(
-        f'  {command} chat {path} --message "Do you deliver on Mondays?"',
-        markup=False,
-        soft_wrap=True,
-    )
-    console.print(
-        f"  {command} chat {path} --base     the same with the base", markup=False, soft_wrap=True
-    )
-    console.print(
-        f"  {command} show {path}            what it was made of", markup=False, soft_wrap=True
-    )
+    print(f"\nReport: {path / 'report.html'}\n\nTry next:")
+    print(f'  {command} chat {path} --message "Do you deliver on Mondays?"')
+    print(f"  {command} chat {path} --base     the same with the base")
+    print(f"  {command} show {path}            what it was made of")
 
 
 def _settings() -> list[str]:
