@@ -60,14 +60,16 @@ def whole(tmp_path: Path) -> Path:
     return tmp_path / "whole"
 
 
-def interrupt_after(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C as it comes from a terminal, while a step is logged."""
+def interrupt_after(
+    step: int, monkeypatch: pytest.MonkeyPatch, number_sent: signal.Signals = signal.SIGINT
+) -> None:
+    """Ctrl-C as it comes from a terminal, or SIGTERM, while a step is logged."""
     log = Loop._log
 
     def logging(self: Loop, number: int, metrics: Any) -> None:
         log(self, number, metrics)
         if number == step:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), number_sent)
 
     monkeypatch.setattr(Loop, "_log", logging)
 
@@ -95,6 +97,18 @@ def test_stopped_at_any_step_and_resumed_it_is_bit_equal(
     train(folder)
     assert weights(folder) == weights(whole)
     assert (folder / "metrics.jsonl").read_text() == (whole / "metrics.jsonl").read_text()
+
+
+def test_sigterm_saves_the_step_and_ends_with_its_code(whole: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "stopped"
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt_after(3, patch, signal.SIGTERM)
+        with pytest.raises(SystemExit) as ended:
+            train(folder)
+    assert ended.value.code == 143
+    assert (folder / "checkpoints" / "step-00000003").is_dir()
+    train(folder)
+    assert weights(folder) == weights(whole)
 
 
 def test_resumed_in_a_fresh_process_it_is_bit_equal(whole: Path, tmp_path: Path) -> None:
