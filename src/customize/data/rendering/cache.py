@@ -45,7 +45,7 @@ class RenderedRows(Sequence[Rendered]):
     """A data set's rows as tokens and weights.
 
     ``rows[i]`` waits until row i is rendered; a background thread works ahead. An error in a row
-    is raised, with the row's number, when that row or one after it is asked for.
+    is raised, with the row's line or number, when that row or one after it is asked for.
     """
 
     def __init__(self, rows: Rows, renderer: Renderer, cache_dir: str | Path) -> None:
@@ -163,7 +163,7 @@ class RenderedRows(Sequence[Rendered]):
             for index in range(self._num_rows):
                 if self._stopping:
                     raise DataError("these rendered rows are closed")
-                rendered = _render(rows[index], index, renderer)
+                rendered = _render(rows, index, renderer)
                 end += len(rendered.tokens)
                 _emit(files[0], hashes[0], rendered.tokens.astype("<i4").tobytes())
                 _emit(files[1], hashes[1], rendered.weights.astype(np.uint8).tobytes())
@@ -237,11 +237,20 @@ def _part(file: BinaryIO, start: int, size: int) -> bytes:
     return file.read(size)
 
 
-def _render(row: Mapping[str, Any], index: int, renderer: Renderer) -> Rendered:
+def _render(rows: Rows, index: int, renderer: Renderer) -> Rendered:
+    row = rows[index]
     try:
         return renderer.render(row["messages"], row.get("tools"), row.get("documents"))
     except RenderingError as error:
-        raise RenderingError(f"row {index}: {error}") from error
+        raise RenderingError(f"{_place(rows, index)}: {error}") from error
+
+
+def _place(rows: Rows, index: int) -> str:
+    """Where a row stands in its source, as far as the rows can tell; lines count from 1."""
+    line = getattr(rows, "line", None)
+    if line is None:
+        return f"row {index}"
+    return f"{getattr(rows, 'name', 'the rows')}, line {line(index)}"
 
 
 def _emit(file: BinaryIO, digest: Any, data: bytes) -> None:

@@ -62,6 +62,14 @@ class Codec:
         number = self._tokenizer.token_to_id(text)
         return None if number is None else int(number)
 
+    @functools.cached_property
+    def unknown(self) -> int | None:
+        """The id the tokenizer writes for text it has no token for."""
+        model = json.loads(self._json)["model"]
+        if model.get("unk_id") is not None:
+            return int(model["unk_id"])
+        return self.token_id(str(model.get("unk_token")))
+
     def token_text(self, token: int) -> str:
         """How one token is written in a text."""
         return str(self._tokenizer.decode([token], skip_special_tokens=False))

@@ -29,13 +29,14 @@ _NAMED = (
 class ChatFolder:
     """templates: by name, "default" among them. special: bos_token and so on, for the template.
 
-    eos: ids the folder declares to end a text.
+    eos: ids the folder declares to end a text. vocabulary_size: the model's, where it is said.
     """
 
     tokenizer_json: bytes = attrs.field(repr=False)
     templates: Mapping[str, str]
     special: Mapping[str, Any]
     eos: tuple[int, ...]
+    vocabulary_size: int | None
 
     @classmethod
     def read(cls, path: Path) -> ChatFolder:
@@ -54,7 +55,8 @@ class ChatFolder:
                 f"{path} has no chat template: add chat_template.jinja, or use the instruct "
                 "version of the model"
             )
-        return cls(tokenizer.read_bytes(), templates, _special(special), _eos(path))
+        size = _vocabulary_size(path)
+        return cls(tokenizer.read_bytes(), templates, _special(special), _eos(path), size)
 
 
 def _templates(path: Path, config: Mapping[str, Any]) -> dict[str, str]:
@@ -93,6 +95,13 @@ def _eos(path: Path) -> tuple[int, ...]:
         if isinstance(eos, list):
             return tuple(int(token) for token in eos)
     return ()
+
+
+def _vocabulary_size(path: Path) -> int | None:
+    config = _json(path / "config.json")
+    text = config.get("text_config")
+    sizes = [part.get("vocab_size") for part in (config, text) if isinstance(part, dict)]
+    return next((size for size in sizes if isinstance(size, int)), None)
 
 
 def _json(path: Path) -> dict[str, Any]:

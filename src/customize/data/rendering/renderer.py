@@ -26,10 +26,11 @@ from customize.data.rendering.folder import ChatFolder
 from customize.data.rendering.mask import check_tokens, trained_ranges, weights_of
 from customize.data.rendering.reply import parse_reply
 from customize.data.rendering.tracing import Tracer
+from customize.data.rendering.untrainable import Untrainable
 from customize.interfaces.renderer import Document, Message, Rendered, Tool
 
 # Part of every fingerprint: raise it when the same messages may give other tokens or weights.
-_VERSION = 1
+_VERSION = 2
 
 
 @attrs.frozen
@@ -58,6 +59,7 @@ class ChatRenderer:
     ) -> None:
         self._folder = folder
         self._codec = Codec(folder.tokenizer_json, "\0".join(folder.templates.values()))
+        self._untrainable = _untrainable(folder, self._codec)
         self._loss_on = loss_on
         self._needs_end = needs_end
         self._known: dict[str, _Template] = {}
@@ -88,7 +90,8 @@ class ChatRenderer:
         """sha256 of tokenizer, templates, special tokens and options."""
         folder = self._folder
         about = [_VERSION, dict(folder.templates), dict(folder.special), folder.eos]
-        text = json.dumps([*about, self._loss_on, self._needs_end], sort_keys=True)
+        options = [folder.vocabulary_size, self._loss_on, self._needs_end]
+        text = json.dumps([*about, *options], sort_keys=True)
         return hashlib.sha256(folder.tokenizer_json + text.encode()).hexdigest()
 
     def render(
@@ -100,8 +103,8 @@ class ChatRenderer:
         """Tokens of the conversation; weights prove which of them are the assistant's.
 
         Raises:
-            RenderingError: it cannot be proven, or nothing is the assistant's; the tokens are
-                shown.
+            RenderingError: it cannot be proven, nothing is the assistant's, or the model cannot
+                be trained on a token of it; the tokens are shown.
         """
         conversation = Conversation.read(messages, tools, documents)
         template = self._template(tools)
@@ -118,6 +121,13 @@ class ChatRenderer:
             )
             weights = weights_of(ranges, offsets)
             ends = [self._codec.control[end] for end in template.facts.ends]
+            self._untrainable.check(
+                tokens,
+                weights,
+                ends,
+                self._codec.token_text,
+                lambda at: trace.text[slice(*offsets[at])],
+            )
             check_tokens(tokens, weights, ends, self._needs_end)
         except RenderingError as error:
             raise RenderingError(f"{error}\ntokens: {self.strip(tokens, weights)}") from error
@@ -223,6 +233,12 @@ class ChatRenderer:
         eos = self._folder.eos or (() if named is None else (named,))
         facts = learn(tracer, self._codec, eos)
         return _Template(tracer, facts, Extender(tracer, facts))
+
+
+def _untrainable(folder: ChatFolder, codec: Codec) -> Untrainable:
+    pad, unknown = (codec.token_id(str(folder.special.get(f"{n}_token"))) for n in ("pad", "unk"))
+    ids = (token for token in (codec.unknown, unknown) if token is not None)
+    return Untrainable(pad, frozenset(ids), folder.vocabulary_size)
 
 
 def _shown(text: str) -> str:
