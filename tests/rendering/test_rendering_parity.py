@@ -49,6 +49,7 @@ FAMILIES = [
     "deepseekv3",
     "gemma3",
     "gptoss",
+    "granite",
     "lfm2_v2",
     "llama3",
     "llama3_2",
@@ -81,7 +82,7 @@ def test_a_prompt_is_tokenized_as_transformers_does(family, make, tmp_path):
     assert renderer.prompt(CHAT[:3]).tolist() == expected
 
 
-@pytest.mark.parametrize("family", ["lfm2_v2", "llama3_2", "qwen2_5", "qwen3"])
+@pytest.mark.parametrize("family", ["granite", "lfm2_v2", "llama3_2", "qwen2_5", "qwen3"])
 @pytest.mark.parametrize("as_text", [False, True])
 def test_tool_calls_are_tokenized_as_transformers_does(family, as_text, make, tmp_path):
     renderer = make(family)
