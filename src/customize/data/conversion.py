@@ -140,16 +140,24 @@ _CHECKS: dict[str, Callable[[Row], Row]] = {
 }
 
 
+_LIKE = {"tools": "", "documents": ', like {"title": "Hours", "text": "Open on Mondays."}'}
+
+
 def _check_beside(row: Row) -> None:
     """Check the columns that mean something in every format; JSON strings are decoded."""
     for column in ("tools", "documents"):
-        if row.get(column) in (None, ""):
+        if row.get(column) in (None, "", []):
             row.pop(column, None)
             continue
         row[column] = from_json_string(row[column], column)
         listed = row[column] if isinstance(row[column], list) else [None]
         if not all(isinstance(part, Mapping) for part in listed):
-            raise RowFault("wrong type", f"{column} must be a list of objects")
+            raise RowFault("wrong type", f"{column} must be a list of objects{_LIKE[column]}")
+    for place, document in enumerate(row.get("documents", ())):
+        if not any(isinstance(text, str) and text.strip() for text in document.values()):
+            raise RowFault(
+                "empty document", f"documents[{place}] holds no text{_LIKE['documents']}"
+            )
     weight = row.get("weight")
     if weight is None:
         row.pop("weight", None)

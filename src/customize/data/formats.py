@@ -31,7 +31,7 @@ FORMATS = {
         Format(
             "openai",
             "OpenAI messages",
-            "messages: [{role, content}, ...], tools?",
+            "messages: [{role, content}, ...], tools?, documents?",
             "chat",
         ),
         Format("sharegpt", "ShareGPT", "conversations: [{from, value}, ...]", "chat"),

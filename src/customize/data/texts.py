@@ -39,9 +39,10 @@ def spoken(row: Row) -> str:
 
 
 def everything(row: Row) -> str:
-    """All that a row says, system messages too, in a form equal only for equal conversations."""
+    """All that a row says, system messages, tools and documents too; equal only for equal rows."""
     turns = [(turn["role"], _said(turn)) for turn in conversation(row)]
-    return json.dumps([turns, len(row["messages"])], ensure_ascii=False)
+    beside = [row.get("tools"), row.get("documents")]
+    return json.dumps([turns, len(row["messages"]), beside], ensure_ascii=False)
 
 
 def answers(row: Row) -> list[str]:

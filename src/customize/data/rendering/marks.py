@@ -26,7 +26,8 @@ _MARKUP = re.compile(r"(</?think>|</?tool_call>)")
 
 @attrs.frozen
 class Piece:
-    """One run of text that data brought. ``message`` is its index, or -1 for tools and documents.
+    """One run of text that data brought. ``message`` is its index; that of tools and documents
+    counts down from -1.
 
     part: "content", "reasoning", "call", "tools" or "documents".
     """
@@ -68,13 +69,19 @@ class Marker:
         """Copies with names and descriptions marked."""
         if tools is None:
             return None
-        return [self._leaves(tool, -1, "tools", ("name", "description")) for tool in tools]
+        return [
+            self._leaves(tool, -1 - i, "tools", ("name", "description"))
+            for i, tool in enumerate(tools)
+        ]
 
     def documents(self, documents: Sequence[Any] | None) -> list[Any] | None:
         """Copies with every text marked."""
         if documents is None:
             return None
-        return [self._leaves(document, -1, "documents", None) for document in documents]
+        return [
+            self._leaves(document, -1 - i, "documents", None)
+            for i, document in enumerate(documents)
+        ]
 
     def read(self, marked: str) -> Traced | None:
         """Take the marks out again; None when the template has torn them apart."""

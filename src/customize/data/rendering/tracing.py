@@ -66,7 +66,7 @@ class Trace:
         return ranges
 
     def check_complete(self) -> None:
-        """Everything but earlier reasoning is in the text.
+        """Everything but earlier reasoning is in the text; of a document, its longest part.
 
         Raises:
             RenderingError: the template drops a part of a message, the tools or the documents.
@@ -83,8 +83,21 @@ class Trace:
         for part in ("tools", "documents"):
             wanted = [id(piece) for piece in self.pieces if piece.part == part]
             if wanted and not present.intersection(wanted):
+                raise _unwritten(part)
+        self._check_documents(present)
+
+    def _check_documents(self, present: set[int]) -> None:
+        longest: dict[int, Piece] = {}
+        for piece in self.pieces:
+            if piece.part == "documents":
+                known = longest.setdefault(piece.message, piece)
+                longest[piece.message] = max(known, piece, key=lambda p: len(p.text))
+        for piece in longest.values():
+            if id(piece) not in present:
                 raise RenderingError(
-                    f"the template does not write {part}: put them into the system or user message"
+                    f"the template does not write {piece.text[:40]!r} of document "
+                    f"{-1 - piece.message}: name its parts as the template does, mostly title and "
+                    "text, or put it into the system or user message"
                 )
 
 
@@ -205,7 +218,18 @@ class Tracer:
                     f"the template rewrites message {one.piece.message} when message "
                     f"{two.piece.message} changes: what belongs to whom cannot be proven"
                 )
+        self._probe_beside(conversation, text, generation)
         return Trace(Traced(text, tuple(spans), ()), pieces)
+
+    def _probe_beside(self, conversation: Conversation, text: str, generation: bool) -> None:
+        """Tools and documents have no pieces here: what does not move with them is not written."""
+        for part in ("tools", "documents"):
+            for i, one in enumerate(getattr(conversation, part) or ()):
+                items = list(getattr(conversation, part))
+                items[i] = _swapped(one, _WORDS[0])
+                other = attrs.evolve(conversation, **{part: items})
+                if items[i] != one and self._render(other, generation) == text:
+                    raise _unwritten(part)
 
     def _place(
         self, conversation: Conversation, index: int, text: str, generation: bool
@@ -221,6 +245,12 @@ class Tracer:
             start, end = _moved(text, other)
             low, high = min(low, start), max(high, end)
         return (low, high) if low < high else None
+
+
+def _unwritten(part: str) -> RenderingError:
+    return RenderingError(
+        f"the template does not write {part}: put them into the system or user message"
+    )
 
 
 def _moved(text: str, other: str) -> tuple[int, int]:
