@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal, get_args
 
-from customize._errors import DataError, OptionError
+from customize._errors import DataError, OptionError, UnknownName
 from customize.data.dataset import IndexedDataset, Indexing
 from customize.data.lines import LineFile, Record
+from customize.data.offered import may_be_offered, reader_of, rows_of
 from customize.data.stored_index import StoredIndex
 from customize.data.tables import (
     csv_records,
@@ -38,14 +39,16 @@ def read(
 ) -> IndexedDataset:
     """Recognise the format of ``source``, check every row, and give the rows by number.
 
-    ``source`` is a file (JSONL, JSON, CSV, TSV, Parquet), rows in Python, or the name of a hub
-    data set (``owner/name[@revision][:split]``). All but JSONL is spooled to a temporary file.
+    ``source`` is a file (JSONL, JSON, CSV, TSV, Parquet, or what a plugin reads), rows in Python,
+    the name of a plugin's data set, or that of a hub data set (``owner/name[@revision][:split]``).
+    All but JSONL is spooled to a temporary file.
 
     Raises:
         DataError: the source is not there, in no known format or several, holds no good row,
             or has bad rows and ``on_bad_rows`` is "refuse"; the first ten are listed.
         OptionError: ``kind`` or ``on_bad_rows`` is not one of the allowed.
         MissingDependency: Parquet without pyarrow, or a hub data set without datasets.
+        UnknownName, PluginError: plugins offer a data set or reader twice, or one fails.
     """
     _check_options(kind, on_bad_rows)
     if isinstance(source, IndexedDataset):
@@ -81,7 +84,8 @@ def _same(dataset: IndexedDataset, kind: str | None) -> IndexedDataset:
     return dataset
 
 
-def _index(source: Source, kind: str | None) -> IndexedDataset:
+def _index(source: Source, kind: str | None, name: str | None = None) -> IndexedDataset:
+    """``name``: what rows in Python are called; their type says it otherwise."""
     if isinstance(source, str | Path):
         try:
             return _named(source, kind)
@@ -99,8 +103,10 @@ def _index(source: Source, kind: str | None) -> IndexedDataset:
         )
     if isinstance(source, Dataset):
         rows = (source[i] for i in range(len(source)))
-        return _spool(enumerate(rows, start=1), f"a {type(source).__name__}", kind or source.kind)
-    return _spool(enumerate(source, start=1), f"the {type(source).__name__} of rows", kind)
+        return _spool(
+            enumerate(rows, start=1), name or f"a {type(source).__name__}", kind or source.kind
+        )
+    return _spool(enumerate(source, start=1), name or f"the {type(source).__name__} of rows", kind)
 
 
 def _named(source: str | Path, kind: str | None) -> IndexedDataset:
@@ -108,17 +114,28 @@ def _named(source: str | Path, kind: str | None) -> IndexedDataset:
     if not path.exists():
         if isinstance(source, str) and _is_hub_name(source):
             return _spool(hub_records(source), source, kind)
+        if isinstance(source, str) and may_be_offered(source):
+            return _offered(source, kind)
         raise DataError(_not_there(path))
     if path.is_dir():
         inside = sorted(one.name for one in path.iterdir() if one.suffix in (*_LINES, *_TABLES))
         raise DataError(f"{path} is a folder; name a file in it: {', '.join(inside[:10])}")
-    records = _TABLES.get(path.suffix.lower()) or _by_content(path)
+    suffix = path.suffix.lower()
+    records = _TABLES.get(suffix) or reader_of(suffix) or _by_content(path)
     if records is not None:
         return _spool(records(path), str(path), kind)
     file = LineFile(path.open("rb"), str(path))
     stored = StoredIndex(path, file.descriptor, kind)
     found = stored.recall() or stored.keep(Indexing(file, kind).over(file.lines()))
     return IndexedDataset(file, found)
+
+
+def _offered(name: str, kind: str | None) -> IndexedDataset:
+    try:
+        rows = rows_of(name)
+    except UnknownName as error:
+        raise UnknownName(f"{_not_there(Path(name))}; and {error}") from error
+    return _index(rows, kind, name)
 
 
 def _is_hub_name(name: str) -> bool:

@@ -6,7 +6,14 @@ from collections.abc import Iterable
 
 import pluggy
 
-from customize.plugins.specs import BackendSpec, ExporterSpec, MethodSpec, ModelSpec
+from customize.plugins.specs import (
+    BackendSpec,
+    DatasetSpec,
+    ExporterSpec,
+    MethodSpec,
+    ModelSpec,
+    ReaderSpec,
+)
 
 PROJECT = "customize"
 
@@ -32,3 +39,13 @@ def customize_exporters() -> Iterable[ExporterSpec]:  # type: ignore[empty-body]
 @hookspec
 def customize_models() -> Iterable[ModelSpec]:  # type: ignore[empty-body]
     """Models by name."""
+
+
+@hookspec
+def customize_datasets() -> Iterable[DatasetSpec]:  # type: ignore[empty-body]
+    """Data sets by name."""
+
+
+@hookspec
+def customize_readers() -> Iterable[ReaderSpec]:  # type: ignore[empty-body]
+    """Formats of files, by suffix."""

@@ -11,6 +11,8 @@ import attrs
 from customize._errors import PluginError
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
+_SUFFIX = re.compile(r"\.[a-z0-9]+")
+CORE_SUFFIXES = frozenset({".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet"})
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
@@ -27,6 +29,18 @@ def _check_target(instance: object, attribute: object, value: str) -> None:
 def _check_summary(instance: object, attribute: object, value: str) -> None:
     if not isinstance(value, str) or not value.strip() or "\n" in value:
         raise PluginError(f"a summary is one line of text (got {value!r})")
+
+
+def _check_suffixes(instance: object, attribute: object, values: frozenset[str]) -> None:
+    for suffix in values:
+        if not isinstance(suffix, str) or not _SUFFIX.fullmatch(suffix):
+            raise PluginError(
+                f"a suffix is a dot and lower case letters, as .xlsx (got {suffix!r})"
+            )
+    if taken := values & CORE_SUFFIXES:
+        raise PluginError(f"{min(taken)} files are read by customize itself: take another suffix")
+    if not values:
+        raise PluginError("a reader needs at least one suffix, as suffixes={'.xlsx'}")
 
 
 def _frozenset(values: Iterable[str]) -> frozenset[str]:
@@ -74,6 +88,22 @@ class ModelSpec(Spec):
     kind: ClassVar[str] = "model"
 
 
+@attrs.frozen(kw_only=True)
+class DatasetSpec(Spec):
+    """A data set by name; ``target()`` gives its rows: a file's path, dicts, or a Dataset."""
+
+    kind: ClassVar[str] = "dataset"
+
+
+@attrs.frozen(kw_only=True)
+class ReaderSpec(Spec):
+    """A file format; ``target(path)`` gives the rows of a file that ends in one of ``suffixes``."""
+
+    kind: ClassVar[str] = "reader"
+    suffixes: frozenset[str] = attrs.field(converter=_frozenset, validator=_check_suffixes)
+
+
 KINDS: dict[str, type[Spec]] = {
-    spec.kind: spec for spec in (MethodSpec, BackendSpec, ExporterSpec, ModelSpec)
+    spec.kind: spec
+    for spec in (MethodSpec, BackendSpec, ExporterSpec, ModelSpec, DatasetSpec, ReaderSpec)
 }
