@@ -19,6 +19,7 @@ from customize.data.tables import (
     hub_records,
     json_records,
     parquet_records,
+    without_nulls,
 )
 from customize.interfaces.dataset import Dataset, Kind
 
@@ -99,14 +100,25 @@ def _index(source: Source, kind: str | None, name: str | None = None) -> Indexed
     ):
         raise DataError(
             f"rows come from a file, a list of dicts, an iterable or a hub data set's name; "
-            f"not from a {type(source).__name__}"
+            f"not from a {type(source).__name__}{_splits(source)}"
         )
     if isinstance(source, Dataset):
-        rows = (source[i] for i in range(len(source)))
-        return _spool(
-            enumerate(rows, start=1), name or f"a {type(source).__name__}", kind or source.kind
-        )
-    return _spool(enumerate(source, start=1), name or f"the {type(source).__name__} of rows", kind)
+        listed = (source[i] for i in range(len(source)))
+        called = name or f"a {type(source).__name__}"
+        return _spool(enumerate(listed, start=1), called, kind or source.kind)
+    rows = map(without_nulls, source) if _is_of_datasets(source) else source
+    return _spool(enumerate(rows, start=1), name or f"the {type(source).__name__} of rows", kind)
+
+
+def _is_of_datasets(source: object) -> bool:
+    """Whether the package datasets made it: its rows come out of Arrow, as those of Parquet do."""
+    return type(source).__module__.partition(".")[0] == "datasets"
+
+
+def _splits(source: object) -> str:
+    if not (_is_of_datasets(source) and isinstance(source, Mapping)):
+        return ""
+    return f": give one of its splits, {', '.join(f'[{name!r}]' for name in source)}"
 
 
 def _named(source: str | Path, kind: str | None) -> IndexedDataset:
