@@ -16,7 +16,7 @@ import nox
 PLUGINS = sorted(path.name for path in Path("plugins").iterdir() if path.is_dir())
 BACKENDS = {"cpu": "plugins/customize-torch/tests"}
 CONSTRAINTS = "requirements/constraints.txt"
-FOR_TESTS = ("pytest", "pytest-xdist", "transformers", "peft", "pyarrow", "scipy")
+FOR_TESTS = ("pytest", "pytest-xdist", "transformers", "peft", "pyarrow", "datasets", "scipy")
 # Two workers with one thread each: threads of two workers on two cores wait for one another.
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 
@@ -79,7 +79,7 @@ def core(session: nox.Session) -> None:
 
 
 @nox.session
-@nox.parametrize("name", PLUGINS)
+@nox.parametrize("name", PLUGINS, ids=PLUGINS)
 def plugin(session: nox.Session, name: str) -> None:
     """Run one plugin's own tests: ``nox -s "plugin(customize-sft)"``."""
     _install(session, "pytest", "transformers", "peft")
@@ -87,7 +87,7 @@ def plugin(session: nox.Session, name: str) -> None:
 
 
 @nox.session
-@nox.parametrize("name", sorted(BACKENDS))
+@nox.parametrize("name", sorted(BACKENDS), ids=sorted(BACKENDS))
 def backend(session: nox.Session, name: str) -> None:
     """Run a backend's tests on this machine: ``nox -s "backend(cpu)"``."""
     _install(session, "pytest", "transformers", "peft")

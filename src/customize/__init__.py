@@ -17,6 +17,7 @@ __all__ = [
     "PPO",
     "Adapter",
     "AdamW",
+    "Audit",
     "Backend",
     "BackendError",
     "BackendSpec",
@@ -28,6 +29,7 @@ __all__ = [
     "CustomizeError",
     "DataError",
     "Dataset",
+    "DatasetSpec",
     "Done",
     "Engine",
     "ExportError",
@@ -54,6 +56,7 @@ __all__ = [
     "ParityError",
     "PluginError",
     "Prompt",
+    "ReaderSpec",
     "Recipe",
     "Rendered",
     "RenderedRows",
@@ -66,9 +69,11 @@ __all__ = [
     "Sampling",
     "Session",
     "Snapshot",
+    "Split",
     "Step",
     "UnknownName",
     "Unsupported",
+    "audit",
     "check_parity",
     "differentiate",
     "hookimpl",
@@ -80,6 +85,7 @@ __all__ = [
     "reference_answers",
     "render_rows",
     "resolve",
+    "split",
     "train",
 ]
 
@@ -92,6 +98,7 @@ _HOMES = {
     "PPO": "customize._losses",
     "Adapter": _BACKEND,
     "AdamW": _BACKEND,
+    "Audit": "customize.data.audit_report",
     "Backend": _BACKEND,
     "BackendError": _ERRORS,
     "BackendSpec": "customize.plugins.specs",
@@ -103,6 +110,7 @@ _HOMES = {
     "CustomizeError": _ERRORS,
     "DataError": _ERRORS,
     "Dataset": "customize.interfaces.dataset",
+    "DatasetSpec": "customize.plugins.specs",
     "Done": _BACKEND,
     "Engine": _BACKEND,
     "ExportError": _ERRORS,
@@ -129,6 +137,7 @@ _HOMES = {
     "ParityError": _ERRORS,
     "PluginError": _ERRORS,
     "Prompt": _BACKEND,
+    "ReaderSpec": "customize.plugins.specs",
     "Recipe": "customize.training.recipe",
     "Rendered": "customize.interfaces.renderer",
     "RenderedRows": "customize.data.rendering",
@@ -141,9 +150,11 @@ _HOMES = {
     "Sampling": _BACKEND,
     "Session": _BACKEND,
     "Snapshot": _BACKEND,
+    "Split": "customize.data.splitting",
     "Step": "customize.interfaces.method",
     "UnknownName": _ERRORS,
     "Unsupported": _ERRORS,
+    "audit": "customize.data.auditing",
     "check_parity": "customize.packaging.parity",
     "logprobs_of": "customize.packaging.parity",
     "reference_answers": "customize.packaging.parity",
@@ -155,6 +166,7 @@ _HOMES = {
     "read": "customize.data.reading",
     "render_rows": "customize.data.rendering.rendered",
     "resolve": "customize.models",
+    "split": "customize.data.splitting",
     "train": "customize.runs.train",
 }
 
@@ -185,10 +197,14 @@ if TYPE_CHECKING:
     from customize._losses import Loss as Loss
     from customize._options import option as option
     from customize._options import options as options
+    from customize.data.audit_report import Audit as Audit
+    from customize.data.auditing import audit as audit
     from customize.data.reading import read as read
     from customize.data.rendering import ChatRenderer as ChatRenderer
     from customize.data.rendering import RenderedRows as RenderedRows
     from customize.data.rendering.rendered import render_rows as render_rows
+    from customize.data.splitting import Split as Split
+    from customize.data.splitting import split as split
     from customize.interfaces.backend import AdamW as AdamW
     from customize.interfaces.backend import Adapter as Adapter
     from customize.interfaces.backend import Backend as Backend
@@ -221,9 +237,11 @@ if TYPE_CHECKING:
     from customize.packaging.parity import reference_answers as reference_answers
     from customize.plugins.hooks import hookimpl as hookimpl
     from customize.plugins.specs import BackendSpec as BackendSpec
+    from customize.plugins.specs import DatasetSpec as DatasetSpec
     from customize.plugins.specs import ExporterSpec as ExporterSpec
     from customize.plugins.specs import MethodSpec as MethodSpec
     from customize.plugins.specs import ModelSpec as ModelSpec
+    from customize.plugins.specs import ReaderSpec as ReaderSpec
     from customize.runs.run import Run as Run
     from customize.runs.run import open as open
     from customize.runs.train import train as train

@@ -17,7 +17,7 @@ Install = Callable[[str, str], None]
 CHAT = [{"role": "user", "content": "Open?"}, {"role": "assistant", "content": "Yes."}]
 SHOP = """
 import customize
-from customize.plugins.specs import DatasetSpec, ReaderSpec
+from customize import DatasetSpec, ReaderSpec
 
 CHAT = [{"role": "user", "content": "Open?"}, {"role": "assistant", "content": "Yes."}]
 

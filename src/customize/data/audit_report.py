@@ -50,7 +50,11 @@ class Lengths:
 
 @attrs.frozen
 class Audit:
-    """Rows are named by line (record, where the source is no text), counted from 1."""
+    """What `audit` found. Rows are named by line, or record where the source is no text, from 1.
+
+    ``report`` counts good, bad and blank lines. ``characters`` and ``words`` are percentiles over
+    rows, ``answer_words`` over answers; ``languages`` counts rows by a guess of their language.
+    """
 
     name: str
     format: str

@@ -28,10 +28,14 @@ _LEAST_WORDS = 10  # a shorter last line may well be a name, a heading or an ite
 
 
 def audit(source: Source, kind: str | None = None) -> Audit:
-    """Look at every row of ``source``; bad rows are part of the result.
+    """Look at every row of ``source`` for what is wrong or risky; bad rows are part of the result.
+
+    ``source`` and ``kind`` are those of `read`. Nothing is changed, and what is found of secrets
+    and personal data is masked. Languages and answers that seem cut are guesses.
 
     Raises:
-        DataError: there is no row to look at; see `read`.
+        DataError: there is no good row to look at, or `read` cannot read the source.
+        OptionError, MissingDependency, UnknownName, PluginError: as `read` does.
     """
     dataset = read(source, kind, on_bad_rows="skip")
     survey = _Survey(len(dataset))

@@ -50,6 +50,8 @@ def split(
 ) -> Split:
     """Write ``train.jsonl``, ``dev.jsonl`` and ``test.jsonl`` into the folder ``to``.
 
+    ``source`` is that of `read`; ``shares`` are fractions of the rows, in that order of files,
+    met as nearly as clusters allow. The same rows and ``seed`` give the same files.
     Rows with equal values in the column ``group`` go to one part, and so do exact and near
     duplicates (Jaccard similarity of 0.8 or more over runs of five words, system messages
     aside). Rows keep their order and, of JSONL, their bytes. A share of 0 writes no file.
@@ -57,7 +59,8 @@ def split(
     Raises:
         DataError: the rows cannot be read, lack ``group``, or are too few or too much alike to
             give each part one; or a file to be written is there already.
-        OptionError: ``shares`` are not three numbers of sum 1.
+        OptionError: ``shares`` are not three numbers of sum 1, or ``on_bad_rows`` is not allowed.
+        MissingDependency, UnknownName, PluginError: as `read` does.
     """
     wanted = _wanted(shares)
     dataset = read(source, on_bad_rows=on_bad_rows)
