@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,11 +27,11 @@ DOCUMENTS = [{"title": "Hours", "text": "Open on Mondays."}]
         {"prompt": "Open?", "chosen": "Yes.", "rejected": "No."},
     ],
 )
-def test_every_format_keeps_the_documents_of_its_rows(row):
+def test_every_format_keeps_the_documents_of_its_rows(row: dict[str, Any]) -> None:
     assert customize.read([{**row, "documents": DOCUMENTS}])[0]["documents"] == DOCUMENTS
 
 
-def test_a_table_keeps_documents_as_a_json_string(tmp_path: Path):
+def test_a_table_keeps_documents_as_a_json_string(tmp_path: Path) -> None:
     file = tmp_path / "rows.csv"
     listed = json.dumps(DOCUMENTS).replace('"', '""')
     file.write_text(f'prompt,completion,documents\nOpen?,Yes.,"{listed}"\nOpen?,No.,\n')
@@ -50,15 +51,15 @@ def test_a_table_keeps_documents_as_a_json_string(tmp_path: Path):
         ([{"id": 7}], "empty document"),
     ],
 )
-def test_what_is_no_document_is_a_fault_of_its_row(documents, fault):
+def test_what_is_no_document_is_a_fault_of_its_row(documents: object, fault: str) -> None:
     with pytest.raises(DataError, match=f"line 2: .*{fault}"):
         customize.read([{"messages": CHAT}, {"messages": CHAT, "documents": documents}])
 
 
-def test_an_empty_list_of_documents_is_none():
+def test_an_empty_list_of_documents_is_none() -> None:
     assert "documents" not in customize.read([{"messages": CHAT, "documents": []}])[0]
 
 
-def test_rows_that_differ_in_their_documents_are_no_exact_duplicates():
+def test_rows_that_differ_in_their_documents_are_no_exact_duplicates() -> None:
     rows = [{"messages": CHAT, "documents": [{"text": text}]} for text in ("a", "b", "a")]
     assert audit(rows).exact_duplicates == ((1, 3),)

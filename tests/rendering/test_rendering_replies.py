@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from rich.console import Console
 
+from customize import Message, Rendered
 from customize import _errors as errors
-from customize.data.rendering import RenderedRows, inspect_rows
+from customize._batch import Ints
+from customize.data.rendering import ChatRenderer, RenderedRows, inspect_rows
+from customize.interfaces.renderer import Document, Tool
+
+if TYPE_CHECKING:
+    from tests.rendering.conftest import Make
 
 ASK = {"role": "user", "content": "Where is it?"}
 SAY = {"role": "assistant", "content": "Over there."}
 ROWS = [{"messages": [ASK, {**SAY, "content": f"Number {i}."}]} for i in range(150)]
 
 
-def completion(renderer, messages):
+def completion(renderer: ChatRenderer, messages: list[Message]) -> Ints:
     """What the model would have sampled to say the last message."""
     prompt = renderer.prompt(messages[:-1])
     tokens = renderer.render(messages).tokens
@@ -24,14 +33,14 @@ def completion(renderer, messages):
     return tokens[len(prompt) :]
 
 
-def test_a_completion_is_parsed_into_the_message_it_was_made_of(make):
+def test_a_completion_is_parsed_into_the_message_it_was_made_of(make: Make) -> None:
     call = {"id": "call_0", "type": "function", "function": {"name": "f", "arguments": {"a": [1]}}}
     said = {**SAY, "reasoning_content": "Hm.", "tool_calls": [call]}
     renderer = make("qwen3")
     assert renderer.parse(completion(renderer, [ASK, said])) == said
 
 
-def test_a_malformed_tool_call_stays_in_the_content(make):
+def test_a_malformed_tool_call_stays_in_the_content(make: Make) -> None:
     renderer = make("qwen3")
     text = '<tool_call>\n{"name": \n</tool_call>'
     parsed = renderer.parse(renderer.encode_text(text))
@@ -39,7 +48,7 @@ def test_a_malformed_tool_call_stays_in_the_content(make):
 
 
 @pytest.mark.parametrize("family", ["llama3", "zephyr", "gemma3", "qwen2_5", "mistral", "phi3"])
-def test_extending_gives_what_rendering_anew_would_give(family, make):
+def test_extending_gives_what_rendering_anew_would_give(family: str, make: Make) -> None:
     renderer = make(family)
     said = np.concatenate([renderer.prompt([ASK]), completion(renderer, [ASK, SAY])])
     ends = [i for i, t in enumerate(said) if int(t) in renderer.stop_tokens]
@@ -49,13 +58,13 @@ def test_extending_gives_what_rendering_anew_would_give(family, make):
     assert extended.tolist() == renderer.prompt([ASK, SAY, ASK]).tolist()
 
 
-def test_a_cut_answer_is_ended_before_it_is_extended(make):
+def test_a_cut_answer_is_ended_before_it_is_extended(make: Make) -> None:
     renderer = make("llama3")
     cut = np.concatenate([renderer.prompt([ASK]), renderer.encode_text("Over there.")])
     assert renderer.extend(cut, [ASK]).tolist() == renderer.prompt([ASK, SAY, ASK]).tolist()
 
 
-def test_a_tool_result_extends_a_thinking_model_and_a_question_is_refused(make):
+def test_a_tool_result_extends_a_thinking_model_and_a_question_is_refused(make: Make) -> None:
     renderer = make("qwen3")
     thought = {**SAY, "reasoning_content": "Hm.", "tool_calls": [{"function": {"name": "f"}}]}
     tokens = np.concatenate([renderer.prompt([ASK]), completion(renderer, [ASK, thought])])
@@ -66,12 +75,12 @@ def test_a_tool_result_extends_a_thinking_model_and_a_question_is_refused(make):
         renderer.extend(tokens[:-1], [ASK])
 
 
-def test_rows_are_rendered_once_and_read_back_the_same(make, tmp_path):
+def test_rows_are_rendered_once_and_read_back_the_same(make: Make, tmp_path: Path) -> None:
     renderer = make("llama3")
     with RenderedRows(ROWS, renderer, tmp_path / "cache") as rows:
         first = [rows[i] for i in (149, 0, 77)]
         assert rows.lengths().tolist() == [len(renderer.render(r["messages"]).tokens) for r in ROWS]
-    with RenderedRows(ROWS, Refusing(renderer), tmp_path / "cache") as again:
+    with RenderedRows(ROWS, Refusing.from_folder(tmp_path / "model"), tmp_path / "cache") as again:
         for row, i in zip(first, (149, 0, 77), strict=True):
             expected = renderer.render(ROWS[i]["messages"])
             for got in (row, again[i]):
@@ -81,7 +90,7 @@ def test_rows_are_rendered_once_and_read_back_the_same(make, tmp_path):
 
 @pytest.mark.parametrize("name", ["tokens.i32", "weights.u8", "offsets.i64", "manifest.json"])
 @pytest.mark.parametrize("damage", ["flip", "truncate", "remove"])
-def test_a_damaged_cache_is_made_anew(name, damage, make, tmp_path):
+def test_a_damaged_cache_is_made_anew(name: str, damage: str, make: Make, tmp_path: Path) -> None:
     renderer = make("llama3")
     with RenderedRows(ROWS[:9], renderer, tmp_path / "cache") as rows:
         rows.lengths()
@@ -96,7 +105,7 @@ def test_a_damaged_cache_is_made_anew(name, damage, make, tmp_path):
         assert rows[8].tokens.tolist() == renderer.render(ROWS[8]["messages"]).tokens.tolist()
 
 
-def test_a_bad_row_is_named_and_leaves_nothing_behind(make, tmp_path):
+def test_a_bad_row_is_named_and_leaves_nothing_behind(make: Make, tmp_path: Path) -> None:
     rows = [*ROWS[:20], {"messages": [ASK]}]
     rendered = RenderedRows(rows, make("llama3"), tmp_path / "cache")
     with pytest.raises(errors.RenderingError, match="row 20: no message of the assistant"):
@@ -105,7 +114,7 @@ def test_a_bad_row_is_named_and_leaves_nothing_behind(make, tmp_path):
     assert list((tmp_path / "cache").iterdir()) == []
 
 
-def test_inspection_marks_trained_text_without_colour_alone(make):
+def test_inspection_marks_trained_text_without_colour_alone(make: Make) -> None:
     evil = {"messages": [{**ASK, "content": "<script>\x1b[2J"}, SAY]}
     inspection = inspect_rows([evil, {"messages": [ASK]}, *ROWS], make("llama3"), limit=3)
     page = inspection.html()
@@ -121,11 +130,13 @@ def test_inspection_marks_trained_text_without_colour_alone(make):
     assert "\x1b[2J" not in out.getvalue()
 
 
-class Refusing:
-    """A renderer that only says who it is: cached rows need no more."""
+class Refusing(ChatRenderer):
+    """Renders nothing: cached rows need no more than who it is."""
 
-    def __init__(self, renderer):
-        self.fingerprint = renderer.fingerprint
-
-    def render(self, *arguments):
+    def render(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Tool] | None = None,
+        documents: Sequence[Document] | None = None,
+    ) -> Rendered:
         raise AssertionError("rendered again")

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 import customize._errors as errors
+from customize import Message, Rendered
+from customize._batch import Ints
+from customize.data.rendering import ChatRenderer
 from customize.data.rendering.environment import ChatTemplate
+
+if TYPE_CHECKING:
+    from tests.rendering.conftest import Make
 
 ATTACKS = [
     "<|im_end|>",
@@ -20,21 +27,23 @@ ATTACKS = [
 ]
 
 
-def control_ids(renderer, tokens):
+def control_ids(renderer: ChatRenderer, tokens: Ints) -> list[int]:
     return [
-        int(t) for t in tokens if renderer.text_of([t]) in ("<|im_start|>", "<|im_end|>", "</s>")
+        int(t)
+        for t in tokens
+        if renderer.text_of(np.asarray([t])) in ("<|im_start|>", "<|im_end|>", "</s>")
     ]
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
 @pytest.mark.parametrize("place", ["system", "user", "tool", "assistant", "document"])
-def test_control_tokens_in_data_are_encoded_as_text(attack, place, make):
+def test_control_tokens_in_data_are_encoded_as_text(attack: str, place: str, make: Make) -> None:
     renderer = make(CHATML)
 
-    def render(text):
+    def render(text: str) -> Rendered:
         said = dict.fromkeys(("system", "user", "tool", "assistant", "document"), "plain")
         said[place] = text
-        messages = [
+        messages: list[Message] = [
             {"role": role, "content": said[role]}
             for role in ("system", "user", "tool", "assistant")
         ]
@@ -47,16 +56,16 @@ def test_control_tokens_in_data_are_encoded_as_text(attack, place, make):
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_weights_do_not_move_when_data_holds_control_tokens(attack, make):
+def test_weights_do_not_move_when_data_holds_control_tokens(attack: str, make: Make) -> None:
     renderer = make("qwen2_5")
     messages = [{"role": "user", "content": attack}, {"role": "assistant", "content": "No."}]
     rendered = renderer.render(messages)
     assert renderer.text_of(rendered.tokens[rendered.weights > 0]) == "No.<|im_end|>"
 
 
-def test_a_control_token_in_a_key_is_refused(make):
+def test_a_control_token_in_a_key_is_refused(make: Make) -> None:
     call = {"function": {"name": "f", "arguments": {"<|im_end|>": 1}}}
-    messages = [
+    messages: list[Message] = [
         {"role": "user", "content": "go"},
         {"role": "assistant", "content": "", "tool_calls": [call]},
     ]
@@ -64,13 +73,13 @@ def test_a_control_token_in_a_key_is_refused(make):
         make("qwen2_5").render(messages)
 
 
-def test_an_unknown_role_is_refused(make):
+def test_an_unknown_role_is_refused(make: Make) -> None:
     with pytest.raises(errors.RenderingError, match="role must be one of"):
         make("phi3").render([{"role": "end", "content": "x"}])
 
 
 @pytest.mark.parametrize("text", ["é", "e\u0301", "👩‍👩‍👧", "שלום", "a\x00b", *ATTACKS])
-def test_text_survives_encoding_and_decoding(text, make):
+def test_text_survives_encoding_and_decoding(text: str, make: Make) -> None:
     renderer = make(CHATML)
     tokens = renderer.encode_text(text)
     assert renderer.text_of(tokens) == text
@@ -106,7 +115,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("attack", HOSTILE)
-def test_a_hostile_template_is_refused_and_does_not_hang(attack):
+def test_a_hostile_template_is_refused_and_does_not_hang(attack: str) -> None:
     started = time.monotonic()
     try:
         # What the sandbox hides is undefined, and writes nothing.
@@ -117,7 +126,7 @@ def test_a_hostile_template_is_refused_and_does_not_hang(attack):
     assert time.monotonic() - started < 12
 
 
-def test_an_ordinary_long_conversation_is_within_the_budget(make):
+def test_an_ordinary_long_conversation_is_within_the_budget(make: Make) -> None:
     turns = [{"role": "user", "content": "word " * 2000}, {"role": "assistant", "content": "ok"}]
     rendered = make("qwen3").render(turns * 50)
     assert np.count_nonzero(rendered.weights) > 100

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from customize import Rendered
 from customize.data.rendering import ChatRenderer
+
+if TYPE_CHECKING:
+    from tests.rendering.conftest import Make
 
 TEMPLATES = Path(__file__).parent / "templates"
 PLAIN = "plain words"
@@ -86,24 +89,24 @@ def check(say: Say, renderer: ChatRenderer, ids: dict[str, int]) -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_user_cannot_write_a_control_token(family, make, tmp_path):
+def test_a_user_cannot_write_a_control_token(family: str, make: Make, tmp_path: Path) -> None:
     renderer = make(family)
     check(by_user(renderer), renderer, controls(tmp_path / "model", family))
 
 
 @pytest.mark.parametrize("family", WITH_TOOLS)
-def test_a_tool_cannot_write_a_control_token(family, make, tmp_path):
+def test_a_tool_cannot_write_a_control_token(family: str, make: Make, tmp_path: Path) -> None:
     renderer = make(family)
     check(by_tool(renderer), renderer, controls(tmp_path / "model", family))
 
 
-def test_a_document_cannot_write_a_control_token(make, tmp_path):
+def test_a_document_cannot_write_a_control_token(make: Make, tmp_path: Path) -> None:
     renderer = make("granite")
     check(by_document(renderer), renderer, controls(tmp_path / "model", "granite"))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_prompt_is_kept_as_clean_as_a_row(family, make, tmp_path):
+def test_a_prompt_is_kept_as_clean_as_a_row(family: str, make: Make, tmp_path: Path) -> None:
     renderer = make(family)
     ids = controls(tmp_path / "model", family)
     attack = "".join(sorted(ids))
@@ -115,7 +118,9 @@ def test_a_prompt_is_kept_as_clean_as_a_row(family, make, tmp_path):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_control_tokens_as_text_decode_to_themselves(family, make, tmp_path):
+def test_control_tokens_as_text_decode_to_themselves(
+    family: str, make: Make, tmp_path: Path
+) -> None:
     renderer = make(family)
     ids = controls(tmp_path / "model", family)
     for attack in attacks(sorted(ids)):

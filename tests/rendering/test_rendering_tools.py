@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 
+from customize import Message
 from customize import _errors as errors
+from customize._batch import Ints
+from customize.data.rendering import ChatRenderer
+from customize.interfaces.renderer import Tool
+
+if TYPE_CHECKING:
+    from tests.rendering.conftest import Make
 
 ASK = {"role": "user", "content": "Where is it?"}
 SAY = {"role": "assistant", "content": "Over there."}
@@ -16,7 +25,7 @@ CALL = {
     "tool_calls": [{"id": "abcdefghi", "type": "function", "function": LOOK}],
 }
 RESULT = {"role": "tool", "name": "look", "tool_call_id": "abcdefghi", "content": "<|im_end|>"}
-TOOLS = [
+TOOLS: list[Tool] = [
     {
         "type": "function",
         "function": {
@@ -40,7 +49,7 @@ MOVING = """\
 {%- if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"""
 
 
-def said(renderer, answer, tools):
+def said(renderer: ChatRenderer, answer: Message, tools: list[Tool] | None) -> Ints:
     """The tokens of a prompt and its completion, up to the token that ends it."""
     prompt = renderer.prompt([ASK], tools)
     tokens = renderer.render([ASK, answer], tools).tokens
@@ -50,7 +59,9 @@ def said(renderer, answer, tools):
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize(("answer", "follow"), [(SAY, ASK), (CALL, RESULT)])
-def test_extending_with_tools_gives_what_rendering_anew_would_give(family, answer, follow, make):
+def test_extending_with_tools_gives_what_rendering_anew_would_give(
+    family: str, answer: Message, follow: Message, make: Make
+) -> None:
     renderer = make(family)
     before = said(renderer, answer, TOOLS)
     extended = renderer.extend(before, [follow], TOOLS)
@@ -59,7 +70,7 @@ def test_extending_with_tools_gives_what_rendering_anew_would_give(family, answe
     assert "Looks at a place." in renderer.text_of(extended)
 
 
-def test_extending_twice_gives_what_rendering_anew_would_give(make):
+def test_extending_twice_gives_what_rendering_anew_would_give(make: Make) -> None:
     renderer = make("qwen2_5")
     tokens = said(renderer, CALL, TOOLS)
     tokens = renderer.extend(tokens, [RESULT], TOOLS)
@@ -69,7 +80,7 @@ def test_extending_twice_gives_what_rendering_anew_would_give(make):
     assert tokens.tolist() == whole.tolist()
 
 
-def test_a_template_that_moves_tools_behind_what_was_said_is_refused(make):
+def test_a_template_that_moves_tools_behind_what_was_said_is_refused(make: Make) -> None:
     renderer = make(MOVING)
     plain = said(renderer, SAY, None)
     assert renderer.extend(plain, [ASK]).tolist() == renderer.prompt([ASK, SAY, ASK]).tolist()
@@ -79,7 +90,7 @@ def test_a_template_that_moves_tools_behind_what_was_said_is_refused(make):
         renderer.extend(plain, [ASK], documents=DOCUMENTS)
 
 
-def test_what_a_prompt_would_drop_is_refused(make):
+def test_what_a_prompt_would_drop_is_refused(make: Make) -> None:
     with pytest.raises(errors.RenderingError, match="does not write tools"):
         make("zephyr").prompt([ASK], TOOLS)
     with pytest.raises(errors.RenderingError, match="does not write documents"):

@@ -6,9 +6,15 @@ weight that every token of a part must have.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from customize import Rendered
+from customize.data.rendering import ChatRenderer
+
+if TYPE_CHECKING:
+    from tests.rendering.conftest import Make
 
 ASK = {"role": "user", "content": "Where is it?"}
 LOOK = {"name": "look", "arguments": {"at": "map"}}
@@ -78,9 +84,9 @@ GPTOSS = [
 ]
 
 
-def check(renderer, rendered: Rendered, expected: list[tuple[int, str]]) -> None:
+def check(renderer: ChatRenderer, rendered: Rendered, expected: list[tuple[int, str]]) -> None:
     """Every token lies in one part, and has its weight; what comes before the parts has none."""
-    texts = [renderer.text_of([token]) for token in rendered.tokens.tolist()]
+    texts = [renderer.text_of(token) for token in rendered.tokens[:, None]]
     weights = rendered.weights.tolist()
     left = sum(map(len, texts)) - sum(len(text) for _, text in expected)
     while left > 0:
@@ -95,32 +101,34 @@ def check(renderer, rendered: Rendered, expected: list[tuple[int, str]]) -> None
     assert not texts
 
 
-def test_qwen_learns_reasoning_and_calls_and_no_results(make):
+def test_qwen_learns_reasoning_and_calls_and_no_results(make: Make) -> None:
     renderer = make("qwen3")
     calling = {**CALL, "reasoning_content": "Ask the map."}
     saying = {**SAY, "reasoning_content": "Aisle 4."}
     check(renderer, renderer.render([ASK, calling, RESULT, saying]), QWEN3)
 
 
-def test_granite_learns_calls_and_neither_results_nor_documents(make):
+def test_granite_learns_calls_and_neither_results_nor_documents(make: Make) -> None:
     renderer = make("granite")
     rendered = renderer.render([ASK, CALL, RESULT, SAY], documents=DOCUMENTS)
     check(renderer, rendered, GRANITE)
 
 
-def test_llama_learns_calls_and_no_results_that_stand_as_calls_do(make):
+def test_llama_learns_calls_and_no_results_that_stand_as_calls_do(make: Make) -> None:
     renderer = make("llama3_2")
     check(renderer, renderer.render([SYSTEM, ASK, CALL, RESULT, SAY]), LLAMA3_2)
 
 
-def test_gpt_oss_learns_its_channels(make):
+def test_gpt_oss_learns_its_channels(make: Make) -> None:
     renderer = make("gptoss")
     saying = {**SAY, "reasoning_content": "Aisle 4."}
     check(renderer, renderer.render([ASK, saying]), GPTOSS)
 
 
 @pytest.mark.parametrize("family", ["qwen3", "granite", "llama3_2", "lfm2_v2"])
-def test_a_result_that_says_what_the_answer_says_is_still_not_trained(family, make):
+def test_a_result_that_says_what_the_answer_says_is_still_not_trained(
+    family: str, make: Make
+) -> None:
     renderer = make(family)
     rendered = renderer.render([ASK, CALL, {**RESULT, "content": SAY["content"]}, SAY])
     trained = renderer.text_of(rendered.tokens[rendered.weights > 0])
@@ -129,7 +137,7 @@ def test_a_result_that_says_what_the_answer_says_is_still_not_trained(family, ma
     assert read.count("Over there.") == 1
 
 
-def test_a_document_that_says_what_the_answer_says_is_still_not_trained(make):
+def test_a_document_that_says_what_the_answer_says_is_still_not_trained(make: Make) -> None:
     renderer = make("granite")
     rendered = renderer.render([ASK, SAY], documents=[{"text": SAY["content"]}])
     trained = renderer.text_of(rendered.tokens[rendered.weights > 0])

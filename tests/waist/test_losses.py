@@ -20,7 +20,8 @@ from customize import (
     differentiate,
 )
 
-LOSSES = [CrossEntropy(), ImportanceSampling(), PPO(), CISPO(), DRO()]
+Named = CrossEntropy | ImportanceSampling | PPO | CISPO | DRO
+LOSSES: list[Named] = [CrossEntropy(), ImportanceSampling(), PPO(), CISPO(), DRO()]
 
 
 @pytest.fixture
@@ -72,7 +73,7 @@ def _term(name: str, lp: float, q: float, a: float) -> float:
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
-def test_the_value_is_the_published_sum(loss: Loss, batch: Batch, logprobs: np.ndarray) -> None:
+def test_the_value_is_the_published_sum(loss: Named, batch: Batch, logprobs: np.ndarray) -> None:
     name = type(loss).name
     columns = zip(
         logprobs, batch.columns["sampling_logprobs"], batch.columns["advantages"], strict=True

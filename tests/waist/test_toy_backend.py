@@ -78,7 +78,7 @@ def test_save_and_load_is_identity_and_the_next_step_is_bit_equal(
         session.optim_step(AdamW(lr=0.1))
     np.testing.assert_array_equal(first.forward(batch).result(), second.forward(batch).result())
     kept = [s.named_snapshot("start").forward(batch).result() for s in (first, second)]
-    np.testing.assert_array_equal(*kept)
+    np.testing.assert_array_equal(kept[0], kept[1])
 
 
 def test_a_missing_part_of_a_save_is_named(tmp_path: Path) -> None:
