@@ -41,6 +41,10 @@ def open_session(seed: int = 0) -> Session:
     return ToyBackend().load(None).open(LoRA(), seed)
 
 
+def render(session: Session, data: customize.Dataset) -> list[customize.Rendered]:
+    return [session.renderer.render(data[i]["messages"]) for i in range(len(data))]
+
+
 def test_it_learns() -> None:
     session, data = open_session(), chats(8)
     method = SFT(lr=0.3, epochs=10, batch_size=4)
@@ -52,7 +56,7 @@ def test_it_learns() -> None:
 
 def test_the_loss_is_the_mean_over_trained_tokens_of_the_whole_batch() -> None:
     session, data = open_session(), chats(3)
-    rendered = [session.renderer.render(row["messages"]) for row in data]
+    rendered = render(session, data)
     batch = Batch.from_sequences([(r.tokens, {"weights": r.weights}) for r in rendered])
     logprobs = session.forward(batch).result()
     expected = -(logprobs * batch.weights).sum() / batch.weights.sum()
@@ -63,7 +67,7 @@ def test_the_loss_is_the_mean_over_trained_tokens_of_the_whole_batch() -> None:
 def test_one_step_is_adamw_on_that_mean() -> None:
     session, other, data = open_session(), open_session(), chats(3)
     list(SFT(batch_size=3, epochs=1, steps=1, lr=0.1, warmup=0.0).train(session, data))
-    rendered = [other.renderer.render(row["messages"]) for row in data]
+    rendered = render(other, data)
     batch = Batch.from_sequences([(r.tokens, {"weights": r.weights}) for r in rendered])
     batch = batch.with_columns(weights=batch.weights / batch.weights.sum())
     other.forward_backward(batch, CrossEntropy())
@@ -73,7 +77,8 @@ def test_one_step_is_adamw_on_that_mean() -> None:
 
 
 def test_a_row_of_weight_zero_changes_nothing_and_a_row_of_two_counts_twice() -> None:
-    plain, doubled = chats(2), [dict(row) for row in chats(2)]
+    plain = chats(2)
+    doubled = [dict(plain[i]) for i in range(2)]
     doubled[0]["weight"] = 2.0
     repeated = [plain[0], plain[0], plain[1]]
     losses = [

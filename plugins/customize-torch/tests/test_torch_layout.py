@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from transformers import LlamaForCausalLM, MistralConfig, MistralForCausalLM
@@ -22,7 +23,8 @@ PREFIX = 24
 def pairs() -> Batch:
     """Three groups: two with a prefix of 24 tokens, one whose sequences differ at once."""
     rng = np.random.default_rng(0)
-    rows, groups = [], []
+    rows: list[tuple[npt.ArrayLike, dict[str, npt.ArrayLike]]] = []
+    groups = []
     for group, shared in enumerate((PREFIX, PREFIX, 0)):
         prefix = rng.integers(0, 250, shared)
         for length in (7, 19, 3):
@@ -40,7 +42,9 @@ def alone(batch: Batch) -> Batch:
     return Batch(batch.tokens, batch.offsets, batch.columns)
 
 
-def gradients(engine: Engine, batch: Batch) -> tuple[np.ndarray, dict[str, torch.Tensor]]:  # type: ignore[type-arg]
+def gradients(
+    engine: Engine, batch: Batch
+) -> tuple[npt.NDArray[np.floating], dict[str, torch.Tensor]]:
     session = engine.open(LoRA(rank=4), seed=1)
     assert isinstance(session, TorchSession)
     for key, tensor in session._policy.tensors.items():

@@ -67,6 +67,7 @@ def test_logprobs_agree_with_forward(session: Session) -> None:
             row = Batch.from_sequences([(tokens, {"weights": np.ones(len(tokens))})])
             forward = session.forward(row).result()
             start = len(prompt.tokens)
+            assert completion.prompt_logprobs is not None
             np.testing.assert_allclose(completion.logprobs, forward[start:], atol=1e-4)
             np.testing.assert_allclose(completion.prompt_logprobs, forward[:start], atol=1e-4)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from transformers import LlamaForCausalLM
@@ -29,12 +30,14 @@ def learnt(engine: Engine, batch: Batch, adapter: LoRA | Full) -> Session:
     return session
 
 
-def plain_logprobs(model: torch.nn.Module, batch: Batch) -> np.ndarray:  # type: ignore[type-arg]
+def plain_logprobs(model: torch.nn.Module, batch: Batch) -> npt.NDArray[np.floating]:
     """One sequence's log-probabilities by the model's own forward."""
     tokens = torch.from_numpy(batch.tokens.astype(np.int64))
     with torch.no_grad():
         logits = model(input_ids=tokens[None]).logits[0, :-1].log_softmax(-1)
-    wanted = torch.cat([torch.zeros(1), logits.gather(1, tokens[1:, None])[:, 0]]).numpy()
+    wanted: npt.NDArray[np.floating] = torch.cat(
+        [torch.zeros(1), logits.gather(1, tokens[1:, None])[:, 0]]
+    ).numpy()
     return wanted * batch.scored
 
 
