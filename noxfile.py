@@ -126,11 +126,21 @@ def examples(session: nox.Session) -> None:
 
 
 @nox.session
+def benchmarks(session: nox.Session) -> None:
+    """Train beside TRL on the same work: ``nox -s benchmarks -- "small llama"``; else all works.
+
+    Takes an hour on two cores, with which nothing else may be at work.
+    """
+    _install(session, "trl==1.16.0", "transformers", "peft", "datasets", "accelerate")
+    session.run("python", "benchmarks/sft.py", *session.posargs)
+
+
+@nox.session
 def types(session: nox.Session) -> None:
     """Check all types with ``mypy --strict``."""
     _install(session, "mypy", "types-PyYAML", "pytest", "nox", plugins=["customize-gguf"])
     sources = [f"plugins/{name}/src" for name in PLUGINS]
-    session.run("mypy", "src", *sources, "tests", "docs", "examples", "noxfile.py")
+    session.run("mypy", "src", *sources, "tests", "docs", "examples", "benchmarks", "noxfile.py")
     for name in PLUGINS:  # one by one: two of them have a conftest
         session.run("mypy", f"plugins/{name}/tests")
 

@@ -1,0 +1,26 @@
+"""What a contestant measures of itself, one line of JSON at the end. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import time
+
+
+class LapTimes:
+    """Seconds since the command was given, tokens and loss of each optimizer step."""
+
+    def __init__(self) -> None:
+        self._start = float(os.environ["BENCHMARK_START"])
+        self._steps: list[dict[str, float]] = []
+
+    def lap(self, tokens: int, loss: float) -> None:
+        """A step has ended. tokens: real ones, without padding."""
+        seconds = time.time() - self._start
+        self._steps.append({"seconds": seconds, "tokens": tokens, "loss": loss})
+
+    def print(self) -> None:
+        """Write the result as the last line of the output."""
+        peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+        print(json.dumps({"steps": self._steps, "peak_mb": peak_mb}), flush=True)
