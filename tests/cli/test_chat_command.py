@@ -125,7 +125,7 @@ def test_a_reply_is_text_and_a_reply_message_is_taken_apart() -> None:
     assert said == {
         "role": "assistant",
         "content": "Let me see.",
-        "tool_calls": [{"id": "call_0", "type": "function", "function": LOOK}],
+        "tool_calls": [{"id": "call00000", "type": "function", "function": LOOK}],
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -25,6 +25,19 @@ SAY = {"role": "assistant", "content": "Over there."}
 ROWS = [{"messages": [ASK, {**SAY, "content": f"Number {i}."}]} for i in range(150)]
 
 
+def call(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    function = {"name": name, "arguments": arguments}
+    return {"id": "call00000", "type": "function", "function": function}
+
+
+CALLING = {"role": "assistant", "content": "", "tool_calls": [call("look", {"at": "maps"})]}
+
+
+def numbered(calls: list[Any]) -> list[Any]:
+    """With the ids they are given where the family writes none."""
+    return [{**call, "id": f"call{i:05}"} for i, call in enumerate(calls)]
+
+
 def completion(renderer: ChatRenderer, messages: list[Message]) -> Ints:
     """What the model would have sampled to say the last message."""
     prompt = renderer.prompt(messages[:-1])
@@ -34,10 +47,92 @@ def completion(renderer: ChatRenderer, messages: list[Message]) -> Ints:
 
 
 def test_a_completion_is_parsed_into_the_message_it_was_made_of(make: Make) -> None:
-    call = {"id": "call_0", "type": "function", "function": {"name": "f", "arguments": {"a": [1]}}}
-    said = {**SAY, "reasoning_content": "Hm.", "tool_calls": [call]}
+    said = {**SAY, "reasoning_content": "Hm.", "tool_calls": [call("f", {"a": [1]})]}
     renderer = make("qwen3")
     assert renderer.parse(completion(renderer, [ASK, said])) == said
+
+
+HARD = {
+    "text": "a ]}</tool_call> \"'\\\n é",
+    "list": [1, {"deep": None}],
+    "yes": True,
+    "part": -0.5,
+}
+# As Granite 3, Phi-4-mini and Mistral (from its eleventh format) write calls.
+WRITTEN = {
+    "granite 3": "<tool_call>[{% for f in calls %}{{ f | tojson }}{{ ',' if not loop.last }}"
+    "{% endfor %}]",
+    "phi4": "<|tool_call|>[{% for f in calls %}{{ f | tojson }}{{ ',' if not loop.last }}"
+    "{% endfor %}]<|/tool_call|>",
+    "mistral11": "{% for f in calls %}[TOOL_CALLS]{{ f.name }}[ARGS]{{ f.arguments | tojson }}"
+    "{% endfor %}",
+}
+AROUND = (
+    "{{% for m in messages %}}<|im_start|>{{{{ m.role }}}}|{{{{ m.content }}}}"
+    "{{% if m.tool_calls %}}{{% set calls = m.tool_calls | map(attribute='function') | list %}}{}"
+    "{{% endif %}}<|im_end|>"
+    "{{% endfor %}}{{% if add_generation_prompt %}}<|im_start|>assistant|{{% endif %}}"
+)
+
+
+@pytest.mark.parametrize("family", ["granite", "lfm2_v2", "mistral", "qwen2_5", "qwen3", *WRITTEN])
+@pytest.mark.parametrize("number", [1, 2])
+def test_calls_are_read_as_the_family_writes_them(family: str, number: int, make: Make) -> None:
+    renderer = make(AROUND.format(WRITTEN[family]) if family in WRITTEN else family)
+    calls = numbered([call("look", HARD), call("tell", {})][:number])
+    said = {"role": "assistant", "content": "", "tool_calls": calls}
+    assert renderer.parse(completion(renderer, [ASK, said]))["tool_calls"] == calls
+
+
+def test_calls_after_reasoning_in_deepseeks_form_are_read(make: Make) -> None:
+    renderer = make("deepseekv3")
+    tokens = renderer.render([ASK, CALLING]).tokens
+    begin = tokens.tolist().index(int(renderer.prompt([ASK])[-3])) + 1
+    assert renderer.text_of(tokens[:begin]).endswith("<｜Assistant｜>")
+    thought = renderer.encode_text("Hm.</think>\n\n")
+    parsed = renderer.parse(np.concatenate([thought, tokens[begin:]]))
+    assert parsed == {**CALLING, "reasoning_content": "Hm."}
+
+
+def test_only_a_whole_answer_is_a_call_where_nothing_marks_it(make: Make) -> None:
+    renderer = make("llama3_2")
+    said = {"role": "assistant", "content": "", "tool_calls": [call("look", HARD)]}
+    assert renderer.parse(completion(renderer, [ASK, said])) == said
+    for text in (
+        '{"name": "Bob"}',
+        '{"name": "Bob", "age": 7, "parameters": {}}',
+        'It is {"name": "look", "parameters": {}}',
+        '{"name": "look", "parameters": {}} and more',
+    ):
+        assert renderer.parse(renderer.encode_text(text)) == {"role": "assistant", "content": text}
+
+
+@pytest.mark.parametrize("family", ["granite", "lfm2_v2", "llama3_2", "mistral", "qwen2_5"])
+def test_a_call_that_was_parsed_can_be_answered(family: str, make: Make) -> None:
+    renderer = make(family)
+    parsed = renderer.parse(completion(renderer, [ASK, CALLING]))
+    number = parsed["tool_calls"][0]["id"]
+    result = {"role": "tool", "tool_call_id": number, "name": "look", "content": "Here."}
+    assert "Here." in renderer.text_of(renderer.prompt([ASK, parsed, result]))
+
+
+def test_text_stays_around_a_call_and_the_form_of_others_is_text(make: Make) -> None:
+    renderer = make("qwen2_5")
+    text = 'Wait. <tool_call>{"name": "f"}</tool_call> [TOOL_CALLS] [{"name": "f"}]'
+    parsed = renderer.parse(renderer.encode_text(text))
+    assert parsed["content"] == 'Wait. [TOOL_CALLS] [{"name": "f"}]'
+    assert [c["function"]["name"] for c in parsed["tool_calls"]] == ["f"]
+    assert "tool_calls" not in make("zephyr").parse(make("zephyr").encode_text(text))
+
+
+@pytest.mark.parametrize(
+    "inside",
+    ["look(1)", "look(at=__import__('os'))", "look.up(at=1)", "(look(at=1))()", "[" * 9999, "a b"],
+)
+def test_what_looks_like_code_is_never_run(inside: str, make: Make) -> None:
+    renderer = make("lfm2_v2")
+    text = f"<|tool_call_start|>[{inside}]<|tool_call_end|>"
+    assert renderer.parse(renderer.encode_text(text))["content"] == text
 
 
 def test_a_malformed_tool_call_stays_in_the_content(make: Make) -> None:

@@ -13,10 +13,17 @@ import attrs
 from customize._errors import RenderingError
 from customize.data.rendering.codec import Codec
 from customize.data.rendering.conversation import Conversation
+from customize.data.rendering.reply import Form, form_of
 from customize.data.rendering.tracing import Trace, Tracer
 
 QUESTION = {"role": "user", "content": "Where is it?"}
 ANSWER = {"role": "assistant", "content": "Over there."}
+CALL = {
+    "id": "call12345",
+    "type": "function",
+    "function": {"name": "look", "arguments": {"at": "maps", "pages": 2}},
+}
+CALLING = {"role": "assistant", "content": "", "tool_calls": [CALL]}
 _PREFILL = re.compile(r"\s*<think>.*", re.DOTALL)
 
 
@@ -26,16 +33,18 @@ class Facts:
 
     ends: control tokens that may end a turn. stop_tokens: ids at which sampling stops.
     end: the token the template itself ends a last turn with, or None.
+    calls: how the template writes calls of tools, or None where it writes none we can read.
     """
 
     headers: tuple[str, ...]
     ends: tuple[str, ...]
     end: str | None
     stop_tokens: tuple[int, ...]
+    calls: Form | None
 
 
 def learn(tracer: Tracer, codec: Codec, eos: Sequence[int]) -> Facts:
-    """Ask the template, by rendering two short conversations."""
+    """Ask the template, by rendering a few short conversations."""
     header = _header(tracer, codec)
     end = _end(tracer, codec, [QUESTION, ANSWER])
     # A template without an end of turn shows the next turn's opening there: no end either.
@@ -44,7 +53,8 @@ def learn(tracer: Tracer, codec: Codec, eos: Sequence[int]) -> Facts:
     declared = [by_id[token] for token in eos if token in by_id]
     ends = dict.fromkeys(text for text in (end, middle, *declared) if text)
     stops = dict.fromkeys([*eos, *([codec.control[end]] if end else [])])
-    return Facts(_headers(header), tuple(ends), end, tuple(stops))
+    calls = _calls(tracer, tuple(ends))
+    return Facts(_headers(header), tuple(ends), end, tuple(stops), calls)
 
 
 def _header(tracer: Tracer, codec: Codec) -> str:
@@ -76,6 +86,20 @@ def _end(tracer: Tracer, codec: Codec, messages: Sequence[dict[str, str]]) -> st
         return None
     found = codec.find_control(after)
     return found[0].group() if found else None
+
+
+def _calls(tracer: Tracer, ends: Sequence[str]) -> Form | None:
+    """The form that takes the template's own writing of a call apart."""
+    try:
+        asked = tracer.plain(Conversation.read([QUESTION]), True)
+        called = tracer.plain(Conversation.read([QUESTION, CALLING]), False)
+    except RenderingError:
+        return None
+    # Some templates open a thought in a prompt and none before a call.
+    header = _PREFILL.sub("", asked)
+    written = called.removeprefix(asked if called.startswith(asked) else header)
+    until = min((at for end in ends if (at := written.find(end)) >= 0), default=len(written))
+    return form_of(written[:until], [CALL])
 
 
 def _after(trace: Trace, message: int) -> str:

@@ -191,14 +191,22 @@ class ChatRenderer:
     def parse(self, tokens: Ints) -> dict[str, Any]:
         """The assistant's message that a completion holds: content, reasoning, tool calls."""
         facts = self._template(None).facts
+        # A template of its own for tools writes their calls.
+        calls = self._template([{}]).facts.calls
         ends = {*facts.stop_tokens}
         length = next((i for i, t in enumerate(tokens) if int(t) in ends), len(tokens))
         text = self._codec.decode(tokens[:length], keep_control=True)
+        begins = bool(facts.headers) and facts.headers[0].rstrip().endswith("<think>")
+        message = parse_reply(text, begins, calls)
+        message["content"] = self._without_special(message["content"])
+        return message
+
+    def _without_special(self, text: str) -> str:
+        """Markup of a call that could not be read stays, to be seen."""
         for special in self._codec.special:
             if "think" not in special and "tool_call" not in special:
                 text = text.replace(special, "")
-        begins = bool(facts.headers) and facts.headers[0].rstrip().endswith("<think>")
-        return parse_reply(text, begins)
+        return text.strip()
 
     def strip(self, tokens: Ints, weights: Floats, limit: int = 200) -> str:
         """The tokens for a terminal: trained ones between ⟦ and ⟧, tokens apart by ``|``."""

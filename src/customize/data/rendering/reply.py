@@ -1,35 +1,143 @@
 """What a completion says: its text taken apart into content, reasoning and tool calls.
 
-The forms of Hermes and Qwen. Knows nothing of tokens.
+A model calls tools as its chat template writes calls, so one form is chosen for a template, by
+what takes the template's own writing apart. Knows nothing of templates or tokens.
 """
 
 from __future__ import annotations
 
+import ast
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
-_CALL = re.compile(r"<tool_call>\s*(\{.*?\})\s*</tool_call>", re.DOTALL)
+import attrs
+
+_JSON = json.JSONDecoder()
+# Calls as messages hold them: a function with name and arguments, and an id where one is given.
+Calls = list[dict[str, Any]]
 
 
-def parse_reply(text: str, begins_thinking: bool) -> dict[str, Any]:
+@attrs.frozen
+class Form:
+    """How a family writes calls: an opening, one call or a list of them, and a closing.
+
+    opening: may hold the group ``name``; what follows are then the arguments alone.
+    read: gives the value at a place and where it ends; raises ValueError where there is none.
+    """
+
+    opening: re.Pattern[str]
+    closing: re.Pattern[str]
+    read: Callable[[str, int], tuple[Any, int]] = _JSON.raw_decode
+
+    def take(self, text: str) -> tuple[str, Calls]:
+        """What is left of ``text`` without its calls, and the calls; a malformed one is left."""
+        calls: Calls = []
+        kept, last = "", 0
+        for match in self.opening.finditer(text):
+            found = self._at(text, match) if match.start() >= last else None
+            if found is None:
+                continue
+            kept += text[last : match.start()].rstrip()
+            calls += found[0]
+            last = found[1]
+        return (kept + text[last:]).strip(), calls
+
+    def _at(self, text: str, opening: re.Match[str]) -> tuple[Calls, int] | None:
+        try:
+            value, end = self.read(text, opening.end())
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            return None
+        closing = self.closing.match(text, end)
+        if "name" in opening.groupdict():
+            value = {"name": opening["name"], "arguments": value}
+        calls = [_call(item) for item in (value if isinstance(value, list) else [value])]
+        good = [call for call in calls if call is not None]
+        return (good, closing.end()) if closing and good and len(good) == len(calls) else None
+
+
+def _call(value: object) -> dict[str, Any] | None:
+    if not isinstance(value, dict) or not isinstance(value.get("name"), str):
+        return None
+    if value.keys() - {"name", "arguments", "parameters", "id", "type"}:
+        return None
+    arguments = value.get("arguments", value.get("parameters", {}))
+    given = {"id": value["id"]} if isinstance(value.get("id"), str) else {}
+    return {**given, "function": {"name": value["name"], "arguments": arguments}}
+
+
+def _read_python(text: str, start: int) -> tuple[Any, int]:
+    """``[look(at="maps"), look(at="books")]``: parsed and never run."""
+    end = text.index("<|tool_call_end|>", start)
+    source = text[start:end].strip()
+    tree = ast.parse(source, mode="eval").body
+    calls = tree.elts if isinstance(tree, ast.List) else [tree]
+    return [_read_call(source, call) for call in calls], end
+
+
+def _read_call(source: str, tree: ast.expr) -> dict[str, Any]:
+    if not isinstance(tree, ast.Call) or not isinstance(tree.func, ast.Name) or tree.args:
+        raise ValueError("no call with named arguments")
+    arguments = {str(k.arg): _value(source, k.value) for k in tree.keywords}
+    return {"name": tree.func.id, "arguments": arguments}
+
+
+def _value(source: str, tree: ast.expr) -> Any:
+    try:
+        return ast.literal_eval(tree)
+    except ValueError:  # lists and objects are JSON, whose true and null are no Python
+        return json.loads(ast.get_source_segment(source, tree) or "")
+
+
+def _form(opening: str, closing: str, **read: Any) -> Form:
+    return Form(re.compile(opening), re.compile(closing), **read)
+
+
+# By who began them; others write the same.
+FORMS = {
+    "hermes": _form(r"<tool_call>\s*", r"\s*</tool_call>"),
+    "granite": _form(r"<\|?tool_call\|?>\s*", r"\s*(<\|/tool_call\|>)?"),
+    "mistral": _form(r"\[TOOL_CALLS\]\s*", r"\s*"),
+    "mistral 11": _form(r"\[TOOL_CALLS\]\s*(?P<name>[\w.-]+)(\[CALL_ID\]\w+)?\[ARGS\]\s*", r"\s*"),
+    "deepseek": _form(
+        r"(<｜tool▁calls▁begin｜>)?\s*<｜tool▁call▁begin｜>function<｜tool▁sep｜>(?P<name>[\w.-]+)\n"
+        r"```json\n",
+        r"\s*```<｜tool▁call▁end｜>\s*(<｜tool▁calls▁end｜>)?",
+    ),
+    "lfm2": _form(r"<\|tool_call_start\|>", r"<\|tool_call_end\|>", read=_read_python),
+    # Nothing marks these calls: only an answer that is one, whole, is taken for it.
+    "llama": _form(r"(?s)\A\s*(<\|python_tag\|>)?\s*(?=\{.*\"(parameters|arguments)\")", r"\s*\Z"),
+}
+
+
+def form_of(written: str, wanted: Calls) -> Form | None:
+    """The form by which ``wanted`` calls are read from what a template wrote of them."""
+    functions = [call["function"] for call in wanted]
+    for form in FORMS.values():
+        if [call["function"] for call in form.take(written)[1]] == functions:
+            return form
+    return None
+
+
+def parse_reply(
+    text: str, begins_thinking: bool, form: Form | None = FORMS["hermes"]
+) -> dict[str, Any]:
     """The assistant's message. A malformed tool call stays in content as it is.
 
     begins_thinking: the prompt ended inside ``<think>``.
+    form: how calls are written; without one a call stays in content.
     """
-    message: dict[str, Any] = {"role": "assistant"}
     reasoning, rest = _split_reasoning(text, begins_thinking)
-    calls = [(match.span(), _call(match.group(1))) for match in _CALL.finditer(rest)]
-    good = [(span, call) for span, call in calls if call is not None]
-    for (start, end), _ in reversed(good):
-        rest = rest[:start].rstrip() + rest[end:]
-    message["content"] = rest.strip()
+    content, calls = form.take(rest) if form else (rest.strip(), [])
+    message: dict[str, Any] = {"role": "assistant", "content": content}
     if reasoning.strip():
         message["reasoning_content"] = reasoning.strip()
-    if good:
+    if calls:
         message["tool_calls"] = [
-            {"id": f"call_{i}", "type": "function", "function": call}
-            for i, (_, call) in enumerate(good)
+            # Mistral's templates accept ids of nine letters and digits only.
+            {"id": f"call{number:05}", "type": "function", **call}
+            for number, call in enumerate(calls)
         ]
     return message
 
@@ -42,14 +150,3 @@ def _split_reasoning(text: str, begins_thinking: bool) -> tuple[str, str]:
         return "", text
     reasoning, _, rest = text.partition("</think>")
     return reasoning, rest
-
-
-def _call(text: str) -> dict[str, Any] | None:
-    try:
-        call = json.loads(text)
-    except ValueError:
-        return None
-    if not isinstance(call, dict) or not isinstance(call.get("name"), str):
-        return None
-    arguments = call.get("arguments", call.get("parameters", {}))
-    return {"name": call["name"], "arguments": arguments}

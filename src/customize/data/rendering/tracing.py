@@ -35,7 +35,8 @@ def _text_and_contents(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, 
     return with_text_arguments(with_contents(messages))
 
 
-# Templates disagree on how a tool call is given; the first form one accepts is kept.
+# Templates disagree on how a tool call is given: the first that one accepts for a conversation is
+# taken, whatever came before, so that rows render alike in any order.
 _FORMS: tuple[_Form, ...] = (_as_they_are, with_contents, with_text_arguments, _text_and_contents)
 _MARKED = re.compile("[\U00100000-\U0010ffef].*?[\U00100000-\U0010ffef]", re.DOTALL)
 # Templates write parts of a tool, and drop earlier turns' reasoning.
@@ -113,7 +114,6 @@ class Tracer:
         self._template = template
         self._special = special
         self._find_control = find_control
-        self._form: _Form | None = None
 
     def plain(self, conversation: Conversation, generation: bool) -> str:
         """The text alone."""
@@ -159,14 +159,13 @@ class Tracer:
         if not conversation.calls_tools:
             return conversation.messages, self._render(conversation, generation)
         failure: RenderingError | None = None
-        for form in (self._form,) if self._form else _FORMS:
+        for form in _FORMS:
             messages = form(conversation.messages)
             try:
                 text = self._render(attrs.evolve(conversation, messages=messages), generation)
             except RenderingError as error:
                 failure = failure or error
                 continue
-            self._form = form
             return messages, text
         assert failure is not None
         raise failure
