@@ -95,8 +95,10 @@ def test_weights_only_as_pickle_are_refused_with_the_reason(folder: Path, name: 
         fingerprint(folder)
 
 
-def test_an_adapter_is_not_taken_for_a_model(folder: Path) -> None:
-    (folder / "model.safetensors").unlink()
+@pytest.mark.parametrize("beside_a_model", [True, False])
+def test_an_adapter_is_not_taken_for_a_model(folder: Path, beside_a_model: bool) -> None:
+    if not beside_a_model:
+        (folder / "model.safetensors").unlink()
     (folder / "adapter_config.json").write_text("{}")
     with pytest.raises(ModelError, match="adapter"):
         fingerprint(folder)

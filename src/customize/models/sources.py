@@ -97,6 +97,8 @@ def _from_plugin(name: str, dtype: str) -> ModelFolder:
 def _from_disk(path: Path, dtype: str) -> ModelFolder:
     path = path.absolute()
     if path.suffix.lower() == ".gguf":
+        if not path.is_file():
+            raise ModelError(f"there is no file {path}")
         folder = _convert(path, dtype)
         return ModelFolder(folder, path.stem, fingerprint(folder))
     if not path.is_dir():

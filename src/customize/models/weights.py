@@ -59,15 +59,20 @@ def weight_files(folder: Path) -> list[Path]:
     """The safetensors files of the folder's model, as the field's loaders choose them.
 
     Raises:
-        ModelError: there are none; the message says so where there are pickles instead.
+        ModelError: there are none, with a word on pickles where there are some; or an adapter
+            lies there too.
     """
+    if (folder / "adapter_config.json").is_file():
+        # Beside a model transformers would add it in silence: another model than is hashed.
+        raise ModelError(
+            f"{folder} holds an adapter (adapter_config.json): give the model it was made for, "
+            "or merge the two"
+        )
     if (folder / "model.safetensors").is_file():
         return [folder / "model.safetensors"]
     index = folder / "model.safetensors.index.json"
     if index.is_file():
         return _shards(index)
-    if (folder / "adapter_config.json").is_file():
-        raise ModelError(f"{folder} holds an adapter, not a model; give the model it was made for")
     pickles = sorted(path.name for path in folder.iterdir() if path.suffix in _PICKLES)
     if pickles:
         raise ModelError(

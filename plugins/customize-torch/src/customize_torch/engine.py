@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +27,7 @@ from customize_torch.policy import Base, Policy
 from customize_torch.recomputing import Recomputing
 from customize_torch.session import TorchSession, TorchSnapshot
 
+_log = logging.getLogger(__name__)
 CAPABILITIES = frozenset({"forward_backward", "sample", "snapshot", "base", "save", "lora", "full"})
 # What a plan does not do, by the key of a configuration that asks for it.
 _REFUSED = (
@@ -101,14 +104,7 @@ class TorchEngine(Engine):
 
 
 def _load(model: ModelFolder, dtype: torch.dtype, recompute: str, activation_mb: int) -> Base:
-    config = AutoConfig.from_pretrained(model.path, local_files_only=True)
-    _refuse(model, config)
-    try:
-        loaded = AutoModelForCausalLM.from_pretrained(
-            model.path, dtype=dtype, attn_implementation=attention.NAME, local_files_only=True
-        )
-    except (ValueError, OSError, KeyError) as error:
-        raise ModelError(f"{model.name} cannot be loaded: {error}") from error
+    loaded = _from_transformers(model, dtype)
     loaded.eval().requires_grad_(False)
     names = {id(module): name for name, module in loaded.named_modules()}
     head = loaded.get_output_embeddings()
@@ -118,6 +114,43 @@ def _load(model: ModelFolder, dtype: torch.dtype, recompute: str, activation_mb:
     switchboard = lora.Switchboard(loaded, head)
     recomputing = Recomputing(decoder, switchboard, recompute, activation_mb)
     return Base(loaded, names[id(decoder)], names[id(head)], switchboard, recomputing)
+
+
+def _from_transformers(model: ModelFolder, dtype: torch.dtype) -> Any:  # a PreTrainedModel
+    try:
+        config = AutoConfig.from_pretrained(model.path, local_files_only=True)
+        _refuse(model, config)
+        loaded, told = AutoModelForCausalLM.from_pretrained(
+            model.path,
+            dtype=dtype,
+            attn_implementation=attention.NAME,
+            local_files_only=True,
+            output_loading_info=True,
+        )
+    except ModelError:
+        raise
+    # A configuration is a stranger's: transformers raises whatever its code runs into.
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise ModelError(f"{model.name} cannot be loaded by transformers: {reason}") from error
+    _check_whole(model, told)
+    return loaded
+
+
+def _check_whole(model: ModelFolder, told: Mapping[str, Any]) -> None:
+    """Refuse what transformers would fill with random numbers; tell what it leaves aside."""
+    if missing := sorted(told["missing_keys"]):
+        raise ModelError(
+            f"{model.name} lacks {len(missing)} of the tensors its config.json implies "
+            f"({', '.join(missing[:3])}): its files are not all there, or the config is not theirs"
+        )
+    if unexpected := sorted(told["unexpected_keys"]):
+        _log.warning(
+            "%s holds %d tensors its architecture does not use (%s): they are left aside",
+            model.name,
+            len(unexpected),
+            ", ".join(unexpected[:3]),
+        )
 
 
 def _refuse(model: ModelFolder, config: object) -> None:
