@@ -95,6 +95,20 @@ def test_the_table_fits_80_columns_and_says_that_a_prompt_is_missing() -> None:
     assert "+100 [" in stream.getvalue()
 
 
+def test_a_base_alone_is_compared_with_nothing_and_answers_the_general_items_too() -> None:
+    from rich.console import Console
+
+    base = taught("yes").base()
+    got = evaluate({"base": (base, None)}, [row("one", includes="yes")], 4, general=True)
+    stream = io.StringIO()
+    Console(file=stream, width=80).print(got.table())
+    shown = stream.getvalue()
+    assert len(got.general) == 150
+    assert "general ability" in shown
+    assert "change" not in shown
+    assert "customized" not in shown
+
+
 def test_the_best_instruction_is_chosen_on_the_rows_given() -> None:
     session = taught("yes")
     rows = [row("one", includes="yes")]

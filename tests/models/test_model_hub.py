@@ -20,15 +20,17 @@ pytest.importorskip("huggingface_hub")
 
 COMMIT = "c" * 40
 
-# Resolves each "name@revision" it is given and prints what came of it.
+# Resolves and opens each "name@revision" it is given and prints what came of it.
 RESOLVE = """
 import json, sys
 import customize.models
 from customize._errors import ModelError
+from customize.testing import ToyBackend
 for given in sys.argv[1:]:
     name, _, revision = given.partition("@")
     try:
         found = customize.models.resolve(name, revision=revision or None)
+        assert customize.open(name, revision=revision or None, backend=ToyBackend()).model == found
         said = [found.name, found.revision, found.fingerprint, str(found.path)]
     except ModelError as error:
         said = [str(error)]

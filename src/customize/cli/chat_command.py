@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 @click.command("chat")
 @click.argument("source")
 @click.option("--base", is_flag=True, help="Talk with the base instead, to compare.")
+@click.option("--revision", help="Branch, tag or commit of a hub model.")
 @click.option("--system", metavar="TEXT", help="A system message.")
 @click.option(
     "--tools",
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 def command(
     source: str,
     base: bool,
+    revision: str | None,
     system: str | None,
     tools_file: str | None,
     message: str | None,
@@ -59,7 +61,7 @@ def command(
 
     tools = read_tools(tools_file) if tools_file else None
     settings = {"base": base, "max_tokens": max_tokens, "temperature": temperature}
-    talk(open_run(source), system, tools, message, settings)
+    talk(open_run(source, revision=revision), system, tools, message, settings)
 
 
 def read_tools(path: str | Path) -> list[Tool]:

@@ -10,6 +10,7 @@ import click
 @click.command("evaluate")
 @click.argument("source")
 @click.option("--data", required=True, help="Rows with messages and expect.")
+@click.option("--revision", help="Branch, tag or commit of a hub model.")
 @click.option("--prompt", help="The base's best prompt, to compare with.")
 @click.option(
     "--max-tokens",
@@ -23,6 +24,7 @@ import click
 def command(
     source: str,
     data: str,
+    revision: str | None,
     prompt: str | None,
     max_tokens: int,
     general: bool,
@@ -35,7 +37,7 @@ def command(
 
     from customize.runs.run import open as open_run
 
-    run = open_run(source)
+    run = open_run(source, revision=revision)
     evaluation = run.evaluate(data, prompt=prompt, max_tokens=max_tokens, general=general)
     Console().print(evaluation.table())
     if run.folder is not None:

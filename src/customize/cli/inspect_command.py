@@ -10,11 +10,12 @@ import click
 @click.command("inspect")
 @click.argument("data")
 @click.option("--model", required=True, help="Whose template and tokenizer.")
+@click.option("--revision", help="Branch, tag or commit of a hub model.")
 @click.option(
     "--rows", default=5, show_default=True, type=click.IntRange(min=1), help="Rows to show."
 )
 @click.option("--html", type=click.Path(path_type=Path), help="Write a page instead.")
-def command(data: str, model: str, rows: int, html: Path | None) -> None:
+def command(data: str, model: str, revision: str | None, rows: int, html: Path | None) -> None:
     """Show the first rows of DATA as tokens, those that would be trained marked, and counts."""
     from rich.console import Console
 
@@ -22,7 +23,7 @@ def command(data: str, model: str, rows: int, html: Path | None) -> None:
     from customize.data.rendering import ChatRenderer, inspect_rows
     from customize.models import resolve
 
-    renderer = ChatRenderer.from_folder(resolve(model).path)
+    renderer = ChatRenderer.from_folder(resolve(model, revision).path)
     inspection = inspect_rows(read(data, kind="chat"), renderer, limit=rows)
     if html is None:
         inspection.print(Console())

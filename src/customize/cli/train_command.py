@@ -9,7 +9,13 @@ import click
 
 @click.command("train")
 @click.argument("recipe", required=False, type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a key.")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A key of the recipe, or options.KEY of its method (customize plugins show sft).",
+)
 @click.option("--model", help="As --set model=…")
 @click.option("--data", help="As --set data=…")
 @click.option("--to", help="As --set to=…")

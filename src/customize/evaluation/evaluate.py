@@ -43,7 +43,7 @@ class Item:
 class Evaluation:
     """All items and the columns that answered them, in order.
 
-    general: the suite's items, answered by the base and by the customized model, if it was asked.
+    general: the suite's items, answered by the base and, if there is one, the customized model.
     """
 
     columns: tuple[str, ...]
@@ -107,12 +107,11 @@ class Evaluation:
         table.caption, table.caption_justify = self._caption(), "left"
         table.add_column("% right [95 %]", no_wrap=True)
         table.add_column("rows", justify="right")
-        compared = "customized" in self.columns
-        for column in (*self.columns, *(["change"] if compared else [])):
+        for column in (*self.columns, *(["change"] if self._compared else [])):
             table.add_column(column, justify="right", no_wrap=True)
         for trait in (*self.traits, None) if len(self.traits) > 1 else (None,):
             cells = [points(self.rate(column, trait)) for column in self.columns]
-            if compared:
+            if self._compared:
                 cells.append(points(self.change("customized", self.rival, trait), signed=True))
             table.add_row(trait or "all", str(len(self._of(trait))), *cells)
         if self.general:
@@ -131,15 +130,20 @@ class Evaluation:
     def _general_cells(self) -> list[str]:
         asked = self.general[0].passed
         cells = [points(self.general_rate(c)) if c in asked else "" for c in self.columns]
-        return [*cells, points(self.general_change(), signed=True)]
+        return [*cells, points(self.general_change(), signed=True)] if self._compared else cells
+
+    @property
+    def _compared(self) -> bool:
+        return "customized" in self.columns
 
     def _caption(self) -> str:
-        lines = [f"change: customized minus {self.rival}, in points, paired."]
+        compared = f"change: customized minus {self.rival}, in points, paired."
+        lines = [compared] if self._compared else []
         if self.rival == "prompted":
             lines.append("prompted: the base with its best prompt.")
         else:
             lines.append("No prompt was given: the base with its best prompt is left out.")
-        if self.general:
+        if self.general and self._compared:
             lines.append(
                 f"general ability (customized minus base): {self.general_verdict()}, "
                 f"margin {MARGIN * 100:.0f} points."
@@ -158,7 +162,8 @@ def evaluate(
 ) -> Evaluation:
     """Every column answers every row; a column is a snapshot and an instruction or None.
 
-    With ``general`` the columns base and customized also answer the general suite.
+    With ``general`` the columns base and customized (where it is there) also answer the general
+    suite.
 
     A row has ``messages`` and ``expect``, and may have ``trait`` and ``id``; an assistant's last
     message is its reference answer and is not shown.
@@ -183,13 +188,14 @@ def evaluate(
 
 
 def _general(columns: Mapping[str, tuple[Snapshot, str | None]]) -> tuple[Item, ...]:
-    said = {name: general_suite.run(columns[name][0]) for name in ("base", "customized")}
+    asked = [name for name in ("base", "customized") if name in columns]
+    said = {name: general_suite.run(columns[name][0]) for name in asked}
     items = []
     for results in zip(*said.values(), strict=True):
-        asked = results[0].item
+        item = results[0].item
         replies = dict(zip(said, [r.reply for r in results], strict=True))
         passed = dict(zip(said, [r.passed for r in results], strict=True))
-        items.append(Item(asked.id, asked.kind, asked.question, replies, passed))
+        items.append(Item(item.id, item.kind, item.question, replies, passed))
     return tuple(items)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
-from customize._errors import RunError
+from customize._errors import ModelError, OptionError, RunError
 from customize.interfaces.backend import Backend, Engine, Prompt, Sampling, Snapshot
 from customize.interfaces.exporter import Exporter
 from customize.interfaces.model import ModelFolder
@@ -150,7 +150,8 @@ class Run:
         """Base, base with ``prompt`` (left out without one) and customized, on the same rows.
 
         With ``general`` base and customized also answer 150 general items, to show what the
-        customization broke. A run's folder keeps the result, and its report shows it.
+        customization broke. A run's folder keeps the result, and its report shows it. Of a base
+        model there are the first two columns, and nothing is kept.
 
         Raises:
             DataError: a row says nothing of what is right (``expect``).
@@ -163,12 +164,11 @@ class Run:
             columns["prompted"] = (self.base, prompt)
         if self.folder is not None:
             columns["customized"] = (self.customized, None)
-        if self.folder is None:
-            return evaluate(columns, read(rows), max_tokens)
-        from customize.runs.report import write_report
-
         evaluation = evaluate(columns, read(rows), max_tokens, general)
-        write_report(self.folder, evaluation)
+        if self.folder is not None:
+            from customize.runs.report import write_report
+
+            write_report(self.folder, evaluation)
         return evaluation
 
     def export(
@@ -191,20 +191,43 @@ class Run:
         return f"Run({str(where)!r})"
 
 
-def open(source: str | os.PathLike[str], *, backend: str | Backend | None = None) -> Run:
+def open(
+    source: str | os.PathLike[str],
+    *,
+    revision: str | None = None,
+    backend: str | Backend | None = None,
+) -> Run:
     """A run's folder, or any model: the same face.
+
+    ``revision`` is the branch, tag or commit of a hub model.
 
     Raises:
         UnknownName, ModelError: it is neither.
+        OptionError: a revision is given for what has none.
     """
-    folder = RunFolder(Path(source))
+    path = Path(source)
+    folder = RunFolder(path)
     if folder.exists:
-        recipe = folder.recipe()
-        chosen = choose_backend(recipe.backend if backend is None else backend)
-        model = None if chosen.name == "toy" else resolve(recipe.model, recipe.revision)
-        return Run(folder, model, chosen)
+        return _open_run(folder, revision, backend)
+    if path.is_dir() and not (path / "config.json").is_file():
+        raise ModelError(
+            f"{path} is neither a run's folder (it has no recipe.json) nor a model's (it has no "
+            "config.json)"
+        )
     chosen = choose_backend("auto" if backend is None else backend)
-    return Run(None, resolve(os.fspath(source)), chosen)
+    return Run(None, resolve(os.fspath(source), revision), chosen)
+
+
+def _open_run(folder: RunFolder, revision: str | None, backend: str | Backend | None) -> Run:
+    if revision is not None:
+        raise OptionError(
+            f"revision={revision!r} is for models of the hub: the run in {folder.path} names its "
+            "base's own"
+        )
+    recipe = folder.recipe()
+    chosen = choose_backend(recipe.backend if backend is None else backend)
+    model = None if chosen.name == "toy" else resolve(recipe.model, recipe.revision)
+    return Run(folder, model, chosen)
 
 
 def _streamed(snapshot: Snapshot, prompt: Prompt, sampling: Sampling) -> Iterator[str]:
