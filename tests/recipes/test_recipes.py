@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -86,10 +87,21 @@ def test_paths_are_relative_to_the_recipe(recipe: Path) -> None:
     assert read_recipe(recipe).data == str(rows)
 
 
-def test_what_is_no_yaml_is_refused(recipe: Path) -> None:
-    recipe.write_text("a: [")
-    with pytest.raises(OptionError, match="is not YAML"):
+@pytest.mark.parametrize(
+    "text",
+    ["a: [", "model: !!python/object:os.system x", "? [a, b]\n: 2", f"a: {'[' * 5000}"],
+    ids=["cut", "object", "key", "deep"],
+)
+def test_what_is_no_plain_yaml_is_refused(recipe: Path, text: str) -> None:
+    recipe.write_text(text)
+    with pytest.raises(OptionError, match="is not plain YAML"):
         read_recipe(recipe)
+
+
+@pytest.mark.parametrize("value", ["[1", "!!python/name:os.system", "a: b: c"])
+def test_a_setting_that_is_no_plain_yaml_says_how_to_quote_it(recipe: Path, value: str) -> None:
+    with pytest.raises(OptionError, match=f"--set to={re.escape(value)}: .*quotes"):
+        read_recipe(recipe, [f"to={value}"])
 
 
 def test_the_adapter_is_lora_or_full(recipe: Path) -> None:

@@ -16,6 +16,8 @@ from customize._errors import OptionError
 from customize.training.recipe import Recipe, make_recipe
 
 _LOCAL = ("data", "validation")
+# Tags that make objects and keys that cannot be looked up count too, and endless nesting.
+_NOT_YAML = (yaml.YAMLError, RecursionError)
 
 
 class _Loader(yaml.SafeLoader):
@@ -76,15 +78,15 @@ def _load(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     try:
         text = path.read_text("utf-8")
         node = yaml.compose(text, Loader=_Loader)
+        values = yaml.load(text, Loader=_Loader)
     except OSError as error:
         raise OptionError(f"the recipe {path} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise OptionError(f"{path} is not YAML: {error}") from error
+    except (*_NOT_YAML, UnicodeDecodeError) as error:
+        raise OptionError(f"{path} is not plain YAML: {error}") from error
     if not isinstance(node, yaml.MappingNode):
         raise OptionError(f"{path} must hold keys and values, such as 'model: smollm2'")
     places: dict[str, str] = {}
     _note_places(node, path, "", places)
-    values = yaml.load(text, Loader=_Loader)
     return values, places
 
 
@@ -109,7 +111,13 @@ def _set(values: dict[str, Any], places: dict[str, str], setting: str) -> None:
         inside = inside.setdefault(parent, {})
         if not isinstance(inside, dict):
             raise OptionError(f"--set {setting}: {parent!r} holds no keys")
-    inside[last] = yaml.load(text, Loader=_Loader)
+    try:
+        inside[last] = yaml.load(text, Loader=_Loader)
+    except _NOT_YAML as error:
+        raise OptionError(
+            f"--set {setting}: the value is not plain YAML; put text in quotes of its own, as "
+            f"--set '{key}=\"...\"'"
+        ) from error
     places[key] = f"--set {setting}"
 
 

@@ -13,7 +13,13 @@ from customize._options import Option, options_of
 
 T = TypeVar("T")
 
-_NAMES = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+_NAMES: dict[object, str] = {
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    bool: "true or false",
+    Mapping: "keys and values",
+}
 
 
 class Faults:
@@ -78,14 +84,19 @@ def coerce(value: Any, wanted: Any) -> Any:
     if origin is tuple and isinstance(value, (list, tuple)):
         return tuple(coerce(item, arguments[0]) for item in value)
     if origin is not None and origin is not tuple:
-        return value if isinstance(value, origin) else _refuse(value, origin.__name__)
+        return value if isinstance(value, origin) else _refuse(value, _named(origin))
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if wanted is not bool and isinstance(value, bool):
-        return _refuse(value, _NAMES.get(wanted, str(wanted)))
+        return _refuse(value, _named(wanted))
     if isinstance(wanted, type) and isinstance(value, wanted):
         return value
-    return _refuse(value, _NAMES.get(wanted, getattr(wanted, "__name__", str(wanted))))
+    return _refuse(value, _named(wanted))
+
+
+def _named(wanted: Any) -> str:
+    """A type as a person calls it."""
+    return _NAMES.get(wanted, getattr(wanted, "__name__", str(wanted)))
 
 
 def _checked(o: Option, value: Any) -> Any:
@@ -106,7 +117,7 @@ def _one_of(value: Any, wanted: Sequence[Any]) -> Any:
             return coerce(value, one)
         except OptionError:
             continue
-    named = [_NAMES.get(w, getattr(w, "__name__", str(w))) for w in wanted if w is not type(None)]
+    named = [_named(w) for w in wanted if w is not type(None)]
     return _refuse(value, " or ".join(named))
 
 
