@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from customize.cli.output_file import OutputFile
+
 
 @click.command("evaluate")
 @click.argument("source")
@@ -20,7 +22,7 @@ import click
     help="Tokens an answer may have.",
 )
 @click.option("--general", is_flag=True, help="Also ask 150 general items, to see what was broken.")
-@click.option("--json", "file", type=click.Path(path_type=Path), help="Also write every item here.")
+@click.option("--json", "file", type=OutputFile(), help="Also write every item here.")
 def command(
     source: str,
     data: str,
