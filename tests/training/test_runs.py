@@ -49,6 +49,19 @@ def train(to: Path, **settings: Any) -> Run:
     return customize.train(model="toy", data=ROWS, to=to, backend=ToyBackend(), **merged)
 
 
+def test_what_was_recognised_and_left_out_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad: dict[str, Any] = {"messages": [{"role": "nobody", "content": "x"}]}
+    settings = {**SETTINGS, "on_bad_rows": "skip"}
+    customize.train(
+        model="toy", data=[*ROWS, bad], to=tmp_path / "run", backend=ToyBackend(), **settings
+    )
+    said = capsys.readouterr().err
+    assert "6 chat rows from OpenAI messages, 1 bad rows skipped" in said
+    assert "line 7: " in said
+
+
 def weights(folder: Path) -> bytes:
     return (folder / "adapter" / "adapter_model.safetensors").read_bytes()
 
@@ -139,6 +152,8 @@ def test_a_finished_run_is_left_alone(whole: Path) -> None:
 def test_a_recipe_that_differs_is_refused_and_its_keys_named(whole: Path) -> None:
     with pytest.raises(RunError, match=r"seed: 3 there, 9 now"):
         train(whole, seed=9)
+    with pytest.raises(RunError, match=r"\n  options\.epochs: 3\.0 there, 4\.0 now\n"):
+        train(whole, options={**SETTINGS["options"], "epochs": 4})
 
 
 def test_changed_data_are_refused(whole: Path) -> None:

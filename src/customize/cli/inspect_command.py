@@ -26,7 +26,9 @@ def command(data: str, model: str, revision: str | None, rows: int, html: Path |
     from customize.models import resolve
 
     renderer = ChatRenderer.from_folder(resolve(model, revision).path)
-    inspection = inspect_rows(read(data, kind="chat"), renderer, limit=rows)
+    read_rows = read(data, kind="chat")
+    click.echo(read_rows.describe(), err=True)
+    inspection = inspect_rows(read_rows, renderer, limit=rows)
     if html is None:
         inspection.print(Console())
         return

@@ -26,4 +26,5 @@ def command(folder: Path, as_json: bool) -> None:
         "last_step": metrics[-1] if metrics else {},
         "lineage": run.lineage(),
     }
-    click.echo(json.dumps(shown, indent=1) if as_json else dump(json.loads(json.dumps(shown))))
+    plain = json.dumps(shown, indent=1)
+    click.echo(plain if as_json else dump(json.loads(plain)).rstrip())

@@ -82,9 +82,10 @@ class RunFolder:
         self._write("finished.json", facts)
 
     def _same(self, what: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-        keys = [k for k in {**before, **now} if before.get(k) != now.get(k)]
+        there, here = _flat(before), _flat(now)
+        keys = [k for k in {**there, **here} if there.get(k) != here.get(k)]
         if keys:
-            told = "".join(f"\n  {k}: {before.get(k)!r} there, {now.get(k)!r} now" for k in keys)
+            told = "".join(f"\n  {k}: {there.get(k)!r} there, {here.get(k)!r} now" for k in keys)
             raise RunError(
                 f"{self.path} holds a run whose {what} differs:{told}\n"
                 "Give another folder, or the same settings to go on with it"
@@ -108,6 +109,17 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return out
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """``{"options": {"lr": 1}}`` as ``{"options.lr": 1}``: keys as --set takes them."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict) and value:
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
 
 
 def _without_place(recipe: Mapping[str, Any]) -> dict[str, Any]:

@@ -102,7 +102,7 @@ def _trained(
 ) -> Run:
     quiet_libraries()
     name = model.name if model else recipe.model
-    _say(f"{type(method).__name__} of {name} on {backend.name}: {len(data)} rows")
+    _say(f"{type(method).__name__} of {name} on {backend.name}")
     # The toy backend holds no model; every other is given one.
     session = backend.load(model).open(recipe.adapter_chosen(), recipe.seed)  # type: ignore[arg-type]
     loop = Loop(
@@ -160,7 +160,12 @@ def _of_instance(method: Method) -> dict[str, Any]:
 
 
 def _read(source: Any, method: Method, recipe: Recipe) -> IndexedDataset:
-    return read(source, kind=method.data, on_bad_rows=recipe.on_bad_rows)  # type: ignore[arg-type]
+    """The rows, after saying what was recognised and each bad row that is left out."""
+    rows = read(source, kind=method.data, on_bad_rows=recipe.on_bad_rows)  # type: ignore[arg-type]
+    _say(rows.describe())
+    if rows.rows_skipped:
+        _say(rows.report.listing())
+    return rows
 
 
 def _validation(held_out: Rows | None, method: Method, recipe: Recipe) -> IndexedDataset | None:

@@ -29,18 +29,13 @@ class Progress:
             self._begun, self._first = now, number
         else:
             self._tokens += metrics.get("tokens", 0.0)
-        last = number == self._total
-        if (
-            not self._live
-            and not last
-            and number > self._first
-            and now - self._said < _PLAIN_EVERY_S
-        ):
+        worth_a_line = number in (self._first, self._total) or "validation_loss" in metrics
+        if not self._live and not worth_a_line and now - self._said < _PLAIN_EVERY_S:
             return
         self._said = now
         line = self._line(number, metrics, max(now - self._begun, 1e-9))
         self._stream.write(f"\r\x1b[2K{line[:79]}" if self._live else f"{line}\n")
-        if self._live and last:
+        if self._live and number == self._total:
             self._stream.write("\n")
         self._stream.flush()
 
@@ -54,6 +49,8 @@ class Progress:
         parts = [f"step {number}/{self._total}"]
         if "loss" in metrics:
             parts.append(f"loss {metrics['loss']:.3f}")
+        if "validation_loss" in metrics:
+            parts.append(f"held out {metrics['validation_loss']:.3f}")
         if self._tokens:
             parts.append(f"{self._tokens / seconds:,.0f} tokens/s")
         memory = _peak_memory_mb()
