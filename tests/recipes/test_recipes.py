@@ -34,6 +34,11 @@ def test_numbers_are_numbers(recipe: Path, text: str) -> None:
     assert read_recipe(recipe, [f"options.lr={text}"]).options["lr"] == 1e-4
 
 
+def test_every_option_of_the_adapter_is_in_the_resolved_recipe(recipe: Path) -> None:
+    whole = {"rank": 4, "alpha": 32.0, "targets": "all-linear", "rslora": False}
+    assert read_recipe(recipe, ["adapter.rank=4"]).adapter == whole
+
+
 def test_every_option_of_the_method_is_in_the_resolved_recipe(recipe: Path) -> None:
     assert read_recipe(recipe).options["schedule"] == "cosine"
 

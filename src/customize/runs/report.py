@@ -61,10 +61,14 @@ def headline(evaluation: Evaluation) -> str:
     change = evaluation.change("customized", evaluation.rival)
     name = "the base with its best prompt" if evaluation.rival == "prompted" else "the base"
     better = (
-        "better than" if change.low > 0 else "worse than" if change.high < 0 else "not told from"
+        "is better than"
+        if change.low > 0
+        else "is worse than"
+        if change.high < 0
+        else "cannot be told apart from"
     )
     return (
-        f"Customized is {better} {name} on {len(evaluation.items)} rows: "
+        f"Customized {better} {name} on {len(evaluation.items)} rows: "
         f"{points(evaluation.rate('customized'))} % right, a change of "
         f"{points(change, signed=True)} points."
     )
@@ -136,7 +140,7 @@ def _curves(metrics: Sequence[Mapping[str, float]]) -> dict[str, Any]:
     values = [value for line in series.values() for _, value in line]
     if not values:
         return {"lines": {}, "top": "", "steps": 0}
-    top, last = max(values) * 1.05 or 1.0, max(step for step, _ in series["training"])
+    top, last = max(values) * 1.05 or 1.0, max(step for line in series.values() for step, _ in line)
     lines = {
         name: " ".join(f"{_across(s, last):.1f},{_up(v, top):.1f}" for s, v in line)
         for name, line in series.items()

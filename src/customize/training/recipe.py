@@ -80,20 +80,23 @@ def make_recipe(
     """
     faults = Faults(places)
     recipe = structure(Recipe, values, faults)
-    _check_adapter(values.get("adapter", {}), faults)
+    adapter = _check_adapter(values.get("adapter", {}), faults)
     complete = _check_method(values, faults)
     if recipe is not None:
         _check_sense(recipe, faults)
     faults.raise_if_any(what)
     assert recipe is not None
-    return Recipe(**{**recipe.to_dict(), "options": complete})
+    return Recipe(**{**recipe.to_dict(), "adapter": adapter, "options": complete})
 
 
-def _check_adapter(adapter: Any, faults: Faults) -> None:
+def _check_adapter(adapter: Any, faults: Faults) -> dict[str, Any] | str:
+    """All of LoRA's options, defaults too, or "full"."""
     if isinstance(adapter, Mapping):
-        structure(LoRA, adapter, faults, "adapter.")
-    elif adapter != "full":
+        lora = structure(LoRA, adapter, faults, "adapter.")
+        return {} if lora is None else dict(options_to_dict(lora))
+    if adapter != "full":
         faults.add("adapter", f"adapter must be LoRA's options or 'full' (got {adapter!r})")
+    return "full"
 
 
 def _check_method(values: Mapping[str, Any], faults: Faults) -> dict[str, Any]:
