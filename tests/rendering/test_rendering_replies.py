@@ -223,6 +223,10 @@ def test_inspection_marks_trained_text_without_colour_alone(make: Make) -> None:
     inspection.print(Console(file=out, force_terminal=True, width=200))
     assert "\x1b[1;4;32mOver there." in out.getvalue()
     assert "\x1b[2J" not in out.getvalue()
+    plain = io.StringIO()
+    inspection.print(Console(file=plain, width=200))
+    assert "\n\n⟦Over there.<|eot_id|>⟧\n" in plain.getvalue()
+    assert "Between ⟦ and ⟧: trained." in plain.getvalue()
 
 
 class Refusing(ChatRenderer):

@@ -107,6 +107,8 @@ def _from_disk(path: Path, dtype: str) -> ModelFolder:
             + ("" if path.exists() else " (it does not exist)")
             + "; give a folder with config.json, a .gguf file, or a hub id (owner/model)"
         )
+    if not (path / "config.json").is_file():
+        raise ModelError(f"{path} is no folder of a model: it has no config.json")
     return ModelFolder(path, path.name, fingerprint(path))
 
 

@@ -1,6 +1,7 @@
 """What a person looks at to see which tokens are trained: in the terminal, and as a page.
 
-Trained tokens are bold and underlined besides their colour. Knows nothing of how weights are found.
+Trained tokens are bold and underlined besides their colour, and stand between ⟦ and ⟧ where a
+terminal shows neither. Knows nothing of how weights are found.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Trained tokens</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <style>
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; }}
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto;
+  padding: 0 1rem; }}
+h2 {{ font-size: 1.1rem; }}
 pre {{ white-space: pre-wrap; overflow-wrap: anywhere; border: 1px solid #888; padding: .75rem; }}
 b {{ text-decoration: underline; color: #0b5d2a; background: #e3f5e8; }}
 .error {{ color: #8a1010; }}
@@ -57,7 +60,7 @@ class Run:
 
 @attrs.frozen
 class InspectedRow:
-    """One row; ``error`` says why it cannot be rendered, then ``runs`` is empty."""
+    """One row, counted from 1; ``error`` says why it cannot be rendered, then ``runs`` is empty."""
 
     number: int
     runs: tuple[Run, ...]
@@ -91,6 +94,7 @@ class Inspection:
         """Write the rows to a terminal."""
         from rich.text import Text
 
+        styled = console.is_terminal and not console.no_color
         for row in self.rows:
             console.print(Text(_heading(row), style="bold"))
             if row.error is not None:
@@ -98,10 +102,12 @@ class Inspection:
                 continue
             line = Text()
             for run in row.runs:
-                line.append(run.text, style="bold underline green" if run.trained else "dim")
+                text = run.text if styled or not run.trained else f"⟦{run.text}⟧"
+                line.append(text, style="bold underline green" if run.trained else "dim")
             console.print(line, soft_wrap=True)
             console.print()
-        console.print(Text(f"{self.summary}. Bold and underlined: trained."))
+        told = "Bold and underlined" if styled else "Between ⟦ and ⟧"
+        console.print(Text(f"{self.summary}. {told}: trained."))
 
     def html(self) -> str:
         """A page that needs no other file."""
@@ -113,7 +119,7 @@ def inspect_rows(
 ) -> Inspection:
     """Render the first ``limit`` rows; a row that is refused is shown with its reason."""
     inspected: list[InspectedRow] = []
-    for number, row in zip(range(limit), rows, strict=False):
+    for number, row in zip(range(1, limit + 1), rows, strict=False):
         try:
             rendered = renderer.render(row["messages"], row.get("tools"), row.get("documents"))
         except RenderingError as error:
