@@ -38,6 +38,7 @@ _REFUSED = (
     "num_local_experts",
     "num_experts",
 )
+_ATTENTION = frozenset({"full_attention", "sliding_attention"})
 
 
 class TorchEngine(Engine):
@@ -105,6 +106,7 @@ class TorchEngine(Engine):
 
 def _load(model: ModelFolder, dtype: torch.dtype, recompute: str, activation_mb: int) -> Base:
     loaded = _from_transformers(model, dtype)
+    _refuse_architecture(model, loaded)
     loaded.eval().requires_grad_(False)
     names = {id(module): name for name, module in loaded.named_modules()}
     head = loaded.get_output_embeddings()
@@ -135,6 +137,23 @@ def _from_transformers(model: ModelFolder, dtype: torch.dtype) -> Any:  # a PreT
         raise ModelError(f"{model.name} cannot be loaded by transformers: {reason}") from error
     _check_whole(model, told)
     return loaded
+
+
+def _refuse_architecture(model: ModelFolder, loaded: Any) -> None:
+    """Refuse what a plan cannot keep apart, or does not reach: the numbers would be wrong."""
+    kind = loaded.config.model_type
+    if not loaded._supports_attention_backend:
+        raise ModelError(
+            f"{model.name} ({kind}) computes its attention in a way of its own, which this engine "
+            "cannot replace: use a model whose attention transformers lets one replace"
+        )
+    others = {*(getattr(loaded.config, "layer_types", None) or ())} - _ATTENTION
+    if loaded._is_stateful or others:
+        what = f" ({', '.join(sorted(others))})" if others else ""
+        raise ModelError(
+            f"{model.name} ({kind}) has layers beside attention that carry a state from token to "
+            f"token{what}, which this engine does not do yet"
+        )
 
 
 def _check_whole(model: ModelFolder, told: Mapping[str, Any]) -> None:
