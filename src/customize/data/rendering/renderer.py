@@ -30,7 +30,7 @@ from customize.data.rendering.untrainable import Untrainable
 from customize.interfaces.renderer import Document, Message, Rendered, Tool
 
 # Part of every fingerprint: raise it when the same messages may give other tokens or weights.
-_VERSION = 2
+_VERSION = 3
 
 
 @attrs.frozen
