@@ -1,0 +1,5 @@
+"""What a backend must do. Sees only the interface."""
+
+from __future__ import annotations
+
+MODULES = ("logprobs",)

@@ -1,0 +1,5 @@
+"""What an exporter must do."""
+
+from __future__ import annotations
+
+MODULES = ("options",)
