@@ -17,7 +17,7 @@ def expect(kept: bool, found: str) -> None:
         raise RuleBroken(found)
 
 
-def expect_close(found: npt.ArrayLike, wanted: npt.ArrayLike, within: float, what: str) -> None:
+def expect_close(found: object, wanted: npt.ArrayLike, within: float, what: str) -> None:
     """Raises RuleBroken where ``found`` is further than ``within`` from ``wanted``."""
     found, wanted = np.asarray(found, np.float64), np.asarray(wanted, np.float64)
     expect(found.shape == wanted.shape, f"{what}: shape {found.shape}, not {wanted.shape}")

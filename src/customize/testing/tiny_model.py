@@ -74,7 +74,7 @@ def _write_tokenizer(folder: Path) -> Mapping[str, int]:
     spare = [f"<|spare {i}|>" for i in range(VOCABULARY - len(letters) - 2)]
     tokenizer.add_special_tokens([_BEGIN, _END, *spare])
     tokenizer.save(str(folder / "tokenizer.json"))
-    return {token: tokenizer.token_to_id(token) for token in (_BEGIN, _END)}
+    return {_BEGIN: len(letters), _END: len(letters) + 1}
 
 
 def _letter(byte: int) -> str:

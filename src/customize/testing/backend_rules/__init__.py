@@ -2,4 +2,15 @@
 
 from __future__ import annotations
 
-MODULES = ("logprobs",)
+MODULES = (
+    "logprobs",
+    "gradients",
+    "losses",
+    "optimizer",
+    "sampling",
+    "snapshots",
+    "saving",
+    "weights",
+    "declaring",
+    "errors",
+)

@@ -104,12 +104,12 @@ class BackendSubject(Subject):
         return session
 
     def batch(self, lengths: Sequence[int] = (5, 9, 3, 7), seed: int = 0) -> Batch:
-        """Random tokens with weights, some of them 0; two sequences a group."""
+        """Random tokens of a small alphabet with weights, some of them 0; two sequences a group."""
         rng = np.random.default_rng(seed)
         rows = []
         for length in lengths:
             weights = rng.uniform(0.2, 1.0, length) * (rng.random(length) < 0.7)
             weights[-1] = 1.0
-            tokens = rng.integers(5, min(self.vocabulary, 240), length)
+            tokens = rng.integers(5, min(self.vocabulary, 45), length)
             rows.append((tokens, {"weights": weights}))
         return Batch.from_sequences(rows, groups=np.arange(len(rows)) // 2)

@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-MODULES = ("options", "steps")
+MODULES = ("options", "steps", "learning", "resuming", "needing", "data")

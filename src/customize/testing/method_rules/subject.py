@@ -19,6 +19,7 @@ from customize.data.reading import read
 from customize.interfaces.backend import LoRA, Session, Snapshot
 from customize.interfaces.dataset import Row
 from customize.interfaces.method import Method, Step
+from customize.testing.options import changed
 from customize.testing.rules import NotApplicable
 from customize.testing.subject import Subject
 from customize.testing.toy import ToyBackend
@@ -76,7 +77,7 @@ class MethodSubject(Subject):
         """
         if not any(option.name == "lr" for option in options_of(type(self.method))):
             raise NotApplicable("has no option lr")
-        return attrs.evolve(self.method, lr=lr)
+        return changed(self.method, lr=lr)
 
     def train(self, session: Session, data: GivenRows, method: Method | None = None) -> list[Step]:
         """All steps, one after the other."""
@@ -85,9 +86,11 @@ class MethodSubject(Subject):
     def answers(self, snapshot: Snapshot) -> Floats:
         """Log-probabilities of many tokens: equal where the weights are."""
         rng = np.random.default_rng(0)
-        tokens = rng.integers(0, 250, 2000)
         seen = [snapshot.renderer.prompt(_messages(row)) for row in self._rows]
-        batch = Batch.from_sequences([(t, {"weights": np.ones(len(t))}) for t in (tokens, *seen)])
+        rows = [rng.integers(0, 250, 2000), *seen]
+        batch = Batch.from_sequences(
+            [(tokens, {"weights": np.ones(len(tokens))}) for tokens in rows]
+        )
         return snapshot.forward(batch).result()
 
 
