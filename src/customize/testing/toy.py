@@ -75,13 +75,21 @@ class ToyEngine(Engine):
     def open(self, adapter: Adapter | Path, seed: int = 0) -> Session:
         if not isinstance(adapter, Path):
             _require(self.capabilities, "full" if isinstance(adapter, Full) else "lora")
-            return ToySession(self, seed)
-        session = ToySession(self, seed)
+            return self.new_session(seed)
+        session = self.new_session(seed)
         session.load_weights(adapter)
         return session
 
     def base(self) -> Snapshot:
-        return ToySnapshot(self, self.table_VV)
+        return self.snapshot_of(self.table_VV)
+
+    def new_session(self, seed: int) -> ToySession:
+        """A session at the start; to be replaced where a test wants another kind."""
+        return ToySession(self, seed)
+
+    def snapshot_of(self, table_VV: Table) -> ToySnapshot:
+        """A table that does not move; to be replaced where a test wants another kind."""
+        return ToySnapshot(self, table_VV)
 
 
 class ToySnapshot(Snapshot):
@@ -93,7 +101,11 @@ class ToySnapshot(Snapshot):
         self._table = table_VV
 
     def forward(self, batch: Batch) -> Handle[Floats]:
-        return Done(_logprobs(self._table, batch))
+        return Done(self.logprobs(batch))
+
+    def logprobs(self, batch: Batch) -> Floats:
+        """As ``forward``, at once; a session's loss sees these as well."""
+        return _logprobs(self._table, batch)
 
     def sample(
         self, prompts: Sequence[Prompt], sampling: Sampling, on_token: OnToken | None = None
@@ -133,7 +145,7 @@ class ToySession(Session):
     def forward_backward(self, batch: Batch, loss: Loss) -> Handle[LossOutput]:
         _require(self.capabilities, "forward_backward")
         table = self._engine.table_VV + self._delta
-        logprobs = _logprobs(table, batch)
+        logprobs = self._now().logprobs(batch)
         value, gradient = loss.evaluate(logprobs, batch)
         grown = _gradient(table, batch, gradient)
         self._pending = grown if self._pending is None else self._pending + grown
@@ -170,7 +182,7 @@ class ToySession(Session):
         _require(self.capabilities, "snapshot")
         if name not in self._named:
             raise CheckpointError(f"no snapshot {name!r} (there are: {sorted(self._named)})")
-        return ToySnapshot(self._engine, self._engine.table_VV + self._named[name])
+        return self._engine.snapshot_of(self._engine.table_VV + self._named[name])
 
     def base(self) -> Snapshot:
         _require(self.capabilities, "base")
@@ -213,7 +225,7 @@ class ToySession(Session):
         self._delta = _read(file)["delta"]
 
     def _now(self) -> ToySnapshot:
-        return ToySnapshot(self._engine, self._engine.table_VV + self._delta)
+        return self._engine.snapshot_of(self._engine.table_VV + self._delta)
 
 
 @attrs.frozen

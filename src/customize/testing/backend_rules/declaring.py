@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 
@@ -14,12 +12,18 @@ from customize._losses import CrossEntropy
 from customize.interfaces.backend import AdamW, Adapter, Full, LoRA, Prompt, Sampling, Session
 from customize.testing.backend_rules.subject import TOLERANCES, BackendSubject
 from customize.testing.expecting import expect, expect_raises
+from customize.testing.processes import in_process_of_its_own
 from customize.testing.rules import NotApplicable, RuleBroken
 
 _ADAPTERS: Mapping[str, Adapter] = {"lora": LoRA(rank=4), "full": Full()}
+_ABSENT = 3
 _PROBE = """
 import importlib, sys
-made = getattr(importlib.import_module({module!r}), {name!r})()
+try:
+    module = importlib.import_module({module!r})
+except ModuleNotFoundError:
+    sys.exit({absent})
+made = getattr(module, {name!r})()
 reason = made.probe()
 assert reason is None or (reason.strip() and "\\n" not in reason), repr(reason)
 print([name for name in ("torch", "transformers", "jax") if name in sys.modules])
@@ -93,8 +97,10 @@ def check_probe_is_light(subject: BackendSubject) -> None:
     cls = type(subject.backend)
     if "<locals>" in cls.__qualname__ or cls.__module__ == "__main__":
         raise NotApplicable("its class cannot be imported by name")
-    code = _PROBE.format(module=cls.__module__, name=cls.__qualname__)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    code = _PROBE.format(module=cls.__module__, name=cls.__qualname__, absent=_ABSENT)
+    done = in_process_of_its_own(code)
+    if done.returncode == _ABSENT:
+        raise NotApplicable(f"its module {cls.__module__} is not on the path")
     if done.returncode:
         raise RuleBroken(f"probe fails:\n{done.stderr[-2000:]}")
     found = done.stdout.strip().splitlines()[-1]

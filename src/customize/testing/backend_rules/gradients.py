@@ -80,23 +80,6 @@ def check_zero_weight_is_ignored(subject: BackendSubject) -> None:
     expect_same_gradient(subject, found, wanted, "with sequences of weight 0")
 
 
-@needs("forward_backward")
-def check_weights_scale_the_gradient(subject: BackendSubject) -> None:
-    """Twice the weights is twice the gradient, and a weight counts at its own token only."""
-    batch = subject.batch()
-    twice = batch.with_columns(weights=2 * batch.weights)
-    wanted = effect_of(subject, lambda session: session.forward_backward(batch, CrossEntropy()))
-    found = effect_of(subject, lambda session: session.forward_backward(twice, CrossEntropy()))
-    ratio = found.norm / wanted.norm
-    within = 2 * subject.tolerance.relative
-    expect(abs(ratio - 2) <= within, f"twice the weights: {ratio:.4g} times the gradient")
-    one = batch.with_columns(weights=np.where(np.arange(batch.num_tokens) == 1, 1.0, 0.0))
-    session = subject.trained()
-    logprobs = session.forward_backward(one, CrossEntropy()).result().logprobs
-    said = np.flatnonzero(logprobs)
-    expect(said.tolist() == [1], f"a weight at token 1 alone scores the tokens {said.tolist()}")
-
-
 def _joined(*batches: Batch) -> Batch:
     parts = [batch.take([s]) for batch in batches for s in range(batch.num_sequences)]
     return Batch.from_sequences([(p.tokens, {"weights": p.weights}) for p in parts])

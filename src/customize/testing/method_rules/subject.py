@@ -104,9 +104,9 @@ def bundled_rows(kind: str) -> list[dict[str, Any]]:
     Raises:
         NotApplicable: the kit has no rows of this kind.
     """
-    prompts = [[{"role": "user", "content": f"question {i}?"}] for i in range(12)]
-    good = [[{"role": "assistant", "content": "yes, " * (1 + i % 3) + "sir"}] for i in range(12)]
-    poor = [[{"role": "assistant", "content": "no way " * (1 + i % 2)}] for i in range(12)]
+    prompts = [_said("user", f"question {i}?") for i in range(12)]
+    good = [_said("assistant", "yes, " * (1 + i % 3) + "ABCDEFGHIJKL"[i:]) for i in range(12)]
+    poor = [_said("assistant", "no way " * (1 + i % 2)) for i in range(12)]
     if kind == "chat":
         return [{"messages": p + g} for p, g in zip(prompts, good, strict=True)]
     if kind == "preference":
@@ -117,3 +117,7 @@ def bundled_rows(kind: str) -> list[dict[str, Any]]:
     if kind == "prompt":
         return [{"messages": p} for p in prompts]
     raise NotApplicable(f"the kit has no rows of the kind {kind!r}: pass on=[…]")
+
+
+def _said(role: str, text: str) -> list[dict[str, str]]:
+    return [{"role": role, "content": text}]

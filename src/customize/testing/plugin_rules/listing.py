@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from typing import Any
 
 from customize.testing.expecting import expect
 from customize.testing.plugin_rules.subject import PluginSubject
+from customize.testing.processes import in_process_of_its_own
 from customize.testing.rules import RuleBroken
 
 _HEAVY = ("torch", "transformers", "numpy")
@@ -49,7 +48,7 @@ def check_listing_is_silent(subject: PluginSubject) -> None:
 def _listed(subject: PluginSubject) -> dict[str, Any]:
     """What a fresh process found: ms, heavy, said."""
     code = _ASK.format(module=subject.module, heavy=_HEAVY)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = in_process_of_its_own(code)
     if done.returncode:
         raise RuleBroken(f"cannot be imported:\n{done.stderr[-2000:]}")
     said, _, last = done.stdout.rstrip().rpartition("\n")
