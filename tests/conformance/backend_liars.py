@@ -437,7 +437,7 @@ def unreadable_to_peft() -> Backend:
                 named = {k.removeprefix("base_model.model."): t for k, t in tensors.items()}
                 save_file(named, file, metadata={"format": "pt"})
 
-    class Backend_(CPU):
+    class Careless(CPU):
         def load(self, model: ModelFolder) -> Engine:
             engine = super().load(model)
             opened = engine.open
@@ -450,7 +450,7 @@ def unreadable_to_peft() -> Backend:
             engine.open = open_  # type: ignore[method-assign]
             return engine
 
-    return Backend_(dtype="float32")
+    return Careless(dtype="float32")
 
 
 LIARS: dict[str, Callable[[], Backend]] = {

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Literal
 
@@ -13,7 +11,7 @@ import attrs
 
 from customize._errors import OptionError
 from customize.testing.rules import NotApplicable, Rule
-from customize.testing.subject import Subject
+from customize.testing.subject import Subject, cache_at
 
 Status = Literal["passed", "failed", "known", "skipped"]
 
@@ -52,7 +50,7 @@ def _held(subject: Subject, rule: Rule) -> tuple[Status, str, Exception | None]:
     if undeclared := rule.needs - subject.capabilities:
         return "skipped", f"does not declare {', '.join(sorted(undeclared))}", None
     try:
-        with _cache_of(subject):
+        with cache_at(subject.cache):
             rule.check(subject)
     except NotApplicable as why:
         return "skipped", str(why), None
@@ -64,20 +62,6 @@ def _held(subject: Subject, rule: Rule) -> tuple[Status, str, Exception | None]:
 def _told(error: Exception) -> str:
     said = str(error) or "no message"
     return said if isinstance(error, AssertionError) else f"{type(error).__name__}: {said}"
-
-
-@contextmanager
-def _cache_of(subject: Subject) -> Iterator[None]:
-    """The user's own cache is left alone, and what lies there helps nobody to pass."""
-    before = os.environ.get("CUSTOMIZE_CACHE")
-    os.environ["CUSTOMIZE_CACHE"] = str(subject.cache)
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["CUSTOMIZE_CACHE"]
-        else:
-            os.environ["CUSTOMIZE_CACHE"] = before
 
 
 def check_excuses(known_failures: Mapping[str, str], rules: Sequence[Rule]) -> None:

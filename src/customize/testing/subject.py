@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 
@@ -36,3 +39,17 @@ class Subject:
     def folder(self) -> Path:
         """A new empty folder."""
         return Path(tempfile.mkdtemp(dir=self._root))
+
+
+@contextmanager
+def cache_at(folder: Path) -> Iterator[None]:
+    """The user's own cache is left alone, and what lies there helps nobody to pass."""
+    before = os.environ.get("CUSTOMIZE_CACHE")
+    os.environ["CUSTOMIZE_CACHE"] = str(folder)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["CUSTOMIZE_CACHE"]
+        else:
+            os.environ["CUSTOMIZE_CACHE"] = before

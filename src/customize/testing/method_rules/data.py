@@ -8,8 +8,8 @@ from functools import partial
 from customize._errors import DataError
 from customize.testing.expecting import expect, expect_raises
 from customize.testing.method_rules.subject import GivenRows, MethodSubject, bundled_rows
-from customize.testing.method_rules.watched import Watched
 from customize.testing.rules import NotApplicable
+from customize.testing.watched import Watched
 
 
 def check_data_is_left_alone(subject: MethodSubject) -> None:

@@ -7,7 +7,7 @@ import math
 from customize.interfaces.backend import AdamW
 from customize.testing.expecting import expect, expect_equal
 from customize.testing.method_rules.subject import MethodSubject
-from customize.testing.method_rules.watched import Watched
+from customize.testing.watched import Watched
 
 
 def check_steps_are_numbered(subject: MethodSubject) -> None:

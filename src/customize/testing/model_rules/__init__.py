@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-MODULES = ("folder",)
+MODULES = ("folder", "missing")

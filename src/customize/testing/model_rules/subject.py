@@ -7,7 +7,8 @@ from typing import ClassVar
 
 from customize._errors import MissingDependency
 from customize.interfaces.model import ModelSource
-from customize.testing.subject import Subject
+from customize.testing.rules import NotApplicable
+from customize.testing.subject import Subject, cache_at
 
 
 class ModelSubject(Subject):
@@ -18,17 +19,19 @@ class ModelSubject(Subject):
     def __init__(self, name: str, source: ModelSource) -> None:
         super().__init__(name)
         self.source = source
-        self._fetched: Path | None = None
 
     def fetch(self) -> Path:
-        """The folder, as one gets it where nothing is cached but by rules before.
+        """The folder, cached by whichever rule asked first.
 
         Raises:
             NotApplicable: what holds its weights is not installed.
         """
-        from customize.testing.rules import NotApplicable
-
         try:
             return self.source.fetch()
         except MissingDependency as error:
             raise NotApplicable(str(error)) from error
+
+    def fetch_anew(self) -> Path:
+        """The folder, where nothing is cached."""
+        with cache_at(self.folder()):
+            return self.fetch()
