@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import customize
-from customize import CheckpointError, OptionError, Run, RunBusy, RunError
+from customize import CheckpointError, OptionError, Run, RunBusy, RunError, Unsupported
 from customize.testing import ToyBackend
 from customize.training import checkpoints
 from customize.training.lock import held
@@ -291,3 +291,15 @@ def test_a_full_disk_leaves_the_old_checkpoint_and_says_what_to_do(tmp_path: Pat
     assert found is not None
     assert found.step == 1
     assert [p.name for p in tmp_path.iterdir()] == ["step-00000001"]
+
+
+def test_what_the_backend_lacks_is_told_before_anything_is_loaded(tmp_path: Path) -> None:
+    with pytest.raises(Unsupported, match="SFT needs sample, which the backend 'toy'"):
+        customize.train(
+            model="toy",
+            data=ROWS,
+            to=tmp_path / "run",
+            backend=ToyBackend(without={"sample"}),
+            **SETTINGS,
+        )
+    assert not (tmp_path / "run").exists()

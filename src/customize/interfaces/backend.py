@@ -237,10 +237,14 @@ class Session(Snapshot):
 
 
 class Engine(ABC):
-    """A base in memory, held once for all its sessions."""
+    """A base in memory, held once for all its sessions.
+
+    dtype: what the base computes in, as float32 or bfloat16; how exact its numbers are.
+    """
 
     renderer: Renderer
     capabilities: frozenset[str]
+    dtype: str = "float32"
 
     @abstractmethod
     def open(self, adapter: Adapter | Path, seed: int = 0) -> Session:
@@ -262,7 +266,13 @@ class Backend(ABC):
 
     @abstractmethod
     def capabilities(self) -> frozenset[str]:
-        """Names of what its sessions can do beyond ``forward``."""
+        """Names of what its sessions can do beyond ``forward``.
+
+        ``forward_backward`` (with ``optim_step``), ``sample``, ``snapshot``, ``base``, ``save``
+        (with ``load`` and ``save_weights``), ``lora`` and ``full``; and ``peft`` where
+        ``save_weights`` writes what PEFT, or for ``Full`` transformers, loads. What is not
+        declared raises ``Unsupported``.
+        """
 
     @abstractmethod
     def load(self, model: ModelFolder) -> Engine:

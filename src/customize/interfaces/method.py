@@ -37,6 +37,10 @@ class Method(ABC):
     data: ClassVar[str]
     needs: ClassVar[frozenset[str]]
 
+    def needed(self) -> frozenset[str]:
+        """What this instance needs of a backend: ``needs``, and what its options add."""
+        return self.needs
+
     @abstractmethod
     def num_steps(self, data: Dataset) -> int:
         """How many steps ``train`` will take."""
@@ -50,6 +54,20 @@ class Method(ABC):
         Raises:
             DataError: nothing can be learnt from these rows; before the first step.
         """
+
+    def check_rows(self, data: Dataset) -> None:
+        """What ``train`` asks first.
+
+        Raises:
+            DataError: there are no rows, or they are of another kind.
+        """
+        from customize._errors import DataError
+
+        name = type(self).__name__
+        if data.kind != self.data:
+            raise DataError(f"{name} learns from {self.data} rows (got {data.kind} rows)")
+        if len(data) == 0:
+            raise DataError("there are no rows to learn from")
 
     def validate(self, snapshot: Snapshot, rows: Dataset) -> Mapping[str, float]:
         """Metrics on held-out rows; the first is the one ``keep_best`` and ``patience`` minimise.

@@ -158,6 +158,14 @@ def _ask(distribution: metadata.Distribution) -> tuple[list[Spec], list[str]]:
     return found, errors
 
 
+def asked(plugin: object) -> tuple[list[Spec], list[str]]:
+    """The specs that one plugin's hooks yield, and what is wrong with it."""
+    found: list[Spec] = []
+    errors: list[str] = []
+    _ask_hooks(plugin, found, errors)
+    return found, errors
+
+
 def _ask_hooks(plugin: object, found: list[Spec], errors: list[str]) -> None:
     manager = pluggy.PluginManager(hooks.PROJECT)
     manager.add_hookspecs(hooks)

@@ -35,7 +35,7 @@ def export_run(
         raise RunError(f"{run.folder.path} is not finished: go on with it before you export it")
     exporter = form if isinstance(form, Exporter) else _made(form, options)
     quiet_libraries()
-    engine = _exact(run.backend).load(run.model)
+    engine = exact(run.backend).load(run.model)
     session = engine.open(run.folder.adapter)
     card = (run.folder.path / "README.md").read_text("utf-8")
     prompts = _prompts(run)
@@ -50,7 +50,7 @@ def _made(name: str, options: Mapping[str, object]) -> Exporter:
     return made
 
 
-def _exact(backend: Backend) -> Backend:
+def exact(backend: Backend) -> Backend:
     """The backend in float32, where it lets one choose."""
     if not attrs.has(type(backend)):
         return backend

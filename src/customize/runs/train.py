@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from customize._errors import OptionError, RunError
+from customize._errors import OptionError, RunError, Unsupported
 from customize._options import options_to_dict
 from customize.data.dataset import IndexedDataset
 from customize.data.reading import read
@@ -79,6 +79,7 @@ def run_recipe(recipe: Recipe) -> Run:
 def _run(
     recipe: Recipe, method: Method, backend: Backend, rows: Rows | None, held_out: Rows | None
 ) -> Run:
+    _require(method, backend)
     folder = RunFolder(_prepared(recipe))
     with held(folder.path):
         data = _read(rows if rows is not None else recipe.data, method, recipe)
@@ -89,6 +90,16 @@ def _run(
             _say(f"{folder.path} is finished: nothing to do")
             return Run(folder, model, backend)
         return _trained(recipe, method, backend, folder, model, data, validation)
+
+
+def _require(method: Method, backend: Backend) -> None:
+    """Raises Unsupported, before anything is loaded, for what the backend does not declare."""
+    missing = method.needed() - backend.capabilities() - {"forward"}
+    if missing:
+        raise Unsupported(
+            f"{type(method).__name__} needs {', '.join(sorted(missing))}, which the backend "
+            f"{backend.name!r} does not declare: choose another backend, or other options"
+        )
 
 
 def _trained(

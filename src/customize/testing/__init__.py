@@ -1,6 +1,8 @@
-"""For tests, ours and third parties': a backend that runs any method in milliseconds."""
+"""For tests, ours and third parties': a backend that runs any method, and the conformance kit."""
 
 from __future__ import annotations
 
+from customize.testing.expansion import conformance as conformance
 from customize.testing.renderer import ToyRenderer as ToyRenderer
+from customize.testing.tiny_model import write_tiny_model as write_tiny_model
 from customize.testing.toy import ToyBackend as ToyBackend

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from customize._batch import Batch, Floats
-from customize._errors import CheckpointError, ModelError, NonFiniteError, Unsupported
+from customize._errors import CheckpointError, DataError, ModelError, NonFiniteError, Unsupported
 from customize._losses import Loss
 from customize.interfaces.backend import (
     AdamW,
@@ -75,13 +75,21 @@ class ToyEngine(Engine):
     def open(self, adapter: Adapter | Path, seed: int = 0) -> Session:
         if not isinstance(adapter, Path):
             _require(self.capabilities, "full" if isinstance(adapter, Full) else "lora")
-            return ToySession(self, seed)
-        session = ToySession(self, seed)
+            return self.new_session(seed)
+        session = self.new_session(seed)
         session.load_weights(adapter)
         return session
 
     def base(self) -> Snapshot:
-        return ToySnapshot(self, self.table_VV)
+        return self.snapshot_of(self.table_VV)
+
+    def new_session(self, seed: int) -> ToySession:
+        """A session at the start; to be replaced where a test wants another kind."""
+        return ToySession(self, seed)
+
+    def snapshot_of(self, table_VV: Table) -> ToySnapshot:
+        """A table that does not move; to be replaced where a test wants another kind."""
+        return ToySnapshot(self, table_VV)
 
 
 class ToySnapshot(Snapshot):
@@ -93,12 +101,18 @@ class ToySnapshot(Snapshot):
         self._table = table_VV
 
     def forward(self, batch: Batch) -> Handle[Floats]:
-        return Done(_logprobs(self._table, batch))
+        return Done(self.logprobs(batch))
+
+    def logprobs(self, batch: Batch) -> Floats:
+        """As ``forward``, at once; a session's loss sees these as well."""
+        return _logprobs(self._table, batch)
 
     def sample(
         self, prompts: Sequence[Prompt], sampling: Sampling, on_token: OnToken | None = None
     ) -> Handle[list[list[Completion]]]:
         _require(self._engine.capabilities, "sample")
+        for prompt in prompts:
+            _check_tokens(prompt.tokens)
         return Done(
             [
                 [_complete(self._table, prompt, sampling, i, j, on_token) for j in range(prompt.n)]
@@ -131,7 +145,7 @@ class ToySession(Session):
     def forward_backward(self, batch: Batch, loss: Loss) -> Handle[LossOutput]:
         _require(self.capabilities, "forward_backward")
         table = self._engine.table_VV + self._delta
-        logprobs = _logprobs(table, batch)
+        logprobs = self._now().logprobs(batch)
         value, gradient = loss.evaluate(logprobs, batch)
         grown = _gradient(table, batch, gradient)
         self._pending = grown if self._pending is None else self._pending + grown
@@ -165,9 +179,10 @@ class ToySession(Session):
         return self._now()
 
     def named_snapshot(self, name: str) -> Snapshot:
+        _require(self.capabilities, "snapshot")
         if name not in self._named:
             raise CheckpointError(f"no snapshot {name!r} (there are: {sorted(self._named)})")
-        return ToySnapshot(self._engine, self._engine.table_VV + self._named[name])
+        return self._engine.snapshot_of(self._engine.table_VV + self._named[name])
 
     def base(self) -> Snapshot:
         _require(self.capabilities, "base")
@@ -204,10 +219,13 @@ class ToySession(Session):
 
     def load_weights(self, folder: Path) -> None:
         """Go on from what ``save_weights`` wrote."""
-        self._delta = _read(folder / "adapter_model.safetensors")["delta"]
+        file = folder / "adapter_model.safetensors"
+        if not file.is_file():
+            raise CheckpointError(f"{folder} lacks {file.name}")
+        self._delta = _read(file)["delta"]
 
     def _now(self) -> ToySnapshot:
-        return ToySnapshot(self._engine, self._engine.table_VV + self._delta)
+        return self._engine.snapshot_of(self._engine.table_VV + self._delta)
 
 
 @attrs.frozen
@@ -235,7 +253,15 @@ def _log_softmax(logits: Table) -> Table:
     return normalised
 
 
+def _check_tokens(tokens: npt.NDArray[np.int32]) -> None:
+    if len(tokens) == 0:
+        raise DataError("a completion needs a token to go on from")
+    if not 0 <= tokens.min() <= tokens.max() < NUM_TOKENS:
+        raise DataError(f"the toy's tokens are 0 to {NUM_TOKENS - 1} (got {tokens.max()})")
+
+
 def _logprobs(table_VV: Table, batch: Batch) -> Floats:
+    _check_tokens(batch.tokens)
     where = np.flatnonzero(batch.scored)
     out = np.zeros(batch.num_tokens, np.float32)
     rows = _log_softmax(table_VV[batch.tokens[where - 1]])
@@ -247,7 +273,8 @@ def _gradient(table_VV: Table, batch: Batch, gradient_N: npt.NDArray[np.float64]
     where = np.flatnonzero(batch.scored)
     before, after = batch.tokens[where - 1], batch.tokens[where]
     rows = -np.exp(_log_softmax(table_VV[before])) * gradient_N[where, None]
-    rows[np.arange(len(where)), after] += gradient_N[where]
+    with np.errstate(invalid="ignore"):  # the step refuses what is not finite
+        rows[np.arange(len(where)), after] += gradient_N[where]
     out = np.zeros_like(table_VV)
     np.add.at(out, before, rows)
     return out

@@ -77,6 +77,9 @@ class SFT(Method):
         if self.kl_to_base and not self.replay:
             raise OptionError("kl_to_base is measured on replay rows: set replay too, as 0.25")
 
+    def needed(self) -> frozenset[str]:
+        return self.needs | {"base", "sample"} if self.replay else self.needs
+
     def num_steps(self, data: Dataset) -> int:
         """Steps for these rows, replay rows included."""
         if self.steps:
@@ -85,8 +88,7 @@ class SFT(Method):
         return max(1, int(np.ceil(self.epochs * rows / self.batch_size)))
 
     def train(self, session: Session, data: Dataset, resume: Step | None = None) -> Iterator[Step]:
-        if len(data) == 0:
-            raise DataError("there are no rows to learn from")
+        self.check_rows(data)
         replay = self._replay(session, len(data), resume)
         rows = Rows(data, render_rows(data, session.renderer), replay, self.max_length)
         total = self.num_steps(data)

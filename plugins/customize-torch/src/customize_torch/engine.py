@@ -28,7 +28,9 @@ from customize_torch.recomputing import Recomputing
 from customize_torch.session import TorchSession, TorchSnapshot
 
 _log = logging.getLogger(__name__)
-CAPABILITIES = frozenset({"forward_backward", "sample", "snapshot", "base", "save", "lora", "full"})
+CAPABILITIES = frozenset(
+    {"forward_backward", "sample", "snapshot", "base", "save", "lora", "full", "peft"}
+)
 # What a plan does not do, by the key of a configuration that asks for it.
 _REFUSED = (
     "attn_logit_softcapping",
@@ -55,6 +57,7 @@ class TorchEngine(Engine):
         activation_mb: int,
     ) -> None:
         self.renderer = ChatRenderer.from_folder(model.path)
+        self.dtype = str(dtype).removeprefix("torch.")
         self._model = model
         self._budget = token_budget
         self._base = _load(model, dtype, recompute, activation_mb)

@@ -12,10 +12,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import attrs
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from customize import Batch
+from customize import Batch, DataError
 from customize_torch.attention import Plan, Segments, following
 from customize_torch.head import logprobs_of
 from customize_torch.layout import lay
@@ -84,10 +86,20 @@ class Policy:
 
     def logprobs(self, batch: Batch) -> Tensor:
         """Log-probabilities of the batch's scored tokens, float32 [T], in order."""
+        self.check(batch.tokens)
         flat = lay(batch)
         with self.base.recomputing.deciding(len(flat.tokens_N)):
             hidden_NC = self.hidden(flat.tokens_N, flat.positions_N, Segments(flat.segments))
         return logprobs_of(hidden_NC[flat.before_T], self.head_VC, flat.targets_T)
+
+    def check(self, tokens: npt.NDArray[np.int32]) -> None:
+        """Raises DataError for a token the model has no row for, before a device fails on it."""
+        size = self.head_VC.shape[0]
+        if len(tokens) and not 0 <= tokens.min() <= tokens.max() < size:
+            raise DataError(
+                f"tokens must be 0 to {size - 1} (got {tokens.min()} to {tokens.max()}): they were "
+                "made with another model's tokenizer"
+            )
 
     @contextmanager
     def _in_force(self) -> Iterator[None]:

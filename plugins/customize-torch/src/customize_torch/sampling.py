@@ -50,6 +50,7 @@ def sample(
     for number, prompt in enumerate(prompts):
         if len(prompt.tokens) == 0:
             raise DataError(f"prompt {number} is empty: a completion needs a token to go on from")
+        policy.check(prompt.tokens)
     rows = [_Row(p, j, prompt.seed) for p, prompt in enumerate(prompts) for j in range(prompt.n)]
     stops = _Stops(sampling, renderer)
     for start in range(0, len(rows), _ROWS):

@@ -1,0 +1,5 @@
+"""What a source of models must do."""
+
+from __future__ import annotations
+
+MODULES = ("folder", "missing")

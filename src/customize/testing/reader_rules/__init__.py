@@ -1,0 +1,5 @@
+"""What a reader of files must do."""
+
+from __future__ import annotations
+
+MODULES = ("reading",)

@@ -1,0 +1,123 @@
+"""From what ``conformance`` is given to subjects. Knows kinds and names, and no rule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from customize._errors import OptionError
+from customize.plugins import load
+from customize.plugins.registry import asked
+from customize.plugins.specs import Spec
+from customize.testing.rules import KINDS
+from customize.testing.subject import Subject
+
+
+@attrs.frozen
+class Candidate:
+    """A subject to be made when its first rule is held."""
+
+    kind: str
+    label: str
+    make: Callable[[], Subject]
+
+
+def candidates(kind: str, given: Any, on: Any = None) -> Sequence[Candidate]:
+    """Who is to be held to rules: the subject, and all that it offers where it is a plugin.
+
+    ``given`` and ``on`` are what ``conformance`` takes for the kind.
+
+    Raises:
+        OptionError: there is no such kind, or it is tried on nothing.
+    """
+    if kind not in KINDS:
+        raise OptionError(f"no kind {kind!r}: there are rules for {', '.join(KINDS)}")
+    if on is not None and kind in ("model", "dataset", "plugin"):
+        raise OptionError(f"a {kind} is tried on nothing: leave out on={on!r}")
+    label = given if isinstance(given, str) else getattr(given, "__name__", type(given).__name__)
+    own = Candidate(kind, label, lambda: _MAKERS[kind](label, given, on))
+    return [own, *_offered(given)] if kind == "plugin" else [own]
+
+
+def _offered(module: str) -> list[Candidate]:
+    try:
+        specs, _ = asked(import_module(module))
+    except Exception:  # the plugin's own rules tell what is wrong with it
+        return []
+    return [Candidate(spec.kind, spec.name, _maker(spec)) for spec in specs]
+
+
+def _maker(spec: Spec) -> Callable[[], Subject]:
+    def make() -> Subject:
+        module, _, attribute = spec.target.partition(":")
+        target = getattr(import_module(module), attribute)
+        given = target if spec.kind in ("dataset", "reader") else target()
+        return _MAKERS[spec.kind](spec.name, given, None)
+
+    return make
+
+
+def _backend(label: str, given: Any, on: Any) -> Subject:
+    from customize.models import resolve
+    from customize.testing.backend_rules.subject import BackendSubject
+
+    return BackendSubject(_made("backend", given), None if on is None else resolve(on))
+
+
+def _method(label: str, given: Any, on: Any) -> Subject:
+    from customize.testing.method_rules.subject import MethodSubject
+
+    return MethodSubject(_made("method", given), on)
+
+
+def _exporter(label: str, given: Any, on: Any) -> Subject:
+    from customize.testing.exporter_rules.subject import ExporterSubject
+
+    backend = None if on is None else _made("backend", on)
+    return ExporterSubject(label, _made("exporter", given), backend)
+
+
+def _model(label: str, given: Any, on: Any) -> Subject:
+    from customize.testing.model_rules.subject import ModelSubject
+
+    return ModelSubject(label, _made("model", given))
+
+
+def _dataset(label: str, given: Any, on: Any) -> Subject:
+    from customize.testing.dataset_rules.subject import DatasetSubject
+
+    made = load("dataset", given) if isinstance(given, str) else given
+    return DatasetSubject(label, made if callable(made) else lambda: made)
+
+
+def _reader(label: str, given: Any, on: Any) -> Subject:
+    from customize.testing.reader_rules.subject import ReaderSubject
+
+    read = load("reader", given) if isinstance(given, str) else given
+    return ReaderSubject(label, read, None if on is None else Path(on))
+
+
+def _plugin(label: str, given: Any, on: Any) -> Subject:
+    from customize.testing.plugin_rules.subject import PluginSubject
+
+    return PluginSubject(given)
+
+
+def _made(kind: str, given: Any) -> Any:  # an instance as it is, or what a name stands for
+    return load(kind, given)() if isinstance(given, str) else given
+
+
+# By kind, from a label, what is given, and what it is tried on.
+_MAKERS: dict[str, Callable[[str, Any, Any], Subject]] = {
+    "backend": _backend,
+    "method": _method,
+    "exporter": _exporter,
+    "model": _model,
+    "dataset": _dataset,
+    "reader": _reader,
+    "plugin": _plugin,
+}
