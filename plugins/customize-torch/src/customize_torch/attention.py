@@ -14,18 +14,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Protocol
 
 import attrs
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own convention
 from torch import Tensor
-from transformers import AttentionInterface
-from transformers.masking_utils import AttentionMaskInterface
-
-from customize import ModelError
-
-NAME = "customize_plan"
 
 
 @attrs.frozen
@@ -192,28 +186,3 @@ def _mask(num_queries: int, num_keys: int, window: int) -> Tensor:
     """True where a query sees a key: none later, and none ``window`` or more before."""
     mask = torch.ones(num_queries, num_keys, dtype=torch.bool).tril(num_keys - num_queries)
     return mask.triu(num_keys - num_queries - window + 1) if window else mask
-
-
-def _attend(
-    module: torch.nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    scaling: float | None = None,
-    sliding_window: int | None = None,
-    softcap: float | None = None,
-    s_aux: Tensor | None = None,
-    **kwargs: Any,  # what transformers passes to every attention: dropout, positions, causality
-) -> tuple[Tensor, None]:
-    if softcap is not None or s_aux is not None:
-        asked = "attention soft-capping" if softcap is not None else "attention sinks"
-        raise ModelError(f"{type(module).__name__} needs {asked}, which this engine does not do")
-    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    layer = int(module.layer_idx)
-    out = _plan.get().attend(layer, query, key, value, scale, sliding_window or 0)
-    return out.transpose(1, 2).contiguous(), None
-
-
-AttentionInterface.register(NAME, _attend)
-AttentionMaskInterface.register(NAME, lambda *args, **kwargs: None)

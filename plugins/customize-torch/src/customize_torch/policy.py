@@ -60,21 +60,16 @@ class Policy:
     def hidden(self, tokens_N: Tensor, positions_N: Tensor, plan: Plan) -> Tensor:
         """The decoder's last hidden states, [N, C]."""
         with following(plan), self._in_force():
-            arguments = {
-                "input_ids": tokens_N[None],
-                "position_ids": positions_N[None],
-                "use_cache": False,
-            }
+            places = tokens_N[None], positions_N[None]
             if self.scale is None:
                 prefix = f"{self.base.decoder_name}."
                 own = {k.removeprefix(prefix): v for k, v in self.tensors.items()}
-                out = torch.func.functional_call(
-                    self.base.decoder, own, (), arguments, strict=False
+                hidden: Tensor = torch.func.functional_call(
+                    self.base.decoder, own, places, strict=False
                 )
             else:
-                out = self.base.decoder(**arguments)
-        hidden: Tensor = out.last_hidden_state[0]
-        return hidden
+                hidden = self.base.decoder(*places)
+        return hidden[0]
 
     @property
     def head_VC(self) -> Tensor:

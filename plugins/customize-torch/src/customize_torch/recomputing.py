@@ -6,7 +6,7 @@ Gradients are the same to the bit: the same kernels run on the same numbers once
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
-from transformers.modeling_layers import GradientCheckpointingLayer
 
 from customize_torch.attention import following, plan_in_force
 from customize_torch.lora import Switchboard
@@ -31,7 +30,12 @@ class Recomputing:
     """
 
     def __init__(
-        self, decoder: nn.Module, switchboard: Switchboard, when: str, limit_mb: int
+        self,
+        decoder: nn.Module,
+        layers: Sequence[nn.Module],
+        switchboard: Switchboard,
+        when: str,
+        limit_mb: int,
     ) -> None:
         self._when = when
         self._limit = limit_mb << 20
@@ -39,9 +43,8 @@ class Recomputing:
         self._on = False
         self._bytes_per_token = 0.0
         self._weights = {p.untyped_storage().data_ptr() for p in decoder.parameters()}
-        for layer in decoder.modules():
-            if isinstance(layer, GradientCheckpointingLayer):
-                layer.forward = self._forward(layer, layer.forward)
+        for layer in layers:
+            layer.forward = self._forward(layer, layer.forward)
 
     @contextmanager
     def deciding(self, num_tokens: int) -> Iterator[None]:

@@ -1,0 +1,84 @@
+"""What a decoder does between matrix products, each with the one gradient it needs.
+
+The values are those of transformers' eager modules, operation by operation; what is saved for the
+backward pass is only what they were made from. Knows no model.
+
+Shape legend: N tokens, C channels, H heads, D head dimension, I inner channels.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - torch's own convention
+from torch import Tensor
+
+
+def rms_norm(x: Tensor, weight_C: Tensor, eps: float) -> Tensor:
+    """Root mean square layer normalization (arXiv 1910.07467) over the last dimension, in fp32."""
+    out: Tensor = _RMSNorm.apply(x, weight_C, eps)
+    return out
+
+
+def rotate(x_HND: Tensor, cos_ND: Tensor, sin_ND: Tensor) -> Tensor:
+    """Rotary position embedding (arXiv 2104.09864), halves side by side."""
+    out: Tensor = _Rotate.apply(x_HND, cos_ND, sin_ND)
+    return out
+
+
+def swiglu(gate_NI: Tensor, up_NI: Tensor) -> Tensor:
+    """``silu(gate) · up`` (arXiv 2002.05202)."""
+    out: Tensor = _SwiGLU.apply(gate_NI, up_NI)
+    return out
+
+
+class _RMSNorm(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight_C: Tensor, eps: float) -> Tensor:
+        exact = x.float()
+        rstd = torch.rsqrt(exact.square().mean(-1, keepdim=True) + eps)
+        ctx.save_for_backward(x, rstd, weight_C)
+        return (exact * rstd).to(x.dtype) * weight_C
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, None]:
+        x, rstd, weight_C = ctx.saved_tensors
+        normed = x.float().mul_(rstd)
+        grad_weight = None
+        if ctx.needs_input_grad[1]:
+            grad_weight = (grad * normed.to(x.dtype)).flatten(0, -2).sum(0)
+        wanted = (grad * weight_C).float()
+        along = (wanted * normed).mean(-1, keepdim=True)
+        return wanted.sub_(normed.mul_(along)).mul_(rstd).to(x.dtype), grad_weight, None
+
+
+class _Rotate(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x_HND: Tensor, cos_ND: Tensor, sin_ND: Tensor) -> Tensor:
+        ctx.save_for_backward(cos_ND, sin_ND)
+        return _turned(x_HND, cos_ND, sin_ND)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        cos_ND, sin_ND = ctx.saved_tensors
+        return _turned(grad, cos_ND, -sin_ND), None, None
+
+
+def _turned(x_HND: Tensor, cos_ND: Tensor, sin_ND: Tensor) -> Tensor:
+    first, second = x_HND.chunk(2, dim=-1)
+    half = torch.cat((-second, first), dim=-1)
+    return (x_HND * cos_ND).add_(half.mul_(sin_ND))
+
+
+class _SwiGLU(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, gate_NI: Tensor, up_NI: Tensor) -> Tensor:
+        ctx.save_for_backward(gate_NI, up_NI)
+        return F.silu(gate_NI).mul_(up_NI)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
+        gate_NI, up_NI = ctx.saved_tensors
+        grad_gate = torch.ops.aten.silu_backward(grad * up_NI, gate_NI)
+        return grad_gate, F.silu(gate_NI).mul_(grad)
