@@ -16,7 +16,9 @@ import nox
 PLUGINS = sorted(path.name for path in Path("plugins").iterdir() if path.is_dir())
 BACKENDS = {"cpu": "plugins/customize-torch/tests"}
 CONSTRAINTS = "requirements/constraints.txt"
-FOR_TESTS = ("pytest", "pytest-xdist", "transformers", "peft", "pyarrow", "datasets", "scipy")
+# hatchling and pip build and install the distributions of tests/plugins/installed.
+FOR_PLUGINS = ("pytest", "pytest-xdist", "hatchling", "pip")
+FOR_TESTS = (*FOR_PLUGINS, "transformers", "peft", "pyarrow", "datasets", "scipy")
 # Two workers with one thread each: threads of two workers on two cores wait for one another.
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 
@@ -66,7 +68,11 @@ def quickstart(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run every test, slow ones too: ``nox -s tests``; arguments after ``--`` go to pytest."""
+    """Run every test, slow ones too: ``nox -s tests``; arguments after ``--`` go to pytest.
+
+    On the newest version of every dependency but torch, since nothing has an upper bound;
+    ``minimums`` does the same on the lowest.
+    """
     _install(session, *FOR_TESTS)
     session.run("pytest", "-n", "2", *session.posargs, env=ENVIRONMENT)
 
@@ -74,7 +80,7 @@ def tests(session: nox.Session) -> None:
 @nox.session
 def core(session: nox.Session) -> None:
     """Run the tests that need neither torch nor transformers nor any plugin, where none is."""
-    _install(session, "pytest", "pytest-xdist", plugins=[])
+    _install(session, *FOR_PLUGINS, plugins=[])
     session.run("pytest", "-n", "2", "tests", *session.posargs)
 
 

@@ -23,7 +23,7 @@ import customize
 from customize import _errors as errors
 from customize._options import Bounds, options_of
 from customize.cli import group
-from customize.plugins import hooks, listing, load, specs
+from customize.plugins import as_json, faults, hooks, listing, load, specs
 from customize.plugins.specs import KINDS
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -163,7 +163,17 @@ def _plugins() -> Iterator[str]:
         yield from (*(_field(field) for field in attrs.fields(spec)), "")
     yield from ("## What the plugins of this repository offer", "")
     offers = [(f"`{n}`", kind, specs(kind)[n].summary) for kind in KINDS for n in ours(kind)]
-    yield from _table(("name", "kind", "what"), offers)
+    yield from (*_table(("name", "kind", "what"), offers), "")
+    yield from _listing()
+
+
+def _listing() -> Iterator[str]:
+    yield from ("## Faults", "", "What `customize plugins` can find wrong with a plugin.", "")
+    rows = [(f"`{c}`", "error", what) for c, what in faults.ERRORS.items()]
+    rows += [(f"`{c}`", "warning", what) for c, what in faults.WARNINGS.items()]
+    yield from (*_table(("code", "severity", "what"), rows), "")
+    yield from ("## customize plugins --json", "", prose(first_paragraph(as_json.__doc__)), "")
+    yield from _table(("key", "what"), [(f"`{key}`", what) for key, what in as_json.KEYS.items()])
 
 
 def _how_to_offer() -> Iterator[str]:

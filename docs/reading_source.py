@@ -19,13 +19,13 @@ class Source:
 
     def __init__(self, module: str, name: str) -> None:
         self.name = name
-        self._lines, self._node = _defined(module, name)
+        self._lines, self._node = defined(module, name)
 
     def signature(self) -> str:
         """``name(arguments) -> result``, a class with its fields, or what an alias stands for."""
         node = self._node
         if isinstance(node, Function):
-            return _call(node)
+            return call(node)
         if isinstance(node, ast.ClassDef):
             return _class(node)
         return ast.unparse(node)
@@ -48,7 +48,7 @@ class Source:
         functions = [n for n in self._node.body if isinstance(n, Function)]
         by_name = {f.name: f for f in functions if not f.name.startswith("_")}
         for function in by_name.values():
-            told = _call(function)
+            told = call(function)
             if any(ast.unparse(d).endswith("property") for d in function.decorator_list):
                 told = f"{function.name}: {ast.unparse(function.returns)}"  # type: ignore[arg-type]
             yield told, first_paragraph(ast.get_docstring(function))
@@ -65,11 +65,12 @@ def prose(text: str) -> str:
     return text.replace("``", "`").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _defined(module: str, name: str) -> tuple[list[str], ast.stmt]:
+def defined(module: str, name: str) -> tuple[list[str], ast.stmt]:
+    """The lines of the module that defines a name, and the statement; imports are followed."""
     lines = inspect.getsource(import_module(module)).splitlines()
     for node in ast.parse("\n".join(lines)).body:
         if isinstance(node, ast.ImportFrom) and name in [a.asname or a.name for a in node.names]:
-            return _defined(node.module or "", name)
+            return defined(node.module or "", name)
         if name in _names_of(node):
             return lines, node
     raise LookupError(f"{module} does not define {name}")
@@ -83,7 +84,8 @@ def _names_of(node: ast.stmt) -> list[str]:
     return []
 
 
-def _call(node: Function) -> str:
+def call(node: Function) -> str:
+    """``name(arguments) -> result``, without ``self``."""
     arguments = node.args
     first = arguments.args[0].arg if arguments.args else ""
     if first in ("self", "cls"):
@@ -105,7 +107,7 @@ def _class(node: ast.ClassDef) -> str:
     inherits = f"({', '.join(bases)})" if bases else ""
     made = [f for f in node.body if isinstance(f, Function) and f.name == "__init__"]
     if made:
-        return f"class {node.name}{inherits}\n{_call(made[0]).replace('__init__', node.name)}"
+        return f"class {node.name}{inherits}\n{call(made[0]).replace('__init__', node.name)}"
     fields = [
         f"    {f.target.id}: {ast.unparse(f.annotation)}"
         for f in node.body

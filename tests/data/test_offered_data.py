@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import customize
 from customize import DataError, PluginError, UnknownName
-from customize.plugins import listing, registry
+from customize.plugins import listing
 
 Install = Callable[[str, str], None]
 
@@ -50,27 +49,6 @@ def read(path):
         question, answer = line.split("|")
         yield {"prompt": question, "completion": answer}
 """
-
-
-@pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
-    """Put distributions of the test's own on the path: files as an installer leaves them."""
-    site = tmp_path / "site"
-    site.mkdir()
-    monkeypatch.syspath_prepend(str(site))
-
-    def put(distribution: str, source: str) -> None:
-        module = distribution.replace("-", "_")
-        (site / f"{module}.py").write_text(source)
-        monkeypatch.delitem(sys.modules, module, raising=False)
-        info = site / f"{module}-1.0.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Name: {distribution}\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text(f"[customize]\nplugin = {module}\n")
-        registry._find.cache_clear()
-
-    yield put
-    registry._find.cache_clear()
 
 
 def test_a_data_set_is_read_by_its_name(install: Install) -> None:

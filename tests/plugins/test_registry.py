@@ -2,37 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from customize import PluginError, UnknownName
-from customize.plugins import listing, load, names, registry
+from customize.plugins import listing, load, names
 
 Install = Callable[..., None]
-
-
-@pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
-    """Put distributions of the test's own on the path: files as an installer leaves them."""
-    monkeypatch.syspath_prepend(str(tmp_path))
-
-    def put(distribution: str, source: str) -> None:
-        module = distribution.replace("-", "_")
-        (tmp_path / f"{module}.py").write_text(source)
-        monkeypatch.delitem(sys.modules, module, raising=False)
-        info = tmp_path / f"{module}-1.2.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(
-            f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.2\n"
-        )
-        (info / "entry_points.txt").write_text(f"[customize]\nplugin = {module}\n")
-        registry._find.cache_clear()
-
-    yield put
-    registry._find.cache_clear()
 
 
 def method(name: str, target: str = "json:loads") -> str:
@@ -79,10 +57,25 @@ def test_an_unknown_name_suggests_the_nearest(install: Install) -> None:
     ("source", "fault"),
     [
         ("import no_such_module", "No module named 'no_such_module'"),
+        ("def __dir__(): raise ValueError('no names')", "no names"),
         (method("Not A Name"), "lower case"),
         (method("kto", target="nowhere"), "package.module:Name"),
         (method("kto") + "    raise RuntimeError('half way')", "half way"),
-        ("import customize\n@customize.hookimpl\ndef customize_nonsense(): ...", "unknown hook"),
+        ("import customize\n@customize.hookimpl\ndef customize_nonsense(): ...", "does not have"),
+        (
+            "import customize\n@customize.hookimpl\ndef customize_method(): ...",
+            "mean customize_meth",
+        ),
+        (method("kto").replace("yield", "return"), "yield specs, or return a list of them"),
+        (method("kto").replace("customize_methods", "customize_models"), "is no ModelSpec"),
+        (method("kto") + method("kto")[method("kto").index("    yield") :], "'kto' twice"),
+        (method("kto").replace("needs=()", "needs='sample'"), "as {'sample'}"),
+        (method("kto").replace('data="chat"', 'data="chats"'), "data is one of chat, preference"),
+        (
+            "import customize\n@customize.hookimpl\ndef customize_backends(): yield "
+            "customize.BackendSpec(name='x', target='a:b', summary='x', priority='high')",
+            "priority is a whole number",
+        ),
     ],
 )
 def test_a_broken_plugin_is_a_row_with_its_error_and_stops_nobody(
@@ -93,6 +86,35 @@ def test_a_broken_plugin_is_a_row_with_its_error_and_stops_nobody(
     row = next(row for row in listing() if row.distribution == "acme-broken")
     assert row.error is not None
     assert fault in row.error
+    assert load("method", "sound")
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "fault"),
+    [
+        ("entry_points.txt", "[customize]\nno equals sign\n", "its metadata cannot be read: "),
+        ("METADATA", None, "its metadata cannot be read: "),
+        ("METADATA", "Summary: no name\n", "its metadata cannot be read: "),
+    ],
+)
+def test_damaged_metadata_is_told_and_stops_nobody(
+    install: Install, tmp_path: Path, file: str, content: str | None, fault: str
+) -> None:
+    install("acme-torn", method("torn"))
+    damaged = tmp_path / "site" / "acme_torn-1.2.dist-info" / file
+    damaged.unlink() if content is None else damaged.write_text(content)
+    install("acme-sound", method("sound"))
+    row = next(row for row in listing() if row.distribution == "acme-torn")
+    assert fault in (row.error or "")
+    assert load("method", "sound")
+
+
+def test_what_others_damaged_is_no_plugin(install: Install, tmp_path: Path) -> None:
+    install("acme-sound", method("sound"))
+    info = tmp_path / "site" / "other-1.0.dist-info"
+    info.mkdir()
+    (info / "entry_points.txt").write_bytes(b"[console_scripts]\nno equals sign \xff\n")
+    assert "other" not in {row.distribution for row in listing()}
     assert load("method", "sound")
 
 

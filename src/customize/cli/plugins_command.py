@@ -9,49 +9,41 @@ import click
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:
-    """List installed plugins, broken ones with their error."""
+    """List installed plugins: what each provides, what is wrong with it, and what to do.
+
+    CUSTOMIZE_PLUGINS limits what is loaded: "" none, "a,b" only these, "-a" all but this one.
+    """
     if ctx.invoked_subcommand is not None:
         return
     import json
 
-    import attrs
-
-    from customize.plugins import listing
+    from customize.cli.plugins_text import listing_text
+    from customize.plugins import left_out, listing
+    from customize.plugins.as_json import listing_as_json
 
     rows = listing()
     if as_json:
-        click.echo(json.dumps([attrs.asdict(row) for row in rows], indent=1))
-        return
-    for row in rows:
-        provides = ", ".join(row.provides) or "nothing"
-        click.echo(f"{row.distribution} {row.version}: {provides}")
-        if row.error:
-            click.echo(f"  broken: {row.error}")
+        click.echo(json.dumps(listing_as_json(rows, left_out()), indent=1))
+    else:
+        click.echo("\n".join(listing_text(rows, left_out())))
 
 
 @command.command("show")
 @click.argument("name")
 def show(name: str) -> None:
-    """Show what NAME is, and its options with help and bounds."""
+    """Show what NAME is, who provides it, and its options; of a plugin, what it provides.
+
+    NAME is a name (sft), a full name (customize-sft:sft) or a plugin (customize-sft).
+    """
     from customize._errors import UnknownName
-    from customize.plugins import load, specs
-    from customize.plugins.specs import KINDS
+    from customize.cli.plugins_text import offer_text, options_text, row_text
+    from customize.plugins import find, kinds_of, listing, load
 
-    kinds = [kind for kind in KINDS if name in specs(kind)]
-    if not kinds:
+    kinds, rows = kinds_of(name), [row for row in listing() if row.distribution == name]
+    if not kinds and not rows:
         raise UnknownName(f"nothing installed is called {name!r}: see customize plugins")
+    for row in rows:
+        click.echo("\n".join(row_text(row)))
     for kind in kinds:
-        click.echo(f"{kind} {name}: {specs(kind)[name].summary}")
-        _show_options(load(kind, name))
-
-
-def _show_options(target: type) -> None:
-    import attrs
-
-    from customize._options import options_of
-
-    if not (isinstance(target, type) and attrs.has(target)):
-        return
-    for option in options_of(target):
-        bounds = f" ({option.bounds})" if str(option.bounds) else ""
-        click.echo(f"  {option.name} = {option.default!r}{bounds}\n      {option.help}")
+        click.echo("\n".join(offer_text(find(kind, name))))
+        click.echo("\n".join(options_text(load(kind, name))))

@@ -1,7 +1,7 @@
-"""Finding and loading plugins, each apart from the others. Knows no particular plugin.
+"""What is installed, by kind and name, and loading it. Knows no particular plugin.
 
 Plugins are found by distribution, not by pluggy's own loader, which keys on the entry point's
-name and silently drops the second ``plugin = …``. One that fails is a row with its error, and an
+name and silently drops the second ``plugin = …``. One that fails is a row with its faults, and an
 exception only when something it provides is used.
 """
 
@@ -10,49 +10,77 @@ from __future__ import annotations
 import difflib
 import functools
 import os
-from collections.abc import Mapping
-from importlib import import_module, metadata
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from importlib import import_module
 from typing import Any
 
 import attrs
-import pluggy
 
-from customize._errors import PluginError, UnknownName
-from customize.plugins import hooks
+from customize._errors import MissingDependency, PluginError, UnknownName
+from customize.plugins.asking import Answer, ask
+from customize.plugins.distributions import Installed, installed, normalized
+from customize.plugins.faults import Fault, told
+from customize.plugins.limits import VARIABLE, parse_limit
+from customize.plugins.requirements import unmet
 from customize.plugins.specs import KINDS, Spec
-
-GROUP = "customize"
+from customize.plugins.targets import missing_module
 
 
 @attrs.frozen
 class PluginRow:
-    """One distribution: what it provides, as ``kind:name``, and what is wrong with it."""
+    """One distribution: what it provides, and what is wrong with it.
+
+    milliseconds: what listing it took.
+    """
 
     distribution: str
     version: str
-    provides: tuple[str, ...]
-    error: str | None
+    home_page: str | None
+    specs: tuple[Spec, ...]
+    faults: tuple[Fault, ...]
+    milliseconds: float
+
+    @property
+    def provides(self) -> tuple[str, ...]:
+        """``kind:name`` of each spec."""
+        return tuple(f"{spec.kind}:{spec.name}" for spec in self.specs)
+
+    @property
+    def error(self) -> str | None:
+        """The faults that are errors, in one text, or None."""
+        return "\n".join(str(f) for f in self.faults if f.severity == "error") or None
 
 
 @attrs.frozen
-class _Offer:
-    distribution: str
+class Offer:
+    """One thing that one plugin provides."""
+
+    plugin: Installed
     spec: Spec
 
     @property
     def full_name(self) -> str:
-        return f"{self.distribution}:{self.spec.name}"
+        """``distribution:name``, which no other plugin has."""
+        return f"{self.plugin.name}:{self.spec.name}"
 
 
 @attrs.frozen
 class _Found:
-    rows: tuple[PluginRow, ...]
-    offers: tuple[_Offer, ...]
+    """What was asked, and whom ``CUSTOMIZE_PLUGINS`` left out."""
+
+    answers: tuple[tuple[Installed, Answer], ...]
+    left_out: tuple[str, ...]
 
 
 def listing() -> list[PluginRow]:
-    """Every installed plugin, broken ones too."""
-    return list(_find(os.environ.get("CUSTOMIZE_PLUGINS")).rows)
+    """Every installed plugin that ``CUSTOMIZE_PLUGINS`` allows, broken ones too."""
+    return [_row(plugin, answer) for plugin, answer in _found().answers]
+
+
+def left_out() -> list[str]:
+    """Installed plugins that ``CUSTOMIZE_PLUGINS`` does not allow."""
+    return list(_found().left_out)
 
 
 def specs(kind: str) -> Mapping[str, Spec]:
@@ -67,130 +95,125 @@ def names(kind: str) -> list[str]:
     return sorted(specs(kind))
 
 
+def find(kind: str, name: str) -> Offer:
+    """Who provides ``name`` or ``distribution:name``, and as what. Loads nothing.
+
+    Raises:
+        UnknownName: nobody provides it, or more than one does.
+        PluginError: the distribution that is named is broken.
+    """
+    matching = _matching(kind, name)
+    if len(matching) == 1:
+        return matching[0]
+    if matching:
+        both = " or ".join(repr(o.full_name) for o in matching)
+        raise UnknownName(f"{len(matching)} plugins provide the {kind} {name!r}: use {both}")
+    raise _nobody(kind, name)
+
+
+def kinds_of(name: str) -> list[str]:
+    """The kinds in which somebody provides ``name`` or ``distribution:name``."""
+    return [kind for kind in KINDS if _matching(kind, name)]
+
+
 def load(kind: str, name: str) -> Any:  # whatever the target is; callers know by kind
     """Import and return what stands behind ``name`` or ``distribution:name``.
 
     Raises:
         UnknownName: nobody provides it, or more than one does.
         PluginError: it is listed, but its code cannot be imported.
+        MissingDependency: that, and a package that it requires is missing or of another version.
     """
-    offer = _choose(kind, name)
+    offer = find(kind, name)
     module, _, attribute = offer.spec.target.partition(":")
+    needs = list(unmet(offer.plugin))
     try:
-        return getattr(import_module(module), attribute)
-    except Exception as error:
-        raise PluginError(
-            f"the {kind} {offer.full_name!r} cannot be loaded: {type(error).__name__}: {error}"
-        ) from error
+        target = getattr(import_module(module), attribute)
+    except (Exception, SystemExit) as error:
+        message = f"the {kind} {offer.full_name!r} cannot be loaded: {told(error)}"
+        if needs:
+            raise MissingDependency("\n  ".join([message, *map(str, needs)])) from error
+        raise PluginError(message) from error
+    for need in needs:
+        warnings.warn(f"{offer.plugin.name} {offer.plugin.version}: {need}", stacklevel=2)
+    return target
 
 
-def _offers(kind: str) -> list[_Offer]:
+def _offers(kind: str) -> list[Offer]:
     if kind not in KINDS:
         raise UnknownName(f"no kind {kind!r}: the kinds are {', '.join(sorted(KINDS))}")
-    found = _find(os.environ.get("CUSTOMIZE_PLUGINS"))
-    return [o for o in found.offers if o.spec.kind == kind]
+    return [
+        Offer(plugin, spec)
+        for plugin, answer in _found().answers
+        for spec in answer.specs
+        if spec.kind == kind
+    ]
 
 
-def _choose(kind: str, name: str) -> _Offer:
-    offers = _offers(kind)
-    matching = [o for o in offers if name in (o.spec.name, o.full_name)]
-    if len(matching) == 1:
-        return matching[0]
-    if matching:
-        both = " or ".join(repr(o.full_name) for o in matching)
-        raise UnknownName(f"{len(matching)} plugins provide the {kind} {name!r}: use {both}")
-    raise UnknownName(_nobody(kind, name, sorted(o.spec.name for o in offers)))
+def _matching(kind: str, name: str) -> list[Offer]:
+    distribution, _, short = name.rpartition(":")
+    full_name = f"{normalized(distribution)}:{short}"
+    return [o for o in _offers(kind) if name == o.spec.name or full_name == o.full_name]
 
 
-def _nobody(kind: str, name: str, known: list[str]) -> str:
+def _nobody(kind: str, name: str) -> PluginError:
+    known = sorted(o.spec.name for o in _offers(kind))
     near = difflib.get_close_matches(name, known, n=1)
     meant = f"; did you mean {near[0]!r}?" if near else ""
-    broken = [row for row in listing() if row.error]
-    faults = "".join(f"\n  broken: {row.distribution}: {row.error}" for row in broken)
     have = ", ".join(known) or "none is installed"
-    return f"no plugin provides the {kind} {name!r}{meant} ({kind}s: {have}){faults}"
+    message = f"no plugin provides the {kind} {name!r}{meant} ({kind}s: {have})"
+    if without := left_out():
+        message += f"\n  left out by {VARIABLE}: {', '.join(without)}"
+    broken = [row for row in listing() if row.error]
+    message += "".join(f"\n  broken: {r.distribution} {r.version}: {r.error}" for r in broken)
+    own = [row for row in broken if row.distribution == normalized(name.rpartition(":")[0])]
+    error = PluginError(message) if own else UnknownName(message)
+    # The exception itself, where it is clear whose: of the plugin named, or of the only one broken.
+    suspects = own or (broken if len(broken) == 1 else [])
+    error.__cause__ = next((f.cause for row in suspects for f in row.faults if f.cause), None)
+    return error
+
+
+def _found() -> _Found:
+    return _find(os.environ.get(VARIABLE))
 
 
 @functools.cache
-def _find(limit: str | None) -> _Found:
-    rows, offers = [], []
-    for distribution in _distributions():
-        name = distribution.metadata["Name"]
-        if not _allowed(name, limit):
-            continue
-        mine, errors = _ask(distribution)
-        offers += [_Offer(name, spec) for spec in mine]
-        provides = tuple(f"{spec.kind}:{spec.name}" for spec in mine)
-        rows.append(PluginRow(name, distribution.version, provides, "; ".join(errors) or None))
-    return _Found(tuple(rows), tuple(offers))
+def _find(text: str | None) -> _Found:
+    limit, plugins = parse_limit(text), installed()
+    for complaint in limit.complaints([plugin.name for plugin in plugins]):
+        warnings.warn(complaint, stacklevel=2)
+    return _Found(
+        tuple((plugin, ask(plugin)) for plugin in plugins if limit.allows(plugin.name)),
+        tuple(plugin.name for plugin in plugins if not limit.allows(plugin.name)),
+    )
 
 
-def _distributions() -> list[metadata.Distribution]:
-    """Those with an entry point of ours, once each: the first on the path wins, as imports do."""
-    first: dict[str, metadata.Distribution] = {}
-    for distribution in metadata.distributions():
-        if any(e.group == GROUP for e in distribution.entry_points):
-            first.setdefault(distribution.metadata["Name"], distribution)
-    return [first[name] for name in sorted(first)]
+def _row(plugin: Installed, answer: Answer) -> PluginRow:
+    needs = list(unmet(plugin))
+    # What a target lacks is told once: by the requirement, where there is one.
+    missing = [] if needs else _missing_targets(plugin, answer.specs)
+    return PluginRow(
+        plugin.name,
+        plugin.version,
+        plugin.home_page,
+        tuple(answer.specs),
+        (*answer.faults, *needs, *missing, *_ambiguous(plugin, answer.specs)),
+        answer.milliseconds,
+    )
 
 
-def _allowed(name: str, limit: str | None) -> bool:
-    if limit is None:
-        return True
-    wanted = [part.strip() for part in limit.split(",") if part.strip()]
-    if wanted and all(part.startswith("-") for part in wanted):
-        return f"-{name}" not in wanted
-    return name in wanted
+def _missing_targets(plugin: Installed, specs: Iterable[Spec]) -> Iterator[Fault]:
+    for spec in specs:
+        if (missing := missing_module(spec.target)) is not None:
+            message = f"the {spec.kind} {spec.name!r} is {spec.target}, and there is no {missing}"
+            yield Fault("target", message, f"pip install --force-reinstall {plugin.name}")
 
 
-def _ask(distribution: metadata.Distribution) -> tuple[list[Spec], list[str]]:
-    found: list[Spec] = []
-    errors: list[str] = []
-    for entry in distribution.entry_points:
-        if entry.group != GROUP:
-            continue
-        try:
-            plugin = entry.load()
-        except Exception as error:
-            errors.append(f"{entry.value} cannot be imported: {type(error).__name__}: {error}")
-            continue
-        _ask_hooks(plugin, found, errors)
-    return found, errors
-
-
-def asked(plugin: object) -> tuple[list[Spec], list[str]]:
-    """The specs that one plugin's hooks yield, and what is wrong with it."""
-    found: list[Spec] = []
-    errors: list[str] = []
-    _ask_hooks(plugin, found, errors)
-    return found, errors
-
-
-def _ask_hooks(plugin: object, found: list[Spec], errors: list[str]) -> None:
-    manager = pluggy.PluginManager(hooks.PROJECT)
-    manager.add_hookspecs(hooks)
-    try:
-        manager.register(plugin)
-        manager.check_pending()
-    except Exception as error:
-        errors.append(str(error))
-    for kind, spec_type in KINDS.items():
-        caller = getattr(manager.hook, f"customize_{kind}s")
-        for implementation in caller.get_hookimpls():
-            _collect(implementation.function, spec_type, found, errors)
-
-
-def _collect(
-    function: Any,  # a hook implementation, whatever it is
-    spec_type: type[Spec],
-    found: list[Spec],
-    errors: list[str],
-) -> None:
-    # A generator hook fails when it is iterated, so the loop is inside.
-    try:
-        for spec in function():
-            if not isinstance(spec, spec_type):
-                raise PluginError(f"{function.__name__} gave {spec!r}, not {spec_type.__name__}")
-            found.append(spec)
-    except Exception as error:
-        errors.append(f"{function.__name__}: {type(error).__name__}: {error}")
+def _ambiguous(plugin: Installed, specs: Iterable[Spec]) -> Iterator[Fault]:
+    for spec in specs:
+        same = [o.plugin for o in _offers(spec.kind) if o.spec.name == spec.name]
+        others = [other.name for other in same if other != plugin]
+        if others:
+            message = f"the {spec.kind} {spec.name!r} is also provided by {', '.join(others)}"
+            yield Fault("ambiguous", message, f"use {Offer(plugin, spec).full_name!r}")

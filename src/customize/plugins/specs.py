@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import ClassVar, get_args
 
 import attrs
 
 from customize._errors import PluginError
+from customize.interfaces.dataset import Kind
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 _SUFFIX = re.compile(r"\.[a-z0-9]+")
@@ -44,7 +45,19 @@ def _check_suffixes(instance: object, attribute: object, values: frozenset[str])
 
 
 def _frozenset(values: Iterable[str]) -> frozenset[str]:
+    if isinstance(values, str):
+        raise PluginError(f"a set of texts is needed, as {{{values!r}}} (got {values!r})")
     return frozenset(values)
+
+
+def _check_kind_of_rows(instance: object, attribute: object, value: str) -> None:
+    if value not in get_args(Kind):
+        raise PluginError(f"data is one of {', '.join(get_args(Kind))} (got {value!r})")
+
+
+def _check_priority(instance: object, attribute: object, value: int) -> None:
+    if not isinstance(value, int):
+        raise PluginError(f"priority is a whole number (got {value!r})")
 
 
 @attrs.frozen(kw_only=True)
@@ -62,7 +75,7 @@ class MethodSpec(Spec):
     """data: the kind of rows it learns from. needs: the primitives it calls."""
 
     kind: ClassVar[str] = "method"
-    data: str
+    data: str = attrs.field(validator=_check_kind_of_rows)
     needs: frozenset[str] = attrs.field(converter=_frozenset)
 
 
@@ -71,7 +84,7 @@ class BackendSpec(Spec):
     """priority: the highest that can run here is what ``backend="auto"`` takes."""
 
     kind: ClassVar[str] = "backend"
-    priority: int = 0
+    priority: int = attrs.field(default=0, validator=_check_priority)
 
 
 @attrs.frozen(kw_only=True)

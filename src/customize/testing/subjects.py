@@ -11,7 +11,7 @@ import attrs
 
 from customize._errors import OptionError
 from customize.plugins import load
-from customize.plugins.registry import asked
+from customize.plugins.asking import asked
 from customize.plugins.specs import Spec
 from customize.testing.rules import KINDS
 from customize.testing.subject import Subject

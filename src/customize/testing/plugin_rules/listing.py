@@ -16,7 +16,7 @@ _TRIES = 5
 # Everything of the core that listing needs is there before the clock starts.
 _ASK = """
 import importlib, json, sys, time
-from customize.plugins.registry import asked
+from customize.plugins.asking import asked
 import customize
 customize.hookimpl, customize.MethodSpec, customize.BackendSpec, customize.ModelSpec
 began = time.process_time()

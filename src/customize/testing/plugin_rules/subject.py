@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from importlib import import_module, metadata
 from typing import ClassVar
 
-from customize.plugins.registry import GROUP, asked
+from customize.plugins.asking import asked
+from customize.plugins.distributions import GROUP
 from customize.plugins.specs import Spec
 from customize.testing.subject import Subject
 

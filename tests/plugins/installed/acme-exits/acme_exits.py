@@ -1,0 +1,3 @@
+"""It leaves the process when it is imported."""
+
+raise SystemExit(3)

@@ -1,0 +1,3 @@
+"""Its import fails."""
+
+import no_such_module  # noqa: F401

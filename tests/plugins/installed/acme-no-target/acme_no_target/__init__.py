@@ -1,0 +1,1 @@
+"""Its targets cannot be imported."""

@@ -1,0 +1,1 @@
+"""A plugin with nothing wrong."""
