@@ -67,6 +67,15 @@ def names(kind: str) -> list[str]:
     return sorted(specs(kind))
 
 
+def full_name(kind: str, name: str) -> str:
+    """``distribution:name``, which says whose it is.
+
+    Raises:
+        UnknownName: nobody provides it, or more than one does.
+    """
+    return _choose(kind, name).full_name
+
+
 def load(kind: str, name: str) -> Any:  # whatever the target is; callers know by kind
     """Import and return what stands behind ``name`` or ``distribution:name``.
 
