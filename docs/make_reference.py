@@ -100,6 +100,7 @@ def _options() -> Iterator[str]:
         ("method", "Written `options.NAME` in a recipe, for `method: {}`."),
         ("backend", "Given in Python: pass an instance as `backend`."),
         ("exporter", "Given to `run.export({!r}, …)`, or by `--set` to `customize export`."),
+        ("observer", "Named in `observers`; its options are written `observers.{}.NAME`."),
     ):
         for name in ours(kind):
             yield from _options_of(f"{kind} {name}", load(kind, name), written.format(name))

@@ -23,6 +23,7 @@ __all__ = [
     "BackendSpec",
     "Batch",
     "ChatRenderer",
+    "Checkpoint",
     "CheckpointError",
     "Completion",
     "CrossEntropy",
@@ -32,6 +33,7 @@ __all__ = [
     "DatasetSpec",
     "Done",
     "Engine",
+    "Evaluation",
     "ExportError",
     "Exportable",
     "Exporter",
@@ -51,8 +53,12 @@ __all__ = [
     "ModelSource",
     "ModelSpec",
     "NonFiniteError",
+    "ObservedRun",
+    "Observer",
+    "ObserverSpec",
     "OnToken",
     "OptionError",
+    "Outcome",
     "ParityError",
     "PluginError",
     "Prompt",
@@ -104,6 +110,7 @@ _HOMES = {
     "BackendSpec": "customize.plugins.specs",
     "Batch": "customize._batch",
     "ChatRenderer": "customize.data.rendering",
+    "Checkpoint": "customize.training.checkpoints",
     "CheckpointError": _ERRORS,
     "Completion": _BACKEND,
     "CrossEntropy": "customize._losses",
@@ -113,6 +120,7 @@ _HOMES = {
     "DatasetSpec": "customize.plugins.specs",
     "Done": _BACKEND,
     "Engine": _BACKEND,
+    "Evaluation": "customize.evaluation.evaluate",
     "ExportError": _ERRORS,
     "Exportable": "customize.interfaces.exporter",
     "Exporter": "customize.interfaces.exporter",
@@ -132,8 +140,12 @@ _HOMES = {
     "ModelSource": "customize.interfaces.model",
     "ModelSpec": "customize.plugins.specs",
     "NonFiniteError": _ERRORS,
+    "ObservedRun": "customize.interfaces.observer",
+    "Observer": "customize.interfaces.observer",
+    "ObserverSpec": "customize.plugins.specs",
     "OnToken": _BACKEND,
     "OptionError": _ERRORS,
+    "Outcome": "customize.interfaces.observer",
     "ParityError": _ERRORS,
     "PluginError": _ERRORS,
     "Prompt": _BACKEND,
@@ -205,6 +217,7 @@ if TYPE_CHECKING:
     from customize.data.rendering.rendered import render_rows as render_rows
     from customize.data.splitting import Split as Split
     from customize.data.splitting import split as split
+    from customize.evaluation.evaluate import Evaluation as Evaluation
     from customize.interfaces.backend import AdamW as AdamW
     from customize.interfaces.backend import Adapter as Adapter
     from customize.interfaces.backend import Backend as Backend
@@ -228,6 +241,9 @@ if TYPE_CHECKING:
     from customize.interfaces.method import Step as Step
     from customize.interfaces.model import ModelFolder as ModelFolder
     from customize.interfaces.model import ModelSource as ModelSource
+    from customize.interfaces.observer import ObservedRun as ObservedRun
+    from customize.interfaces.observer import Observer as Observer
+    from customize.interfaces.observer import Outcome as Outcome
     from customize.interfaces.renderer import Message as Message
     from customize.interfaces.renderer import Rendered as Rendered
     from customize.interfaces.renderer import Renderer as Renderer
@@ -241,10 +257,12 @@ if TYPE_CHECKING:
     from customize.plugins.specs import ExporterSpec as ExporterSpec
     from customize.plugins.specs import MethodSpec as MethodSpec
     from customize.plugins.specs import ModelSpec as ModelSpec
+    from customize.plugins.specs import ObserverSpec as ObserverSpec
     from customize.plugins.specs import ReaderSpec as ReaderSpec
     from customize.runs.run import Run as Run
     from customize.runs.run import open as open
     from customize.runs.train import train as train
+    from customize.training.checkpoints import Checkpoint as Checkpoint
     from customize.training.recipe import Recipe as Recipe
 
 

@@ -48,7 +48,7 @@ def test_every_command_has_an_entry(command: str) -> None:
     assert f"## customize {command}\n" in text_of("commands.md")
 
 
-@pytest.mark.parametrize("kind", ["method", "backend", "exporter"])
+@pytest.mark.parametrize("kind", ["method", "backend", "exporter", "observer"])
 def test_every_option_of_a_plugin_has_an_entry(kind: str) -> None:
     page = text_of("options.md")
     for name in names(kind):

@@ -77,6 +77,20 @@ class Evaluation:
         """Whether general ability is non-inferior to the base's by less than ``MARGIN``."""
         return _VERDICTS[non_inferior(self.general_change(), MARGIN)]
 
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Rates and changes by name, each with the ends of its interval, as trackers take them."""
+        intervals = {column: self.rate(column) for column in self.columns}
+        if "customized" in self.columns:
+            intervals["change"] = self.change("customized", self.rival)
+        if self.general:
+            intervals["general_change"] = self.general_change()
+        return {
+            f"{name}{end}": value
+            for name, x in intervals.items()
+            for end, value in (("", x.estimate), ("_low", x.low), ("_high", x.high))
+        }
+
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Evaluation:
         """What ``to_json`` gave."""

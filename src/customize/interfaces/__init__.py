@@ -1,1 +1,4 @@
-"""What plugins implement: Model, Dataset, Method, Backend/Session, Exporter. No implementation."""
+"""What plugins implement: Model, Dataset, Method, Backend/Session, Exporter, Observer.
+
+No implementation.
+"""

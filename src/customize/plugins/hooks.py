@@ -12,6 +12,7 @@ from customize.plugins.specs import (
     ExporterSpec,
     MethodSpec,
     ModelSpec,
+    ObserverSpec,
     ReaderSpec,
 )
 
@@ -49,3 +50,8 @@ def customize_datasets() -> Iterable[DatasetSpec]:  # type: ignore[empty-body]
 @hookspec
 def customize_readers() -> Iterable[ReaderSpec]:  # type: ignore[empty-body]
     """Formats of files, by suffix."""
+
+
+@hookspec
+def customize_observers() -> Iterable[ObserverSpec]:  # type: ignore[empty-body]
+    """Those who can be told of runs: trackers and the like."""

@@ -116,7 +116,23 @@ class ReaderSpec(Spec):
     suffixes: frozenset[str] = attrs.field(converter=_frozenset, validator=_check_suffixes)
 
 
+@attrs.frozen(kw_only=True)
+class ObserverSpec(Spec):
+    """One who is told of the runs that name it; ``always``: of every run, named or not."""
+
+    kind: ClassVar[str] = "observer"
+    always: bool = False
+
+
 KINDS: dict[str, type[Spec]] = {
     spec.kind: spec
-    for spec in (MethodSpec, BackendSpec, ExporterSpec, ModelSpec, DatasetSpec, ReaderSpec)
+    for spec in (
+        MethodSpec,
+        BackendSpec,
+        ExporterSpec,
+        ModelSpec,
+        DatasetSpec,
+        ReaderSpec,
+        ObserverSpec,
+    )
 }

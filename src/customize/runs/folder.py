@@ -13,7 +13,7 @@ import attrs
 
 from customize._errors import RunError
 from customize.training.loop import METRICS
-from customize.training.recipe import Recipe
+from customize.training.recipe import UNDECIDING, Recipe
 
 _PACKAGES = ("customize", "torch", "transformers", "tokenizers", "numpy")
 
@@ -71,11 +71,11 @@ class RunFolder:
             self._write("lineage.json", lineage)
             self._write("recipe.json", recipe.to_dict())
             return
-        self._same(
-            "recipe", _without_place(self.recipe().to_dict()), _without_place(recipe.to_dict())
-        )
+        self._same("recipe", _deciding(self.recipe()), _deciding(recipe))
         kept = {k: v for k, v in self.lineage().items() if k != "versions"}
         self._same("lineage", kept, {k: v for k, v in lineage.items() if k != "versions"})
+        if self.recipe().observers != recipe.observers:
+            self._write("recipe.json", {**self.recipe().to_dict(), "observers": recipe.observers})
 
     def finish(self, facts: Mapping[str, Any]) -> None:
         """Mark the run as done."""
@@ -122,7 +122,7 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _without_place(recipe: Mapping[str, Any]) -> dict[str, Any]:
+def _deciding(recipe: Recipe) -> dict[str, Any]:
     """JSON has lists where Python has tuples: compared as JSON."""
-    values: dict[str, Any] = json.loads(json.dumps({k: v for k, v in recipe.items() if k != "to"}))
-    return values
+    values: dict[str, Any] = json.loads(json.dumps(recipe.to_dict()))
+    return {k: v for k, v in values.items() if k not in UNDECIDING}

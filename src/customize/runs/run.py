@@ -16,10 +16,12 @@ from customize._errors import ModelError, OptionError, RunError
 from customize.interfaces.backend import Backend, Engine, Prompt, Sampling, Snapshot
 from customize.interfaces.exporter import Exporter
 from customize.interfaces.model import ModelFolder
+from customize.interfaces.observer import Observer
 from customize.interfaces.renderer import Message, Tool
 from customize.models import resolve
 from customize.runs.backends import choose_backend, quiet_libraries
 from customize.runs.folder import RunFolder
+from customize.training.observers import Observers
 
 if TYPE_CHECKING:
     from customize.evaluation import Evaluation
@@ -28,14 +30,22 @@ Messages = str | Sequence[Message]
 
 
 class Run:
-    """What was trained, or a base model when ``folder`` is None. Loads weights when first used."""
+    """What was trained, or a base model when ``folder`` is None. Loads weights when first used.
+
+    ``observers`` are told of evaluations, beside those that the run's recipe names.
+    """
 
     def __init__(
-        self, folder: RunFolder | None, model: ModelFolder | None, backend: Backend
+        self,
+        folder: RunFolder | None,
+        model: ModelFolder | None,
+        backend: Backend,
+        observers: Sequence[Observer] = (),
     ) -> None:
         self.folder = folder
         self.model = model
         self.backend = backend
+        self.observers = observers
 
     @cached_property
     def engine(self) -> Engine:
@@ -169,7 +179,14 @@ class Run:
             from customize.runs.report import write_report
 
             write_report(self.folder, evaluation)
+            self._tell(self.folder, evaluation)
         return evaluation
+
+    def _tell(self, folder: RunFolder, evaluation: Evaluation) -> None:
+        last = max((step["step"] for step in self.metrics), default=0)
+        with Observers(folder.path, folder.recipe(), folder.lineage(), self.observers) as observers:
+            observers.start(int(last))
+            observers.evaluation(evaluation)
 
     def export(
         self, form: str | Exporter, to: str | os.PathLike[str], **options: object

@@ -17,6 +17,7 @@ from customize.interfaces.backend import Backend, Session
 from customize.interfaces.dataset import Dataset
 from customize.interfaces.method import Method
 from customize.interfaces.model import ModelFolder
+from customize.interfaces.observer import Observer
 from customize.models import resolve
 from customize.plugins import load
 from customize.runs.backends import choose_backend, quiet_libraries
@@ -26,6 +27,7 @@ from customize.runs.report import write_report
 from customize.runs.run import Run
 from customize.training.lock import held
 from customize.training.loop import Loop
+from customize.training.observers import Observers
 from customize.training.recipe import Recipe, make_recipe
 
 Rows = Sequence[Mapping[str, Any]]
@@ -39,13 +41,16 @@ def train(
     method: str | Method = "sft",
     backend: str | Backend = "auto",
     validation: str | os.PathLike[str] | Rows | None = None,
+    observers: Mapping[str, Mapping[str, Any]] | Sequence[str | Observer] = (),
     **settings: Any,  # the recipe's other keys, checked strictly by name, type and bounds
 ) -> Run:
     """Train, or go on with an unfinished run in the folder ``to``.
 
     ``settings`` are the recipe's other keys: ``options`` (the method's own), ``adapter``,
     ``seed``, ``evaluate_every`` and so on; an unknown one is refused. ``method`` and ``backend``
-    may be instances; ``data`` and ``validation`` may be lists of dicts.
+    may be instances; ``data`` and ``validation`` may be lists of dicts. ``observers`` are told of
+    the run, and of evaluations of the `Run` that is returned: names, names with their options, or
+    instances.
 
     Raises:
         OptionError: settings are wrong; all faults at once.
@@ -57,6 +62,7 @@ def train(
     values["data"] = _named(data)
     if validation is not None:
         values["validation"] = _named(validation)
+    values["observers"], watching = _split(observers)
     if isinstance(backend, str):
         values["backend"] = backend
     if isinstance(method, str):
@@ -68,16 +74,21 @@ def train(
         recipe = Recipe(**{**make_recipe(values).to_dict(), **_of_instance(method)})
     rows = None if isinstance(data, (str, os.PathLike)) else data
     held_out = None if isinstance(validation, (str, os.PathLike)) else validation
-    return _run(recipe, method, choose_backend(backend), rows, held_out)
+    return _run(recipe, method, choose_backend(backend), rows, held_out, watching)
 
 
 def run_recipe(recipe: Recipe) -> Run:
     """Train what a recipe says."""
-    return _run(recipe, _method(recipe), choose_backend(recipe.backend), None, None)
+    return _run(recipe, _method(recipe), choose_backend(recipe.backend), None, None, ())
 
 
 def _run(
-    recipe: Recipe, method: Method, backend: Backend, rows: Rows | None, held_out: Rows | None
+    recipe: Recipe,
+    method: Method,
+    backend: Backend,
+    rows: Rows | None,
+    held_out: Rows | None,
+    watching: Sequence[Observer],
 ) -> Run:
     _require(method, backend)
     folder = RunFolder(_prepared(recipe))
@@ -88,8 +99,10 @@ def _run(
         folder.begin(recipe, _lineage(model, backend, data, validation))
         if folder.finished:
             _say(f"{folder.path} is finished: nothing to do")
-            return Run(folder, model, backend)
-        return _trained(recipe, method, backend, folder, model, data, validation)
+        else:
+            with Observers(folder.path, recipe, folder.lineage(), watching) as observers:
+                _train(recipe, method, backend, folder, model, data, validation, observers)
+    return Run(folder, model, backend, watching)
 
 
 def _require(method: Method, backend: Backend) -> None:
@@ -102,7 +115,7 @@ def _require(method: Method, backend: Backend) -> None:
         )
 
 
-def _trained(
+def _train(
     recipe: Recipe,
     method: Method,
     backend: Backend,
@@ -110,7 +123,8 @@ def _trained(
     model: ModelFolder | None,
     data: Dataset,
     validation: Dataset | None,
-) -> Run:
+    observers: Observers,
+) -> None:
     quiet_libraries()
     name = model.name if model else recipe.model
     _say(f"{type(method).__name__} of {name} on {backend.name}")
@@ -118,6 +132,7 @@ def _trained(
     session = backend.load(model).open(recipe.adapter_chosen(), recipe.seed)  # type: ignore[arg-type]
     loop = Loop(
         folder=folder.path,
+        observers=observers,
         checkpoint_every=recipe.checkpoint_every,
         evaluate_every=recipe.evaluate_every,
         keep_best=recipe.keep_best,
@@ -130,7 +145,6 @@ def _trained(
     write_report(folder)
     folder.finish({"steps": last.number, "metrics": dict(last.metrics)})
     shutil.rmtree(loop.best, ignore_errors=True)
-    return Run(folder, model, backend)
 
 
 def _keep_weights(recipe: Recipe, loop: Loop, session: Session, folder: RunFolder) -> None:
@@ -195,6 +209,16 @@ def _lineage(
         "backend": backend.name,
         "versions": versions(),
     }
+
+
+def _split(
+    observers: Mapping[str, Mapping[str, Any]] | Sequence[str | Observer],
+) -> tuple[object, Sequence[Observer]]:
+    """What goes into the recipe, which checks it, and instances."""
+    if isinstance(observers, (str, Mapping)):
+        return observers, ()
+    names = [given for given in observers if not isinstance(given, Observer)]
+    return names, [given for given in observers if isinstance(given, Observer)]
 
 
 def _named(source: str | os.PathLike[str] | Rows) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from customize.testing.expansion import conformance as conformance
+from customize.testing.observing import watched_run as watched_run
 from customize.testing.renderer import ToyRenderer as ToyRenderer
 from customize.testing.tiny_model import write_tiny_model as write_tiny_model
 from customize.testing.toy import ToyBackend as ToyBackend

@@ -14,6 +14,7 @@ from customize.interfaces.dataset import Dataset, Row
 from customize.interfaces.exporter import Exporter
 from customize.interfaces.method import Method
 from customize.interfaces.model import ModelSource
+from customize.interfaces.observer import Observer
 from customize.testing.holding import check_excuses, hold
 from customize.testing.rules import Rule, rules_of
 from customize.testing.subject import Subject
@@ -40,6 +41,7 @@ def conformance(
     model: str | ModelSource | None = None,
     dataset: str | Data | None = None,
     reader: str | Read | None = None,
+    observer: str | Observer | None = None,
     plugin: str | None = None,
     on: object = None,
     known_failures: Mapping[str, str] | None = None,
@@ -63,6 +65,7 @@ def conformance(
         "model": model,
         "dataset": dataset,
         "reader": reader,
+        "observer": observer,
         "plugin": plugin,
     }
     chosen = [(kind, subject) for kind, subject in given.items() if subject is not None]

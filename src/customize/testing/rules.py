@@ -12,7 +12,7 @@ import attrs
 Check = Callable[[Any], None]  # takes the subject of its kind
 C = TypeVar("C", bound=Check)
 
-KINDS = ("backend", "method", "exporter", "model", "dataset", "reader", "plugin")
+KINDS = ("backend", "method", "exporter", "model", "dataset", "reader", "observer", "plugin")
 
 _NEEDS: dict[Check, frozenset[str]] = {}
 

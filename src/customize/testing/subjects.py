@@ -36,7 +36,7 @@ def candidates(kind: str, given: Any, on: Any = None) -> Sequence[Candidate]:
     """
     if kind not in KINDS:
         raise OptionError(f"no kind {kind!r}: there are rules for {', '.join(KINDS)}")
-    if on is not None and kind in ("model", "dataset", "plugin"):
+    if on is not None and kind in ("model", "dataset", "observer", "plugin"):
         raise OptionError(f"a {kind} is tried on nothing: leave out on={on!r}")
     label = given if isinstance(given, str) else getattr(given, "__name__", type(given).__name__)
     own = Candidate(kind, label, lambda: _MAKERS[kind](label, given, on))
@@ -101,6 +101,12 @@ def _reader(label: str, given: Any, on: Any) -> Subject:
     return ReaderSubject(label, read, None if on is None else Path(on))
 
 
+def _observer(label: str, given: Any, on: Any) -> Subject:
+    from customize.testing.observer_rules.subject import ObserverSubject
+
+    return ObserverSubject(label, _made("observer", given))
+
+
 def _plugin(label: str, given: Any, on: Any) -> Subject:
     from customize.testing.plugin_rules.subject import PluginSubject
 
@@ -119,5 +125,6 @@ _MAKERS: dict[str, Callable[[str, Any, Any], Subject]] = {
     "model": _model,
     "dataset": _dataset,
     "reader": _reader,
+    "observer": _observer,
     "plugin": _plugin,
 }

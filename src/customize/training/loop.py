@@ -19,6 +19,7 @@ from customize.interfaces.backend import Session
 from customize.interfaces.dataset import Dataset
 from customize.interfaces.method import Method, Step
 from customize.training import checkpoints
+from customize.training.observers import Observers
 from customize.training.progress import Progress
 from customize.training.state import read_step, write_step
 
@@ -30,6 +31,7 @@ class Loop:
     """What a run does besides its method. ``folder`` is the run's."""
 
     folder: Path
+    observers: Observers
     checkpoint_every: int
     evaluate_every: int = 0
     keep_best: bool = False
@@ -56,6 +58,7 @@ class Loop:
             SystemExit: SIGTERM, the same, with code 143.
         """
         resume, record = self._resume(session)
+        self.observers.start(resume.number if resume else 0)
         if resume is not None and self._exhausted(record):
             return resume  # it had stopped early and was killed before it said so
         total = method.num_steps(data)
@@ -67,6 +70,7 @@ class Loop:
                 self._check(step.number, metrics)
                 metrics.update(self._measure(method, session, held_out, step.number, total, record))
                 self._log(step.number, metrics)
+                self.observers.step(step.number, metrics)
                 progress.step(step.number, metrics)
                 last = step
                 stop = signals.received or self._exhausted(record)
@@ -154,7 +158,7 @@ class Loop:
             write_step(folder, step)
 
         facts = {**self.facts, "record": attrs.asdict(record)}
-        checkpoints.write(self.checkpoints, step.number, fill, facts)
+        self.observers.checkpoint(checkpoints.write(self.checkpoints, step.number, fill, facts))
 
     def _leave(self, number: int, step: Step, progress: Progress) -> None:
         progress.say(f"stopped after step {step.number}, saved: the same command goes on from here")

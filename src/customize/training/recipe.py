@@ -10,6 +10,8 @@ from customize._options import option, options, options_to_dict
 from customize.interfaces.backend import Adapter, Full, LoRA
 from customize.training.structuring import Faults, structure
 
+UNDECIDING = ("to", "observers")  # keys that change nothing of what is learnt
+
 
 @options
 class Recipe:
@@ -45,14 +47,18 @@ class Recipe:
         at_least=0,
     )
 
+    observers: Mapping[str, Any] | tuple[str, ...] = option(
+        factory=dict, help="Who is told of the run: names, or names with their options."
+    )
+
     def to_dict(self) -> dict[str, Any]:
         """Every field as JSON values."""
         return dict(options_to_dict(self))
 
     @property
     def hash(self) -> str:
-        """sha256 of everything but the folder's place."""
-        values = {k: v for k, v in self.to_dict().items() if k != "to"}
+        """sha256 of everything that decides what is learnt."""
+        values = {k: v for k, v in self.to_dict().items() if k not in UNDECIDING}
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
     def adapter_chosen(self) -> Adapter:
@@ -64,6 +70,11 @@ class Recipe:
         faults.raise_if_any("the adapter")
         assert chosen is not None
         return chosen
+
+    def observers_chosen(self) -> Mapping[str, Mapping[str, Any]]:
+        """The names in ``observers``, each with its options."""
+        given = self.observers
+        return given if isinstance(given, Mapping) else {name: {} for name in given}
 
 
 def make_recipe(
@@ -81,12 +92,14 @@ def make_recipe(
     faults = Faults(places)
     recipe = structure(Recipe, values, faults)
     adapter = _check_adapter(values.get("adapter", {}), faults)
-    complete = _check_method(values, faults)
+    method_options = _check_method(values, faults)
+    observers = {} if recipe is None else _check_observers(recipe, faults)
     if recipe is not None:
         _check_sense(recipe, faults)
     faults.raise_if_any(what)
     assert recipe is not None
-    return Recipe(**{**recipe.to_dict(), "adapter": adapter, "options": complete})
+    complete = {"adapter": adapter, "options": method_options, "observers": observers}
+    return Recipe(**{**recipe.to_dict(), **complete})
 
 
 def _check_adapter(adapter: Any, faults: Faults) -> dict[str, Any] | str:
@@ -113,6 +126,25 @@ def _check_method(values: Mapping[str, Any], faults: Faults) -> dict[str, Any]:
         return {}
     method = structure(cls, given, faults, "options.")
     return {} if method is None else dict(options_to_dict(method))
+
+
+def _check_observers(recipe: Recipe, faults: Faults) -> dict[str, dict[str, Any]]:
+    """All their options, as the method's."""
+    from customize.plugins import load
+
+    complete = {}
+    for name, chosen in recipe.observers_chosen().items():
+        place = f"observers.{name}"
+        try:
+            cls = load("observer", name)
+        except UnknownName as error:
+            faults.add(place, str(error))
+            continue
+        if not isinstance(chosen, Mapping):
+            faults.add(place, f"{place} must be its options, or {{}} (got {chosen!r})")
+        elif (observer := structure(cls, chosen, faults, f"{place}.")) is not None:
+            complete[name] = dict(options_to_dict(observer))
+    return complete
 
 
 def _check_sense(recipe: Recipe, faults: Faults) -> None:

@@ -19,6 +19,7 @@ _NAMES: dict[object, str] = {
     str: "text",
     bool: "true or false",
     Mapping: "keys and values",
+    tuple: "a list",
 }
 
 
@@ -96,7 +97,8 @@ def coerce(value: Any, wanted: Any) -> Any:
 
 def _named(wanted: Any) -> str:
     """A type as a person calls it."""
-    return _NAMES.get(wanted, getattr(wanted, "__name__", str(wanted)))
+    kind = typing.get_origin(wanted) or wanted
+    return _NAMES.get(kind, getattr(kind, "__name__", str(kind)))
 
 
 def _checked(o: Option, value: Any) -> Any:

@@ -1,0 +1,1 @@
+"""MLflow as a plugin of customize."""
