@@ -44,7 +44,7 @@ class _RMSNorm(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, None]:
         x, rstd, weight_C = ctx.saved_tensors
-        normed = x.float().mul_(rstd)
+        normed = x.float() * rstd
         grad_weight = None
         if ctx.needs_input_grad[1]:
             grad_weight = (grad * normed.to(x.dtype)).flatten(0, -2).sum(0)
