@@ -21,8 +21,8 @@ pytestmark = [
     ),
 ]
 PIZZA = Path(__file__).parents[3] / "examples/pizza/test.jsonl"
-GREEDY = Sampling(max_tokens=24, temperature=0.0)
-DRAWN = Sampling(max_tokens=24, temperature=0.8, top_p=0.95)
+GREEDY = Sampling(max_tokens=16, temperature=0.0)
+DRAWN = Sampling(max_tokens=16, temperature=0.8, top_p=0.95)
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def engine() -> Engine:
 @pytest.fixture(scope="module")
 def prompts(engine: Engine) -> list[Prompt]:
     """Questions of the pizza store's test rows, of many lengths."""
-    rows = [json.loads(line) for line in PIZZA.read_text("utf-8").splitlines()][::12]
+    rows = [json.loads(line) for line in PIZZA.read_text("utf-8").splitlines()][::16]
     asked = [[m for m in row["messages"] if m["role"] != "assistant"] for row in rows]
     return [Prompt(engine.renderer.prompt(messages), seed=i) for i, messages in enumerate(asked)]
 
@@ -42,7 +42,7 @@ def prompts(engine: Engine) -> list[Prompt]:
 def test_many_at_once_equal_one_at_a_time_token_for_token(
     engine: Engine, prompts: list[Prompt], sampling: Sampling
 ) -> None:
-    assert len({len(prompt.tokens) for prompt in prompts}) > 5
+    assert len({len(prompt.tokens) for prompt in prompts}) > 4
     base = engine.base()
     together = [said[0].tokens.tolist() for said in base.sample(prompts, sampling).result()]
     backwards = [said[0].tokens.tolist() for said in base.sample(prompts[::-1], sampling).result()]
@@ -59,7 +59,7 @@ def test_greedy_answers_are_those_of_transformers(engine: Engine, prompts: list[
         prompts[:4], engine.base().sample(prompts[:4], GREEDY).result(), strict=True
     ):
         tokens = torch.from_numpy(prompt.tokens.astype(np.int64))[None]
-        wanted = plain.generate(tokens, max_new_tokens=24, do_sample=False)
+        wanted = plain.generate(tokens, max_new_tokens=16, do_sample=False)
         assert said.tokens.tolist() == wanted[0, len(prompt.tokens) :].tolist()
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from customize.cli.output_file import OutputFile
+from customize.cli.output_file import in_a_folder
 
 
 @click.command("evaluate")
@@ -22,7 +22,13 @@ from customize.cli.output_file import OutputFile
     help="Tokens an answer may have.",
 )
 @click.option("--general", is_flag=True, help="Also ask 150 general items, to see what was broken.")
-@click.option("--json", "file", type=OutputFile(), help="Also write every item here.")
+@click.option(
+    "--json",
+    "file",
+    type=click.Path(path_type=Path),
+    callback=in_a_folder,
+    help="Also write every item here.",
+)
 def command(
     source: str,
     data: str,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from customize.cli.output_file import OutputFile
+from customize.cli.output_file import in_a_folder
 
 
 @click.command("inspect")
@@ -16,7 +16,12 @@ from customize.cli.output_file import OutputFile
 @click.option(
     "--rows", default=5, show_default=True, type=click.IntRange(min=1), help="Rows to show."
 )
-@click.option("--html", type=OutputFile(), help="Write a page instead.")
+@click.option(
+    "--html",
+    type=click.Path(path_type=Path),
+    callback=in_a_folder,
+    help="Write a page instead.",
+)
 def command(data: str, model: str, revision: str | None, rows: int, html: Path | None) -> None:
     """Show the first rows of DATA as tokens, those that would be trained marked, and counts."""
     from rich.console import Console

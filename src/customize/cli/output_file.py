@@ -1,4 +1,4 @@
-"""A file to be written, as a command's parameter: refused before the work, not after it."""
+"""A file to be written, as a command's option: refused before the work, not after it."""
 
 from __future__ import annotations
 
@@ -7,17 +7,12 @@ from pathlib import Path
 import click
 
 
-class OutputFile(click.ParamType):
-    """A path in a folder that is there."""
-
-    name = "file"
-
-    def convert(
-        self, value: str | Path, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Path:
-        path = Path(value)
-        if path.is_dir():
-            self.fail(f"{path} is a folder: name a file in it", param, ctx)
-        if not path.parent.is_dir():
-            self.fail(f"there is no folder {path.parent} to write it in", param, ctx)
-        return path
+def in_a_folder(ctx: click.Context, param: click.Parameter, path: Path | None) -> Path | None:
+    """The path, where a file can be written there; an option's ``callback``."""
+    if path is None:
+        return None
+    if path.is_dir():
+        raise click.BadParameter(f"{path} is a folder: name a file in it", ctx, param)
+    if not path.parent.is_dir():
+        raise click.BadParameter(f"there is no folder {path.parent} to write it in", ctx, param)
+    return path
