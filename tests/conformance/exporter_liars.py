@@ -96,7 +96,7 @@ class NeverRefuses(Honest):
 
 @options
 class ServesNothing(Honest):
-    """What it writes lies one folder deeper than its runtime looks."""
+    """Its adapter is of a sort that PEFT does not know."""
 
     def export(self, source: Exportable, to: Path) -> Mapping[str, float]:
         figures = super().export(source, to)
@@ -141,6 +141,7 @@ LIARS: dict[str, Callable[[], Exporter]] = {
     "check_export_refuses_to_overwrite": Overwrites,
     "check_export_leaves_nothing_else": Litters,
     "check_wrong_export_is_refused": NeverRefuses,
+    "check_what_it_serves_loads_it": ServesNothing,
     "check_export_answers_as_the_session": ExportsTheBase,
     "check_tokenizer_and_template_are_in_it": DropsTheTemplate,
     "check_parity_figures_are_true": InventsFigures,
