@@ -64,8 +64,8 @@ def test_no_two_rules_have_one_name() -> None:
 def test_the_honest_break_no_rule(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text('{"prompt": "a"}\n{"prompt": "b"}\n')
     honest = [
-        BackendSubject(ToyBackend()),
-        MethodSubject(method_liars.Honest()),
+        BackendSubject("honest", ToyBackend()),
+        MethodSubject("honest", method_liars.Honest()),
         ModelSubject("honest", other_liars.Model()),
         DatasetSubject("honest", other_liars.Data),
         ReaderSubject("honest", other_liars.read, tmp_path / "rows.jsonl"),
@@ -76,7 +76,7 @@ def test_the_honest_break_no_rule(tmp_path: Path) -> None:
 # A process for each of these and each liar takes a minute: the liars' probes are the toy's.
 @pytest.mark.parametrize("rule", backend_liars.LIARS)
 def test_a_lying_backend_is_caught_by_its_rule_alone(rule: str) -> None:
-    subject = BackendSubject(backend_liars.LIARS[rule]())
+    subject = BackendSubject("liar", backend_liars.LIARS[rule]())
     assert broken(subject, without=[PROBE]) == [rule]
 
 
@@ -84,19 +84,19 @@ def test_a_probe_that_imports_torch_is_caught(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
-    assert broken(BackendSubject(backend_liars.heavy_probe(tmp_path))) == [PROBE]
+    assert broken(BackendSubject("liar", backend_liars.heavy_probe(tmp_path))) == [PROBE]
 
 
 @pytest.mark.slow
 def test_weights_that_peft_cannot_read_are_caught() -> None:
     pytest.importorskip("peft")
     pytest.importorskip("customize_torch")
-    assert broken(BackendSubject(backend_liars.unreadable_to_peft())) == [PEFT]
+    assert broken(BackendSubject("liar", backend_liars.unreadable_to_peft())) == [PEFT]
 
 
 @pytest.mark.parametrize("rule", method_liars.LIARS)
 def test_a_lying_method_is_caught_by_its_rule_alone(rule: str) -> None:
-    assert broken(MethodSubject(method_liars.LIARS[rule]())) == [rule]
+    assert broken(MethodSubject("liar", method_liars.LIARS[rule]())) == [rule]
 
 
 @pytest.mark.slow

@@ -51,8 +51,8 @@ class BackendSubject(Subject):
 
     kind: ClassVar[str] = "backend"
 
-    def __init__(self, backend: Backend, model: ModelFolder | None = None) -> None:
-        super().__init__(backend.name)
+    def __init__(self, name: str, backend: Backend, model: ModelFolder | None = None) -> None:
+        super().__init__(name)
         self.backend = backend
         self._given = model
 
