@@ -160,8 +160,8 @@ SCHEMA = Path(sys.modules[conformance.__module__].__file__ or "").with_name("rep
 
 def assert_described(value: Any, schema: dict[str, Any]) -> None:
     """The few words of JSON Schema that ours uses."""
-    types = {"object": dict, "array": list, "string": str, "integer": int, "number": (int, float)}
-    assert isinstance(value, types[schema["type"]])
+    types = {"object": dict, "array": list, "string": str, "integer": int, "number": float}
+    assert type(value) is types[schema["type"]]
     if "enum" in schema:
         assert value in schema["enum"]
     if schema["type"] == "object":
