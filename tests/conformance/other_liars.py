@@ -22,8 +22,8 @@ class Model:
     """An honest source: made once, cached, out of a package that is there."""
 
     def fetch(self, dtype: str = "bfloat16") -> Path:
-        if find_spec("yaml") is None:
-            raise customize.MissingDependency("the weights are elsewhere: pip install PyYAML")
+        if find_spec("acme_weights") is None:
+            raise customize.MissingDependency("the weights are elsewhere: pip install acme-weights")
         return made_once("models", "tiny", self.make)
 
     def make(self, folder: Path) -> None:
@@ -51,8 +51,8 @@ class MadeEachTime(Model):
 
 class Imports(Model):
     def fetch(self, dtype: str = "bfloat16") -> Path:
-        if find_spec("yaml") is None:
-            raise ModuleNotFoundError("No module named 'yaml'")
+        if find_spec("acme_weights") is None:
+            raise ModuleNotFoundError("No module named 'acme_weights'")
         return super().fetch(dtype)
 
 

@@ -14,6 +14,7 @@ import method_liars
 import other_liars
 import plugin_liars
 import pytest
+import sampling_liars
 
 from customize.testing.backend_rules.subject import BackendSubject
 from customize.testing.dataset_rules.subject import DatasetSubject
@@ -27,10 +28,11 @@ from customize.testing.rules import KINDS, rules_of
 from customize.testing.subject import Subject
 from customize.testing.toy import ToyBackend
 
+BACKENDS = {**backend_liars.LIARS, **sampling_liars.LIARS}
 PROBE, PEFT = "check_probe_is_light", "check_peft_loads_the_weights"
 LIARS: Mapping[str, Mapping[str, Any]] = {
     "backend": {
-        **backend_liars.LIARS,
+        **BACKENDS,
         PROBE: backend_liars.heavy_probe,
         PEFT: backend_liars.unreadable_to_peft,
     },
@@ -74,9 +76,9 @@ def test_the_honest_break_no_rule(tmp_path: Path) -> None:
 
 
 # A process for each of these and each liar takes a minute: the liars' probes are the toy's.
-@pytest.mark.parametrize("rule", backend_liars.LIARS)
+@pytest.mark.parametrize("rule", BACKENDS)
 def test_a_lying_backend_is_caught_by_its_rule_alone(rule: str) -> None:
-    subject = BackendSubject("liar", backend_liars.LIARS[rule]())
+    subject = BackendSubject("liar", BACKENDS[rule]())
     assert broken(subject, without=[PROBE]) == [rule]
 
 
