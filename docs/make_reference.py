@@ -25,6 +25,8 @@ from customize._options import Bounds, options_of
 from customize.cli import group
 from customize.plugins import as_json, faults, hooks, listing, load, specs
 from customize.plugins.specs import KINDS
+from customize.testing.rules import KINDS as KINDS_OF_RULES
+from customize.testing.rules import rules_of
 
 REFERENCE = Path(__file__).parent / "reference"
 PLUGINS = Path(__file__).parents[1] / "plugins"
@@ -39,6 +41,7 @@ def pages() -> dict[str, str]:
         "names.md": _names(),
         "errors.md": _errors(),
         "plugins.md": _plugins(),
+        **{f"what-{_article(kind)}-must-do.md": _rules(kind) for kind in KINDS_OF_RULES},
     }
     return {name: MADE + "\n".join(lines).rstrip() + "\n" for name, lines in made.items()}
 
@@ -175,6 +178,28 @@ def _listing() -> Iterator[str]:
     yield from (*_table(("code", "severity", "what"), rows), "")
     yield from ("## customize plugins --json", "", prose(first_paragraph(as_json.__doc__)), "")
     yield from _table(("key", "what"), [(f"`{key}`", what) for key, what in as_json.KEYS.items()])
+
+
+def _article(kind: str) -> str:
+    return f"{'an' if kind[0] in 'aeiou' else 'a'}-{kind}"
+
+
+def _rules(kind: str) -> Iterator[str]:
+    title = _article(kind).replace("-", " ")
+    yield from (f"# What {title} must do", "")
+    yield from (
+        f"`customize.testing.conformance({kind}=…)` is a test for each of these rules.",
+        "A rule that needs what the subject does not declare is skipped.",
+        "See [how to test a plugin](../how-to/test-a-plugin.md).",
+        "",
+    )
+    for rule in rules_of(kind):
+        first, *more = rule.text.split("\n\n")
+        yield from (f"## {rule.name}", "", prose(" ".join(first.split())), "")
+        for paragraph in more:
+            yield from (prose(" ".join(paragraph.split())), "")
+        if rule.needs:
+            yield from (f"Needs {', '.join(f'`{n}`' for n in sorted(rule.needs))}.", "")
 
 
 def _how_to_offer() -> Iterator[str]:

@@ -15,7 +15,6 @@ from customize import (
     Batch,
     CrossEntropy,
     Exportable,
-    ExportError,
     LoRA,
     ModelFolder,
     ParityError,
@@ -93,8 +92,3 @@ def test_a_merge_that_does_nothing_is_refused_and_leaves_no_folder(
     with pytest.raises(ParityError):
         HF(merged=True).export(source, tmp_path / "out")
     assert not list(tmp_path.iterdir())
-
-
-def test_an_existing_folder_is_refused(source: Exportable, tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match="nothing is overwritten"):
-        HF().export(source, tmp_path)

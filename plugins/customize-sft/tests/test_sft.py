@@ -88,23 +88,6 @@ def test_a_row_of_weight_zero_changes_nothing_and_a_row_of_two_counts_twice() ->
     assert losses[0]["loss"] == pytest.approx(losses[1]["loss"], rel=1e-5)
 
 
-def test_resumed_at_any_step_it_is_bit_equal(tmp_path: Path) -> None:
-    data, method = chats(7), SFT(lr=0.05, epochs=2, batch_size=3, replay=0.3)
-    whole = open_session(seed=4)
-    steps = list(method.train(whole, data))
-    for k in range(1, len(steps)):
-        first = open_session(seed=4)
-        training = method.train(first, data)
-        last = [next(training) for _ in range(k)][-1]
-        folder = tmp_path / str(k)
-        folder.mkdir()
-        first.save(folder)
-        second = open_session()
-        second.load(folder)
-        rest = list(method.train(second, data, resume=last))
-        assert [s.metrics for s in rest] == [s.metrics for s in steps[k:]]
-
-
 def test_replay_rows_are_the_bases_own_answers() -> None:
     data = chats(6)
     method = SFT(replay=0.5, epochs=1, batch_size=4)
@@ -128,14 +111,6 @@ def test_kl_to_base_without_replay_is_refused() -> None:
         SFT(kl_to_base=0.1)
 
 
-def test_learning_rate_zero_changes_nothing() -> None:
-    session, data = open_session(), chats(4)
-    method = SFT(lr=0.0, epochs=1)
-    before = method.validate(session, data)
-    list(method.train(session, data))
-    assert method.validate(session, data) == before
-
-
 def test_a_row_that_is_too_long_is_refused_by_number() -> None:
     with pytest.raises(DataError, match="more than max_length 5"):
         list(SFT(max_length=5).train(open_session(), chats(2)))
@@ -153,20 +128,6 @@ def test_a_weight_that_is_no_number_is_refused_by_row() -> None:
 
     with pytest.raises(DataError, match="row 1: weight must be a number"):
         list(SFT().train(open_session(), Wrong()))
-
-
-def test_no_rows_are_refused_before_the_first_step() -> None:
-    class Empty:
-        kind, fingerprint = "chat", "0"
-
-        def __len__(self) -> int:
-            return 0
-
-        def __getitem__(self, index: int, /) -> Mapping[str, Any]:
-            raise IndexError(index)
-
-    with pytest.raises(DataError, match="no rows"):
-        list(SFT().train(open_session(), Empty()))
 
 
 @pytest.mark.parametrize("wrong", [{"lr": -1.0}, {"epochs": 0.0}, {"schedule": "sawtooth"}])

@@ -111,11 +111,3 @@ def test_the_model_knows_the_capital_of_france(folder: Path, tokenizer: Any) -> 
     text = tokenizer.decode(answer[prompt["input_ids"].shape[1] :])
     assert "Paris" in text
     assert text.endswith("<|im_end|>")
-
-
-@needs_weights
-def test_a_second_fetch_converts_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CUSTOMIZE_CACHE", str(folder.parents[1]))
-    before = (folder / "model.safetensors").stat().st_mtime_ns
-    assert SmolLM2().fetch() == folder
-    assert (folder / "model.safetensors").stat().st_mtime_ns == before

@@ -152,7 +152,7 @@ def test_a_tensor_of_another_shape_is_refused_by_name(model: ModelFolder, tmp_pa
     def edit(tensors: dict[str, Tensor]) -> None:
         tensors["model.norm.weight"] = torch.ones(31)
 
-    with pytest.raises(ModelError, match=r"model\.norm\.weight is \[31\] where .* implies \[32\]"):
+    with pytest.raises(ModelError, match=r"model\.norm\.weight as \[31\] where .* implies \[32\]"):
         CPU(dtype="float32").load(changed(model, tmp_path, edit))
 
 

@@ -57,21 +57,6 @@ def test_many_at_once_equal_one_at_a_time(session: Session, sampling: Sampling) 
         assert single[i][0].tokens.tolist() == completions[0].tokens.tolist()
 
 
-def test_logprobs_agree_with_forward(session: Session) -> None:
-    sampling = Sampling(max_tokens=10, temperature=0.7, stop_tokens=(), prompt_logprobs=True)
-    for prompt, completions in zip(
-        prompts(n=2), session.sample(prompts(n=2), sampling).result(), strict=True
-    ):
-        for completion in completions:
-            tokens = np.concatenate([prompt.tokens, completion.tokens])
-            row = Batch.from_sequences([(tokens, {"weights": np.ones(len(tokens))})])
-            forward = session.forward(row).result()
-            start = len(prompt.tokens)
-            assert completion.prompt_logprobs is not None
-            np.testing.assert_allclose(completion.logprobs, forward[start:], atol=1e-4)
-            np.testing.assert_allclose(completion.prompt_logprobs, forward[:start], atol=1e-4)
-
-
 def test_first_tokens_follow_the_distribution_they_were_drawn_from(
     engine: Engine, plain: LlamaForCausalLM
 ) -> None:
@@ -113,13 +98,3 @@ def test_stop_tokens_and_texts_end_a_completion(engine: Engine) -> None:
     assert ended.stop_reason == "stop"
     assert text in base.renderer.decode(ended.tokens)
     assert text not in base.renderer.decode(ended.tokens[:-1])
-
-
-def test_tokens_are_told_as_they_are_drawn(session: Session) -> None:
-    told: dict[tuple[int, int], list[int]] = {}
-    found = session.sample(
-        prompts(n=2), GREEDY, lambda i, j, token: told.setdefault((i, j), []).append(token)
-    ).result()
-    for i, completions in enumerate(found):
-        for j, completion in enumerate(completions):
-            assert told[i, j] == completion.tokens.tolist()

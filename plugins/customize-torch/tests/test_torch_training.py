@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -22,7 +20,6 @@ from customize import (
     Full,
     LoRA,
     ModelFolder,
-    NonFiniteError,
     OptionError,
     differentiate,
 )
@@ -167,27 +164,6 @@ def test_the_gradient_does_not_depend_on_the_cut(
         np.testing.assert_allclose(gradient / scale, gradients[1][name] / scale, atol=1e-6)
 
 
-def test_gradients_add_and_zero_weights_add_nothing(engine: Engine, batch: Batch) -> None:
-    once, twice = engine.open(LoRA(rank=2)), engine.open(LoRA(rank=2))
-    assert isinstance(once, TorchSession)
-    assert isinstance(twice, TorchSession)
-    once.forward_backward(batch, CrossEntropy())
-    nothing = batch.with_columns(weights=np.zeros(batch.num_tokens))
-    for part in (batch.take([0, 1, 2]), batch.take([3, 4, 5]), nothing):
-        twice.forward_backward(part, CrossEntropy())
-    for name, gradient in once._gradients.items():
-        np.testing.assert_allclose(gradient, twice._gradients[name], rtol=1e-4, atol=1e-4)
-
-
-def test_training_learns_the_batch(engine: Engine, batch: Batch) -> None:
-    session = engine.open(LoRA(rank=4))
-    losses = []
-    for _ in range(20):
-        losses.append(session.forward_backward(batch, CrossEntropy()).result().loss)
-        session.optim_step(AdamW(lr=1e-2)).result()
-    assert losses[-1] < 0.6 * losses[0]
-
-
 def test_a_step_equals_torchs_adamw(engine: Engine, batch: Batch) -> None:
     session = engine.open(LoRA(rank=2))
     assert isinstance(session, TorchSession)
@@ -205,55 +181,6 @@ def test_a_step_equals_torchs_adamw(engine: Engine, batch: Batch) -> None:
         np.testing.assert_allclose(session._policy.tensors[name], leaf.detach(), atol=1e-5)
 
 
-def test_a_gradient_that_is_not_finite_is_refused(engine: Engine, batch: Batch) -> None:
-    session = trained(engine, batch)
-    before = session.forward(batch).result()
-    overflowing = batch.with_columns(weights=np.where(batch.scored, 1e38, 0.0))
-    session.forward_backward(overflowing, CrossEntropy())
-    with pytest.raises(NonFiniteError, match="as they were"):
-        session.optim_step(STEP).result()
-    np.testing.assert_array_equal(session.forward(batch).result(), before)
-    assert session.optim_step(STEP).result() == 0.0
-
-
-def test_snapshots_and_the_base_do_not_move(engine: Engine, batch: Batch) -> None:
-    base = engine.base().forward(batch).result()
-    session = trained(engine, batch)
-    snapshot, before = session.snapshot("first"), session.forward(batch).result()
-    session.forward_backward(batch, CrossEntropy())
-    session.optim_step(STEP).result()
-    assert not np.array_equal(session.forward(batch).result(), before)
-    np.testing.assert_array_equal(snapshot.forward(batch).result(), before)
-    np.testing.assert_array_equal(session.named_snapshot("first").forward(batch).result(), before)
-    np.testing.assert_array_equal(session.base().forward(batch).result(), base)
-
-
-def test_sessions_on_one_base_do_not_meet(engine: Engine, batch: Batch) -> None:
-    first = trained(engine, batch)
-    before = first.forward(batch).result()
-    trained(engine, batch.take([1]), LoRA(rank=2, targets=("q_proj",)))
-    np.testing.assert_array_equal(first.forward(batch).result(), before)
-
-
 def test_targets_that_fit_nothing_are_refused(engine: Engine) -> None:
     with pytest.raises(OptionError, match="q_proj"):
         engine.open(LoRA(targets=("query",)))
-
-
-@pytest.mark.parametrize("adapter", [LoRA(rank=2), Full()], ids=["lora", "full"])
-def test_a_loaded_session_goes_on_bit_for_bit(
-    engine: Engine, batch: Batch, tmp_path: Path, adapter: LoRA | Full
-) -> None:
-    session = trained(engine, batch, adapter)
-    session.snapshot("a/b")
-    session.forward_backward(batch.take([0]), CrossEntropy())
-    session.save(tmp_path)
-    other = engine.open(copy.copy(adapter), seed=9)
-    other.load(tmp_path)
-    for one in (session, other):
-        one.forward_backward(batch, CrossEntropy())
-        one.optim_step(STEP).result()
-    assert other.seed == session.seed
-    np.testing.assert_array_equal(other.forward(batch).result(), session.forward(batch).result())
-    named = [one.named_snapshot("a/b").forward(batch).result() for one in (session, other)]
-    np.testing.assert_array_equal(named[0], named[1])

@@ -63,28 +63,6 @@ def test_peft_loads_an_adapter_with_the_same_logprobs(
     )
 
 
-def test_transformers_loads_a_full_model_with_the_same_logprobs(
-    engine: Engine, batch: Batch, tmp_path: Path
-) -> None:
-    session = learnt(engine, batch, Full())
-    session.save_weights(tmp_path)
-    theirs = LlamaForCausalLM.from_pretrained(tmp_path, dtype=torch.float32).eval()
-    row = batch.take([3])
-    np.testing.assert_allclose(
-        session.forward(row).result(), plain_logprobs(theirs, row), atol=1e-5
-    )
-
-
-@pytest.mark.parametrize("adapter", [LoRA(rank=2), Full()], ids=["lora", "full"])
-def test_a_folder_of_weights_opens_again(
-    engine: Engine, batch: Batch, tmp_path: Path, adapter: LoRA | Full
-) -> None:
-    session = learnt(engine, batch, adapter)
-    session.save_weights(tmp_path)
-    again = engine.open(tmp_path).forward(batch).result()
-    np.testing.assert_array_equal(again, session.forward(batch).result())
-
-
 def test_another_bases_weights_are_refused(engine: Engine, other: Engine, tmp_path: Path) -> None:
     session = engine.open(LoRA(rank=2))
     session.save_weights(tmp_path / "adapter")

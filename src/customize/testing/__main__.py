@@ -7,6 +7,7 @@ import json
 import sys
 
 from customize._errors import CustomizeError
+from customize.runs.backends import quiet_libraries
 from customize.testing.expansion import cases_of
 from customize.testing.holding import hold, report, table
 from customize.testing.rules import KINDS
@@ -20,6 +21,7 @@ def main() -> None:
     parser.add_argument("--on", help="what it is tried on: a model, a backend, a file")
     parser.add_argument("--json", action="store_true", help="as JSON, with a badge")
     asked = parser.parse_args()
+    quiet_libraries()
     try:
         cases = cases_of(asked.kind, asked.name, asked.on)
         outcomes = [hold(case.subject(), case.rule) for case in cases]

@@ -45,18 +45,22 @@ def hold(subject: Subject, rule: Rule, excuse: str | None = None) -> Outcome:
 
 
 def _held(subject: Subject, rule: Rule) -> tuple[Status, str, Exception | None]:
-    if (obstacle := subject.obstacle()) is not None:
-        return "skipped", obstacle, None
-    if undeclared := rule.needs - subject.capabilities:
-        return "skipped", f"does not declare {', '.join(sorted(undeclared))}", None
     try:
         with cache_at(subject.cache):
-            rule.check(subject)
+            _check(subject, rule)
     except NotApplicable as why:
         return "skipped", str(why), None
     except Exception as error:  # whatever the subject raises
         return "failed", _told(error), error
     return "passed", "", None
+
+
+def _check(subject: Subject, rule: Rule) -> None:
+    if (obstacle := subject.obstacle()) is not None:
+        raise NotApplicable(obstacle)
+    if undeclared := rule.needs - subject.capabilities:
+        raise NotApplicable(f"does not declare {', '.join(sorted(undeclared))}")
+    rule.check(subject)
 
 
 def _told(error: Exception) -> str:

@@ -65,13 +65,13 @@ def _backend(label: str, given: Any, on: Any) -> Subject:
     from customize.models import resolve
     from customize.testing.backend_rules.subject import BackendSubject
 
-    return BackendSubject(_made("backend", given), None if on is None else resolve(on))
+    return BackendSubject(label, _made("backend", given), None if on is None else resolve(on))
 
 
 def _method(label: str, given: Any, on: Any) -> Subject:
     from customize.testing.method_rules.subject import MethodSubject
 
-    return MethodSubject(_made("method", given), on)
+    return MethodSubject(label, _made("method", given), on)
 
 
 def _exporter(label: str, given: Any, on: Any) -> Subject:

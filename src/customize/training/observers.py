@@ -117,7 +117,7 @@ def _of_plugins(named: Mapping[str, Mapping[str, Any]]) -> list[_Watching]:
     for name in dict.fromkeys([*named, *always]):
         with _apart(f"{name} cannot be made"):
             made = load("observer", name)(**named.get(name, {}))
-            found.append(_Watching(find("observer", name).find, made))
+            found.append(_Watching(find("observer", name).full_name, made))
     return found
 
 

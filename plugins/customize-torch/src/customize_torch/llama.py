@@ -86,10 +86,12 @@ def shape_of(config: Mapping[str, Any]) -> Shape | None:
 
 def _theta(config: Mapping[str, Any]) -> float | None:
     """The base of the rotary frequencies, None where they are scaled in any way."""
-    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    plain = rope.get("rope_type", rope.get("type", "default")) == "default"
-    theta = rope.get("rope_theta", config.get("rope_theta"))
-    return float(theta) if plain and theta is not None else None
+    ropes = [rope for key in ("rope_parameters", "rope_scaling") if (rope := config.get(key))]
+    if any(rope.get("rope_type", rope.get("type", "default")) != "default" for rope in ropes):
+        return None
+    told = [rope["rope_theta"] for rope in ropes if "rope_theta" in rope]
+    theta = told[0] if told else config.get("rope_theta")
+    return None if theta is None else float(theta)
 
 
 def _asks_for_more(config: Mapping[str, Any]) -> bool:

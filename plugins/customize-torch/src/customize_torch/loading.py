@@ -72,7 +72,7 @@ def _fill(model: ModelFolder, loaded: llama.CausalLM, tensors: dict[str, Tensor]
     for name, shape in wanted.items():
         if tensors[name].shape != shape:
             raise ModelError(
-                f"{model.name}: {name} is {[*tensors[name].shape]} where config.json implies "
+                f"{model.name} holds {name} as {[*tensors[name].shape]} where config.json implies "
                 f"{[*shape]}: the file and the config are not of one model"
             )
     if unexpected := sorted(tensors.keys() - {*wanted, "lm_head.weight"}):

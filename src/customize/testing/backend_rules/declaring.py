@@ -83,8 +83,8 @@ def check_capabilities_agree(subject: BackendSubject) -> None:
 
 
 def check_dtype_is_declared(subject: BackendSubject) -> None:
-    """The engine's ``dtype`` says what it computes in: numbers are as exact as that allows, and
-    no more exact than is possible.
+    """The engine's ``dtype`` says what it computes in, and so how exact its numbers must be:
+    float64, float32, float16 or bfloat16.
     """
     known = ", ".join(TOLERANCES)
     expect(subject.engine.dtype in TOLERANCES, f"{subject.engine.dtype!r} is none of {known}")

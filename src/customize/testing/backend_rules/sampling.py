@@ -159,7 +159,7 @@ def check_completions_of_a_prompt_differ(subject: BackendSubject) -> None:
 @needs("sample")
 def check_draws_do_not_see_each_other(subject: BackendSubject) -> None:
     """Completion j at position t draws by (seed, j, t) alone: neither the order of prompts, nor
-    other prompts, nor n change it. (Where less than float32 is computed in, rounding may.)
+    other prompts, nor n change it; rounding may, where less than float32 is computed in.
     """
     session = subject.open()
     prompts = _prompts(subject, n=3)

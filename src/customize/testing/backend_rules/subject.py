@@ -39,10 +39,10 @@ class Tolerance:
 
 
 TOLERANCES = {
-    "float64": Tolerance(1e-4, 2e-3),
-    "float32": Tolerance(1e-4, 2e-3),
-    "float16": Tolerance(0.05, 0.05),
-    "bfloat16": Tolerance(0.2, 0.15),
+    "float64": Tolerance(5e-5, 1e-3),
+    "float32": Tolerance(5e-5, 1e-3),
+    "float16": Tolerance(0.03, 0.02),
+    "bfloat16": Tolerance(0.1, 0.05),
 }
 
 
@@ -51,8 +51,8 @@ class BackendSubject(Subject):
 
     kind: ClassVar[str] = "backend"
 
-    def __init__(self, backend: Backend, model: ModelFolder | None = None) -> None:
-        super().__init__(backend.name)
+    def __init__(self, name: str, backend: Backend, model: ModelFolder | None = None) -> None:
+        super().__init__(name)
         self.backend = backend
         self._given = model
 

@@ -7,8 +7,7 @@ from customize.testing.options import check_declared
 
 
 def check_exporter_options_are_declared(subject: ExporterSubject) -> None:
-    """It is a frozen ``options`` class: every option has a default, help, and bounds if a number.
-
-    A value outside the bounds is refused, and its fields cannot be set.
+    """It is a frozen ``options`` class: every field is an option with help, and with bounds where
+    it is a number; a value outside them is refused.
     """
     check_declared(subject.exporter)

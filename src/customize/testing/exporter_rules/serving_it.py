@@ -16,7 +16,7 @@ _ROUNDING, _LEARNT = 0.05, 0.2
 
 def check_what_it_serves_loads_it(subject: ExporterSubject) -> None:
     """The runtime that ``serves`` names loads the folder, and gives probabilities."""
-    logprobs_TV = subject.served.logprobs([5, 6, 7])
+    logprobs_TV = subject.load().logprobs([5, 6, 7])
     total = np.exp(logprobs_TV).sum(axis=-1)
     expect(bool(np.allclose(total, 1.0)), f"probabilities sum to {total.tolist()}")
 

@@ -15,7 +15,8 @@ from customize.interfaces.exporter import Exportable, Exporter
 from customize.interfaces.model import ModelFolder
 from customize.runs.backends import choose_backend
 from customize.runs.export import exact
-from customize.testing.exporter_rules.serving import Served, serve
+from customize.testing.rules import NotApplicable
+from customize.testing.serving import Served, serve
 from customize.testing.subject import Subject
 from customize.testing.tiny_model import write_tiny_model
 
@@ -102,5 +103,18 @@ class ExporterSubject(Subject):
 
     @functools.cached_property
     def served(self) -> Served:
-        """The export, as what it ``serves`` loads it."""
+        """The export, as what it ``serves`` loads it.
+
+        Raises:
+            NotApplicable: it cannot be loaded, which a rule of its own tells.
+        """
+        try:
+            return self.load()
+        except NotApplicable:
+            raise
+        except Exception as error:  # whatever the runtime raises
+            raise NotApplicable(f"it cannot be loaded: {type(error).__name__}") from error
+
+    def load(self) -> Served:
+        """The export, loaded anew by what it ``serves``."""
         return serve(self.exporter.serves, self.exported, self.model.path)

@@ -51,8 +51,8 @@ class MethodSubject(Subject):
 
     kind: ClassVar[str] = "method"
 
-    def __init__(self, method: Method, rows: Sequence[Row] | None = None) -> None:
-        super().__init__(type(method).__name__)
+    def __init__(self, name: str, method: Method, rows: Sequence[Row] | None = None) -> None:
+        super().__init__(name)
         self.method = method
         self._given = rows
 
@@ -87,7 +87,7 @@ class MethodSubject(Subject):
         """Log-probabilities of many tokens: equal where the weights are."""
         rng = np.random.default_rng(0)
         seen = [snapshot.renderer.prompt(_messages(row)) for row in self._rows]
-        rows = [rng.integers(0, 250, 2000), *seen]
+        rows: list[npt.NDArray[np.int32]] = [rng.integers(0, 250, 2000, np.int32), *seen]
         batch = Batch.from_sequences(
             [(tokens, {"weights": np.ones(len(tokens))}) for tokens in rows]
         )

@@ -42,7 +42,10 @@ def _expect_told(subject: ModelSubject, name: str) -> None:
 
 
 class _Looking:
-    """A finder that finds nothing, and notes the packages that are looked for."""
+    """A finder that finds nothing, and notes the packages that are looked for.
+
+    Those that were imported before are not: what everything needs is among them.
+    """
 
     def __init__(self) -> None:
         self.names: list[str] = []

@@ -1,4 +1,4 @@
-"""The runtimes that exports are for: a folder loaded as its users load it. Knows no exporter."""
+"""Runtimes of the rest of the world: a folder loaded as its users load it. Knows no rule."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from customize.testing.rules import NotApplicable
 
 
 class Served(Protocol):
-    """An export in its runtime."""
+    """A model in its runtime."""
 
     def prompt(self, messages: Sequence[Message]) -> list[int]:
-        """Tokens up to where the assistant begins to speak, by the export's own template."""
+        """Tokens up to where the assistant begins to speak, by the folder's own template."""
 
     def logprobs(self, tokens: Sequence[int]) -> npt.NDArray[np.float64]:
         """Row t: log-probabilities of what follows ``tokens[: t + 1]``; [T, V]."""
@@ -28,13 +28,14 @@ class _Transformers:
     """A folder of whole weights, or an adapter in PEFT's format on its base."""
 
     def __init__(self, folder: Path, base: Path) -> None:
-        from transformers import AutoTokenizer
-
+        self._folder = folder
         self._model = _adapted(folder, base) if _is_adapter(folder) else _whole(folder)
-        self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
 
     def prompt(self, messages: Sequence[Message]) -> list[int]:
-        tokens = self._tokenizer.apply_chat_template(
+        from transformers import AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(self._folder, local_files_only=True)
+        tokens = tokenizer.apply_chat_template(
             list(messages), add_generation_prompt=True, return_dict=False
         )
         return [int(token) for token in tokens]
@@ -73,7 +74,7 @@ _RUNTIMES: Mapping[str, Callable[[Path, Path], Served]] = {"transformers": _Tran
 
 
 def serve(serves: str, folder: Path, base: Path) -> Served:
-    """An export, loaded by the runtime it is for.
+    """A folder, loaded by the runtime it is for; an adapter onto ``base``.
 
     Raises:
         NotApplicable: the kit does not know the runtime, or it is not installed.

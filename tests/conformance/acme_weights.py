@@ -1,0 +1,1 @@
+"""A package that models of these tests look for; nobody imports it."""

@@ -1,0 +1,139 @@
+"""Every rule can fail: for each there is a liar that it catches, and that no other rule does."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import backend_liars
+import exporter_liars
+import method_liars
+import other_liars
+import plugin_liars
+import pytest
+import sampling_liars
+
+from customize.testing.backend_rules.subject import BackendSubject
+from customize.testing.dataset_rules.subject import DatasetSubject
+from customize.testing.exporter_rules.subject import ExporterSubject
+from customize.testing.holding import hold
+from customize.testing.method_rules.subject import MethodSubject
+from customize.testing.model_rules.subject import ModelSubject
+from customize.testing.plugin_rules.subject import PluginSubject
+from customize.testing.reader_rules.subject import ReaderSubject
+from customize.testing.rules import KINDS, rules_of
+from customize.testing.subject import Subject
+from customize.testing.toy import ToyBackend
+
+BACKENDS = {**backend_liars.LIARS, **sampling_liars.LIARS}
+PROBE, PEFT = "check_probe_is_light", "check_peft_loads_the_weights"
+LIARS: Mapping[str, Mapping[str, Any]] = {
+    "backend": {
+        **BACKENDS,
+        PROBE: backend_liars.heavy_probe,
+        PEFT: backend_liars.unreadable_to_peft,
+    },
+    "method": method_liars.LIARS,
+    "exporter": exporter_liars.LIARS,
+    "model": other_liars.MODELS,
+    "dataset": other_liars.DATASETS,
+    "reader": other_liars.READERS,
+    "plugin": plugin_liars.LIARS,
+}
+
+
+def broken(subject: Subject, without: Sequence[str] = ()) -> list[str]:
+    """The rules that the subject breaks."""
+    rules = [rule for rule in rules_of(subject.kind) if rule.name not in without]
+    return [rule.name for rule in rules if hold(subject, rule).status == "failed"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_rule_has_a_liar_and_says_what_it_is(kind: str) -> None:
+    rules = rules_of(kind)
+    assert {rule.name for rule in rules} == set(LIARS[kind])
+    assert all(rule.text.partition("\n\n")[0].rstrip().endswith(".") for rule in rules)
+
+
+def test_no_two_rules_have_one_name() -> None:
+    names = [rule.name for kind in KINDS for rule in rules_of(kind)]
+    assert len(names) == len(set(names))
+
+
+def test_the_honest_break_no_rule(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"prompt": "a"}\n{"prompt": "b"}\n')
+    honest = [
+        BackendSubject("honest", ToyBackend()),
+        MethodSubject("honest", method_liars.Honest()),
+        ModelSubject("honest", other_liars.Model()),
+        DatasetSubject("honest", other_liars.Data),
+        ReaderSubject("honest", other_liars.read, tmp_path / "rows.jsonl"),
+    ]
+    assert [broken(subject) for subject in honest] == [[]] * len(honest)
+
+
+# A process for each of these and each liar takes a minute: the liars' probes are the toy's.
+@pytest.mark.parametrize("rule", BACKENDS)
+def test_a_lying_backend_is_caught_by_its_rule_alone(rule: str) -> None:
+    subject = BackendSubject("liar", BACKENDS[rule]())
+    assert broken(subject, without=[PROBE]) == [rule]
+
+
+def test_a_probe_that_imports_torch_is_caught(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert broken(BackendSubject("liar", backend_liars.heavy_probe(tmp_path))) == [PROBE]
+
+
+@pytest.mark.slow
+def test_weights_that_peft_cannot_read_are_caught() -> None:
+    pytest.importorskip("peft")
+    pytest.importorskip("customize_torch")
+    assert broken(BackendSubject("liar", backend_liars.unreadable_to_peft())) == [PEFT]
+
+
+@pytest.mark.parametrize("rule", method_liars.LIARS)
+def test_a_lying_method_is_caught_by_its_rule_alone(rule: str) -> None:
+    assert broken(MethodSubject("liar", method_liars.LIARS[rule]())) == [rule]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rule", [None, *exporter_liars.LIARS])
+def test_a_lying_exporter_is_caught_by_its_rule_alone(rule: str | None) -> None:
+    pytest.importorskip("peft")
+    pytest.importorskip("customize_torch")
+    made = exporter_liars.Honest() if rule is None else exporter_liars.LIARS[rule]()
+    assert broken(ExporterSubject("liar", made)) == ([] if rule is None else [rule])
+
+
+@pytest.mark.parametrize("rule", other_liars.MODELS)
+def test_a_lying_model_is_caught_by_its_rule_alone(rule: str) -> None:
+    assert broken(ModelSubject("liar", other_liars.MODELS[rule]())) == [rule]
+
+
+@pytest.mark.parametrize("rule", other_liars.DATASETS)
+def test_a_lying_dataset_is_caught_by_its_rule_alone(rule: str) -> None:
+    assert broken(DatasetSubject("liar", other_liars.DATASETS[rule])) == [rule]
+
+
+@pytest.mark.parametrize("rule", other_liars.READERS)
+def test_a_lying_reader_is_caught_by_its_rule_alone(rule: str, tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"prompt": "a"}\n{"prompt": "b"}\n')
+    subject = ReaderSubject("liar", other_liars.READERS[rule], tmp_path / "rows.jsonl")
+    assert broken(subject) == [rule]
+
+
+@pytest.mark.parametrize("rule", [None, *plugin_liars.LIARS])
+def test_a_lying_plugin_is_caught_by_its_rule_alone(
+    rule: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = f"acme_{rule or 'honest'}"
+    source = plugin_liars.HONEST if rule is None else plugin_liars.LIARS[rule]
+    plugin_liars.install(tmp_path, module, source, rule != "check_entry_point_is_there")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setitem(sys.modules, "transformers", ModuleType("transformers"))
+    assert broken(PluginSubject(module)) == ([] if rule is None else [rule])
