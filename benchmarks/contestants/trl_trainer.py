@@ -38,7 +38,9 @@ def main(asked: dict[str, Any]) -> None:
 
     work, packed = Path(asked["work"]), asked["packed"]
     rows = [json.loads(line) for line in (work / "tokens.jsonl").read_text("utf-8").splitlines()]
-    dtype = getattr(torch, asked["dtype"])
+    # Named, a model is loaded by TRL in float32, and autocast to bf16 at every use.
+    named = not packed
+    dtype = torch.float32 if named else getattr(torch, asked["dtype"])
     base = AutoModelForCausalLM.from_pretrained(work / "model", dtype=dtype)
     model = PeftModel.from_pretrained(base, work / "adapter", is_trainable=True)
     length = _length_of_packs(rows, asked["steps"]) if packed else 1024

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -92,7 +93,7 @@ def _files(folder: Path) -> list[Path]:
     return [folder / name for name in sorted(set(names))]
 
 
-def _json(file: Path) -> dict[str, object]:
+def _json(file: Path) -> dict[str, Any]:  # JSON
     """The object in a file; one that is missing or malformed is left for transformers to tell."""
     try:
         value = json.loads(file.read_text("utf-8"))
