@@ -21,6 +21,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own convention
 from torch import Tensor
 
+from customize_torch.short_attention import FEW_KEYS, attend_short
+
 
 @attrs.frozen
 class Segment:
@@ -173,6 +175,8 @@ def _causal(q: Tensor, k: Tensor, v: Tensor, scale: float, window: int) -> Tenso
     """The queries are the last of the keys' tokens."""
     grouped = q.shape[1] != k.shape[1]
     num_queries, num_keys = q.shape[2], k.shape[2]
+    if q.dtype == torch.bfloat16 and num_keys <= FEW_KEYS:
+        return attend_short(q, k, v, _mask(num_queries, num_keys, window), scale)
     if num_queries == num_keys and (not window or num_keys <= window):
         return F.scaled_dot_product_attention(
             q, k, v, is_causal=True, scale=scale, enable_gqa=grouped
