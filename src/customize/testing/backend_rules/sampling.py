@@ -63,15 +63,19 @@ def check_draws_follow_sampling_logprobs(subject: BackendSubject) -> None:
         raise NotApplicable(f"more than {_LARGEST} tokens: pass a smaller model")
     base, prompt = subject.engine.base(), _prompts(subject)[0]
     for sampling in (Sampling(max_tokens=1, temperature=1.3, stop_tokens=()), _cut()):
-        wanted_V = _shaped(_next(subject, base, prompt), sampling)
+        plain_V = _next(subject, base, prompt)
+        wanted_V = _shaped(plain_V, sampling)
         asked = attrs.evolve(prompt, n=_DRAWS)
         [drawn] = base.sample([asked], sampling).result()
         tokens = np.array([completion.tokens[0] for completion in drawn])
         said = np.array([completion.sampling_logprobs[0] for completion in drawn])
         told = f"temperature {sampling.temperature}, top_k {sampling.top_k}"
-        expect(bool(np.isfinite(wanted_V[tokens]).all()), f"{told}: a token that was cut off")
         within = 2 * subject.tolerance.logprobs
-        expect_close(said, wanted_V[tokens], within, f"{told}: sampling_logprobs")
+        kept = np.isfinite(wanted_V[tokens])
+        # Rounding may put another token on the right side of the cut.
+        least = float(plain_V[np.isfinite(wanted_V)].min()) - within
+        expect(bool((plain_V[tokens] >= least).all()), f"{told}: a token that was cut off")
+        expect_close(said[kept], wanted_V[tokens[kept]], within, f"{told}: sampling_logprobs")
         _expect_drawn(tokens, np.exp(wanted_V), told)
 
 
