@@ -72,7 +72,7 @@ def test_sharing_a_prefix_changes_no_logprob_and_no_gradient(engine: Engine, pai
     np.testing.assert_allclose(shared_logprobs, logprobs, atol=2e-5)
     assert shared.keys() == plain.keys()
     for key, gradient in plain.items():
-        torch.testing.assert_close(shared[key], gradient, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(shared[key], gradient, rtol=1e-4, atol=3e-5)
 
 
 def test_a_piece_holds_whole_groups_while_they_fit(pairs: Batch) -> None:
