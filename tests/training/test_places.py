@@ -72,8 +72,12 @@ def test_a_cache_that_cannot_be_written_is_told_before_a_model_is_loaded(
 def test_a_folder_that_may_not_be_written_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def read_only(*given: Any, **more: Any) -> None:
-        raise OSError(30, "Read-only file system")
+    opened = Path.open
+
+    def read_only(self: Path, mode: str = "r", *given: Any, **more: Any) -> Any:
+        if self.is_relative_to(tmp_path) and mode != "r":
+            raise OSError(30, "Read-only file system")
+        return opened(self, mode, *given, **more)
 
     (tmp_path / "run").mkdir()
     monkeypatch.setattr(Path, "open", read_only)
