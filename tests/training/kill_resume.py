@@ -65,7 +65,7 @@ def _run(run: Path) -> subprocess.Popen[bytes]:
 def _wait_for_lock(run: Path, child: subprocess.Popen[bytes]) -> None:
     lock = run / ".lock"
     while child.poll() is None:
-        if lock.is_file() and lock.read_text() == str(child.pid):
+        if lock.is_file() and lock.read_text().startswith(f"{child.pid} "):
             return
         time.sleep(0.001)
 

@@ -67,3 +67,15 @@ def test_a_run_that_goes_on_counts_its_own_steps_alone(wait: Callable[[float], N
         wait(10.0)
     assert "step 92/100  10 tokens/s" in stream.getvalue()
     assert "80 s left" in stream.getvalue()
+
+
+class Closed(io.StringIO):
+    """A terminal whose window was closed."""
+
+    def write(self, text: str) -> int:
+        raise OSError(5, "Input/output error")
+
+
+def test_a_closed_terminal_ends_nothing(wait: Callable[[float], None]) -> None:
+    follow(Closed(), wait)
+    Progress(0, 0, Closed()).say("saved")

@@ -186,6 +186,26 @@ def test_an_unknown_setting_is_refused_with_the_nearest_name(tmp_path: Path) -> 
     assert not list(tmp_path.iterdir())
 
 
+def test_rows_left_out_are_told_and_each_is_kept_with_its_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = {"messages": [{"role": "user", "content": "no answer"}, {"role": "assistant"}]}
+    customize.train(
+        model="toy",
+        data=[ROWS[0], bad, ROWS[1]],
+        to=tmp_path / "run",
+        backend=ToyBackend(),
+        on_bad_rows="skip",
+        **SETTINGS,
+    )
+    told = capsys.readouterr().err
+    assert "2 chat rows from OpenAI messages, 1 bad rows skipped" in told
+    assert "line 2: " in told
+    (kept,) = (tmp_path / "run" / "skipped.jsonl").read_text().splitlines()
+    assert json.loads(kept)["line"] == 2
+    assert json.loads(kept)["reason"]
+
+
 def test_patience_stops_a_run_that_gets_no_better(tmp_path: Path) -> None:
     run = train(
         tmp_path,

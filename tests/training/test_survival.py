@@ -15,7 +15,7 @@ import customize
 from customize import CheckpointError, NonFiniteError, Run
 from customize.runs.folder import RunFolder
 from customize.testing import ToyBackend
-from customize.training import checkpoints
+from customize.training import checkpoints, sealed
 
 pytest.importorskip("customize_sft")
 
@@ -93,14 +93,14 @@ def test_a_run_goes_on_past_damage_and_has_two_whole_checkpoints_again(tmp_path:
         (checkpoint / "step.json").write_text("{}")
     train(tmp_path / "run")
     assert outcome(tmp_path / "run") == outcome(tmp_path / "whole")
-    assert [checkpoints.damage(p) for p in sorted(folder.glob("step-*"))] == [None, None]
+    assert [sealed.damage(p) for p in sorted(folder.glob("step-*"))] == [None, None]
     assert len(list(folder.glob("damaged-*"))) == 2
 
 
 def test_a_file_that_the_manifest_does_not_know_is_named(tmp_path: Path) -> None:
     made = checkpoints.write(tmp_path, 1, _fill, {})
     (made.folder / "more").write_text("more")
-    assert "more" in str(checkpoints.damage(made.folder))
+    assert "more" in str(sealed.damage(made.folder))
 
 
 def test_a_limit_on_file_size_keeps_the_checkpoints_before(

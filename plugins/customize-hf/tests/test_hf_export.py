@@ -14,10 +14,15 @@ from customize import (
     AdamW,
     Batch,
     CrossEntropy,
+    Engine,
     Exportable,
+    Full,
     LoRA,
     ModelFolder,
+    OptionError,
     ParityError,
+    UnknownName,
+    reference_answers,
 )
 from customize_hf import merging
 from customize_hf.exporter import HF
@@ -46,7 +51,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         if (real.path / name).is_file():
             (folder / name).write_bytes((real.path / name).read_bytes())
-    return ModelFolder(folder, "tiny", "tiny-fingerprint")
+    (folder / "generation_config.json").write_text('{"do_sample": true, "temperature": 0.5}')
+    return customize.resolve(folder)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +61,11 @@ def source(model: ModelFolder) -> Exportable:
     from customize_torch.backend import CPU
 
     engine = CPU(dtype="float32").load(model)
-    session = engine.open(LoRA(rank=4))
+    return _trained(model, engine, LoRA(rank=4))
+
+
+def _trained(model: ModelFolder, engine: Engine, adapter: LoRA | Full) -> Exportable:
+    session = engine.open(adapter)
     tokens = np.random.default_rng(0).integers(5, 40000, 30)
     batch = Batch.from_sequences([(tokens, {"weights": np.ones(30)})])
     for _ in range(20):
@@ -79,8 +89,9 @@ def test_an_export_answers_as_the_session_does(
     assert figures["mean_logprob_difference"] < 0.03
     assert figures["mean_difference_to_base"] > 0.1
     assert json.loads((tmp_path / "out" / "parity.json").read_text()) == figures
-    stops = json.loads((tmp_path / "out" / "generation_config.json").read_text())["eos_token_id"]
-    assert 2 in stops
+    generation = json.loads((tmp_path / "out" / "generation_config.json").read_text())
+    assert 2 in generation["eos_token_id"]
+    assert generation["temperature"] == 0.5
     assert (tmp_path / "out" / "README.md").read_text() == "# A card\n"
 
 
@@ -91,4 +102,46 @@ def test_a_merge_that_does_nothing_is_refused_and_leaves_no_folder(
     monkeypatch.setattr(merging, "_scale", lambda config: 0.0)
     with pytest.raises(ParityError):
         HF(merged=True).export(source, tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("exporter", [HF(), HF(merged=True, dtype="bfloat16")], ids=repr)
+def test_weights_of_full_fine_tuning_are_exported_whole(
+    source: Exportable, tmp_path: Path, exporter: HF
+) -> None:
+    full = _trained(source.model, source.engine, Full())
+    figures = exporter.export(full, tmp_path / "out")
+    assert figures["mean_difference_to_base"] > 0.1
+    assert not (tmp_path / "out" / "adapter_config.json").exists()
+
+
+@pytest.mark.slow
+def test_an_exported_adapter_is_opened_as_a_run_is(source: Exportable, tmp_path: Path) -> None:
+    from customize_torch.backend import CPU
+
+    HF().export(source, tmp_path / "out")
+    exact = CPU(dtype="float32")
+    opened = customize.open(tmp_path / "out", backend=exact, base=source.model.path)
+    wanted = reference_answers(source.session, source.prompts)
+    assert [a.tokens for a in reference_answers(opened.customized, source.prompts)] == [
+        a.tokens for a in wanted
+    ]
+    base = [a.tokens for a in reference_answers(opened.base, source.prompts)]
+    assert base != [a.tokens for a in wanted]
+    with pytest.raises(UnknownName, match=source.model.name):
+        customize.open(tmp_path / "out")
+    with pytest.raises(OptionError, match="is for exported adapters"):
+        customize.open(source.model.path, base=source.model.path)
+
+
+def test_a_full_disk_leaves_nothing(
+    source: Exportable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*given: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(HF, "_write", full)
+    with pytest.raises(OSError, match="No space"):
+        HF().export(source, tmp_path / "out")
     assert not list(tmp_path.iterdir())

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
 from transformers import LlamaForCausalLM
 
-from customize import AdamW, Batch, CrossEntropy, Engine, LoRA, Prompt, Sampling, Session
+from customize import (
+    AdamW,
+    Batch,
+    CrossEntropy,
+    Engine,
+    LoRA,
+    ModelFolder,
+    Prompt,
+    Sampling,
+    Session,
+)
+from customize_torch.backend import CPU
+from customize_torch.sampling import _Row, _together
 
 GREEDY = Sampling(max_tokens=12, temperature=0.0, stop_tokens=())
 
@@ -98,3 +112,26 @@ def test_stop_tokens_and_texts_end_a_completion(engine: Engine) -> None:
     assert ended.stop_reason == "stop"
     assert text in base.renderer.decode(ended.tokens)
     assert text not in base.renderer.decode(ended.tokens[:-1])
+
+
+def test_rows_decoded_at_once_fit_the_budget_and_are_alike() -> None:
+    asked = prompts(n=40)
+    rows = [_Row(p, j, 0) for p, prompt in enumerate(asked) for j in range(prompt.n)]
+    groups = list(_together(asked, rows, max_tokens=15, token_budget=64))
+    widths = [[len(asked[row.prompt].tokens) + 15 for row in group] for group in groups]
+    assert sorted((r.prompt, r.index) for g in groups for r in g) == sorted(
+        (r.prompt, r.index) for r in rows
+    )
+    assert all(len(w) * max(w) <= 16 * 64 or len(w) == 1 for w in widths)
+    assert all(max(one) <= min(next_) for one, next_ in itertools.pairwise(widths))
+    assert [len(g) for g in _together(asked, rows, max_tokens=10_000, token_budget=1)] == [1] * 240
+
+
+def test_how_many_are_decoded_at_once_changes_nothing(model: ModelFolder) -> None:
+    sampling = Sampling(max_tokens=12, temperature=0.8, stop_tokens=())
+    said = [
+        CPU(dtype="float32", token_budget=budget).load(model).base().sample(prompts(n=3), sampling)
+        for budget in (4, 4096)
+    ]
+    for few, many in zip(*(handle.result() for handle in said), strict=True):
+        assert [c.tokens.tolist() for c in few] == [c.tokens.tolist() for c in many]

@@ -40,7 +40,22 @@ def command(
     given = {"model": model, "data": data, "to": to}
     every = [*(f"{k}={v}" for k, v in given.items() if v is not None), *settings]
     chosen = recipe_from_settings(every) if recipe is None else read_recipe(recipe, every)
+    _tell_decisions()
     run_recipe(chosen)
     click.echo(f"Done: {chosen.to}\n")
     click.echo(f"  customize chat {chosen.to}          talk with it (--base: with the base)")
     click.echo(f"  customize show {chosen.to}          what it is made of")
+
+
+def _tell_decisions() -> None:
+    """What our parts decide by themselves, a dtype or recomputing, is logged: a person sees it."""
+    import logging
+
+    from customize.training.progress import Progress
+
+    class Told(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.name.startswith("customize") or record.levelno >= logging.WARNING:
+                Progress(0, 0).say(record.getMessage())
+
+    logging.basicConfig(level=logging.INFO, handlers=[Told()])

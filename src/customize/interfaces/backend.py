@@ -6,7 +6,7 @@ Shape legend: N tokens in all, T tokens of one completion.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Generic, Literal, Protocol, TypeVar
 
@@ -273,6 +273,17 @@ class Backend(ABC):
         ``save_weights`` writes what PEFT, or for ``Full`` transformers, loads. What is not
         declared raises ``Unsupported``.
         """
+
+    def settled(self, kept: Mapping[str, object]) -> Backend:
+        """This backend with every choice made that was left to it, as ``dtype="auto"`` is.
+
+        ``kept`` is what ``numerics`` said when the run began: a choice is made as it was then.
+        """
+        return self
+
+    def numerics(self) -> Mapping[str, str | int]:
+        """Options on which the bits of its results depend; a run goes on with equal ones only."""
+        return {}
 
     @abstractmethod
     def load(self, model: ModelFolder) -> Engine:

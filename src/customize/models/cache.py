@@ -11,12 +11,14 @@ import re
 import secrets
 import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from customize._errors import ModelError
+from customize._files import sync, sync_all
 
 _DAY_S = 24 * 3600
 _FACT = re.compile(r"[0-9a-f]{64}")
@@ -46,6 +48,21 @@ def cache_root(
     return home / ("Library/Caches" if platform == "darwin" else ".cache") / "customize"
 
 
+def check_writable() -> None:
+    """Tell at once, and not after a model was loaded.
+
+    Raises:
+        ModelError: the cache cannot be written; the message says how to move it.
+    """
+    root = cache_root()
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=root):
+            pass
+    except OSError as error:
+        raise _unwritable(root, error) from error
+
+
 def made_once(kind: str, key: str, make: Callable[[Path], object]) -> Path:
     """The folder ``kind/key`` of the cache, made by ``make`` (which is given a new path) if new.
 
@@ -62,16 +79,20 @@ def made_once(kind: str, key: str, make: Callable[[Path], object]) -> Path:
         folder.parent.mkdir(parents=True, exist_ok=True)
         _sweep(folder.parent)
         make(beside)
-        sync(beside)
+        sync_all(beside)
         _rename(beside, folder)
     except OSError as error:
-        raise ModelError(
-            f"the cache folder {folder.parent} cannot be written ({error.strerror or error}); "
-            "set CUSTOMIZE_CACHE to a folder with room that can"
-        ) from error
+        raise _unwritable(folder.parent, error) from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return folder
+
+
+def _unwritable(folder: Path, error: OSError) -> ModelError:
+    return ModelError(
+        f"the cache folder {folder} cannot be written ({error.strerror or error}); "
+        "set CUSTOMIZE_CACHE to a folder with room that can"
+    )
 
 
 def remembered(fact: str, files: Iterable[Path], compute: Callable[[], str]) -> str:
@@ -107,25 +128,6 @@ def _note(note: Path, value: str) -> None:
             beside.unlink()
 
 
-def sync(folder: Path) -> None:
-    """Flush every file of ``folder``, then the folder itself, to the disk."""
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            with path.open("rb+") as stream:
-                os.fsync(stream.fileno())
-    _sync_folder(folder)
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":  # Windows cannot open a folder, and needs not
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _rename(beside: Path, folder: Path) -> None:
     try:
         beside.rename(folder)
@@ -133,7 +135,7 @@ def _rename(beside: Path, folder: Path) -> None:
         if not folder.is_dir():
             raise
         return  # another process was first; the contents are the same
-    _sync_folder(folder.parent)
+    sync(folder.parent)
 
 
 def _sweep(parent: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from customize._errors import Unsupported
 from customize.interfaces.backend import Backend
@@ -10,8 +12,10 @@ from customize.plugins import load, specs
 from customize.plugins.specs import BackendSpec
 
 
-def choose_backend(backend: str | Backend) -> Backend:
-    """An instance as it is, a name's backend, or the best that can run here.
+def choose_backend(
+    backend: str | Backend, options: Mapping[str, object] = MappingProxyType({})
+) -> Backend:
+    """An instance as it is, a name's backend with its options, or the best that can run here.
 
     Raises:
         UnknownName: nobody provides it.
@@ -20,7 +24,7 @@ def choose_backend(backend: str | Backend) -> Backend:
     if isinstance(backend, Backend):
         return backend
     if backend != "auto":
-        chosen = _made(backend)
+        chosen = _made(backend, options)
         reason = chosen.probe()
         if reason is not None:
             raise Unsupported(f"the backend {backend!r} cannot run here: {reason}")
@@ -50,8 +54,8 @@ def _by_priority() -> list[str]:
     return sorted(found, key=priority)
 
 
-def _made(name: str) -> Backend:
-    made: Backend = load("backend", name)()
+def _made(name: str, options: Mapping[str, object] = MappingProxyType({})) -> Backend:
+    made: Backend = load("backend", name)(**options)
     return made
 
 

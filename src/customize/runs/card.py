@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from customize._files import replace_text
 from customize.runs.folder import RunFolder
 from customize.training.recipe import Recipe
 
@@ -11,6 +12,7 @@ def write_card(folder: RunFolder, recipe: Recipe) -> None:
     lineage = folder.lineage()
     settings = "\n".join(f"* {key}: {value}" for key, value in recipe.options.items())
     versions = ", ".join(f"{k} {v}" for k, v in lineage["versions"].items())
+    numerics = [f"{key} {value}" for key, value in lineage["backend_options"].items()]
     text = f"""---
 library_name: peft
 tags: [customize, {recipe.method}]
@@ -24,6 +26,7 @@ A customization of `{recipe.model}` by {recipe.method}, on {recipe.data}.
 
 {settings}
 * seed: {recipe.seed}
+* backend: {", ".join((lineage["backend"], *numerics))}
 
 ## What it was made from
 
@@ -36,4 +39,4 @@ A customization of `{recipe.model}` by {recipe.method}, on {recipe.data}.
 It was not evaluated beyond what this folder holds. Facts belong into the prompt or into retrieval:
 what a small model learnt of them by training it says with confidence, and often wrong.
 """
-    (folder.path / "README.md").write_text(text, "utf-8")
+    replace_text(folder.path / "README.md", text)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from customize._errors import RunError
+from customize._errors import ExportError, RunError
+from customize._files import writing
 from customize._options import options_to_dict
 from customize.data.reading import read
 from customize.interfaces.backend import Backend
@@ -31,15 +32,15 @@ def export_run(
     """Open the run in float32, so that only the export can differ, and hand it over."""
     if run.folder is None or run.model is None:
         raise RunError("a base model is no run: there is nothing to export")
-    if not run.folder.finished:
-        raise RunError(f"{run.folder.path} is not finished: go on with it before you export it")
+    weights = run.folder.weights()
     exporter = form if isinstance(form, Exporter) else _made(form, options)
     quiet_libraries()
     engine = exact(run.backend).load(run.model)
-    session = engine.open(run.folder.adapter)
+    session = engine.open(weights)
     card = (run.folder.path / "README.md").read_text("utf-8")
     prompts = _prompts(run)
-    return exporter.export(Exportable(run.model, engine, session, prompts, card), to)
+    with writing(str(to), ExportError):
+        return exporter.export(Exportable(run.model, engine, session, prompts, card), to)
 
 
 def _made(name: str, options: Mapping[str, object]) -> Exporter:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Mapping
+import platform
+from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import attrs
 
-from customize._errors import RunError
+from customize._errors import CheckpointError, RunError
+from customize._files import replace_text
+from customize.training import sealed
 from customize.training.loop import METRICS
 from customize.training.recipe import UNDECIDING, Recipe
 
+# Of the lineage: what rounds numbers differently, and is told and not refused.
+_TOLD = ("versions", "processor")
 _PACKAGES = ("customize", "torch", "transformers", "tokenizers", "numpy")
 
 
@@ -26,8 +30,24 @@ class RunFolder:
 
     @property
     def adapter(self) -> Path:
-        """The weights, once the run is finished."""
+        """Where the weights are, once the run is finished."""
         return self.path / "adapter"
+
+    def weights(self) -> Path:
+        """The folder of the weights, whole.
+
+        Raises:
+            RunError: the run is not finished.
+            CheckpointError: a file of theirs was damaged since.
+        """
+        if not self.finished:
+            raise RunError(f"{self.path} is not finished: go on with the command that began it")
+        if fault := sealed.damage(self.adapter):
+            raise CheckpointError(
+                f"{self.adapter} is damaged ({fault}): remove finished.json and give the command "
+                "that began the run, which makes it again from the last checkpoint"
+            )
+        return self.adapter
 
     @property
     def finished(self) -> bool:
@@ -45,24 +65,31 @@ class RunFolder:
         """
         if not self.exists:
             raise RunError(f"{self.path} is no run folder: it has no recipe.json")
-        return Recipe(**json.loads((self.path / "recipe.json").read_text("utf-8")))
+        return Recipe(**self._read("recipe.json"))
 
     def lineage(self) -> dict[str, Any]:
         """Versions and hashes of everything that went in."""
-        value: dict[str, Any] = json.loads((self.path / "lineage.json").read_text("utf-8"))
-        return value
+        return self._read("lineage.json")
+
+    def numerics(self, backend: str) -> Mapping[str, Any]:
+        """What the backend settled on when the run began; nothing of a new run or another one's."""
+        lineage = self.lineage() if self.exists else {}
+        return lineage.get("backend_options", {}) if lineage.get("backend") == backend else {}
 
     def metrics(self) -> list[dict[str, float]]:
         """One dict a step."""
         file = self.path / METRICS
         if not file.is_file():
             return []
-        text = file.read_text("utf-8")
+        text = file.read_text("utf-8", errors="replace")
         whole = text[: text.rfind("\n") + 1]  # a kill may have cut the last line
-        return [json.loads(line) for line in whole.splitlines()]
+        return [_parsed(line, f"{file}:{i}") for i, line in enumerate(whole.splitlines(), start=1)]
 
-    def begin(self, recipe: Recipe, lineage: Mapping[str, Any]) -> None:
+    def begin(self, recipe: Recipe, lineage: Mapping[str, Any]) -> list[str]:
         """Write what a new run is, or check that an unfinished one is the same.
+
+        Returns what is to be told: the processor or a version is not what it was, so that numbers
+        may be rounded differently from here on.
 
         Raises:
             RunError: the folder holds something else, or a run that differs; its keys are named.
@@ -70,20 +97,30 @@ class RunFolder:
         if not self.exists:
             self._write("lineage.json", lineage)
             self._write("recipe.json", recipe.to_dict())
-            return
-        self._same("recipe", _deciding(self.recipe()), _deciding(recipe))
-        kept = {k: v for k, v in self.lineage().items() if k != "versions"}
-        self._same("lineage", kept, {k: v for k, v in lineage.items() if k != "versions"})
+            return []
+        began = self.lineage()
+        self._same("recipe", self.recipe().to_dict(), recipe.to_dict(), UNDECIDING)
+        self._same("lineage", began, lineage, _TOLD)
         if self.recipe().observers != recipe.observers:
             self._write("recipe.json", {**self.recipe().to_dict(), "observers": recipe.observers})
+        before, now = (_flat({k: given.get(k) for k in _TOLD}) for given in (began, lineage))
+        return [
+            f"{key} was {before.get(key)} when the run began and is {now.get(key)} now: numbers "
+            "may be rounded differently from here on"
+            for key in _differing(before, now)
+        ]
 
     def finish(self, facts: Mapping[str, Any]) -> None:
         """Mark the run as done."""
         self._write("finished.json", facts)
 
-    def _same(self, what: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-        there, here = _flat(before), _flat(now)
-        keys = [k for k in {**there, **here} if there.get(k) != here.get(k)]
+    def _same(
+        self, what: str, before: Mapping[str, Any], now: Mapping[str, Any], but: tuple[str, ...]
+    ) -> None:
+        there, here = (
+            _flat({k: v for k, v in given.items() if k not in but}) for given in (before, now)
+        )
+        keys = _differing(there, here)
         if keys:
             told = "".join(f"\n  {k}: {there.get(k)!r} there, {here.get(k)!r} now" for k in keys)
             raise RunError(
@@ -91,13 +128,14 @@ class RunFolder:
                 "Give another folder, or the same settings to go on with it"
             )
 
+    def _read(self, name: str) -> dict[str, Any]:
+        file = self.path / name
+        if not file.is_file():
+            raise RunError(f"{file} is missing: without it the run cannot be used")
+        return _parsed(file.read_text("utf-8", errors="replace"), str(file))
+
     def _write(self, name: str, value: Mapping[str, Any]) -> None:
-        beside = self.path / f".{name}.writing"
-        with beside.open("w", encoding="utf-8") as stream:
-            json.dump(value, stream, indent=1)
-            stream.flush()
-            os.fsync(stream.fileno())
-        beside.replace(self.path / name)
+        replace_text(self.path / name, json.dumps(value, indent=1))
 
 
 def versions() -> dict[str, str]:
@@ -111,18 +149,38 @@ def versions() -> dict[str, str]:
     return out
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """``{"options": {"lr": 1}}`` as ``{"options.lr": 1}``: keys as --set takes them."""
-    flat: dict[str, Any] = {}
+def processor() -> str:
+    """The processor's own name, where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor() or platform.machine())
+
+
+def _parsed(text: str, place: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise RunError(f"{place} is damaged: {error}") from error
+    if not isinstance(value, dict):
+        raise RunError(f"{place} is damaged: it holds no object")
+    return value
+
+
+def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
+    """``{"a": {"b": 1}}`` as ``{"a.b": 1}``; tuples as lists, which is all that JSON has."""
+    return dict(_leaves("", json.loads(json.dumps(values))))
+
+
+def _leaves(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for key, value in values.items():
-        if isinstance(value, dict) and value:
-            flat |= _flat(value, f"{prefix}{key}.")
+        if isinstance(value, dict):
+            yield from _leaves(f"{prefix}{key}.", value)
         else:
-            flat[f"{prefix}{key}"] = value
-    return flat
+            yield f"{prefix}{key}", value
 
 
-def _deciding(recipe: Recipe) -> dict[str, Any]:
-    """JSON has lists where Python has tuples: compared as JSON."""
-    values: dict[str, Any] = json.loads(json.dumps(recipe.to_dict()))
-    return {k: v for k, v in values.items() if k not in UNDECIDING}
+def _differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    return [key for key in {**before, **now} if before.get(key) != now.get(key)]

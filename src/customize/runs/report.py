@@ -6,7 +6,6 @@ All text is escaped by the template; the drawings are SVG in the page; there is 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 import attrs
 
+from customize._files import replace_text
 from customize.evaluation.evaluate import MARGIN, Evaluation, Item, points
 from customize.evaluation.statistics import Interval
 from customize.runs.folder import RunFolder
@@ -38,13 +38,13 @@ def write_report(folder: RunFolder, evaluation: Evaluation | None = None) -> Pat
     from jinja2 import Environment, StrictUndefined
 
     if evaluation is not None:
-        _replace(folder.path / EVALUATION, json.dumps(evaluation.to_json(), indent=1))
+        replace_text(folder.path / EVALUATION, json.dumps(evaluation.to_json(), indent=1))
     page = Environment(autoescape=True, undefined=StrictUndefined).from_string(
         files(__package__).joinpath(REPORT).read_text("utf-8")
     )
     kept = evaluation or evaluation_of(folder)
     path = folder.path / REPORT
-    _replace(path, page.render(**_facts(folder), **_compared(kept)))
+    replace_text(path, page.render(**_facts(folder), **_compared(kept)))
     return path
 
 
@@ -154,9 +154,3 @@ def _across(step: float, last: float) -> float:
 
 def _up(value: float, top: float) -> float:
     return (_HEIGHT - _BOTTOM) * (1 - value / top) + 4
-
-
-def _replace(path: Path, text: str) -> None:
-    beside = path.with_name(f".{path.name}.writing")
-    beside.write_text(text, "utf-8")
-    os.replace(beside, path)

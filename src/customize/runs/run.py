@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import queue
 import threading
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
-from customize._errors import ModelError, OptionError, RunError
+from customize._errors import ModelError, OptionError
 from customize.interfaces.backend import Backend, Engine, Prompt, Sampling, Snapshot
 from customize.interfaces.exporter import Exporter
 from customize.interfaces.model import ModelFolder
@@ -27,12 +28,14 @@ if TYPE_CHECKING:
     from customize.evaluation import Evaluation
 
 Messages = str | Sequence[Message]
+_PEFT = "adapter_config.json"
 
 
 class Run:
-    """What was trained, or a base model when ``folder`` is None. Loads weights when first used.
+    """A run where it has a folder, an exported adapter, or else a model as it is.
 
-    ``observers`` are told of evaluations, beside those that the run's recipe names.
+    Weights are loaded when they are first used. ``observers`` are told of evaluations, beside
+    those that the run's recipe names.
     """
 
     def __init__(
@@ -41,11 +44,13 @@ class Run:
         model: ModelFolder | None,
         backend: Backend,
         observers: Sequence[Observer] = (),
+        adapter: Path | None = None,
     ) -> None:
         self.folder = folder
         self.model = model
         self.backend = backend
         self.observers = observers
+        self.adapter = adapter
 
     @cached_property
     def engine(self) -> Engine:
@@ -55,18 +60,13 @@ class Run:
 
     @cached_property
     def customized(self) -> Snapshot:
-        """The customized weights; the base's when this is a base model.
+        """The customized weights; the model's own where nothing was put on it.
 
         Raises:
-            RunError: the run is not finished.
+            RunError: the run is not finished, or its weights are damaged.
         """
-        if self.folder is None:
-            return self.base
-        if not self.folder.finished:
-            raise RunError(
-                f"{self.folder.path} is not finished: the command that began it goes on with it"
-            )
-        return self.engine.open(self.folder.adapter)
+        weights = self.folder.weights() if self.folder else self.adapter
+        return self.base if weights is None else self.engine.open(weights)
 
     @cached_property
     def base(self) -> Snapshot:
@@ -165,6 +165,7 @@ class Run:
 
         Raises:
             DataError: a row says nothing of what is right (``expect``).
+            OptionError: ``general`` is asked of a base alone.
         """
         from customize.data.reading import read
         from customize.evaluation import evaluate
@@ -172,8 +173,10 @@ class Run:
         columns: dict[str, tuple[Snapshot, str | None]] = {"base": (self.base, None)}
         if prompt is not None:
             columns["prompted"] = (self.base, prompt)
-        if self.folder is not None:
+        if self.customized is not self.base:
             columns["customized"] = (self.customized, None)
+        elif general:
+            raise OptionError("general compares a customization with its base: this is a base")
         evaluation = evaluate(columns, read(rows), max_tokens, general)
         if self.folder is not None:
             from customize.runs.report import write_report
@@ -204,7 +207,8 @@ class Run:
         return export_run(self, form, Path(to), options)
 
     def __repr__(self) -> str:
-        where = self.folder.path if self.folder else self.model.name if self.model else "toy"
+        place = self.folder.path if self.folder else self.adapter
+        where = place or (self.model.name if self.model else "toy")
         return f"Run({str(where)!r})"
 
 
@@ -213,38 +217,59 @@ def open(
     *,
     revision: str | None = None,
     backend: str | Backend | None = None,
+    base: str | os.PathLike[str] | None = None,
 ) -> Run:
-    """A run's folder, or any model: the same face.
+    """A run's folder, an export of one, or any model: the same face.
+
+    ``base`` is where an exported adapter's base lies, if not under the name it was trained by.
 
     ``revision`` is the branch, tag or commit of a hub model.
 
     Raises:
-        UnknownName, ModelError: it is neither.
-        OptionError: a revision is given for what has none.
+        UnknownName, ModelError: it is none of these, or the base is not the adapter's own.
+        OptionError: a revision or base is given for what has none.
     """
     path = Path(source)
     folder = RunFolder(path)
     if folder.exists:
+        _refuse("base", base, f"exported adapters: the run in {folder.path} names its own")
         return _open_run(folder, revision, backend)
+    chosen = choose_backend("auto" if backend is None else backend)
+    if (path / _PEFT).is_file():
+        return Run(None, resolve(os.fspath(base or _base_of(path)), revision), chosen, adapter=path)
+    _refuse("base", base, f"exported adapters: {path} is none")
     if path.is_dir() and not (path / "config.json").is_file():
         raise ModelError(
             f"{path} is neither a run's folder (it has no recipe.json) nor a model's (it has no "
-            "config.json)"
+            "config.json) nor an adapter's (it has no adapter_config.json)"
         )
-    chosen = choose_backend("auto" if backend is None else backend)
     return Run(None, resolve(os.fspath(source), revision), chosen)
 
 
 def _open_run(folder: RunFolder, revision: str | None, backend: str | Backend | None) -> Run:
-    if revision is not None:
-        raise OptionError(
-            f"revision={revision!r} is for models of the hub: the run in {folder.path} names its "
-            "base's own"
-        )
+    _refuse(
+        "revision", revision, f"models of the hub: the run in {folder.path} names its base's own"
+    )
     recipe = folder.recipe()
-    chosen = choose_backend(recipe.backend if backend is None else backend)
+    given = (recipe.backend, recipe.backend_options) if backend is None else (backend,)
+    chosen = choose_backend(*given)
     model = None if chosen.name == "toy" else resolve(recipe.model, recipe.revision)
     return Run(folder, model, chosen)
+
+
+def _refuse(name: str, value: object, whose: str) -> None:
+    if value is not None:
+        raise OptionError(f"{name}={str(value)!r} is for {whose}")
+
+
+def _base_of(adapter: Path) -> str:
+    """The model that an exported adapter says it belongs to."""
+    for name, key in (("customize.json", "model"), (_PEFT, "base_model_name_or_path")):
+        if (adapter / name).is_file():
+            said = json.loads((adapter / name).read_text("utf-8")).get(key)
+            if isinstance(said, str):
+                return said
+    raise ModelError(f"{adapter} does not say which model it belongs to: give base")
 
 
 def _streamed(snapshot: Snapshot, prompt: Prompt, sampling: Sampling) -> Iterator[str]:

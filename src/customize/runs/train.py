@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from customize._errors import OptionError, RunError, Unsupported
+import attrs
+
+from customize._errors import CheckpointError, OptionError, RunError, Unsupported
+from customize._files import replace_text, writing
 from customize._options import options_to_dict
 from customize.data.dataset import IndexedDataset
 from customize.data.reading import read
@@ -19,15 +23,18 @@ from customize.interfaces.method import Method
 from customize.interfaces.model import ModelFolder
 from customize.interfaces.observer import Observer
 from customize.models import resolve
+from customize.models.cache import check_writable
 from customize.plugins import load
 from customize.runs.backends import choose_backend, quiet_libraries
 from customize.runs.card import write_card
-from customize.runs.folder import RunFolder, versions
+from customize.runs.folder import RunFolder, processor, versions
 from customize.runs.report import write_report
 from customize.runs.run import Run
+from customize.training import sealed
 from customize.training.lock import held
 from customize.training.loop import Loop
 from customize.training.observers import Observers
+from customize.training.progress import Progress
 from customize.training.recipe import Recipe, make_recipe
 
 Rows = Sequence[Mapping[str, Any]]
@@ -65,21 +72,29 @@ def train(
     values["observers"], watching = _split(observers)
     if isinstance(backend, str):
         values["backend"] = backend
+    elif "backend_options" in settings:
+        raise OptionError("the backend is an instance: leave out backend_options")
     if isinstance(method, str):
         recipe = make_recipe({**values, "method": method}, what="train(...)")
         method = _method(recipe)
     elif "options" in settings:
         raise OptionError("the method is an instance, with options of its own: leave out options")
     else:
-        recipe = Recipe(**{**make_recipe(values).to_dict(), **_of_instance(method)})
+        named = {"method": _name_of(method), "options": _options(method)}
+        recipe = Recipe(**{**make_recipe(values).to_dict(), **named})
+    if not isinstance(backend, str):
+        given = {"backend": backend.name, "backend_options": _options(backend)}
+        recipe = Recipe(**{**recipe.to_dict(), **given})
     rows = None if isinstance(data, (str, os.PathLike)) else data
     held_out = None if isinstance(validation, (str, os.PathLike)) else validation
-    return _run(recipe, method, choose_backend(backend), rows, held_out, watching)
+    chosen = choose_backend(backend, recipe.backend_options)
+    return _run(recipe, method, chosen, rows, held_out, watching)
 
 
 def run_recipe(recipe: Recipe) -> Run:
     """Train what a recipe says."""
-    return _run(recipe, _method(recipe), choose_backend(recipe.backend), None, None, ())
+    chosen = choose_backend(recipe.backend, recipe.backend_options)
+    return _run(recipe, _method(recipe), chosen, None, None, ())
 
 
 def _run(
@@ -90,13 +105,16 @@ def _run(
     held_out: Rows | None,
     watching: Sequence[Observer],
 ) -> Run:
+    quiet_libraries()  # before a backend imports them
     _require(method, backend)
     folder = RunFolder(_prepared(recipe))
     with held(folder.path):
         data = _read(rows if rows is not None else recipe.data, method, recipe)
         validation = _validation(held_out, method, recipe)
         model = None if backend.name == "toy" else resolve(recipe.model, recipe.revision)
-        folder.begin(recipe, _lineage(model, backend, data, validation))
+        backend = backend.settled(folder.numerics(backend.name))
+        for told in folder.begin(recipe, _lineage(model, backend, data, validation)):
+            _say(told)
         if folder.finished:
             _say(f"{folder.path} is finished: nothing to do")
         else:
@@ -121,13 +139,14 @@ def _train(
     backend: Backend,
     folder: RunFolder,
     model: ModelFolder | None,
-    data: Dataset,
-    validation: Dataset | None,
+    data: IndexedDataset,
+    validation: IndexedDataset | None,
     observers: Observers,
 ) -> None:
-    quiet_libraries()
+    check_writable()
     name = model.name if model else recipe.model
     _say(f"{type(method).__name__} of {name} on {backend.name}")
+    _keep_skipped(folder, data, *([validation] if validation else []))
     # The toy backend holds no model; every other is given one.
     session = backend.load(model).open(recipe.adapter_chosen(), recipe.seed)  # type: ignore[arg-type]
     loop = Loop(
@@ -147,27 +166,49 @@ def _train(
     shutil.rmtree(loop.best, ignore_errors=True)
 
 
+def _keep_skipped(folder: RunFolder, *read: IndexedDataset) -> None:
+    """Each row that was left out, with its reason."""
+    left_out = [
+        json.dumps({"data": data.name, **attrs.asdict(row)})
+        for data in read
+        for row in data.report.bad
+    ]
+    if left_out:
+        replace_text(folder.path / "skipped.jsonl", "".join(f"{line}\n" for line in left_out))
+
+
 def _keep_weights(recipe: Recipe, loop: Loop, session: Session, folder: RunFolder) -> None:
     """Copied, not moved: a run killed before its finished marker does this again."""
-    if not (recipe.keep_best and loop.best.is_dir()):
-        session.save_weights(folder.adapter)
-        return
-    shutil.rmtree(folder.adapter, ignore_errors=True)
-    shutil.copytree(loop.best, folder.adapter)
+    fill = session.save_weights
+    if recipe.keep_best:
+        if fault := sealed.damage(loop.best):
+            raise CheckpointError(
+                f"{loop.best} is damaged ({fault}): the best weights are lost, train once more in "
+                "another folder"
+            )
+        fill = partial(_copy, loop.best)
+    with writing(str(folder.adapter)):
+        sealed.write(folder.adapter, fill, {})
+
+
+def _copy(source: Path, to: Path) -> None:
+    for name, file in sealed.files_in(source).items():
+        if name != sealed.MANIFEST:
+            (to / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, to / name)
 
 
 def _prepared(recipe: Recipe) -> Path:
     path = Path(recipe.to)
-    if path.is_dir() and any(path.iterdir()) and not RunFolder(path).exists:
-        # lineage.json is written first: alone, it is ours, of a run killed as it began.
-        names = {p.name for p in path.iterdir() if not p.name.startswith(".")}
-        others = sorted(names - {"lineage.json"})
-        if others:
-            raise RunError(f"{path} holds other files ({others[0]}, …): give an empty folder")
     try:
         path.mkdir(parents=True, exist_ok=True)
+        names = {p.name for p in path.iterdir() if not p.name.startswith(".")}
     except OSError as error:
         raise RunError(f"the run folder {path} cannot be made: {error.strerror}") from error
+    # lineage.json is written first: alone, it is ours, of a run killed as it began.
+    others = sorted(names - {"lineage.json"})
+    if others and not RunFolder(path).exists:
+        raise RunError(f"{path} holds other files ({others[0]}, …): give an empty folder")
     return path
 
 
@@ -176,12 +217,14 @@ def _method(recipe: Recipe) -> Method:
     return made
 
 
-def _of_instance(method: Method) -> dict[str, Any]:
+def _name_of(method: Method) -> str:
     kind = type(method)
-    return {
-        "method": f"{kind.__module__}:{kind.__qualname__}",
-        "options": dict(options_to_dict(method)),
-    }
+    return f"{kind.__module__}:{kind.__qualname__}"
+
+
+def _options(instance: object) -> dict[str, Any]:
+    """Its options; a backend need not have any."""
+    return dict(options_to_dict(instance)) if attrs.has(type(instance)) else {}
 
 
 def _read(source: Any, method: Method, recipe: Recipe) -> IndexedDataset:
@@ -207,7 +250,9 @@ def _lineage(
         "data": data.fingerprint,
         "validation": validation.fingerprint if validation else None,
         "backend": backend.name,
+        "backend_options": dict(backend.numerics()),
         "versions": versions(),
+        "processor": processor(),
     }
 
 
@@ -226,4 +271,4 @@ def _named(source: str | os.PathLike[str] | Rows) -> str:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr)
+    Progress(0, 0).say(text)

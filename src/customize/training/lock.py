@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
+from typing import TextIO
 
-from customize._errors import RunBusy
+from customize._errors import RunBusy, RunError
+from customize._files import writing
 
 
 @contextmanager
@@ -15,23 +19,36 @@ def held(folder: Path) -> Iterator[None]:
     """Hold the folder; the system lets go when the process ends, however it ends.
 
     Raises:
-        RunBusy: another process holds it; the message has its pid.
+        RunBusy: another process holds it; the message has its pid, machine and time.
+        RunError: the folder cannot be written or locked.
     """
     file = folder / ".lock"
-    with file.open("a+", encoding="utf-8") as stream:
-        try:
-            _lock(stream.fileno())
-        except OSError as error:
+    with writing(str(file)):
+        opened = file.open("a+", encoding="utf-8")
+    with opened as stream:
+        _take(stream, folder)
+        with writing(str(file)):
             stream.seek(0)
-            pid = stream.read().strip() or "unknown"
-            raise RunBusy(
-                f"{folder} is in use by the process {pid}: wait for it, or end it"
-            ) from error
-        stream.seek(0)
-        stream.truncate()
-        stream.write(str(os.getpid()))
-        stream.flush()
+            stream.truncate()
+            now = datetime.now().astimezone()
+            stream.write(f"{os.getpid()} on {socket.gethostname()} since {now:%Y-%m-%d %H:%M}")
+            stream.flush()
         yield
+
+
+def _take(stream: TextIO, folder: Path) -> None:
+    try:
+        _lock(stream.fileno())
+    except (BlockingIOError, PermissionError) as error:
+        stream.seek(0)
+        holder = stream.read().strip() or "unknown"
+        raise RunBusy(
+            f"{folder} is in use by the process {holder}: wait for it, or end it"
+        ) from error
+    except OSError as error:
+        raise RunError(
+            f"{folder} cannot be locked ({error.strerror}): take a folder on a disk of this machine"
+        ) from error
 
 
 def _lock(descriptor: int) -> None:

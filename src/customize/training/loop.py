@@ -6,7 +6,7 @@ import json
 import math
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -15,10 +15,11 @@ from typing import Any
 import attrs
 
 from customize._errors import NonFiniteError, RunError
+from customize._files import replace_text, sync, writing
 from customize.interfaces.backend import Session
 from customize.interfaces.dataset import Dataset
 from customize.interfaces.method import Method, Step
-from customize.training import checkpoints
+from customize.training import checkpoints, sealed
 from customize.training.observers import Observers
 from customize.training.progress import Progress
 from customize.training.state import read_step, write_step
@@ -54,8 +55,9 @@ class Loop:
 
         Raises:
             NonFiniteError: a step's numbers are; the last good checkpoint is named.
+            RunError: the folder cannot be written; what was saved before is whole.
             KeyboardInterrupt: Ctrl-C, after the step was finished and saved.
-            SystemExit: SIGTERM, the same, with code 143.
+            SystemExit: SIGTERM or SIGHUP, the same, with code 143 or 129.
         """
         resume, record = self._resume(session)
         self.observers.start(resume.number if resume else 0)
@@ -107,27 +109,33 @@ class Loop:
         return f"the last good checkpoint is {good.folder}" if good else "no step was saved"
 
     def _resume(self, session: Session) -> tuple[Step | None, _Record]:
-        found = checkpoints.latest(self.checkpoints, Progress(0, 0).say)
-        checkpoints.set_aside(self.checkpoints, found.step if found else -1)
+        say = Progress(0, 0).say
+        found = checkpoints.latest(self.checkpoints, say)
+        with writing(str(self.folder)):
+            checkpoints.set_aside(self.checkpoints, found.step if found else -1)
+            if found is None:
+                (self.folder / METRICS).unlink(missing_ok=True)
         if found is None:
-            (self.folder / METRICS).unlink(missing_ok=True)
+            if any(self.checkpoints.glob("damaged-*")):
+                say("no checkpoint is whole: the run begins anew")
             return None, _Record()
         session.load(found.folder / "session")
         step = read_step(found.folder)
-        self._truncate_log(step.number)
-        return step, _Record(**checkpoints.facts_of(found.folder)["record"])
+        self._truncate_log(step.number, say)
+        return step, _Record(**sealed.facts_of(found.folder)["record"])
 
-    def _truncate_log(self, number: int) -> None:
+    def _truncate_log(self, number: int, say: Callable[[str], None]) -> None:
         """What was logged after the checkpoint will be logged again."""
         file = self.folder / METRICS
-        lines = file.read_text("utf-8").splitlines() if file.is_file() else []
+        lines = file.read_text("utf-8", "replace").splitlines() if file.is_file() else []
         kept = [line for line in lines if _step_of(line) <= number]
-        beside = file.with_name(f".{METRICS}.writing")
-        beside.write_text("".join(f"{line}\n" for line in kept), "utf-8")
-        beside.replace(file)
+        if len(kept) < number:
+            say(f"{file} is damaged: {number - len(kept)} of {number} steps are missing from it")
+        replace_text(file, "".join(f"{line}\n" for line in kept))
 
     def _log(self, number: int, metrics: Mapping[str, float]) -> None:
-        with (self.folder / METRICS).open("a", encoding="utf-8") as stream:
+        file = self.folder / METRICS
+        with writing(str(file)), file.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps({"step": number, **metrics}) + "\n")
 
     def _measure(
@@ -145,7 +153,8 @@ class Loop:
         metrics = method.validate(session.snapshot(), held_out)
         self._check(number, metrics)
         if record.better(next(iter(metrics.values()))) and self.keep_best:
-            session.save_weights(self.best)
+            with writing(str(self.best)):
+                sealed.write(self.best, session.save_weights, {"step": number})
         return metrics
 
     def _exhausted(self, record: _Record) -> bool:
@@ -157,7 +166,10 @@ class Loop:
             session.save(folder / "session")
             write_step(folder, step)
 
-        facts = {**self.facts, "record": attrs.asdict(record)}
+        with writing(str(self.folder / METRICS)):  # or the log could end before the checkpoint
+            sync(self.folder / METRICS)
+            sync(self.folder)
+        facts = {**self.facts, "step": step.number, "record": attrs.asdict(record)}
         self.observers.checkpoint(checkpoints.write(self.checkpoints, step.number, fill, facts))
 
     def _leave(self, number: int, step: Step, progress: Progress) -> None:
@@ -196,12 +208,18 @@ class _Signals:
 
     def listen(self) -> None:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in (signal.SIGINT, signal.SIGTERM, *_hang_up()):
                 self._before[number] = signal.signal(number, self.note)
 
     def restore(self) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+
+
+def _hang_up() -> list[signal.Signals]:
+    """SIGHUP where the system has it, and where nobody asked by ``nohup`` to ignore it."""
+    number = getattr(signal, "SIGHUP", None)
+    return [] if number is None or signal.getsignal(number) == signal.SIG_IGN else [number]
 
 
 @contextmanager

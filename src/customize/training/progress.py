@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TextIO
 
 _PLAIN_EVERY_S = 10.0
@@ -34,15 +35,17 @@ class Progress:
             return
         self._said = now
         line = self._line(number, metrics, max(now - self._begun, 1e-9))
-        self._stream.write(f"\r\x1b[2K{line[:79]}" if self._live else f"{line}\n")
-        if self._live and number == self._total:
-            self._stream.write("\n")
-        self._stream.flush()
+        end = "\n" if number == self._total else ""
+        self._write(f"\r\x1b[2K{line[:79]}{end}" if self._live else f"{line}\n")
 
     def say(self, text: str) -> None:
         """A line of its own."""
-        self._stream.write(f"\r\x1b[2K{text}\n" if self._live else f"{text}\n")
-        self._stream.flush()
+        self._write(f"\r\x1b[2K{text}\n" if self._live else f"{text}\n")
+
+    def _write(self, text: str) -> None:
+        with suppress(OSError, ValueError):  # a terminal that was closed must not end the run
+            self._stream.write(text)
+            self._stream.flush()
 
     def _line(self, number: int, metrics: Mapping[str, float], seconds: float) -> str:
         taken = number - self._first

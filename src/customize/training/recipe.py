@@ -10,7 +10,8 @@ from customize._options import option, options, options_to_dict
 from customize.interfaces.backend import Adapter, Full, LoRA
 from customize.training.structuring import Faults, structure
 
-UNDECIDING = ("to", "observers")  # keys that change nothing of what is learnt
+# Keys that change nothing of what is learnt; what a backend's change is in the lineage.
+UNDECIDING = ("to", "observers", "backend", "backend_options")
 
 
 @options
@@ -26,6 +27,9 @@ class Recipe:
         factory=dict, help="LoRA's options (rank, alpha, targets, rslora), or 'full'."
     )
     backend: str = option(default="auto", help="Where it runs; auto takes the best that can.")
+    backend_options: Mapping[str, Any] = option(
+        factory=dict, help="The backend's own options, such as dtype; backend must name it."
+    )
     revision: str | None = option(default=None, help="Branch, tag or commit of a hub model.")
     validation: str | None = option(default=None, help="Held-out rows.")
     on_bad_rows: str = option(
@@ -82,7 +86,7 @@ def make_recipe(
     places: Mapping[str, str] | None = None,
     what: str = "the recipe",
 ) -> Recipe:
-    """The one strict path: types, bounds, unknown keys, the adapter's and the method's options.
+    """The one strict path: types, bounds, unknown keys; the adapter's, backend's, method's options.
 
     ``places`` says where each key stands (``recipe.yaml:3``).
 
@@ -92,6 +96,7 @@ def make_recipe(
     faults = Faults(places)
     recipe = structure(Recipe, values, faults)
     adapter = _check_adapter(values.get("adapter", {}), faults)
+    _check_backend(values, faults)
     method_options = _check_method(values, faults)
     observers = {} if recipe is None else _check_observers(recipe, faults)
     if recipe is not None:
@@ -110,6 +115,21 @@ def _check_adapter(adapter: Any, faults: Faults) -> dict[str, Any] | str:
     if adapter != "full":
         faults.add("adapter", f"adapter must be LoRA's options or 'full' (got {adapter!r})")
     return "full"
+
+
+def _check_backend(values: Mapping[str, Any], faults: Faults) -> None:
+    from customize.plugins import load
+
+    given, name = values.get("backend_options", {}), values.get("backend", "auto")
+    if not isinstance(given, Mapping) or not isinstance(name, str) or not given:
+        return
+    if name == "auto":
+        faults.add("backend_options", "backend_options are one backend's own: set backend too")
+        return
+    try:
+        structure(load("backend", name), given, faults, "backend_options.")
+    except UnknownName as error:
+        faults.add("backend", str(error))
 
 
 def _check_method(values: Mapping[str, Any], faults: Faults) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from customize import (
     Exportable,
     Exporter,
     ExportError,
+    ModelFolder,
     ParityError,
     check_parity,
     logprobs_of,
@@ -25,15 +26,16 @@ from customize import (
 
 # Mean difference of log-probabilities that rounding explains, in nats, by what is stored.
 _TOLERANCE = {"float32": 1e-4, "bfloat16": 3e-2}
+_PEFT = "adapter_config.json"
 
 
 @options
 class HF(Exporter):
-    """An adapter folder (PEFT), or merged weights (transformers)."""
+    """An adapter folder (PEFT), or whole weights (transformers)."""
 
     serves: ClassVar[str] = "transformers"
 
-    merged: bool = option(default=False, help="Merged weights instead of the adapter alone.")
+    merged: bool = option(default=False, help="Whole weights instead of the adapter alone.")
     dtype: str = option(
         default="float32",
         help="How merged weights are stored; an adapter is always float32.",
@@ -62,16 +64,21 @@ class HF(Exporter):
             is_text = file.suffix in (".json", ".jinja") and "safetensors" not in file.name
             if is_text and (self.merged or file.name not in ("config.json", "model.json")):
                 shutil.copyfile(file, folder / file.name)
-        stops = {"eos_token_id": list(source.engine.renderer.stop_tokens)}
-        (folder / "generation_config.json").write_text(json.dumps(stops), "utf-8")
+        _set_json(
+            folder / "generation_config.json",
+            {"eos_token_id": list(source.engine.renderer.stop_tokens)},
+        )
+        if (folder / _PEFT).is_file():
+            _say_base(source.model, folder)
         (folder / "README.md").write_text(source.card, "utf-8")
 
-    def _merge(self, source: Exportable, adapter: Path, folder: Path) -> None:
+    def _merge(self, source: Exportable, weights: Path, folder: Path) -> None:
         import torch
 
         from customize_hf.merging import merge
 
-        merge(source.model.path, adapter, folder, getattr(torch, self.dtype))
+        base = source.model.path if (weights / _PEFT).is_file() else None
+        merge(base, weights, folder, getattr(torch, self.dtype))
 
     def _compare(self, source: Exportable, folder: Path, work: Path) -> dict[str, float]:
         answers = reference_answers(source.session, source.prompts)
@@ -87,6 +94,20 @@ class HF(Exporter):
         base = logprobs_of(source.engine.base(), answers)
         stored = self.dtype if self.merged else "float32"
         return check_parity(answers, got["scored"], base, _TOLERANCE[stored])
+
+
+def _say_base(model: ModelFolder, folder: Path) -> None:
+    """Where to look for the base: for PEFT only a model of the hub has a place."""
+    _set_json(folder / "customize.json", {"model": model.name})
+    if model.revision is not None:
+        place = {"base_model_name_or_path": model.name, "revision": model.revision}
+        _set_json(folder / _PEFT, place)
+
+
+def _set_json(file: Path, more: Mapping[str, Any]) -> None:
+    """What the file says already stays, but for these keys."""
+    known = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+    file.write_text(json.dumps({**known, **more}, indent=1), "utf-8")
 
 
 def _reloaded(folder: Path, asked: Mapping[str, Any], work: Path) -> dict[str, Any]:

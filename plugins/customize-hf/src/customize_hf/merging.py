@@ -13,11 +13,21 @@ from torch import Tensor
 _PREFIX = "base_model.model."
 
 
-def merge(base: Path, adapter: Path, to: Path, dtype: torch.dtype) -> None:
-    """Write ``to``/model.safetensors: the base's tensors with the adapter's updates added."""
+def merge(base: Path | None, weights: Path, to: Path, dtype: torch.dtype) -> None:
+    """Write ``to``/model.safetensors: the base's tensors with an adapter's updates added.
+
+    Without a base ``weights`` are whole already, as after full fine-tuning.
+    """
     tensors: dict[str, Tensor] = {}
-    for file in sorted(base.glob("*.safetensors")):
+    for file in sorted((base or weights).glob("*.safetensors")):
         tensors.update(load_file(file))
+    if base is not None:
+        _add_updates(tensors, weights)
+    stored = {name: tensor.to(dtype).contiguous() for name, tensor in tensors.items()}
+    save_file(stored, to / "model.safetensors", metadata={"format": "pt"})
+
+
+def _add_updates(tensors: dict[str, Tensor], adapter: Path) -> None:
     updates = load_file(adapter / "adapter_model.safetensors")
     scale = _scale(json.loads((adapter / "adapter_config.json").read_text("utf-8")))
     for key in [k for k in updates if k.endswith(".lora_A.weight")]:
@@ -25,8 +35,6 @@ def merge(base: Path, adapter: Path, to: Path, dtype: torch.dtype) -> None:
         down, up = updates[key], updates[key.replace("lora_A", "lora_B")]
         weight = tensors[f"{layer}.weight"].float()
         tensors[f"{layer}.weight"] = weight + scale * (up.float() @ down.float())
-    stored = {name: tensor.to(dtype).contiguous() for name, tensor in tensors.items()}
-    save_file(stored, to / "model.safetensors", metadata={"format": "pt"})
 
 
 def _scale(config: dict[str, float]) -> float:

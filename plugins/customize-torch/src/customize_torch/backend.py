@@ -1,23 +1,28 @@
 """The backend ``cpu``: torch on the processor. Imports torch only when a model is loaded."""
 
-import logging
+from collections.abc import Mapping
 from importlib.util import find_spec
+from typing import Any
+
+import attrs
 
 from customize import Backend, Engine, ModelFolder, option, options
-
-_log = logging.getLogger(__name__)
 
 
 @options
 class CPU(Backend):
-    """torch on the processor, in bf16 where the processor computes in it, else in fp32."""
+    """torch on the processor, in bf16 where that is faster here, else in fp32."""
 
     name = "cpu"
 
     dtype: str = option(
         default="auto",
-        help="What the base computes in; adapters are always float32.",
+        help="What the base computes in; adapters are always float32. auto takes what is faster "
+        "here, by measuring, and logs it.",
         choices=("auto", "float32", "bfloat16"),
+    )
+    threads: int = option(
+        default=0, help="Threads to compute with; 0 takes torch's choice.", at_least=0
     )
     token_budget: int = option(
         default=2048, help="Tokens computed together; more is faster and larger.", at_least=1
@@ -46,23 +51,35 @@ class CPU(Backend):
 
         return CAPABILITIES
 
+    def settled(self, kept: Mapping[str, Any]) -> Backend:
+        made = {
+            "dtype": self.dtype if self.dtype != "auto" else kept.get("dtype") or _fastest(),
+            "threads": self.threads or kept.get("threads") or _num_threads(),
+        }
+        return CPU(**{**attrs.asdict(self), **made})  # type: ignore[arg-type]  # it is one of attrs
+
+    def numerics(self) -> Mapping[str, str | int]:
+        """Not ``recompute``: the bits are the same. Sums are cut by threads and pieces."""
+        return {"dtype": self.dtype, "threads": self.threads, "token_budget": self.token_budget}
+
     def load(self, model: ModelFolder) -> Engine:
         import torch
 
         from customize_torch.engine import TorchEngine
 
-        dtypes = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-        chosen = _fastest() if self.dtype == "auto" else self.dtype
-        return TorchEngine(
-            model, dtypes[chosen], self.token_budget, self.recompute, self.activation_mb
-        )
+        if self.threads:
+            torch.set_num_threads(self.threads)
+        dtype = getattr(torch, _fastest() if self.dtype == "auto" else self.dtype)
+        return TorchEngine(model, dtype, self.token_budget, self.recompute, self.activation_mb)
 
 
 def _fastest() -> str:
-    """bf16 where the processor has instructions for it: a fact of the machine, so runs repeat."""
+    from customize_torch.measuring import fastest_dtype
+
+    return fastest_dtype()
+
+
+def _num_threads() -> int:
     import torch
 
-    has_bf16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    chosen = "bfloat16" if has_bf16 else "float32"
-    _log.info("computing in %s: the processor %s bf16", chosen, "has" if has_bf16 else "lacks")
-    return chosen
+    return torch.get_num_threads()

@@ -9,7 +9,7 @@ Shape legend: P prompts, R live rows, V vocabulary.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import attrs
 import numpy as np
@@ -22,7 +22,9 @@ from customize_torch.attention import Cache, Decode, Prefill
 from customize_torch.policy import Policy
 
 Floats = npt.NDArray[np.float32]
-_ROWS = 32
+# A token that waits in the cache takes about a sixteenth of what its activations take in training,
+# so sampling fits where training does. The rows are bounded for their logits over the vocabulary.
+_CACHED, _ROWS = 16, 128
 
 
 @attrs.define(eq=False)
@@ -44,6 +46,7 @@ def sample(
     prompts: Sequence[Prompt],
     sampling: Sampling,
     renderer: Renderer | None,
+    token_budget: int,
     on_token: OnToken | None = None,
 ) -> list[list[Completion]]:
     """Completions for each prompt, ``prompt.n`` of them; see ``customize.Snapshot.sample``."""
@@ -53,13 +56,28 @@ def sample(
         policy.check(prompt.tokens)
     rows = [_Row(p, j, prompt.seed) for p, prompt in enumerate(prompts) for j in range(prompt.n)]
     stops = _Stops(sampling, renderer)
-    for start in range(0, len(rows), _ROWS):
-        _run(policy, prompts, rows[start : start + _ROWS], sampling, stops, on_token)
+    for some in _together(prompts, rows, sampling.max_tokens, token_budget):
+        _run(policy, prompts, some, sampling, stops, on_token)
     given = [_prompt_logprobs(policy, p) if sampling.prompt_logprobs else None for p in prompts]
     out: list[list[Completion]] = [[] for _ in prompts]
     for row in rows:
         out[row.prompt].append(_finished(row, given[row.prompt]))
     return out
+
+
+def _together(
+    prompts: Sequence[Prompt], rows: Sequence[_Row], max_tokens: int, token_budget: int
+) -> Iterator[list[_Row]]:
+    """Rows to decode at once, alike in length: as many as the cache has room for, or one."""
+    some: list[_Row] = []
+    for row in sorted(rows, key=lambda row: len(prompts[row.prompt].tokens)):
+        width = len(prompts[row.prompt].tokens) + max_tokens  # the longest so far
+        if some and (len(some) == _ROWS or (len(some) + 1) * width > _CACHED * token_budget):
+            yield some
+            some = []
+        some.append(row)
+    if some:
+        yield some
 
 
 def _run(

@@ -45,6 +45,8 @@ from customize_torch.sampling import sample
 
 T = TypeVar("T")
 Floats = npt.NDArray[np.float32]
+# Without any of these what is saved could not go on as if it had not been stopped.
+_PARTS = ("base", "means", "scale", "seed", "squares", "steps", "weights")
 
 
 @attrs.frozen
@@ -79,7 +81,7 @@ class TorchSnapshot(Snapshot):
     def sample(
         self, prompts: Sequence[Prompt], sampling: Sampling, on_token: OnToken | None = None
     ) -> Handle[list[list[Completion]]]:
-        return Done(sample(self._policy, prompts, sampling, self.renderer, on_token))
+        return Done(sample(self._policy, prompts, sampling, self.renderer, self._budget, on_token))
 
 
 class TorchSession(Session):
@@ -201,9 +203,12 @@ class TorchSession(Session):
 
     def load(self, folder: Path) -> None:
         state = storage.read_json(folder / "state.json")
+        groups = storage.read_tensors(folder / "state.safetensors")
+        lacking = {*_PARTS} - groups.keys() - state.keys()
+        if lacking:
+            raise CheckpointError(f"{folder} lacks {', '.join(sorted(lacking))}: it cannot go on")
         if state["base"] != self._model.fingerprint:
             raise ModelError(f"{folder} was saved from another base than {self._model.name}")
-        groups = storage.read_tensors(folder / "state.safetensors")
         if groups["weights"].keys() != self._policy.tensors.keys():
             raise ModelError(f"{folder} was saved with another adapter: its layers differ")
         self.seed = state["seed"]
