@@ -8,7 +8,6 @@ are left out.
 from __future__ import annotations
 
 import argparse
-import importlib
 import inspect
 import sys
 from collections.abc import Iterator, Sequence
@@ -49,7 +48,7 @@ def pages() -> dict[str, str]:
 def _commands() -> Iterator[str]:
     yield from ("# Commands", "", "`customize COMMAND --help` says the same.", "")
     for name, summary in group.COMMANDS.items():
-        command = importlib.import_module(f"customize.cli.{name}_command").command
+        command = group.command_of(name)
         yield from _command(f"customize {name}", command, summary)
         for inner in getattr(command, "commands", {}).values():
             yield from _command(f"customize {name} {inner.name}", inner, "")
