@@ -7,6 +7,7 @@ nox and the network to the package index is needed.
 from __future__ import annotations
 
 import re
+import shutil
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ TRACKERS = ["customize-mlflow", "customize-tensorboard", "customize-trackio", "c
 LIGHT = [name for name in PLUGINS if name not in TRACKERS]
 BACKENDS = {"cpu": "plugins/customize-torch/tests"}
 CONSTRAINTS = "requirements/constraints.txt"
+KINDS = "from customize.scaffold import KINDS; print(*KINDS)"
 # hatchling and pip build and install the distributions of tests/plugins/installed.
 FOR_PLUGINS = ("pytest", "pytest-xdist", "hatchling", "pip")
 FOR_TESTS = (*FOR_PLUGINS, "transformers", "peft", "pyarrow", "datasets", "scipy", "tensorboard")
@@ -155,6 +157,42 @@ def examples(session: nox.Session) -> None:
     short = {"QUICKSTART_ROWS": "4", "QUICKSTART_STEPS": "2", "QUICKSTART_TO": session.create_tmp()}
     session.run("python", "examples/pizza/make_data.py")
     session.run("python", "examples/pizza/quickstart.py", *session.posargs, env=short)
+
+
+@nox.session
+def downstream(session: nox.Session) -> None:
+    """Join in as a stranger would: with the core's wheel and a plugin of every kind, made anew.
+
+    Each is built, installed, tested, typed and linted as it is; so are those of
+    ``examples/third-party``. The former without torch.
+    """
+    place = Path(session.create_tmp()).absolute() / "downstream"
+    shutil.rmtree(place, ignore_errors=True)
+    shutil.copytree("examples/third-party", place)
+    theirs = sorted(place.iterdir())
+    session.install("-q", "build")
+    session.run("python", "-m", "build", "--outdir", str(place / "wheels"), ".", silent=True)
+    session.install("-q", *map(str, (place / "wheels").glob("*.whl")))
+    with session.chdir(place):
+        kinds = session.run("python", "-c", KINDS, silent=True)
+        for kind in str(kinds).split():
+            session.run("customize", "new-plugin", f"acme-new-{kind}", "--kind", kind)
+            _publish(session, place / f"acme-new-{kind}")
+    session.install("-q", "-c", CONSTRAINTS, "transformers", "peft", "torch")
+    for folder in theirs:
+        _publish(session, folder)
+
+
+def _publish(session: nox.Session, folder: Path) -> None:
+    """All that comes before an upload."""
+    with session.chdir(folder):
+        session.run("python", "-m", "build", silent=True)
+        (wheel,) = Path("dist").glob("*.whl")
+        session.install("-q", f"{wheel}[dev]")
+        session.run("pytest", "-q", env=ENVIRONMENT)
+        session.run("mypy")
+        session.run("ruff", "check", ".")
+        session.run("ruff", "format", "--check", ".")
 
 
 @nox.session

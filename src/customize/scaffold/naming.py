@@ -44,16 +44,14 @@ class Names:
 
     def check_free(self, kind: str) -> None:
         """Raises OptionError when something installed has one of the names already."""
-        for row in listing():
-            if row.distribution == self.distribution:
-                raise OptionError(
-                    f"{self.distribution} {row.version} is installed: take another name"
-                )
-            if f"{kind}:{self.offered}" in row.provides:
-                raise OptionError(
-                    f"{row.distribution} provides the {kind} {self.offered!r} already: take "
-                    f"another name, as {self.distribution}-2"
-                )
+        rows = listing()
+        for row in (row for row in rows if row.distribution == self.distribution):
+            raise OptionError(f"{row.distribution} {row.version} is installed: take another name")
+        for row in (row for row in rows if f"{kind}:{self.offered}" in row.provides):
+            raise OptionError(
+                f"{row.distribution} provides the {kind} {self.offered!r} already: take another "
+                f"name, as {self.distribution}-2"
+            )
         if find_spec(self.package) is not None:
             raise OptionError(
                 f"a module {self.package!r} is installed: put your own name first, as "

@@ -1,4 +1,4 @@
-"""The rules of customize that a exporter must keep."""
+"""The rules of customize that an exporter must keep."""
 
 from customize.testing import conformance
 
