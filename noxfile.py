@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import tempfile
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,8 +22,8 @@ LIGHT = [name for name in PLUGINS if name not in TRACKERS]
 BACKENDS = {"cpu": "plugins/customize-torch/tests"}
 CONSTRAINTS = "requirements/constraints.txt"
 KINDS = "from customize.scaffold import KINDS; print(*KINDS)"
-# hatchling and pip build and install the distributions of tests/plugins/installed.
-FOR_PLUGINS = ("pytest", "pytest-xdist", "hatchling", "pip")
+# They build and install distributions: those of tests/plugins/installed, and the tutorial's.
+FOR_PLUGINS = ("pytest", "pytest-xdist", "hatchling", "editables", "pip")
 FOR_TESTS = (*FOR_PLUGINS, "transformers", "peft", "pyarrow", "datasets", "scipy", "tensorboard")
 # Two workers with one thread each: threads of two workers on two cores wait for one another.
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
@@ -164,23 +165,22 @@ def downstream(session: nox.Session) -> None:
     """Join in as a stranger would: with the core's wheel and a plugin of every kind, made anew.
 
     Each is built, installed, tested, typed and linted as it is; so are those of
-    ``examples/third-party``. The former without torch.
+    ``examples/third-party``. The former do without torch.
     """
-    place = Path(session.create_tmp()).absolute() / "downstream"
-    shutil.rmtree(place, ignore_errors=True)
-    shutil.copytree("examples/third-party", place)
-    theirs = sorted(place.iterdir())
-    session.install("-q", "build")
-    session.run("python", "-m", "build", "--outdir", str(place / "wheels"), ".", silent=True)
-    session.install("-q", *map(str, (place / "wheels").glob("*.whl")))
-    with session.chdir(place):
-        kinds = session.run("python", "-c", KINDS, silent=True)
-        for kind in str(kinds).split():
-            session.run("customize", "new-plugin", f"acme-new-{kind}", "--kind", kind)
-            _publish(session, place / f"acme-new-{kind}")
-    session.install("-q", "-c", CONSTRAINTS, "transformers", "peft", "torch")
-    for folder in theirs:
-        _publish(session, folder)
+    with tempfile.TemporaryDirectory() as outside:  # no git, no configuration of ours above
+        place = Path(outside)
+        theirs = Path(shutil.copytree("examples/third-party", place / "third-party"))
+        session.install("-q", "build")
+        session.run("python", "-m", "build", "--outdir", outside, ".", silent=True)
+        session.install("-q", *map(str, place.glob("*.whl")))
+        with session.chdir(outside):
+            kinds = session.run("python", "-c", KINDS, silent=True)
+            for kind in str(kinds).split():
+                session.run("customize", "new-plugin", f"acme-new-{kind}", "--kind", kind)
+                _publish(session, place / f"acme-new-{kind}")
+        session.install("-q", "-c", CONSTRAINTS, "transformers", "peft", "torch")
+        for folder in sorted(theirs.iterdir()):
+            _publish(session, folder)
 
 
 def _publish(session: nox.Session, folder: Path) -> None:
@@ -190,7 +190,7 @@ def _publish(session: nox.Session, folder: Path) -> None:
         (wheel,) = Path("dist").glob("*.whl")
         session.install("-q", f"{wheel}[dev]")
         session.run("pytest", "-q", env=ENVIRONMENT)
-        session.run("mypy")
+        session.run("mypy", env={"MYPY_CACHE_DIR": str(folder.parent / "types")})
         session.run("ruff", "check", ".")
         session.run("ruff", "format", "--check", ".")
 

@@ -3,7 +3,7 @@
 from customize.testing import conformance
 
 ROWS = [
-    {"prompt": f"question {i}?", "completion": ("no, never", "yes")[i % 2], "label": bool(i % 2)}
+    {"prompt": f"question {i}?", "completion": "no" if i % 6 else "never", "label": i % 6 > 0}
     for i in range(12)
 ]
 

@@ -61,6 +61,7 @@ class KTO(customize.Method):
         return -(-len(data) * self.epochs // self.batch_size)
 
     def train(self, session: Session, data: Dataset, resume: Step | None = None) -> Iterator[Step]:
+        self.check_rows(data)
         if len(data) < 2:
             raise DataError(f"KTO compares answers of two rows at least (got {len(data)} rows)")
         sign_R = np.array([_sign(i + 1, data[i]) for i in range(len(data))])

@@ -10,7 +10,17 @@ from typing import Any, NoReturn
 import customize
 import numpy as np
 import numpy.typing as npt
-from customize import AdamW, Batch, CheckpointError, Done, Handle, LoRA, LossOutput, Unsupported
+from customize import (
+    AdamW,
+    Batch,
+    CheckpointError,
+    DataError,
+    Done,
+    Handle,
+    LoRA,
+    LossOutput,
+    Unsupported,
+)
 from safetensors.numpy import load_file, save_file
 
 from acme_mlx_like.runtime import arrays
@@ -19,7 +29,8 @@ from acme_mlx_like.runtime.llama import LINEAR, Llama
 Floats = npt.NDArray[np.float32]
 Tensors = Mapping[str, arrays.Numbers]  # never changed in place: a snapshot is a reference
 CAPABILITIES = frozenset({"forward_backward", "snapshot", "base", "save", "lora", "peft"})
-_PEFT, _WEIGHTS, _STATE = "base_model.model.", "adapter_model.safetensors", "state.safetensors"
+_PEFT, _STATE = "base_model.model.", "state.safetensors"
+_CONFIG, _WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
 
 class MLXLike(customize.Backend):
@@ -81,6 +92,8 @@ class LlamaSnapshot(customize.Snapshot):
         self, batch: Batch, lora: Mapping[str, arrays.Value]
     ) -> list[tuple[slice, arrays.Value]]:
         """For each sequence that is scored its places, and the log-probabilities there."""
+        if not 0 <= batch.tokens.min() <= batch.tokens.max() < self._llama.vocabulary:
+            raise DataError(f"tokens are 0 to {self._llama.vocabulary - 1}")
         ranges = zip(batch.offsets[:-1], batch.offsets[1:], strict=True)
         return [
             (slice(a + 1, b), self._llama.logprobs(batch.tokens[a:b], lora, self._scale))
@@ -155,7 +168,7 @@ class LoRASession(LlamaSnapshot, customize.Session):
         (folder / "state.json").write_text(json.dumps(facts), "utf-8")
 
     def load(self, folder: Path) -> None:
-        facts = _facts(folder, "state.json", _STATE, self._engine.fingerprint)
+        facts = _facts(folder, self._engine.fingerprint, "state.json", _STATE)
         groups: dict[str, dict[str, arrays.Numbers]] = {}
         for name, tensor in load_file(folder / _STATE).items():
             groups.setdefault(name.split("//")[0], {})[name.split("//")[1]] = tensor
@@ -176,10 +189,10 @@ class LoRASession(LlamaSnapshot, customize.Session):
             "lora_alpha": self._lora.alpha,
             "use_rslora": self._lora.rslora,
             "bias": "none",
-            "base": self._engine.fingerprint,
         }
-        (folder / "adapter_config.json").write_text(json.dumps(facts), "utf-8")
-        named = {f"{_PEFT}{n}": t.astype(np.float32) for n, t in self._tensors.items()}
+        (folder / _CONFIG).write_text(json.dumps(facts), "utf-8")
+        (folder / "base.json").write_text(json.dumps({"base": self._engine.fingerprint}), "utf-8")
+        named = {f"{_PEFT}{n}": t for n, t in self._tensors.items()}
         save_file(named, folder / _WEIGHTS, metadata={"format": "pt"})
 
 
@@ -211,18 +224,19 @@ def _joined(parts: list[tuple[slice, arrays.Value]], batch: Batch) -> Floats:
     return np.where(batch.scored, logprobs_N, np.float32(0))
 
 
-def _facts(folder: Path, facts: str, tensors: str, base: str) -> dict[str, Any]:
-    for file in (facts, tensors):
-        if not (folder / file).is_file():
-            raise CheckpointError(f"{folder} lacks {file}")
-    found: dict[str, Any] = json.loads((folder / facts).read_text("utf-8"))
+def _facts(folder: Path, base: str, file: str, *others: str) -> dict[str, Any]:
+    """What the JSON file says, which has others beside it and is of this base."""
+    for name in (file, *others):
+        if not (folder / name).is_file():
+            raise CheckpointError(f"{folder} lacks {name}")
+    found: dict[str, Any] = json.loads((folder / file).read_text("utf-8"))
     if found.get("base") != base:
         raise customize.ModelError(f"{folder} was made from another base: open it with that one")
     return found
 
 
 def _read_adapter(folder: Path, base: str) -> tuple[LoRA, Tensors]:
-    facts = _facts(folder, "adapter_config.json", _WEIGHTS, base)
+    _facts(folder, base, "base.json", _CONFIG, _WEIGHTS)
+    facts = json.loads((folder / _CONFIG).read_text("utf-8"))
     lora = LoRA(rank=facts["r"], alpha=facts["lora_alpha"], rslora=facts["use_rslora"])
-    tensors = load_file(folder / _WEIGHTS)
-    return lora, {n.removeprefix(_PEFT): t.astype(np.float64) for n, t in tensors.items()}
+    return lora, {n.removeprefix(_PEFT): t for n, t in load_file(folder / _WEIGHTS).items()}

@@ -84,7 +84,8 @@ def log_likelihood(logits_TV: Value, targets_T: npt.NDArray[np.int32]) -> Value:
 
     def send(gradient_T: Numbers) -> Numbers:
         back_TV = -np.exp(logprobs_TV) * gradient_T[:, None]
-        back_TV[chosen] += gradient_T
+        with np.errstate(invalid="ignore"):  # what is not finite is the caller's to refuse
+            back_TV[chosen] += gradient_T
         return np.asarray(back_TV)
 
     return _made(logprobs_TV[chosen], (logits_TV, send))

@@ -38,6 +38,7 @@ class Llama:
                     if tensors.get_slice(name).get_dtype() != "F32":
                         raise ModelError(f"{model.name} is not in float32: convert its weights")
                     self.weights[name] = tensors.get_tensor(name).astype(np.float64)
+        self.vocabulary = len(self.weights["model.embed_tokens.weight"])
         self.linear = [n[:-7] for n in self.weights if n[:-7].endswith(LINEAR)]
 
     def logprobs(

@@ -20,6 +20,7 @@ from customize import (
     ChatRenderer,
     CheckpointError,
     Completion,
+    DataError,
     Done,
     Engine,
     Full,
@@ -88,6 +89,7 @@ class UnigramSnapshot(Snapshot):
         self._logits = logits_V
 
     def forward(self, batch: Batch) -> Handle[Floats]:
+        _check_tokens(batch, len(self._logits))
         logprobs = np.where(batch.scored, _log_softmax(self._logits)[batch.tokens], 0)
         return Done(logprobs.astype(np.float32))
 
@@ -124,7 +126,8 @@ class UnigramSession(Session):
         gradient_N = np.where(batch.scored, gradient_N, 0)
         probabilities_V = np.exp(_log_softmax(self._state["logits"]))
         gradient_V = -gradient_N.sum() * probabilities_V
-        np.add.at(gradient_V, batch.tokens, gradient_N)
+        with np.errstate(invalid="ignore"):  # the step refuses what is not finite
+            np.add.at(gradient_V, batch.tokens, gradient_N)
         self._state["pending"] = self._state["pending"] + gradient_V
         return Done(LossOutput(value, logprobs))
 
@@ -186,6 +189,11 @@ class _Failed:
 
 def _refuse(capability: str) -> NoReturn:
     raise Unsupported(f"the backend {Example.name!r} does not declare {capability!r}")
+
+
+def _check_tokens(batch: Batch, num_tokens: int) -> None:
+    if not 0 <= batch.tokens.min() <= batch.tokens.max() < num_tokens:
+        raise DataError(f"tokens are 0 to {num_tokens - 1} (got {batch.tokens.max()})")
 
 
 def _log_softmax(logits_V: Numbers) -> Numbers:

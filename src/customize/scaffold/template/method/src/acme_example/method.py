@@ -34,8 +34,7 @@ class Example(Method):
         return -(-len(data) * self.epochs // self.batch_size)
 
     def train(self, session: Session, data: Dataset, resume: Step | None = None) -> Iterator[Step]:
-        if len(data) == 0:
-            raise DataError("there are no rows to learn from")
+        self.check_rows(data)
         answers = render_rows(data, session.renderer)
         done = 0 if resume is None else resume.number
         for number in range(done + 1, self.num_steps(data) + 1):
