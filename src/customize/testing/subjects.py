@@ -38,6 +38,8 @@ def candidates(kind: str, given: Any, on: Any = None) -> Sequence[Candidate]:
         raise OptionError(f"no kind {kind!r}: there are rules for {', '.join(KINDS)}")
     if on is not None and kind in ("model", "dataset", "observer"):
         raise OptionError(f"a {kind} is tried on nothing: leave out on={on!r}")
+    if kind == "plugin" and not isinstance(on, Mapping | None):
+        raise OptionError(f"for a plugin on is {{name it offers: what}} (got {on!r})")
     label = given if isinstance(given, str) else getattr(given, "__name__", type(given).__name__)
     own = Candidate(kind, label, lambda: _MAKERS[kind](label, given, on))
     return [own, *_offered(given, on or {})] if kind == "plugin" else [own]
@@ -49,7 +51,7 @@ def _offered(module: str, on: Mapping[str, Any]) -> list[Candidate]:
     except Exception:  # the plugin's own rules tell what is wrong with it
         return []
     if unknown := on.keys() - {spec.name for spec in specs}:
-        raise OptionError(f"{module} offers no {min(unknown)!r}: on is {{name it offers: what}}")
+        raise OptionError(f"on has {min(unknown)!r}, which {module} does not offer")
     return [Candidate(spec.kind, spec.name, _maker(spec, on.get(spec.name))) for spec in specs]
 
 
