@@ -85,11 +85,11 @@ def test_a_name_that_cannot_be_is_refused_with_one_that_can(
 
 @pytest.fixture
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The distribution ``other-kto``, which offers the method ``kto-of-others``."""
+    """The distribution ``Other_KTO``, which offers the method ``kto-of-others``."""
     folder = tmp_path / "site"
     facts = folder / "other_kto-1.0.dist-info"
     facts.mkdir(parents=True)
-    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: other-kto\nVersion: 1.0\n")
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: Other_KTO\nVersion: 1.0\n")
     (facts / "entry_points.txt").write_text("[customize]\nplugin = others_of_kto\n")
     (folder / "others_of_kto.py").write_text(
         "import customize\n"
@@ -104,9 +104,9 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("installed")
 def test_names_of_what_is_installed_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match=r"other-kto 1\.0 is installed: take another name"):
+    with pytest.raises(OptionError, match=r"Other_KTO 1\.0 is installed: take another name"):
         new_plugin("other-kto", "method", tmp_path)
-    with pytest.raises(OptionError, match="other-kto provides the method 'kto-of-others' already"):
+    with pytest.raises(OptionError, match="Other_KTO provides the method 'kto-of-others' already"):
         new_plugin("acme-kto-of-others", "method", tmp_path)
     assert new_plugin("acme-kto-of-others", "reader", tmp_path).is_dir()
 

@@ -23,7 +23,13 @@ Your code goes into src/{package}/{kind}.py."""
 
 @click.command("new-plugin")
 @click.argument("name")
-@click.option("--kind", required=True, type=click.Choice(KINDS), help="What it offers.")
+@click.option(
+    "--kind",
+    required=True,
+    type=click.Choice(KINDS),
+    metavar="KIND",
+    help=f"What it offers: {', '.join(KINDS)}.",
+)
 def command(name: str, kind: str) -> None:
     """Make the folder NAME: a distribution with a small working plugin, for you to change.
 

@@ -44,14 +44,17 @@ class Names:
 
     def check_free(self, kind: str) -> None:
         """Raises OptionError when something installed has one of the names already."""
-        rows = listing()
-        for row in (row for row in rows if row.distribution == self.distribution):
-            raise OptionError(f"{row.distribution} {row.version} is installed: take another name")
-        for row in (row for row in rows if f"{kind}:{self.offered}" in row.provides):
-            raise OptionError(
-                f"{row.distribution} provides the {kind} {self.offered!r} already: take another "
-                f"name, as {self.distribution}-2"
-            )
+        for row in listing():
+            if _normalised(row.distribution) == self.distribution:
+                raise OptionError(
+                    f"{row.distribution} {row.version} is installed: take another name"
+                )
+        for row in listing():
+            if f"{kind}:{self.offered}" in row.provides:
+                raise OptionError(
+                    f"{row.distribution} provides the {kind} {self.offered!r} already: take "
+                    f"another name, as {self.distribution}-2"
+                )
         if find_spec(self.package) is not None:
             raise OptionError(
                 f"a module {self.package!r} is installed: put your own name first, as "
@@ -59,8 +62,12 @@ class Names:
             )
 
 
+def _normalised(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
 def _unlike_a_name(given: str) -> str:
-    likely = re.sub(r"[^a-z0-9]+", "-", given.lower()).strip("-")
+    likely = _normalised(given)
     fix = f": write {likely}" if _NAME.fullmatch(likely) else ""
     return (
         "a plugin's name is lower case words joined by dashes, 40 characters at most, as acme-kto "
