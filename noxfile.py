@@ -162,24 +162,28 @@ def examples(session: nox.Session) -> None:
 
 @nox.session
 def downstream(session: nox.Session) -> None:
-    """Join in as a stranger would: with the core's wheel and a plugin of every kind, made anew.
+    """Join in as a stranger would: with wheels of ours and a plugin of every kind, made anew.
 
     Each is built, installed, tested, typed and linted as it is; so are those of
-    ``examples/third-party``. The former do without torch.
+    ``examples/third-party``. All do without torch but the last, whose tests need a backend.
     """
     with tempfile.TemporaryDirectory() as outside:  # no git, no configuration of ours above
         place = Path(outside)
-        theirs = Path(shutil.copytree("examples/third-party", place / "third-party"))
         session.install("-q", "build")
-        session.run("python", "-m", "build", "--outdir", outside, ".", silent=True)
-        session.install("-q", *map(str, place.glob("*.whl")))
-        with session.chdir(outside):
-            kinds = session.run("python", "-c", KINDS, silent=True)
-            for kind in str(kinds).split():
+        for ours in (".", "plugins/customize-torch", "plugins/customize-sft"):
+            session.run("python", "-m", "build", "--outdir", outside, ours, silent=True)
+        core, *others = map(str, sorted(place.glob("*.whl")))
+        session.install("-q", core)
+        with session.chdir(place):
+            kinds = str(session.run("python", "-c", KINDS, silent=True)).split()
+            for kind in kinds:
                 session.run("customize", "new-plugin", f"acme-new-{kind}", "--kind", kind)
+        for kind in kinds:
+            if kind != "exporter":
                 _publish(session, place / f"acme-new-{kind}")
-        session.install("-q", "-c", CONSTRAINTS, "transformers", "peft", "torch")
-        for folder in sorted(theirs.iterdir()):
+        session.install("-q", "-c", CONSTRAINTS, *others)
+        theirs = Path(shutil.copytree("examples/third-party", place / "third-party"))
+        for folder in (place / "acme-new-exporter", *sorted(theirs.iterdir())):
             _publish(session, folder)
 
 

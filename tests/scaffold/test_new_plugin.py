@@ -45,9 +45,20 @@ def test_the_longest_name_makes_no_line_too_long(kind: str, tmp_path: Path) -> N
     assert max(len(line) for text in python for line in text.splitlines()) <= 100
 
 
-def test_it_depends_on_this_series_of_the_core() -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_depends_on_this_series_of_the_core(kind: str, tmp_path: Path) -> None:
     series = ".".join(customize.__version__.split(".")[:2])
-    assert f'"customize ~= {series}.0"' in (TEMPLATE / "common/pyproject.toml").read_text("utf-8")
+    made = files_of(new_plugin("acme-new", kind, tmp_path))
+    assert f'"customize ~= {series}.0"' in made["pyproject.toml"]
+
+
+def test_an_exporters_project_differs_in_what_its_tests_need_alone() -> None:
+    common, other = (
+        (TEMPLATE / part / "pyproject.toml").read_text("utf-8").splitlines()
+        for part in ("common", "exporter")
+    )
+    differ = [line for line, its in zip(common, other, strict=True) if line != its]
+    assert [line.split(" = ")[0] for line in differ] == ["dev"]
 
 
 def test_a_model_brings_weights(tmp_path: Path) -> None:

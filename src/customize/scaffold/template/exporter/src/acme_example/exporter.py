@@ -1,32 +1,35 @@
-"""The exporter: a folder, and the proof that it answers as the session does."""
+"""The exporter: a folder that others load, and the proof that it answers as the session does."""
 
 import json
+import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
 from customize import (
     Exportable,
     Exporter,
     ExportError,
     ParityError,
+    check_parity,
     logprobs_of,
     option,
     options,
     reference_answers,
 )
 
+_BESIDE = ("tokenizer", "special_tokens", "chat_template")
+
 
 @options
 class Example(Exporter):
-    """The adapter's folder, with its card and the figures of the comparison."""
+    """The adapter, its base's tokenizer and template, a card, and the comparison's figures."""
 
-    serves: ClassVar[str] = "customize"
+    serves: ClassVar[str] = "transformers"
 
     tolerance: float = option(
-        default=1e-3, help="Largest difference of log-probabilities that passes, in nats.", above=0
+        default=1e-3, help="Mean difference of log-probabilities that passes, in nats.", above=0
     )
 
     def export(self, source: Exportable, to: Path) -> Mapping[str, float]:
@@ -36,21 +39,25 @@ class Example(Exporter):
         with tempfile.TemporaryDirectory(dir=to.parent) as work:
             folder = Path(work) / "folder"
             source.session.save_weights(folder)
-            figures = {"largest_logprob_difference": self._difference(source, folder)}
+            for file in source.model.path.iterdir():
+                if file.name.startswith(_BESIDE):
+                    shutil.copy(file, folder)
+            figures = self._compare(source, folder)
             (folder / "README.md").write_text(source.card, "utf-8")
             (folder / "parity.json").write_text(json.dumps(figures), "utf-8")
             folder.rename(to)
         return figures
 
-    def _difference(self, source: Exportable, folder: Path) -> float:
-        """Between the session's answers and those of what others will open: the folder."""
+    def _compare(self, source: Exportable, folder: Path) -> dict[str, float]:
+        """The folder is opened anew: what others get is the folder, and not the session."""
         opened = source.engine.open(folder)
-        answers = reference_answers(source.session, source.prompts)
-        said = [answer.tokens for answer in answers]
-        if [answer.tokens for answer in reference_answers(opened, source.prompts)] != said:
+        said = reference_answers(source.session, source.prompts)
+        found = reference_answers(opened, source.prompts)
+        if [answer.tokens for answer in found] != [answer.tokens for answer in said]:
             raise ParityError("the folder's greedy answers are not the session's")
-        expected = np.concatenate([answer.logprobs for answer in answers])
-        largest = float(np.abs(np.concatenate(logprobs_of(opened, answers)) - expected).max())
-        if not largest <= self.tolerance:
-            raise ParityError(f"log-probabilities differ by {largest:.2g}, not {self.tolerance:g}")
-        return largest
+        target = [
+            {"logprobs": a.logprobs, "greedy": a.tokens, "margin": [0.0] * len(a.tokens)}
+            for a in found
+        ]
+        base = logprobs_of(source.engine.base(), said)
+        return check_parity(said, target, base, self.tolerance)
