@@ -138,7 +138,7 @@ def test_only_the_last_answer_of_a_conversation_is_judged() -> None:
 
 
 def test_a_row_of_weight_zero_changes_nothing() -> None:
-    rows = [chat("a", "yes", label=True), chat("a", "no", label=False, weight=0.0)]
+    rows = [chat("a", "yes", label=True, weight=1), chat("a", "no", label=False, weight=0)]
     steps = list(KTO(batch_size=2, lr=0.0).train(open_session(), customize.read(rows)))
     assert steps[0].metrics["loss"] == pytest.approx(0.5 / 2)
 

@@ -65,7 +65,7 @@ class KTO(customize.Method):
         if len(data) < 2:
             raise DataError(f"KTO compares answers of two rows at least (got {len(data)} rows)")
         sign_R = np.array([_sign(i + 1, data[i]) for i in range(len(data))])
-        weight_R = np.array([data[i].get("weight", 1.0) for i in range(len(data))])
+        weight_R = np.array([data[i].get("weight", 1.0) for i in range(len(data))], float)
         weight_R *= np.where(sign_R > 0, self.desirable_weight, self.undesirable_weight)
         answers = [_split(row) for row in customize.render_rows(data, session.renderer)]
         start = session.named_snapshot(START) if resume else session.snapshot(START)
