@@ -206,6 +206,8 @@ def _how_to_offer() -> Iterator[str]:
         "A plugin is a distribution with an entry point in the group `customize`.",
         "It points at a light module whose hooks yield specs.",
         "What a spec's `target` names is imported when it is used.",
+        "`customize new-plugin` makes one.",
+        "[Write a plugin](../tutorials/write-a-plugin.md) shows how it is done.",
     )
 
 
