@@ -21,6 +21,7 @@ TRACKERS = ["customize-mlflow", "customize-tensorboard", "customize-trackio", "c
 LIGHT = [name for name in PLUGINS if name not in TRACKERS]
 BACKENDS = {"cpu": "plugins/customize-torch/tests"}
 CONSTRAINTS = "requirements/constraints.txt"
+ON_A_RUN = ("exporter", "observer")  # kinds whose tests need our other wheels
 KINDS = "from customize.scaffold import KINDS; print(*KINDS)"
 # They build and install distributions: those of tests/plugins/installed, and the tutorial's.
 FOR_PLUGINS = ("pytest", "pytest-xdist", "hatchling", "editables", "pip")
@@ -165,7 +166,7 @@ def downstream(session: nox.Session) -> None:
     """Join in as a stranger would: with wheels of ours and a plugin of every kind, made anew.
 
     Each is built, installed, tested, typed and linted as it is; so are those of
-    ``examples/third-party``. All do without torch but the last, whose tests need a backend.
+    ``examples/third-party``. Those come last whose tests need a backend or a method.
     """
     with tempfile.TemporaryDirectory() as outside:  # no git, no configuration of ours above
         place = Path(outside)
@@ -179,11 +180,12 @@ def downstream(session: nox.Session) -> None:
             for kind in kinds:
                 session.run("customize", "new-plugin", f"acme-new-{kind}", "--kind", kind)
         for kind in kinds:
-            if kind != "exporter":
+            if kind not in ON_A_RUN:
                 _publish(session, place / f"acme-new-{kind}")
         session.install("-q", "-c", CONSTRAINTS, *others)
         theirs = Path(shutil.copytree("examples/third-party", place / "third-party"))
-        for folder in (place / "acme-new-exporter", *sorted(theirs.iterdir())):
+        made = (place / f"acme-new-{kind}" for kind in ON_A_RUN)
+        for folder in (*made, *sorted(theirs.iterdir())):
             _publish(session, folder)
 
 

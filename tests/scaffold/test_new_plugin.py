@@ -52,10 +52,11 @@ def test_it_depends_on_this_series_of_the_core(kind: str, tmp_path: Path) -> Non
     assert f'"customize ~= {series}.0"' in made["pyproject.toml"]
 
 
-def test_an_exporters_project_differs_in_what_its_tests_need_alone() -> None:
+@pytest.mark.parametrize("kind", ["exporter", "observer"])
+def test_a_project_of_its_own_differs_in_what_its_tests_need_alone(kind: str) -> None:
     common, other = (
         (TEMPLATE / part / "pyproject.toml").read_text("utf-8").splitlines()
-        for part in ("common", "exporter")
+        for part in ("common", kind)
     )
     differ = [line for line, its in zip(common, other, strict=True) if line != its]
     assert [line.split(" = ")[0] for line in differ] == ["dev"]
