@@ -116,9 +116,9 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("installed")
 def test_names_of_what_is_installed_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match=r"Other_KTO 1\.0 is installed: take another name"):
+    with pytest.raises(OptionError, match=r"other-kto 1\.0 is installed: take another name"):
         new_plugin("other-kto", "method", tmp_path)
-    with pytest.raises(OptionError, match="Other_KTO provides the method 'kto-of-others' already"):
+    with pytest.raises(OptionError, match="other-kto provides the method 'kto-of-others' already"):
         new_plugin("acme-kto-of-others", "method", tmp_path)
     assert new_plugin("acme-kto-of-others", "reader", tmp_path).is_dir()
 

@@ -45,7 +45,7 @@ class Names:
     def check_free(self, kind: str) -> None:
         """Raises OptionError when something installed has one of the names already."""
         for row in listing():
-            if _normalised(row.distribution) == self.distribution:
+            if row.distribution == self.distribution:
                 raise OptionError(
                     f"{row.distribution} {row.version} is installed: take another name"
                 )
@@ -62,12 +62,8 @@ class Names:
             )
 
 
-def _normalised(name: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-
-
 def _unlike_a_name(given: str) -> str:
-    likely = _normalised(given)
+    likely = re.sub(r"[^a-z0-9]+", "-", given.lower()).strip("-")
     fix = f": write {likely}" if _NAME.fullmatch(likely) else ""
     return (
         "a plugin's name is lower case words joined by dashes, 40 characters at most, as acme-kto "
