@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -96,7 +97,7 @@ def test_a_name_that_cannot_be_is_refused_with_one_that_can(
 
 
 @pytest.fixture
-def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The distribution ``Other_KTO``, which offers the method ``kto-of-others``."""
     folder = tmp_path / "site"
     facts = folder / "other_kto-1.0.dist-info"
@@ -111,6 +112,8 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "                               data='chat', needs=())\n"
     )
     monkeypatch.syspath_prepend(str(folder))
+    registry._find.cache_clear()
+    yield
     registry._find.cache_clear()
 
 
