@@ -7,6 +7,8 @@ nox and the network to the package index is needed.
 from __future__ import annotations
 
 import re
+import shutil
+import tempfile
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,8 +21,10 @@ TRACKERS = ["customize-mlflow", "customize-tensorboard", "customize-trackio", "c
 LIGHT = [name for name in PLUGINS if name not in TRACKERS]
 BACKENDS = {"cpu": "plugins/customize-torch/tests"}
 CONSTRAINTS = "requirements/constraints.txt"
-# hatchling and pip build and install the distributions of tests/plugins/installed.
-FOR_PLUGINS = ("pytest", "pytest-xdist", "hatchling", "pip")
+ON_A_RUN = ("exporter", "observer")  # kinds whose tests need our other wheels
+KINDS = "from customize.scaffold import KINDS; print(*KINDS)"
+# They build and install distributions: those of tests/plugins/installed, and the tutorial's.
+FOR_PLUGINS = ("pytest", "pytest-xdist", "hatchling", "editables", "pip")
 FOR_TESTS = (*FOR_PLUGINS, "transformers", "peft", "pyarrow", "datasets", "scipy", "tensorboard")
 # Two workers with one thread each: threads of two workers on two cores wait for one another.
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
@@ -155,6 +159,46 @@ def examples(session: nox.Session) -> None:
     short = {"QUICKSTART_ROWS": "4", "QUICKSTART_STEPS": "2", "QUICKSTART_TO": session.create_tmp()}
     session.run("python", "examples/pizza/make_data.py")
     session.run("python", "examples/pizza/quickstart.py", *session.posargs, env=short)
+
+
+@nox.session
+def downstream(session: nox.Session) -> None:
+    """Join in as a stranger would: with wheels of ours and a plugin of every kind, made anew.
+
+    Each is built, installed, tested, typed and linted as it is; so are those of
+    ``examples/third-party``. Those come last whose tests need a backend or a method.
+    """
+    with tempfile.TemporaryDirectory() as outside:  # no git, no configuration of ours above
+        place = Path(outside)
+        session.install("-q", "build")
+        for ours in (".", "plugins/customize-torch", "plugins/customize-sft"):
+            session.run("python", "-m", "build", "--outdir", outside, ours, silent=True)
+        core, *others = map(str, sorted(place.glob("*.whl")))
+        session.install("-q", core)
+        with session.chdir(place):
+            kinds = str(session.run("python", "-c", KINDS, silent=True)).split()
+            for kind in kinds:
+                session.run("customize", "new-plugin", f"acme-new-{kind}", "--kind", kind)
+        for kind in kinds:
+            if kind not in ON_A_RUN:
+                _publish(session, place / f"acme-new-{kind}")
+        session.install("-q", "-c", CONSTRAINTS, *others)
+        theirs = Path(shutil.copytree("examples/third-party", place / "third-party"))
+        made = (place / f"acme-new-{kind}" for kind in ON_A_RUN)
+        for folder in (*made, *sorted(theirs.iterdir())):
+            _publish(session, folder)
+
+
+def _publish(session: nox.Session, folder: Path) -> None:
+    """All that comes before an upload."""
+    with session.chdir(folder):
+        session.run("python", "-m", "build", silent=True)
+        (wheel,) = Path("dist").glob("*.whl")
+        session.install("-q", f"{wheel}[dev]")
+        session.run("pytest", "-q", env=ENVIRONMENT)
+        session.run("mypy", env={"MYPY_CACHE_DIR": str(folder.parent / "types")})
+        session.run("ruff", "check", ".")
+        session.run("ruff", "format", "--check", ".")
 
 
 @nox.session

@@ -8,7 +8,6 @@ are left out.
 from __future__ import annotations
 
 import argparse
-import importlib
 import inspect
 import sys
 from collections.abc import Iterator, Sequence
@@ -49,7 +48,7 @@ def pages() -> dict[str, str]:
 def _commands() -> Iterator[str]:
     yield from ("# Commands", "", "`customize COMMAND --help` says the same.", "")
     for name, summary in group.COMMANDS.items():
-        command = importlib.import_module(f"customize.cli.{name}_command").command
+        command = group.command_of(name)
         yield from _command(f"customize {name}", command, summary)
         for inner in getattr(command, "commands", {}).values():
             yield from _command(f"customize {name} {inner.name}", inner, "")
@@ -207,6 +206,8 @@ def _how_to_offer() -> Iterator[str]:
         "A plugin is a distribution with an entry point in the group `customize`.",
         "It points at a light module whose hooks yield specs.",
         "What a spec's `target` names is imported when it is used.",
+        "`customize new-plugin` makes one.",
+        "[Write a plugin](../tutorials/write-a-plugin.md) shows how it is done.",
     )
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import site
 import sys
+import venv
 from pathlib import Path
 
 import pytest
@@ -93,6 +95,26 @@ def place(
     monkeypatch.syspath_prepend(str(tiny_plugin))
     monkeypatch.setenv("PYTHONPATH", str(tiny_plugin))
     monkeypatch.setenv("CUSTOMIZE_PLUGINS", "-customize-smollm2")
-    commands = Path(sys.executable).parent
-    monkeypatch.setenv("PATH", f"{commands}{os.pathsep}{os.environ['PATH']}")
+    paths = (own_environment(tmp_path / "environment"), Path(sys.executable).parent)
+    monkeypatch.setenv("PATH", os.pathsep.join([*map(str, paths), os.environ["PATH"]]))
+    for name, value in OFFLINE.items():
+        monkeypatch.setenv(f"PIP_{name}", value)
     return folder
+
+
+# pip takes what is installed already. To switch isolation off, its variable says no.
+OFFLINE = {"NO_INDEX": "1", "NO_DEPS": "1", "NO_BUILD_ISOLATION": "no"}
+
+
+def own_environment(folder: Path) -> Path:
+    """The commands of an environment that sees all of this one, and that a page may change."""
+    venv.create(folder, symlinks=True)
+    (commands,) = (path.parent for path in folder.glob("*/python"))
+    (packages,) = folder.glob("lib/*/site-packages")
+    outer = [f"site.addsitedir({path!r})" for path in site.getsitepackages()]
+    (packages / "outer.pth").write_text(f"import site; {'; '.join(outer)}\n", "utf-8")
+    for name in ("customize", "pip", "pytest"):
+        command = commands / name
+        command.write_text(f'#!/bin/sh\nexec "{commands}/python" -m {name} "$@"\n', "utf-8")
+        command.chmod(0o755)
+    return commands

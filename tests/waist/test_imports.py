@@ -21,9 +21,11 @@ ORDER = [
     "evaluation",
     "packaging",
     "runs",
+    "scaffold",
     "cli",
 ]
-FILES = sorted(SOURCE.rglob("*.py"))
+TEMPLATE = SOURCE / "scaffold" / "template"  # a distribution of its own
+FILES = sorted(f for f in SOURCE.rglob("*.py") if TEMPLATE not in f.parents)
 
 
 def stage_of(module: str) -> str:

@@ -22,7 +22,16 @@ COMMANDS = {
     "audit": "Report duplicates, odd rows, personal data and secrets.",
     "split": "Make training, development and test files.",
     "plugins": "List what is installed.",
+    "new-plugin": "Make a plugin of your own to begin with.",
 }
+
+
+def command_of(name: str) -> click.Command:
+    """The command of that name, from the file of that name."""
+    command: click.Command = import_module(
+        f"customize.cli.{name.replace('-', '_')}_command"
+    ).command
+    return command
 
 
 class Commands(click.Group):
@@ -34,8 +43,7 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"customize.cli.{name}_command").command
-        return command
+        return command_of(name)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

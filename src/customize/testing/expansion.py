@@ -50,7 +50,8 @@ def conformance(
 
     A subject is an instance or a name; ``plugin`` is the module of an entry point, and all it
     offers. ``on`` is what a subject is tried on where the kit's own will not do: a backend's
-    model, a method's rows, an exporter's backend; a reader needs a file.
+    model, a method's rows, an exporter's backend; a reader needs a file. For a plugin it is a
+    mapping from names it offers.
     ``known_failures`` are rules that are not kept yet, each with its reason; they must fail.
 
     Raises:

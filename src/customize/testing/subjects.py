@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -36,27 +36,31 @@ def candidates(kind: str, given: Any, on: Any = None) -> Sequence[Candidate]:
     """
     if kind not in KINDS:
         raise OptionError(f"no kind {kind!r}: there are rules for {', '.join(KINDS)}")
-    if on is not None and kind in ("model", "dataset", "observer", "plugin"):
+    if on is not None and kind in ("model", "dataset", "observer"):
         raise OptionError(f"a {kind} is tried on nothing: leave out on={on!r}")
+    if kind == "plugin" and not isinstance(on, Mapping | None):
+        raise OptionError(f"for a plugin on is {{name it offers: what}} (got {on!r})")
     label = given if isinstance(given, str) else getattr(given, "__name__", type(given).__name__)
     own = Candidate(kind, label, lambda: _MAKERS[kind](label, given, on))
-    return [own, *_offered(given)] if kind == "plugin" else [own]
+    return [own, *_offered(given, on or {})] if kind == "plugin" else [own]
 
 
-def _offered(module: str) -> list[Candidate]:
+def _offered(module: str, on: Mapping[str, Any]) -> list[Candidate]:
     try:
         specs, _ = asked(import_module(module))
     except Exception:  # the plugin's own rules tell what is wrong with it
         return []
-    return [Candidate(spec.kind, spec.name, _maker(spec)) for spec in specs]
+    if unknown := on.keys() - {spec.name for spec in specs}:
+        raise OptionError(f"on has {min(unknown)!r}, which {module} does not offer")
+    return [Candidate(spec.kind, spec.name, _maker(spec, on.get(spec.name))) for spec in specs]
 
 
-def _maker(spec: Spec) -> Callable[[], Subject]:
+def _maker(spec: Spec, on: Any) -> Callable[[], Subject]:
     def make() -> Subject:
         module, _, attribute = spec.target.partition(":")
         target = getattr(import_module(module), attribute)
         given = target if spec.kind in ("dataset", "reader") else target()
-        return _MAKERS[spec.kind](spec.name, given, None)
+        return _MAKERS[spec.kind](spec.name, given, on)
 
     return make
 

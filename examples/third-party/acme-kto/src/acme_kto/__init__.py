@@ -1,0 +1,1 @@
+"""KTO as a plugin of customize."""

@@ -1,0 +1,61 @@
+"""The method: the whole algorithm. Knows sessions and rows, no device and no folder."""
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+import numpy as np
+from customize import (
+    AdamW,
+    Batch,
+    CrossEntropy,
+    DataError,
+    Dataset,
+    Method,
+    Session,
+    Step,
+    option,
+    options,
+    render_rows,
+)
+
+
+@options
+class Example(Method):
+    """The mean log-probability of the answers' tokens, at a constant learning rate."""
+
+    data: ClassVar[str] = "chat"
+    needs: ClassVar[frozenset[str]] = frozenset({"forward_backward"})
+
+    lr: float = option(default=2e-4, help="Learning rate.", at_least=0.0)
+    epochs: int = option(default=1, help="Passes over the rows.", at_least=1)
+    batch_size: int = option(default=8, help="Rows a step.", at_least=1)
+
+    def num_steps(self, data: Dataset) -> int:
+        return -(-len(data) * self.epochs // self.batch_size)
+
+    def train(self, session: Session, data: Dataset, resume: Step | None = None) -> Iterator[Step]:
+        self.check_rows(data)
+        answers = render_rows(data, session.renderer)
+        done = 0 if resume is None else resume.number
+        for number in range(done + 1, self.num_steps(data) + 1):
+            rows = self._rows(len(data), session.seed, number)
+            weights = [answers[i].weights * data[i].get("weight", 1.0) for i in rows]
+            total = sum(float(w.sum()) for w in weights)
+            if total == 0:
+                raise DataError(f"step {number}: every row of the batch has weight 0")
+            batch = Batch.from_sequences(
+                [
+                    (answers[i].tokens, {"weights": w / total})
+                    for i, w in zip(rows, weights, strict=True)
+                ]
+            )
+            output = session.forward_backward(batch, CrossEntropy())
+            norm = session.optim_step(AdamW(lr=self.lr))
+            yield Step(number, {"loss": output.result().loss, "grad_norm": norm.result()})
+
+    def _rows(self, num_rows: int, seed: int, number: int) -> list[int]:
+        """The rows of a step: a function of seed and number, so nothing has to be remembered."""
+        first = (number - 1) * self.batch_size
+        places = [divmod(place, num_rows) for place in range(first, first + self.batch_size)]
+        orders = {e: np.random.default_rng([seed, e]).permutation(num_rows) for e, _ in places}
+        return [int(orders[epoch][index]) for epoch, index in places]
