@@ -11,6 +11,7 @@ from typing import Any
 import backend_liars
 import exporter_liars
 import method_liars
+import observer_liars
 import other_liars
 import plugin_liars
 import pytest
@@ -22,6 +23,7 @@ from customize.testing.exporter_rules.subject import ExporterSubject
 from customize.testing.holding import hold
 from customize.testing.method_rules.subject import MethodSubject
 from customize.testing.model_rules.subject import ModelSubject
+from customize.testing.observer_rules.subject import ObserverSubject
 from customize.testing.plugin_rules.subject import PluginSubject
 from customize.testing.reader_rules.subject import ReaderSubject
 from customize.testing.rules import KINDS, rules_of
@@ -41,6 +43,7 @@ LIARS: Mapping[str, Mapping[str, Any]] = {
     "model": other_liars.MODELS,
     "dataset": other_liars.DATASETS,
     "reader": other_liars.READERS,
+    "observer": observer_liars.LIARS,
     "plugin": plugin_liars.LIARS,
 }
 
@@ -125,6 +128,13 @@ def test_a_lying_reader_is_caught_by_its_rule_alone(rule: str, tmp_path: Path) -
     (tmp_path / "rows.jsonl").write_text('{"prompt": "a"}\n{"prompt": "b"}\n')
     subject = ReaderSubject("liar", other_liars.READERS[rule], tmp_path / "rows.jsonl")
     assert broken(subject) == [rule]
+
+
+@pytest.mark.parametrize("rule", [None, *observer_liars.LIARS])
+def test_a_lying_observer_is_caught_by_its_rule_alone(rule: str | None) -> None:
+    pytest.importorskip("customize_sft")
+    made = observer_liars.Honest() if rule is None else observer_liars.LIARS[rule]()
+    assert broken(ObserverSubject("liar", made)) == ([] if rule is None else [rule])
 
 
 @pytest.mark.parametrize("rule", [None, *plugin_liars.LIARS])
