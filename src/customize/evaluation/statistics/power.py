@@ -1,0 +1,29 @@
+"""How many rows a difference needs, and how small a one the rows can show. Knows numbers alone.
+
+E. Miller, arXiv 2411.00640, section 5: two-sided at 5 %, seen in 80 % of studies.
+"""
+
+from __future__ import annotations
+
+import math
+
+from customize.evaluation.statistics.intervals import Z
+
+_POWER = 0.8416212335729143  # the normal's 80 % point
+
+
+def detectable(deviation: float, n: float) -> float:
+    """The least true difference that ``n`` rows show; ``deviation`` is of paired differences."""
+    return (Z + _POWER) * deviation / math.sqrt(n)
+
+
+def rows_needed(deviation: float, distance: float) -> int:
+    """Rows to show that a difference is ``distance`` (above 0) away from what it is tested for."""
+    return max(2, math.ceil(((Z + _POWER) * deviation / distance) ** 2))
+
+
+def deviation_of_rates(only_new: float, only_old: float, n: float) -> float:
+    """Of paired right/wrong differences, half a row added to each side so that it is never 0."""
+    total = n + 1
+    new, old = (only_new + 0.5) / total, (only_old + 0.5) / total
+    return math.sqrt(new + old - (new - old) ** 2)
