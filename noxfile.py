@@ -28,6 +28,7 @@ FOR_PLUGINS = ("pytest", "pytest-xdist", "hatchling", "editables", "pip")
 FOR_TESTS = (
     *(*FOR_PLUGINS, "transformers", "peft", "pyarrow", "datasets", "tensorboard"),
     *("scipy", "statsmodels"),  # statistics are checked against them
+    "jsonschema",
 )
 # Two workers with one thread each: threads of two workers on two cores wait for one another.
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}

@@ -179,10 +179,14 @@ def test_power_is_that_of_statsmodels_for_many_rows() -> None:
     assert ours.detectable(1.0, expected) == pytest.approx(0.2, abs=1e-5)
 
 
-def test_the_deviation_of_rates_is_that_of_their_differences() -> None:
+def test_the_deviation_is_that_of_the_differences() -> None:
     differences = np.repeat([1.0, -1.0, 0.0], [300, 100, 600])
-    assert ours.deviation_of_rates(300, 100, 1000) == pytest.approx(differences.std(), abs=2e-3)
-    assert ours.deviation_of_rates(0, 0, 20) > 0
+    of_rates = ours.paired_difference(300, 100, 1000)
+    assert ours.deviation(of_rates, 1000) == pytest.approx(differences.std(), rel=0.01)
+    assert ours.deviation(ours.mean(differences), 1000) == pytest.approx(
+        differences.std(), rel=0.01
+    )
+    assert ours.deviation(ours.paired_difference(0, 0, 20), 20) > 0
 
 
 def test_the_split_of_variances_finds_both_parts() -> None:

@@ -14,7 +14,7 @@ from customize.evaluation.statistics.clusters import standard_error as standard_
 from customize.evaluation.statistics.intervals import Interval as Interval
 from customize.evaluation.statistics.intervals import t_quantile as t_quantile
 from customize.evaluation.statistics.power import detectable as detectable
-from customize.evaluation.statistics.power import deviation_of_rates as deviation_of_rates
+from customize.evaluation.statistics.power import deviation as deviation
 from customize.evaluation.statistics.power import rows_needed as rows_needed
 from customize.evaluation.statistics.rates import paired_difference as paired_difference
 from customize.evaluation.statistics.rates import rule_of_three as rule_of_three

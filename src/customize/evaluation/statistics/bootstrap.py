@@ -12,6 +12,8 @@ import numpy.typing as npt
 
 from customize.evaluation.statistics.intervals import Interval
 
+_ENTRIES = 2**21  # weights made at once: bounds the memory
+
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
@@ -32,7 +34,10 @@ def bootstrap(
     not defined are left out. It collapses where all rows are alike: rates have better intervals.
     """
     estimate = float(statistic(np.ones((1, num_rows)))[0])
-    drawn_R = statistic(_weights(num_rows, clusters_N, resamples, np.random.default_rng(seed)))
+    rng, at_once = np.random.default_rng(seed), max(1, _ENTRIES // num_rows)
+    counts = [min(at_once, resamples - done) for done in range(0, resamples, at_once)]
+    drawn = [statistic(_weights(num_rows, clusters_N, count, rng)) for count in counts]
+    drawn_R = np.concatenate(drawn)
     drawn_R = drawn_R[np.isfinite(drawn_R)]
     if not len(drawn_R):
         return Interval(estimate, float("nan"), float("nan"))

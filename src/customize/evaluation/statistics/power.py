@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from customize.evaluation.statistics.intervals import Z
+from customize.evaluation.statistics.intervals import Interval, Z
 
 _POWER = 0.8416212335729143  # the normal's 80 % point
 
@@ -22,8 +22,6 @@ def rows_needed(deviation: float, distance: float) -> int:
     return max(2, math.ceil(((Z + _POWER) * deviation / distance) ** 2))
 
 
-def deviation_of_rates(only_new: float, only_old: float, n: float) -> float:
-    """Of paired right/wrong differences, half a row added to each side so that it is never 0."""
-    total = n + 1
-    new, old = (only_new + 0.5) / total, (only_old + 0.5) / total
-    return math.sqrt(new + old - (new - old) ** 2)
+def deviation(difference: Interval, n: float) -> float:
+    """Of paired differences, by the interval they were given: never 0 where that has a width."""
+    return (difference.high - difference.low) / 2 * math.sqrt(n) / Z

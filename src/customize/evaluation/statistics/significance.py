@@ -40,17 +40,22 @@ def sign_flip(
     """
     sums_C = differences_N
     if clusters_N is not None:
-        sums_C = np.bincount(clusters_N, weights=differences_N)
+        sums_C = np.bincount(clusters_N, weights=differences_N).astype(np.float64)
     sums_C = sums_C[sums_C != 0]
     if not len(sums_C):
         return 1.0
     seen = abs(float(sums_C.sum())) - _CLOSE
     if len(sums_C) <= _EXACT:
-        all_SC = (np.arange(2 ** len(sums_C))[:, None] >> np.arange(len(sums_C))) & 1
-        return float((np.abs((2 * all_SC - 1) @ sums_C) >= seen).mean())
-    signs_SC = np.random.default_rng(seed).integers(0, 2, (patterns, len(sums_C)), dtype=np.int8)
-    flipped_S = np.abs(2 * (signs_SC @ sums_C) - sums_C.sum())
-    return float((1 + (flipped_S >= seen).sum()) / (1 + patterns))
+        up_SC = (np.arange(2 ** len(sums_C))[:, None] >> np.arange(len(sums_C))) & 1
+        return float((_flipped(up_SC, sums_C) >= seen).mean())
+    drawn_SC = np.random.default_rng(seed).integers(0, 2, (patterns, len(sums_C)))
+    return float((1 + (_flipped(drawn_SC, sums_C) >= seen).sum()) / (1 + patterns))
+
+
+def _flipped(up_SC: Ints, sums_C: Floats) -> Floats:
+    """The size of the sum for each pattern, in which 1 is as it is and 0 flipped; [S]."""
+    total: Floats = np.abs(2.0 * (up_SC @ sums_C) - sums_C.sum())
+    return total
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
