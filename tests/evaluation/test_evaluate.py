@@ -313,6 +313,10 @@ def test_answers_are_asked_for_once_and_a_cut_line_is_no_harm(tmp_path: Path) ->
     third = Says("base")
     evaluate([third], rows, store=AnswerStore(file))
     assert third.asked == 0
+    file.write_text(file.read_text().replace('"share_s"', '"other"'))  # as another version has it
+    fourth = Says("base")
+    evaluate([fourth], rows, store=AnswerStore(file))
+    assert fourth.asked == 40
 
 
 def test_another_prompt_limit_or_model_is_another_answer() -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import attrs
 
@@ -20,29 +19,32 @@ class AnswerStore:
 
     def __init__(self, file: Path | None = None) -> None:
         self._file = file
-        self._kept: dict[str, dict[str, Any]] = {}
+        self._answers: dict[str, Answer] = {}
+        self._likelihoods: dict[str, Likelihood] = {}
         if file is not None and file.is_file():
             for line in file.read_bytes().splitlines():
                 self._remember(line)
 
     def answer(self, key: str | None) -> Answer | None:
         """The answer kept under the key."""
-        found = self._kept.get(key or "", {}).get("answer")
-        return Answer(**found) if found else None
+        return self._answers.get(key or "")
 
     def likelihood(self, key: str | None) -> Likelihood | None:
         """The likelihood kept under the key."""
-        found = self._kept.get(key or "", {}).get("likelihood")
-        return Likelihood(**found) if found else None
+        return self._likelihoods.get(key or "")
 
     def keep(self, found: Mapping[str | None, Answer | Likelihood]) -> None:
         """Add to the file; what has no key is not kept."""
         lines = []
         for key, value in found.items():
-            if key is not None:
-                kind = "answer" if isinstance(value, Answer) else "likelihood"
-                self._kept[key] = {kind: attrs.asdict(value)}
-                lines.append(json.dumps({"key": key, **self._kept[key]}) + "\n")
+            if key is None:
+                continue
+            if isinstance(value, Answer):
+                self._answers[key] = value
+                lines.append(json.dumps({"key": key, "answer": attrs.asdict(value)}) + "\n")
+            else:
+                self._likelihoods[key] = value
+                lines.append(json.dumps({"key": key, "likelihood": attrs.asdict(value)}) + "\n")
         if self._file is not None and lines:
             self._file.parent.mkdir(parents=True, exist_ok=True)
             with self._file.open("a", encoding="utf-8") as stream:
@@ -52,6 +54,9 @@ class AnswerStore:
     def _remember(self, line: bytes) -> None:
         try:
             value = json.loads(line)
-            self._kept[value.pop("key")] = value
-        except (ValueError, KeyError, AttributeError):
-            return  # cut by a kill, or blank: it is answered again
+            if "answer" in value:
+                self._answers[value["key"]] = Answer(**value["answer"])
+            else:
+                self._likelihoods[value["key"]] = Likelihood(**value["likelihood"])
+        except (ValueError, KeyError, TypeError):
+            return  # cut by a kill, blank, or of another version: it is answered again
