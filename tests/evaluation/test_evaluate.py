@@ -302,7 +302,7 @@ def test_what_was_never_seen_is_not_ruled_out() -> None:
 
 
 def test_answers_are_asked_for_once_and_a_cut_line_is_no_harm(tmp_path: Path) -> None:
-    rows, file = [asked(n) for n in range(40)], tmp_path / "eval" / "answers.jsonl"
+    rows, file = [asked(n) for n in range(40)], tmp_path / "answers.jsonl"
     first = Says("base")
     evaluate([first], rows[:35], store=AnswerStore(file))
     file.write_bytes(file.read_bytes()[:-20])  # as a kill leaves it

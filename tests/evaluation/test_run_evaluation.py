@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import customize
-from customize import DataError, GateFailed, GateInconclusive, OptionError, Run
+from customize import DataError, GateFailed, GateInconclusive, OptionError, Run, RunError
 from customize.cli import main
 from customize.evaluation.columns import SnapshotColumn
 from customize.runs.evaluating import Asked, compare_runs, raise_for_gates
@@ -162,6 +162,12 @@ def test_another_run_can_answer_too(run: Run, tmp_path: Path) -> None:
     assert (tmp_path / "elsewhere" / "results.json").is_file()
     assert run.folder is not None
     assert not (run.folder.evaluation / "results.json").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_told_before_the_work(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="cannot be made"):
+        run.evaluate(TEST, to=tmp_path / "file" / "eval", **QUICK)
 
 
 def test_two_runs_are_compared(run: Run, tmp_path: Path) -> None:

@@ -46,7 +46,6 @@ class AnswerStore:
                 self._likelihoods[key] = value
                 lines.append(json.dumps({"key": key, "likelihood": attrs.asdict(value)}) + "\n")
         if self._file is not None and lines:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
             with self._file.open("a", encoding="utf-8") as stream:
                 # The blank line ends one that a kill may have cut.
                 stream.write("\n" + "".join(lines))

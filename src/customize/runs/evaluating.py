@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from customize._errors import DataError, GateFailed, GateInconclusive
+from customize._errors import DataError, GateFailed, GateInconclusive, RunError
 from customize._options import options_to_dict
 from customize.data.dataset import IndexedDataset
 from customize.data.reading import read
@@ -65,7 +65,7 @@ def evaluate_run(
     ``to`` keeps the results; a run's own folder unless given.
     """
     folder = run.folder.evaluation if to is None and run.folder else to
-    store = AnswerStore(folder / ANSWERS if folder else None)
+    store = _store(folder)
     rows = list(read(asked.rows))
     base = column_of(run, "base", base=True)
     columns: list[Column] = [base]
@@ -116,7 +116,7 @@ def compare_runs(new: Run, old: Run, asked: Asked, to: Path | None) -> Evaluatio
     assert old.folder is not None
     names = _apart(old.folder, new.folder)
     folder = new.folder.evaluation if to is None else to
-    store = AnswerStore(folder / ANSWERS)
+    store = _store(folder)
     columns: list[Column] = [column_of(new, "base", base=True)]
     columns += [column_of(old, names[0]), column_of(new, names[1])]
     rows = list(read(asked.rows))
@@ -187,6 +187,21 @@ def _kept(
     if folder is not None:
         keep(evaluation, folder, run.folder)
     return evaluation
+
+
+def _store(folder: Path | None) -> AnswerStore:
+    """The answers kept in the folder, which is made before the first is asked for.
+
+    Raises:
+        RunError: it cannot be made.
+    """
+    if folder is None:
+        return AnswerStore()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"the folder {folder} cannot be made: {error.strerror}") from error
+    return AnswerStore(folder / ANSWERS)
 
 
 def _prompted(
