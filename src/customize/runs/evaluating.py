@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from customize._errors import DataError, GateFailed, GateInconclusive, RunError
+from customize._errors import DataError, GateFailed, GateInconclusive, OptionError, RunError
 from customize._options import options_to_dict
 from customize.data.dataset import IndexedDataset
 from customize.data.reading import read
@@ -77,8 +77,10 @@ def evaluate_run(
     else:
         notes.append(_NO_PROMPT)
     columns += others.values()
-    if run.folder is not None:
+    if run.folder is not None or run.adapter is not None:
         columns.append(column_of(run, "customized"))
+    elif asked.general:
+        raise OptionError("general compares a customization with its base: this is a base")
     return _kept(run, columns, asked, rows, notes, store, folder, rival=None)
 
 
@@ -136,12 +138,14 @@ def other_column(source: str | os.PathLike[str] | Run | Endpoint, name: str) -> 
 
 def column_of(run: Run, name: str, base: bool = False) -> SnapshotColumn:
     """A run, or its base, as a column."""
-    if base or run.folder is None:
+    weights = run.folder.weights() if run.folder else run.adapter
+    if base or weights is None:
         return SnapshotColumn(
             name, run.base, fingerprint=_base(run), told=f"the base, {_named(run)}"
         )
-    fingerprint = f"{_base(run)} {_weights(run.folder)}"
-    return SnapshotColumn(name, run.customized, fingerprint=fingerprint, told=str(run.folder.path))
+    fingerprint = f"{_base(run)} {_hash(weights)}"
+    told = str(run.folder.path if run.folder else weights)
+    return SnapshotColumn(name, run.customized, fingerprint=fingerprint, told=told)
 
 
 def raise_for_gates(evaluation: Evaluation) -> None:
@@ -255,9 +259,9 @@ def _base(run: Run) -> str:
     return f"{run.backend.name} {options} {run.model.fingerprint if run.model else ''}"
 
 
-def _weights(folder: RunFolder) -> str:
+def _hash(folder: Path) -> str:
     found = hashlib.sha256()
-    for file in sorted(folder.adapter.rglob("*")):
+    for file in sorted(folder.rglob("*")):
         if file.is_file():
             found.update(file.name.encode())
             with file.open("rb") as stream:
