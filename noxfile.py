@@ -25,7 +25,11 @@ ON_A_RUN = ("exporter", "observer")  # kinds whose tests need our other wheels
 KINDS = "from customize.scaffold import KINDS; print(*KINDS)"
 # They build and install distributions: those of tests/plugins/installed, and the tutorial's.
 FOR_PLUGINS = ("pytest", "pytest-xdist", "hatchling", "editables", "pip")
-FOR_TESTS = (*FOR_PLUGINS, "transformers", "peft", "pyarrow", "datasets", "scipy", "tensorboard")
+FOR_TESTS = (
+    *(*FOR_PLUGINS, "transformers", "peft", "pyarrow", "datasets", "tensorboard"),
+    *("scipy", "statsmodels"),  # statistics are checked against them
+    "jsonschema",
+)
 # Two workers with one thread each: threads of two workers on two cores wait for one another.
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 

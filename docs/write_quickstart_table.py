@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from customize.evaluation.table import table
 from customize.runs.folder import RunFolder
 from customize.runs.report import evaluation_of
 
@@ -25,11 +26,11 @@ def main(folder: Path) -> None:
     if evaluation is None:
         raise SystemExit(f"{folder} holds no evaluation: run the quickstart first")
     stream = io.StringIO()
-    Console(file=stream, width=80).print(evaluation.table())
-    table = "\n".join(line.rstrip() for line in stream.getvalue().strip("\n").splitlines())
+    Console(file=stream, width=80).print(table(evaluation))
+    text = "\n".join(line.rstrip() for line in stream.getvalue().strip("\n").splitlines())
     before, rest = README.read_text("utf-8").split(BEGIN)
     _, after = rest.split(END)
-    README.write_text(f"{before}{BEGIN}```text\n{table}\n```\n{END}{after}", "utf-8")
+    README.write_text(f"{before}{BEGIN}```text\n{text}\n```\n{END}{after}", "utf-8")
 
 
 if __name__ == "__main__":

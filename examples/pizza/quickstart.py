@@ -15,7 +15,7 @@ from typing import Any
 from rich.console import Console
 
 import customize
-from customize.evaluation import Evaluation, best_instruction
+from customize.evaluation.table import table
 from customize.runs.train import run_recipe
 from customize.training.recipe_file import read_recipe
 
@@ -36,24 +36,23 @@ def rows_of(name: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (HERE / name).read_text("utf-8").splitlines()]
 
 
-def compare(run: customize.Run, rows: list[dict[str, Any]]) -> Evaluation:
+def compare(run: customize.Run, rows: list[dict[str, Any]]) -> customize.Evaluation:
     """The base, the base with the prompt that did best on the development rows, and the run."""
     print("Comparing on test rows that training never saw …")
     candidates = [row["prompt"] for row in rows_of("prompts.jsonl")]
     dev = rows_of("dev.jsonl")
-    prompt = best_instruction(run.base, candidates, dev[::3])
-    return run.evaluate(rows, prompt=prompt, general=True)
+    return run.evaluate(rows, prompts=candidates, development=dev[::3], general=True)
 
 
-def show(evaluation: Evaluation, run: customize.Run) -> None:
+def show(evaluation: customize.Evaluation, run: customize.Run) -> None:
     """The table, three answers before and after, and what to try next."""
     console = Console()
-    console.print(evaluation.table())
-    better = [i for i in evaluation.items if i.passed["customized"] and not i.passed["base"]]
+    console.print(table(evaluation))
+    better = [i for i in evaluation.items if i.right("customized") and not i.right("base")]
     for item in better[:: max(1, len(better) // 3)][:3]:
         console.print(f"\n[bold]{item.question}[/bold]")
-        console.print(f"  before: {shorten(item.replies['base'], 300)}", markup=False)
-        console.print(f"  after:  {shorten(item.replies['customized'], 300)}", markup=False)
+        console.print(f"  before: {shorten(item.answers['base'].text, 300)}", markup=False)
+        console.print(f"  after:  {shorten(item.answers['customized'].text, 300)}", markup=False)
     assert run.folder is not None
     path = run.folder.path
     # The command of this environment, which the reader's shell may not know by name.

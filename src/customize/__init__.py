@@ -17,6 +17,7 @@ __all__ = [
     "PPO",
     "Adapter",
     "AdamW",
+    "Answer",
     "Audit",
     "Backend",
     "BackendError",
@@ -32,6 +33,7 @@ __all__ = [
     "Dataset",
     "DatasetSpec",
     "Done",
+    "Endpoint",
     "Engine",
     "Evaluation",
     "ExportError",
@@ -39,8 +41,12 @@ __all__ = [
     "Exporter",
     "ExporterSpec",
     "Full",
+    "Gate",
+    "GateFailed",
+    "GateInconclusive",
     "Handle",
     "ImportanceSampling",
+    "Likelihood",
     "LoRA",
     "Loss",
     "LossOutput",
@@ -73,6 +79,8 @@ __all__ = [
     "RunBusy",
     "RunError",
     "Sampling",
+    "Scorer",
+    "ScorerSpec",
     "Session",
     "Snapshot",
     "Split",
@@ -80,10 +88,12 @@ __all__ = [
     "UnknownName",
     "Unsupported",
     "audit",
+    "better",
     "check_parity",
     "differentiate",
     "hookimpl",
     "logprobs_of",
+    "no_worse",
     "open",
     "option",
     "options",
@@ -104,6 +114,7 @@ _HOMES = {
     "PPO": "customize._losses",
     "Adapter": _BACKEND,
     "AdamW": _BACKEND,
+    "Answer": "customize.interfaces.scorer",
     "Audit": "customize.data.audit_report",
     "Backend": _BACKEND,
     "BackendError": _ERRORS,
@@ -119,15 +130,20 @@ _HOMES = {
     "Dataset": "customize.interfaces.dataset",
     "DatasetSpec": "customize.plugins.specs",
     "Done": _BACKEND,
+    "Endpoint": "customize.evaluation.endpoints",
     "Engine": _BACKEND,
-    "Evaluation": "customize.evaluation.evaluate",
+    "Evaluation": "customize.evaluation.evaluation",
     "ExportError": _ERRORS,
     "Exportable": "customize.interfaces.exporter",
     "Exporter": "customize.interfaces.exporter",
     "ExporterSpec": "customize.plugins.specs",
     "Full": _BACKEND,
+    "Gate": "customize.interfaces.gate",
+    "GateFailed": _ERRORS,
+    "GateInconclusive": _ERRORS,
     "Handle": _BACKEND,
     "ImportanceSampling": "customize._losses",
+    "Likelihood": "customize.interfaces.scorer",
     "LoRA": _BACKEND,
     "Loss": "customize._losses",
     "LossOutput": _BACKEND,
@@ -160,6 +176,8 @@ _HOMES = {
     "RunBusy": _ERRORS,
     "RunError": _ERRORS,
     "Sampling": _BACKEND,
+    "Scorer": "customize.interfaces.scorer",
+    "ScorerSpec": "customize.plugins.specs",
     "Session": _BACKEND,
     "Snapshot": _BACKEND,
     "Split": "customize.data.splitting",
@@ -167,8 +185,10 @@ _HOMES = {
     "UnknownName": _ERRORS,
     "Unsupported": _ERRORS,
     "audit": "customize.data.auditing",
+    "better": "customize.interfaces.gate",
     "check_parity": "customize.packaging.parity",
     "logprobs_of": "customize.packaging.parity",
+    "no_worse": "customize.interfaces.gate",
     "reference_answers": "customize.packaging.parity",
     "differentiate": "customize._differentiate",
     "hookimpl": "customize.plugins.hooks",
@@ -190,6 +210,8 @@ if TYPE_CHECKING:
     from customize._errors import CustomizeError as CustomizeError
     from customize._errors import DataError as DataError
     from customize._errors import ExportError as ExportError
+    from customize._errors import GateFailed as GateFailed
+    from customize._errors import GateInconclusive as GateInconclusive
     from customize._errors import MissingDependency as MissingDependency
     from customize._errors import ModelError as ModelError
     from customize._errors import NonFiniteError as NonFiniteError
@@ -217,7 +239,8 @@ if TYPE_CHECKING:
     from customize.data.rendering.rendered import render_rows as render_rows
     from customize.data.splitting import Split as Split
     from customize.data.splitting import split as split
-    from customize.evaluation.evaluate import Evaluation as Evaluation
+    from customize.evaluation.endpoints import Endpoint as Endpoint
+    from customize.evaluation.evaluation import Evaluation as Evaluation
     from customize.interfaces.backend import AdamW as AdamW
     from customize.interfaces.backend import Adapter as Adapter
     from customize.interfaces.backend import Backend as Backend
@@ -237,6 +260,9 @@ if TYPE_CHECKING:
     from customize.interfaces.dataset import Row as Row
     from customize.interfaces.exporter import Exportable as Exportable
     from customize.interfaces.exporter import Exporter as Exporter
+    from customize.interfaces.gate import Gate as Gate
+    from customize.interfaces.gate import better as better
+    from customize.interfaces.gate import no_worse as no_worse
     from customize.interfaces.method import Method as Method
     from customize.interfaces.method import Step as Step
     from customize.interfaces.model import ModelFolder as ModelFolder
@@ -247,6 +273,9 @@ if TYPE_CHECKING:
     from customize.interfaces.renderer import Message as Message
     from customize.interfaces.renderer import Rendered as Rendered
     from customize.interfaces.renderer import Renderer as Renderer
+    from customize.interfaces.scorer import Answer as Answer
+    from customize.interfaces.scorer import Likelihood as Likelihood
+    from customize.interfaces.scorer import Scorer as Scorer
     from customize.models import resolve as resolve
     from customize.packaging.parity import check_parity as check_parity
     from customize.packaging.parity import logprobs_of as logprobs_of
@@ -259,6 +288,7 @@ if TYPE_CHECKING:
     from customize.plugins.specs import ModelSpec as ModelSpec
     from customize.plugins.specs import ObserverSpec as ObserverSpec
     from customize.plugins.specs import ReaderSpec as ReaderSpec
+    from customize.plugins.specs import ScorerSpec as ScorerSpec
     from customize.runs.run import Run as Run
     from customize.runs.run import open as open
     from customize.runs.train import train as train

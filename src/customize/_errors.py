@@ -14,8 +14,10 @@ CustomizeError
 ├── RunError (RuntimeError)            a run folder that cannot be used as asked
 │   ├── RunBusy                        another process holds it
 │   └── CheckpointError                no checkpoint is whole
-└── ExportError (RuntimeError)         an export that cannot be made
-    └── ParityError                    it would answer differently from what was trained
+├── ExportError (RuntimeError)         an export that cannot be made
+│   └── ParityError                    it would answer differently from what was trained
+└── GateFailed (RuntimeError)          an evaluation does not show what a gate claims
+    └── GateInconclusive               its rows are too few to tell
 
 Each carries one message and nothing else, so that it pickles and travels between processes.
 """
@@ -85,3 +87,11 @@ class ExportError(CustomizeError, RuntimeError):
 
 class ParityError(ExportError):
     """An export answers differently from the session it was made from."""
+
+
+class GateFailed(CustomizeError, RuntimeError):
+    """An evaluation does not show what a gate claims; the message has every gate."""
+
+
+class GateInconclusive(GateFailed):
+    """An evaluation has too few rows to tell; the message says how many it takes."""

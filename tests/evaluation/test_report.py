@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 import customize
-from customize import Run
-from customize.evaluation.evaluate import Evaluation, Item
-from customize.runs.report import headline
+from customize import Evaluation, Run
+from customize.evaluation import Item
+from customize.evaluation.remarks import headline
 from customize.testing import ToyBackend
 
 pytest.importorskip("customize_sft")
@@ -76,7 +76,7 @@ def test_before_an_evaluation_it_says_which_command_makes_one(run: Run) -> None:
 
 
 def test_the_page_holds_everything_and_needs_nothing_else(run: Run) -> None:
-    run.evaluate(ROWS, prompt="Say yes.", max_tokens=4)
+    run.evaluate(ROWS, prompts="Say yes.", max_tokens=4)
     page, tags = page_of(run), Tags(page_of(run))
     assert not tags.open
     assert not {"script", "link", "img", "iframe"} & {tag for tag, _ in tags.seen}
@@ -106,11 +106,26 @@ def test_the_curves_are_the_logged_losses(run: Run) -> None:
 def items(base: int, customized: int, n: int = 40) -> Evaluation:
     """The first ``base`` and the first ``customized`` of n items are right."""
     return Evaluation(
-        ("base", "customized"),
-        tuple(
-            Item(str(i), "all", "q", {}, {"base": i < base, "customized": i < customized})
+        columns=("base", "customized"),
+        items=tuple(
+            Item(
+                id=str(i),
+                question="q",
+                hash="",
+                slices={},
+                cluster=None,
+                answers={},
+                scores={
+                    "base": {"right": float(i < base)},
+                    "customized": {"right": float(i < customized)},
+                },
+            )
             for i in range(n)
         ),
+        new="customized",
+        rival="base",
+        told={},
+        metric_names=("right",),
     )
 
 

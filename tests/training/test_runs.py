@@ -237,7 +237,7 @@ def test_a_run_is_evaluated_against_its_base(whole: Path) -> None:
     run = customize.open(whole, backend=ToyBackend())
     rows = [{**ROWS[0], "expect": {"includes": "yes"}}]
     assert run.evaluate(rows).columns == ("base", "customized")
-    assert run.evaluate(rows, prompt="Say yes.").columns == ("base", "prompted", "customized")
+    assert run.evaluate(rows, prompts="Say yes.").columns == ("base", "prompted", "customized")
 
 
 def test_a_run_is_not_its_base(whole: Path) -> None:

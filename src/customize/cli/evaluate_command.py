@@ -3,53 +3,69 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from customize.cli.output_file import in_a_folder
+from customize.cli.evaluation_options import evaluation_options, prices_of, scorers_of, show
 
 
 @click.command("evaluate")
 @click.argument("source")
-@click.option("--data", required=True, help="Rows with messages and expect.")
 @click.option("--revision", help="Branch, tag or commit of a hub model.")
-@click.option("--prompt", help="The base's best prompt, to compare with.")
 @click.option(
-    "--max-tokens",
-    default=64,
+    "--prompt",
+    "prompts",
+    multiple=True,
+    metavar="TEXT",
+    help="A prompt for the base to compare with; of several the best is taken.",
+)
+@click.option(
+    "--shots",
+    multiple=True,
+    default=(0,),
     show_default=True,
-    type=click.IntRange(min=1),
-    help="Tokens an answer may have.",
+    type=click.IntRange(min=0),
+    help="A number of examples to try with each prompt.",
 )
-@click.option("--general", is_flag=True, help="Also ask 150 general items, to see what was broken.")
 @click.option(
-    "--json",
-    "file",
-    type=click.Path(path_type=Path),
-    callback=in_a_folder,
-    help="Also write every item here.",
+    "--development",
+    metavar="FILE",
+    help="Rows to choose the prompt and take examples from; never test rows.",
 )
+@click.option(
+    "--against",
+    multiple=True,
+    metavar="NAME=SOURCE",
+    help="Another run, model or https://HOST/v1#MODEL that answers too (key: CUSTOMIZE_API_KEY).",
+)
+@evaluation_options
 def command(
     source: str,
-    data: str,
     revision: str | None,
-    prompt: str | None,
-    max_tokens: int,
-    general: bool,
-    file: Path | None,
+    against: tuple[str, ...],
+    to: Path | None,
+    **given: Any,
 ) -> None:
-    """Compare SOURCE, a run's folder, with its base on the same rows, paired, with intervals."""
-    import json
+    """Compare SOURCE, a run's folder, with its base on the same rows, paired, with intervals.
 
-    from rich.console import Console
-
+    \b
+    customize evaluate runs/pizza --data test.jsonl --prompt "Be brief." \\
+        --gate "better(right, than=prompted)"
+    """
     from customize.runs.run import open as open_run
 
     run = open_run(source, revision=revision)
-    evaluation = run.evaluate(data, prompt=prompt, max_tokens=max_tokens, general=general)
-    Console().print(evaluation.table())
-    if run.folder is not None:
-        click.echo(f"Report: {run.folder.path / 'report.html'}")
-    if file is not None:
-        file.write_text(json.dumps(evaluation.to_json(), indent=1), "utf-8")
-        click.echo(f"Written: {file}")
+    given["scorers"] = scorers_of(given["scorers"])
+    given["prices"] = prices_of(given["prices"])
+    rows = given.pop("data")
+    others = dict(_named(one) for one in against)
+    evaluation = run.evaluate(rows, against=others, to=to, **given)
+    show(evaluation, to or (run.folder.evaluation if run.folder else None))
+
+
+def _named(text: str) -> tuple[str, str]:
+    name, equals, source = text.partition("=")
+    if not equals or not name or not source:
+        raise click.BadParameter(f"--against reads NAME=SOURCE (got {text!r})")
+    return name, source

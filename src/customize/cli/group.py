@@ -9,7 +9,7 @@ from importlib import import_module
 import click
 
 from customize import __version__
-from customize._errors import BackendError, CustomizeError, RunError
+from customize._errors import BackendError, CustomizeError, GateFailed, GateInconclusive, RunError
 
 # The order of a person's first day.
 COMMANDS = {
@@ -17,6 +17,7 @@ COMMANDS = {
     "chat": "Talk with a run or a model.",
     "show": "Show what a run is made of.",
     "evaluate": "Compare a run with its base on rows with an expectation.",
+    "compare": "Compare two runs on the same rows.",
     "export": "Put a run into a form that others serve, and prove that it answers alike.",
     "inspect": "Show which tokens of a data set would be trained.",
     "audit": "Report duplicates, odd rows, personal data and secrets.",
@@ -68,7 +69,8 @@ def cli() -> None:
 def main() -> None:
     """Run the command; an error on purpose is one message and no traceback.
 
-    Exit codes: 2 what was asked for is wrong, 1 it failed while at work, 130 Ctrl-C, 143 SIGTERM.
+    Exit codes: 2 what was asked for is wrong, 1 it failed while at work or a gate failed, 3 a gate
+    is inconclusive, 130 Ctrl-C, 143 SIGTERM.
     """
     try:
         cli(standalone_mode=False)
@@ -77,7 +79,9 @@ def main() -> None:
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
         sys.exit(130)
-    except (RunError, BackendError) as error:
+    except GateInconclusive as error:
+        _fail(error, 3)
+    except (RunError, BackendError, GateFailed) as error:
         _fail(error, 1)
     except CustomizeError as error:
         _fail(error, 2)

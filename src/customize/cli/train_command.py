@@ -43,6 +43,8 @@ def command(
     _tell_decisions()
     run_recipe(chosen)
     click.echo(f"Done: {chosen.to}\n")
+    if chosen.evaluate is not None:
+        click.echo(f"  {chosen.to}/report.html          what the evaluation showed")
     click.echo(f"  customize chat {chosen.to}          talk with it (--base: with the base)")
     click.echo(f"  customize show {chosen.to}          what it is made of")
 

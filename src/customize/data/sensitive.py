@@ -39,12 +39,13 @@ _LEAST_ENTROPY = 3.5  # bits a character
 
 @attrs.frozen
 class Match:
-    """Something found; ``masked`` shows enough to find it again, and not the value."""
+    """Something found, from ``start`` to before ``end``; ``masked`` does not show the value."""
 
     group: Literal["personal", "secret"]
     kind: str
     masked: str
     start: int
+    end: int
 
 
 @attrs.frozen
@@ -69,7 +70,7 @@ def find(text: str) -> Iterator[Match]:
                 continue
             taken = taken or bytearray(len(text))
             taken[match.start() : match.end()] = b"\1" * len(match[0])
-            yield Match(rule.group, rule.kind, mask(value), match.start())
+            yield Match(rule.group, rule.kind, mask(value), *match.span())
 
 
 def mask(value: str) -> str:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
-from customize.evaluation.evaluate import Evaluation as Evaluation
-from customize.evaluation.evaluate import best_instruction as best_instruction
+from customize.evaluation.columns import Column as Column
+from customize.evaluation.columns import SnapshotColumn as SnapshotColumn
+from customize.evaluation.endpoints import Endpoint as Endpoint
+from customize.evaluation.endpoints import EndpointColumn as EndpointColumn
 from customize.evaluation.evaluate import evaluate as evaluate
+from customize.evaluation.evaluation import Evaluation as Evaluation
+from customize.evaluation.item import Item as Item
+from customize.evaluation.prompting import Prompting as Prompting

@@ -1,38 +1,53 @@
-"""Answers of a snapshot to conversations, greedy and batched. Knows nothing of right and wrong."""
+"""All questions put to a column, in batches, none of them twice. Knows no right and wrong."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Callable, Sequence
 
-from customize.interfaces.backend import Prompt, Sampling, Snapshot
-from customize.interfaces.renderer import Message
+from customize.evaluation.answer_store import AnswerStore
+from customize.evaluation.columns import Column
+from customize.evaluation.questions import Question
+from customize.interfaces.scorer import Answer, Likelihood
 
 _AT_ONCE = 32
 
+# Called with the number of answers since the last call.
+Tell = Callable[[int], None]
+
 
 def answers(
-    snapshot: Snapshot,
-    conversations: Sequence[Sequence[Message]],
-    instruction: str | None = None,
-    max_tokens: int = 64,
-) -> list[str]:
-    """One answer a conversation; ``instruction`` is added to its system message."""
-    prompts = [
-        Prompt(snapshot.renderer.prompt(_instructed(messages, instruction)))
-        for messages in conversations
-    ]
-    sampling = Sampling(max_tokens=max_tokens, temperature=0.0)
-    said = []
-    for start in range(0, len(prompts), _AT_ONCE):
-        for [completion] in snapshot.sample(prompts[start : start + _AT_ONCE], sampling).result():
-            said.append(snapshot.renderer.decode(completion.tokens).strip())
-    return said
+    column: Column, questions: Sequence[Question], max_tokens: int, store: AnswerStore, tell: Tell
+) -> list[Answer]:
+    """One answer a question, from the store where it is there."""
+    keys = [column.key(question, max_tokens) for question in questions]
+    found = {i: kept for i, key in enumerate(keys) if (kept := store.answer(key))}
+    tell(len(found))
+    missing = [i for i in range(len(questions)) if i not in found]
+    for start in range(0, len(missing), _AT_ONCE):
+        batch = missing[start : start + _AT_ONCE]
+        given = column.answers([questions[i] for i in batch], max_tokens)
+        store.keep({keys[i]: answer for i, answer in zip(batch, given, strict=True)})
+        found |= dict(zip(batch, given, strict=True))
+        tell(len(batch))
+    return [found[i] for i in range(len(questions))]
 
 
-def _instructed(messages: Sequence[Message], instruction: str | None) -> list[Message]:
-    if instruction is None:
-        return list(messages)
-    if messages and messages[0]["role"] == "system":
-        first = {"role": "system", "content": f"{messages[0]['content']}\n\n{instruction}"}
-        return [first, *messages[1:]]
-    return [{"role": "system", "content": instruction}, *messages]
+def likelihoods(
+    column: Column, replies: Sequence[tuple[Question, str]], store: AnswerStore
+) -> list[Likelihood]:
+    """The likelihood of each reply, from the store where it is there."""
+    keys = [_key(column, question, text) for question, text in replies]
+    found = {i: kept for i, key in enumerate(keys) if (kept := store.likelihood(key))}
+    missing = [i for i in range(len(replies)) if i not in found]
+    for start in range(0, len(missing), _AT_ONCE):
+        batch = missing[start : start + _AT_ONCE]
+        given = column.likelihoods([replies[i] for i in batch])
+        store.keep({keys[i]: one for i, one in zip(batch, given, strict=True)})
+        found |= dict(zip(batch, given, strict=True))
+    return [found[i] for i in range(len(replies))]
+
+
+def _key(column: Column, question: Question, text: str) -> str | None:
+    asked = column.key(question, 0)
+    return None if asked is None else hashlib.sha256(f"{asked}|{text}".encode()).hexdigest()

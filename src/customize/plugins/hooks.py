@@ -14,6 +14,7 @@ from customize.plugins.specs import (
     ModelSpec,
     ObserverSpec,
     ReaderSpec,
+    ScorerSpec,
 )
 
 PROJECT = "customize"
@@ -55,3 +56,8 @@ def customize_readers() -> Iterable[ReaderSpec]:  # type: ignore[empty-body]
 @hookspec
 def customize_observers() -> Iterable[ObserverSpec]:  # type: ignore[empty-body]
     """Those who can be told of runs: trackers and the like."""
+
+
+@hookspec
+def customize_scorers() -> Iterable[ScorerSpec]:  # type: ignore[empty-body]
+    """What an answer is worth, by name."""

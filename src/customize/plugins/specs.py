@@ -124,6 +124,13 @@ class ObserverSpec(Spec):
     always: bool = False
 
 
+@attrs.frozen(kw_only=True)
+class ScorerSpec(Spec):
+    """A scorer by name: ``target`` is a `Scorer`, or a function from (text, row) to a score."""
+
+    kind: ClassVar[str] = "scorer"
+
+
 KINDS: dict[str, type[Spec]] = {
     spec.kind: spec
     for spec in (
@@ -134,5 +141,6 @@ KINDS: dict[str, type[Spec]] = {
         DatasetSpec,
         ReaderSpec,
         ObserverSpec,
+        ScorerSpec,
     )
 }

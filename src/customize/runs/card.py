@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from customize._files import replace_text
+from customize.evaluation.evaluation import Evaluation
+from customize.evaluation.remarks import headline, remarks
 from customize.runs.folder import RunFolder
 from customize.training.recipe import Recipe
 
 
-def write_card(folder: RunFolder, recipe: Recipe) -> None:
-    """README.md with what it was made from, how, and what it depends on."""
+def write_card(folder: RunFolder, recipe: Recipe, evaluation: Evaluation | None) -> None:
+    """README.md with what it was made from, how, how good it is, and what it depends on."""
     lineage = folder.lineage()
     settings = "\n".join(f"* {key}: {value}" for key, value in recipe.options.items())
     versions = ", ".join(f"{k} {v}" for k, v in lineage["versions"].items())
@@ -34,9 +36,27 @@ A customization of `{recipe.model}` by {recipe.method}, on {recipe.data}.
 * data: sha256 {lineage["data"]}
 * {versions}
 
+## Evaluation
+
+{_evaluated(evaluation)}
+
 ## Limits
 
 It was not evaluated beyond what this folder holds. Facts belong into the prompt or into retrieval:
 what a small model learnt of them by training it says with confidence, and often wrong.
 """
     replace_text(folder.path / "README.md", text)
+
+
+def _evaluated(evaluation: Evaluation | None) -> str:
+    if evaluation is None:
+        return "It was not evaluated yet."
+    gates = [f"* {gate.verdict}: `{gate.gate}`: {gate.told}" for gate in evaluation.gates]
+    general = (
+        [f"* general ability, against the base: {evaluation.general_verdict()}"]
+        if evaluation.general and evaluation.rival
+        else []
+    )
+    told = [f"* {line}" for line in remarks(evaluation)]
+    lines = [*gates, *general, *told]
+    return "\n".join([headline(evaluation), *([""] if lines else []), *lines])

@@ -50,6 +50,11 @@ class RunFolder:
         return self.adapter
 
     @property
+    def evaluation(self) -> Path:
+        """The last evaluation."""
+        return self.path / "eval"
+
+    @property
     def finished(self) -> bool:
         return (self.path / "finished.json").is_file()
 
@@ -101,8 +106,9 @@ class RunFolder:
         began = self.lineage()
         self._same("recipe", self.recipe().to_dict(), recipe.to_dict(), UNDECIDING)
         self._same("lineage", began, lineage, _TOLD)
-        if self.recipe().observers != recipe.observers:
-            self._write("recipe.json", {**self.recipe().to_dict(), "observers": recipe.observers})
+        told = {"observers": recipe.observers, "evaluate": recipe.evaluate}
+        if any(getattr(self.recipe(), key) != value for key, value in told.items()):
+            self._write("recipe.json", {**self.recipe().to_dict(), **told})
         before, now = (_flat({k: given.get(k) for k in _TOLD}) for given in (began, lineage))
         return [
             f"{key} was {before.get(key)} when the run began and is {now.get(key)} now: numbers "

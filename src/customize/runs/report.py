@@ -1,11 +1,10 @@
-"""report.html: a run on one page that needs nothing else. Trains and evaluates nothing.
+"""report.html: a run, or an evaluation, on one page that needs nothing else. Evaluates nothing.
 
 All text is escaped by the template; the drawings are SVG in the page; there is no script.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -13,72 +12,74 @@ from typing import Any
 
 import attrs
 
+from customize._errors import DataError
 from customize._files import replace_text
-from customize.evaluation.evaluate import MARGIN, Evaluation, Item, points
+from customize.evaluation.evaluation import FEW, MARGIN, Evaluation
+from customize.evaluation.item import Item
+from customize.evaluation.measures import estimate
+from customize.evaluation.remarks import headline, remarks
+from customize.evaluation.results import read, write
+from customize.evaluation.scoring import RIGHT
 from customize.evaluation.statistics import Interval
+from customize.evaluation.wording import amount, label, points
+from customize.runs.card import write_card
 from customize.runs.folder import RunFolder
 
-EVALUATION, REPORT = "evaluation.json", "report.html"
+REPORT = "report.html"
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM = 640, 220, 44, 24
 _SHOWN = 12
+_SIGNS = {"pass": "\u2713 passed", "fail": "\u2717 failed", "inconclusive": "? inconclusive"}
 
 
 @attrs.frozen
 class Bar:
     """A rate on a line of 100 units."""
 
-    text: str
     low: float
     at: float
     high: float
 
 
-def write_report(folder: RunFolder, evaluation: Evaluation | None = None) -> Path:
-    """Write the page, with ``evaluation`` or the one that is kept; returns its path."""
-    from jinja2 import Environment, StrictUndefined
+def keep(evaluation: Evaluation, folder: Path, run: RunFolder | None) -> None:
+    """Write an evaluation's files and page into ``folder``, and into the run's page and card."""
+    write(evaluation, folder)
+    replace_text(folder / REPORT, _page(None, evaluation))
+    if run is not None and folder == run.evaluation:
+        write_report(run)
 
-    if evaluation is not None:
-        replace_text(folder.path / EVALUATION, json.dumps(evaluation.to_json(), indent=1))
-    page = Environment(autoescape=True, undefined=StrictUndefined).from_string(
-        files(__package__).joinpath(REPORT).read_text("utf-8")
-    )
-    kept = evaluation or evaluation_of(folder)
+
+def write_report(folder: RunFolder) -> Path:
+    """Write the run's page and card, with the evaluation that is kept; returns the page's path."""
+    evaluation = evaluation_of(folder)
     path = folder.path / REPORT
-    replace_text(path, page.render(**_facts(folder), **_compared(kept)))
+    replace_text(path, _page(folder, evaluation))
+    write_card(folder, folder.recipe(), evaluation)
     return path
 
 
 def evaluation_of(folder: RunFolder) -> Evaluation | None:
-    """The evaluation that the folder keeps, or None."""
-    file = folder.path / EVALUATION
-    if not file.is_file():
+    """The evaluation that the folder keeps, or None; one of an older version is none."""
+    try:
+        return read(folder.evaluation)
+    except DataError:
         return None
-    return Evaluation.from_json(json.loads(file.read_text("utf-8")))
 
 
-def headline(evaluation: Evaluation) -> str:
-    """The result in a sentence."""
-    change = evaluation.change("customized", evaluation.rival)
-    name = "the base with its best prompt" if evaluation.rival == "prompted" else "the base"
-    better = (
-        "is better than"
-        if change.low > 0
-        else "is worse than"
-        if change.high < 0
-        else "cannot be told apart from"
+def _page(folder: RunFolder | None, evaluation: Evaluation | None) -> str:
+    from jinja2 import Environment, StrictUndefined
+
+    page = Environment(autoescape=True, undefined=StrictUndefined).from_string(
+        files(__package__).joinpath(REPORT).read_text("utf-8")
     )
-    return (
-        f"Customized {better} {name} on {len(evaluation.items)} rows: "
-        f"{points(evaluation.rate('customized'))} % right, a change of "
-        f"{points(change, signed=True)} points."
-    )
+    run = None if folder is None else _facts(folder)
+    return page.render(run=run, evaluation=None if evaluation is None else _compared(evaluation))
 
 
 def _facts(folder: RunFolder) -> dict[str, Any]:
     metrics = folder.metrics()
     return {
         "name": folder.path.name,
-        "recipe": folder.recipe().to_dict(),
+        "recipe": {k: v for k, v in folder.recipe().to_dict().items() if k != "evaluate"},
         "lineage": folder.lineage(),
         "steps": len(metrics),
         "tokens": int(sum(m.get("tokens", 0) for m in metrics)),
@@ -88,37 +89,108 @@ def _facts(folder: RunFolder) -> dict[str, Any]:
     }
 
 
-def _compared(evaluation: Evaluation | None) -> dict[str, Any]:
-    if evaluation is None or "customized" not in evaluation.columns:
-        return {"evaluation": None}
-    traits = evaluation.traits if len(evaluation.traits) > 1 else ()
-    rows = [
-        {
-            "trait": trait or "all",
-            "num_rows": sum(trait in (None, item.trait) for item in evaluation.items),
-            "bars": [_bar(evaluation.rate(column, trait)) for column in evaluation.columns],
-            "change": points(evaluation.change("customized", evaluation.rival, trait), True),
-        }
-        for trait in (*traits, None)
-    ]
+def _compared(evaluation: Evaluation) -> dict[str, Any]:
+    first = evaluation.metric_names[0]
     return {
-        "evaluation": evaluation,
+        "name": evaluation.new,
+        "columns": evaluation.columns,
+        "told": evaluation.told,
+        "rival": evaluation.rival,
         "headline": headline(evaluation),
-        "rows": rows,
-        "general": _general(evaluation) if evaluation.general else None,
-        "answers": _spread(evaluation.items),
+        "verdict": _SIGNS[evaluation.verdict()] if evaluation.gates else None,
+        "kind": evaluation.verdict(),
+        "gates": [{"sign": _SIGNS[g.verdict], **attrs.asdict(g)} for g in evaluation.gates],
+        "metric": "% right" if first == RIGHT else first,
+        "rows": [_row(evaluation, first, slice) for slice in (*evaluation.slices, None)],
+        "metrics": [
+            _row(evaluation, metric, None, metric) for metric in evaluation.metric_names[1:]
+        ],
+        "summaries": [_summary(evaluation, name) for name in evaluation.summaries],
+        "few": FEW,
+        "costs": _costs(evaluation),
+        "remarks": remarks(evaluation),
+        "general": _general(evaluation) if evaluation.general and evaluation.rival else None,
+        "answers": [_answers(evaluation, item) for item in _spread(evaluation.items)],
+    }
+
+
+def _row(
+    evaluation: Evaluation, metric: str, slice: str | None, name: str | None = None
+) -> dict[str, Any]:
+    """A line of the table; bars only for rates."""
+    is_rate = metric in evaluation.rates
+    show = points if is_rate else amount
+    wanted = (metric, slice or "all")
+    found = [c for c in evaluation.changes if (c.metric, c.slice) == wanted]
+    worst = evaluation.worst_slice(metric)
+    items = evaluation.of(slice)
+    return {
+        "name": name or label(slice),
+        "is_all": slice is None and name is None,
+        "num_rows": len(items),
+        "few": slice is not None and len(items) < FEW,
+        "worst": worst is not None and slice == worst.slice,
+        "cells": [_cell(evaluation, items, metric, column) for column in evaluation.columns],
+        "change": show(found[0].interval, True) if found else "",
+        "p": f"{found[0].p_holm:.2g}" if found else "",
+    }
+
+
+def _cell(
+    evaluation: Evaluation, items: Sequence[Item], metric: str, column: str
+) -> dict[str, Any] | None:
+    found = estimate(items, metric, column)
+    if found is None:
+        return None
+    if metric not in evaluation.rates:
+        return {"text": amount(found), "bar": None}
+    return {"text": points(found), "bar": _bar(found)}
+
+
+def _summary(evaluation: Evaluation, name: str) -> dict[str, Any]:
+    found = evaluation.summaries[name]
+    change = found.get(f"{evaluation.new} - {evaluation.rival}")
+    return {
+        "name": name,
+        "cells": [amount(found[c]) if c in found else "" for c in evaluation.columns],
+        "change": amount(change, True) if change else "",
+    }
+
+
+def _answers(evaluation: Evaluation, item: Item) -> dict[str, Any]:
+    shown = dict.fromkeys((evaluation.rival or evaluation.base, evaluation.new))
+    return {
+        "question": item.question,
+        "slices": [label(f"{field}={value}") for field, value in item.slices.items()],
+        "flags": item.flags,
+        "given": [
+            {"column": c, "text": item.answers[c].text, "right": item.right(c)} for c in shown
+        ],
     }
 
 
 def _general(evaluation: Evaluation) -> dict[str, Any]:
     return {
         "num_items": len(evaluation.general),
-        "base": points(evaluation.general_rate("base")),
-        "customized": points(evaluation.general_rate("customized")),
+        "base": points(evaluation.general_rate(evaluation.base)),
+        "customized": points(evaluation.general_rate(evaluation.new)),
         "change": points(evaluation.general_change(), signed=True),
         "verdict": evaluation.general_verdict(),
         "margin": f"{100 * MARGIN:.0f}",
     }
+
+
+def _costs(evaluation: Evaluation) -> list[dict[str, str]]:
+    return [
+        {
+            "column": column,
+            "latency": f"{cost.p50_s:.2g} s, {cost.p95_s:.2g} s",
+            "speed": f"{cost.tokens_per_s:,.0f}",
+            "tokens": f"{cost.tokens_read:,.0f}, {cost.tokens_written:,.0f}",
+            "price": "" if cost.per_thousand is None else f"{cost.per_thousand:.3g}",
+        }
+        for column, cost in evaluation.costs.items()
+    ]
 
 
 def _spread(items: Sequence[Item]) -> list[Item]:
@@ -128,7 +200,7 @@ def _spread(items: Sequence[Item]) -> list[Item]:
 
 
 def _bar(rate: Interval) -> Bar:
-    return Bar(points(rate), 100 * rate.low, 100 * rate.estimate, 100 * rate.high)
+    return Bar(100 * rate.low, 100 * rate.estimate, 100 * rate.high)
 
 
 def _curves(metrics: Sequence[Mapping[str, float]]) -> dict[str, Any]:

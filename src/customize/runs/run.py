@@ -25,7 +25,8 @@ from customize.runs.folder import RunFolder
 from customize.training.observers import Observers
 
 if TYPE_CHECKING:
-    from customize.evaluation import Evaluation
+    from customize.evaluation import Endpoint, Evaluation
+    from customize.interfaces.gate import Gate
 
 Messages = str | Sequence[Message]
 _PEFT = "adapter_config.json"
@@ -153,41 +154,75 @@ class Run:
         self,
         rows: str | Path | Sequence[Mapping[str, Any]],
         *,
-        prompt: str | None = None,
+        prompts: str | Sequence[str] = (),
+        shots: Sequence[int] = (0,),
+        development: str | Path | Sequence[Mapping[str, Any]] | None = None,
+        against: Mapping[str, str | os.PathLike[str] | Run | Endpoint] | None = None,
         max_tokens: int = 64,
+        scorers: Mapping[str, object] | Sequence[object] = (),
+        slices: Sequence[str] = ("trait",),
+        cluster: str | None = None,
+        gates: Sequence[str | Gate] = (),
+        prices: Mapping[str, Mapping[str, float]] | None = None,
         general: bool = False,
+        to: str | os.PathLike[str] | None = None,
     ) -> Evaluation:
-        """Base, base with ``prompt`` (left out without one) and customized, on the same rows.
+        """Base, base with its best prompt, others and customized, on the same rows.
 
-        With ``general`` base and customized also answer 150 general items, to show what the
-        customization broke. A run's folder keeps the result, and its report shows it. Of a base
-        model there are the first two columns, and nothing is kept.
+        The results are kept in ``to``, or in the run's ``eval`` folder, with a report; answers
+        that are there already are not asked for again. Of a base model there is no last column,
+        and without ``to`` nothing is kept.
+
+        Args:
+            prompts: for the base; with several, or with ``shots``, the numbers of examples to
+                try, the best on the ``development`` rows is taken. Without any it is left out.
+            against: others that answer too, by name: runs, models, or an `Endpoint`, also as
+                ``https://host/v1#model``.
+            scorers: for every row beside its ``expect``: names, names with their options,
+                `Scorer` objects, or functions of (text, row).
+            slices: fields of the rows, also ``length`` and ``language``.
+            cluster: a field that rows which belong together share.
+            gates: what must be shown, as `better` and `no_worse` make them or as text; the
+                answers are in ``gates``, and nothing is raised.
+            prices: by column: ``hour`` (of the machine), or ``input`` and ``output`` (a million
+                tokens each), and ``fixed`` (spent once).
+            general: also ask 150 general items, to see what the customization broke.
 
         Raises:
-            DataError: a row says nothing of what is right (``expect``).
-            OptionError: ``general`` is asked of a base alone.
+            DataError: rows say nothing of what is right, share an id, or are development rows too.
+            OptionError: there are several prompts and no development rows; a gate or scorer is
+                wrong; ``general`` is asked of a base alone.
         """
-        from customize.data.reading import read
-        from customize.evaluation import evaluate
+        from customize.runs.evaluating import Asked, evaluate_run, other_column
+        from customize.training.evaluation_plan import check_choice, parse_gates
 
-        columns: dict[str, tuple[Snapshot, str | None]] = {"base": (self.base, None)}
-        if prompt is not None:
-            columns["prompted"] = (self.base, prompt)
-        if self.customized is not self.base:
-            columns["customized"] = (self.customized, None)
-        elif general:
-            raise OptionError("general compares a customization with its base: this is a base")
-        evaluation = evaluate(columns, read(rows), max_tokens, general)
-        if self.folder is not None:
-            from customize.runs.report import write_report
-
-            write_report(self.folder, evaluation)
-            self._tell(self.folder, evaluation)
+        texts = (prompts,) if isinstance(prompts, str) else tuple(prompts)
+        check_choice(texts, shots, development is not None)
+        asked = Asked(
+            rows=rows,
+            prompts=texts,
+            shots=shots,
+            development=development,
+            max_tokens=max_tokens,
+            general=general,
+            scorers=scorers,
+            slices=slices,
+            cluster=cluster,
+            gates=parse_gates(gates),
+            prices=prices or {},
+        )
+        others = {name: other_column(other, name) for name, other in (against or {}).items()}
+        evaluation = evaluate_run(self, asked, others, None if to is None else Path(to))
+        self.tell(evaluation)
         return evaluation
 
-    def _tell(self, folder: RunFolder, evaluation: Evaluation) -> None:
+    def tell(self, evaluation: Evaluation) -> None:
+        """Tell the observers of an evaluation; a base model has none."""
+        if self.folder is None:
+            return
         last = max((step["step"] for step in self.metrics), default=0)
-        with Observers(folder.path, folder.recipe(), folder.lineage(), self.observers) as observers:
+        lineage, recipe = self.folder.lineage(), self.folder.recipe()
+        with Observers(self.folder.path, recipe, lineage, self.observers) as observers:
             observers.start(int(last))
             observers.evaluation(evaluation)
 

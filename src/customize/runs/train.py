@@ -26,7 +26,7 @@ from customize.models import resolve
 from customize.models.cache import check_writable
 from customize.plugins import load
 from customize.runs.backends import choose_backend, quiet_libraries
-from customize.runs.card import write_card
+from customize.runs.evaluating import evaluate_as_planned
 from customize.runs.folder import RunFolder, processor, versions
 from customize.runs.report import write_report
 from customize.runs.run import Run
@@ -92,7 +92,11 @@ def train(
 
 
 def run_recipe(recipe: Recipe) -> Run:
-    """Train what a recipe says."""
+    """Train what a recipe says, and evaluate as it says.
+
+    Raises:
+        GateFailed, GateInconclusive: a gate of the recipe is not passed; the run is kept.
+    """
     chosen = choose_backend(recipe.backend, recipe.backend_options)
     return _run(recipe, _method(recipe), chosen, None, None, ())
 
@@ -120,7 +124,11 @@ def _run(
         else:
             with Observers(folder.path, recipe, folder.lineage(), watching) as observers:
                 _train(recipe, method, backend, folder, model, data, validation, observers)
-    return Run(folder, model, backend, watching)
+    run = Run(folder, model, backend, watching)
+    plan = recipe.evaluation_chosen()
+    if plan is not None:
+        evaluate_as_planned(run, plan)
+    return run
 
 
 def _require(method: Method, backend: Backend) -> None:
@@ -160,7 +168,6 @@ def _train(
     )
     last = loop.run(method, session, data, validation)
     _keep_weights(recipe, loop, session, folder)
-    write_card(folder, recipe)
     write_report(folder)
     folder.finish({"steps": last.number, "metrics": dict(last.metrics)})
     shutil.rmtree(loop.best, ignore_errors=True)

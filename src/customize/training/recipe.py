@@ -8,10 +8,11 @@ from typing import Any
 from customize._errors import UnknownName
 from customize._options import option, options, options_to_dict
 from customize.interfaces.backend import Adapter, Full, LoRA
+from customize.training.evaluation_plan import EvaluationPlan
 from customize.training.structuring import Faults, structure
 
 # Keys that change nothing of what is learnt; what a backend's change is in the lineage.
-UNDECIDING = ("to", "observers", "backend", "backend_options")
+UNDECIDING = ("to", "observers", "backend", "backend_options", "evaluate")
 
 
 @options
@@ -55,6 +56,10 @@ class Recipe:
         factory=dict, help="Who is told of the run: names, or names with their options."
     )
 
+    evaluate: Mapping[str, Any] | None = option(
+        default=None, help="The evaluation after training, with gates that must be passed."
+    )
+
     def to_dict(self) -> dict[str, Any]:
         """Every field as JSON values."""
         return dict(options_to_dict(self))
@@ -64,6 +69,15 @@ class Recipe:
         """sha256 of everything that decides what is learnt."""
         values = {k: v for k, v in self.to_dict().items() if k not in UNDECIDING}
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+    def evaluation_chosen(self) -> EvaluationPlan | None:
+        """The evaluation the recipe asks for."""
+        if self.evaluate is None:
+            return None
+        faults = Faults()
+        chosen = structure(EvaluationPlan, self.evaluate, faults, "evaluate.")
+        faults.raise_if_any("the evaluation")
+        return chosen
 
     def adapter_chosen(self) -> Adapter:
         """The adapter the recipe names."""
@@ -97,6 +111,8 @@ def make_recipe(
     recipe = structure(Recipe, values, faults)
     adapter = _check_adapter(values.get("adapter", {}), faults)
     _check_backend(values, faults)
+    if isinstance(values.get("evaluate"), Mapping):
+        structure(EvaluationPlan, values["evaluate"], faults, "evaluate.")
     method_options = _check_method(values, faults)
     observers = {} if recipe is None else _check_observers(recipe, faults)
     if recipe is not None:

@@ -50,6 +50,10 @@ def read_recipe(path: Path, settings: Sequence[str] = ()) -> Recipe:
     for key in _LOCAL:
         if isinstance(values.get(key), str):
             values[key] = _beside(path, values[key])
+    if isinstance(inner := values.get("evaluate"), dict):
+        for key in ("data", "development"):
+            if isinstance(inner.get(key), str):
+                inner[key] = _beside(path, inner[key])
     if isinstance(values.get("model"), str):
         values["model"] = _beside(path, values["model"])
     for setting in settings:

@@ -1,33 +1,29 @@
-"""Intervals for rates and for paired differences of rates. Knows numbers alone."""
+"""Rates, and paired differences of rates: intervals that hold at 0 and 100 %.
+
+Counts may be fractions: rows that share a document count for less than one each.
+"""
 
 from __future__ import annotations
 
 import math
-from typing import Literal
 
-import attrs
-
-_Z = 1.959963984540054  # the normal's 97.5 % point: intervals are 95 %
+from customize.evaluation.statistics.intervals import Interval, Z
 
 
-@attrs.frozen
-class Interval:
-    """An estimate with its 95 % interval."""
-
-    estimate: float
-    low: float
-    high: float
-
-
-def wilson(successes: int, n: int) -> Interval:
-    """A rate by Wilson's score interval (JASA 22, 1927); ``n`` of at least 1."""
-    rate, z2 = successes / n, _Z**2
+def wilson(successes: float, n: float) -> Interval:
+    """A rate by Wilson's score interval (JASA 22, 1927); ``n`` above 0."""
+    rate, z2 = successes / n, Z**2
     centre = (rate + z2 / (2 * n)) / (1 + z2 / n)
-    half = _Z / (1 + z2 / n) * math.sqrt(rate * (1 - rate) / n + z2 / (4 * n * n))
+    half = Z / (1 + z2 / n) * math.sqrt(rate * (1 - rate) / n + z2 / (4 * n * n))
     return Interval(rate, max(0.0, centre - half), min(1.0, centre + half))
 
 
-def paired_difference(only_new: int, only_old: int, n: int) -> Interval:
+def rule_of_three(n: int) -> float:
+    """The rate that no failure in ``n`` rows rules out at 95 %: about 3 / n, here exact."""
+    return float(1 - 0.05 ** (1 / n))
+
+
+def paired_difference(only_new: float, only_old: float, n: float) -> Interval:
     """new - old for paired right/wrong answers, by Tango's score interval.
 
     T. Tango, Statistics in Medicine 17 (1998), 891-908: all differences that the score test does
@@ -43,23 +39,7 @@ def paired_difference(only_new: int, only_old: int, n: int) -> Interval:
     return Interval(estimate, low, high)
 
 
-def mcnemar(only_new: int, only_old: int) -> float:
-    """Two-sided exact p-value that new and old are equally often the only right one."""
-    n, few = only_new + only_old, min(only_new, only_old)
-    if n == 0:
-        return 1.0
-    tail = sum(math.comb(n, k) for k in range(few + 1))
-    return min(1.0, float(2 * tail / 2**n))
-
-
-def non_inferior(difference: Interval, margin: float) -> Literal["pass", "fail", "inconclusive"]:
-    """Whether new is worse than old by less than ``margin`` (0.05 is five points)."""
-    if difference.low > -margin:
-        return "pass"
-    return "fail" if difference.high < -margin else "inconclusive"
-
-
-def score(only_new: int, only_old: int, n: int, delta: float) -> float:
+def score(only_new: float, only_old: float, n: float, delta: float) -> float:
     """Tango's statistic for the difference ``delta``, standard normal if that is true."""
     a = 2 * n
     b = -only_new - only_old + (2 * n - only_new + only_old) * delta
@@ -73,14 +53,14 @@ def score(only_new: int, only_old: int, n: int, delta: float) -> float:
     return away / math.sqrt(variance)
 
 
-def _limit(only_new: int, only_old: int, n: int, end: float, estimate: float) -> float:
+def _limit(only_new: float, only_old: float, n: float, end: float, estimate: float) -> float:
     """Where the score test begins to reject, between the estimate and ``end``, by bisection."""
     inside, outside = estimate, end
-    if abs(score(only_new, only_old, n, end)) <= _Z:
+    if abs(score(only_new, only_old, n, end)) <= Z:
         return end
-    for _ in range(60):
+    for _ in range(50):
         middle = (inside + outside) / 2
-        if abs(score(only_new, only_old, n, middle)) <= _Z:
+        if abs(score(only_new, only_old, n, middle)) <= Z:
             inside = middle
         else:
             outside = middle

@@ -1,0 +1,29 @@
+"""``customize compare``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from customize.cli.evaluation_options import evaluation_options, prices_of, scorers_of, show
+
+
+@click.command("compare")
+@click.argument("old", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("new", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@evaluation_options
+def command(old: Path, new: Path, to: Path | None, **given: Any) -> None:
+    """Compare the run in NEW with the run in OLD on the same rows, paired, with intervals."""
+    from customize.runs.evaluating import Asked, compare_runs
+    from customize.runs.run import open as open_run
+    from customize.training.evaluation_plan import parse_gates
+
+    given["scorers"] = scorers_of(given["scorers"])
+    given["prices"] = prices_of(given["prices"])
+    given["gates"] = parse_gates(given["gates"])
+    given["rows"] = given.pop("data")
+    newer = open_run(new)
+    evaluation = compare_runs(newer, open_run(old), Asked(**given), to)
+    show(evaluation, to or (newer.folder.evaluation if newer.folder else None))

@@ -1,0 +1,103 @@
+"""Options that ``customize evaluate`` and ``customize compare`` share. Evaluates nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from customize.evaluation import Evaluation
+
+F = TypeVar("F", bound=Callable[..., None])
+
+_OPTIONS = (
+    click.option("--data", required=True, help="Rows with messages and expect."),
+    click.option(
+        "--max-tokens",
+        default=64,
+        show_default=True,
+        type=click.IntRange(min=1),
+        help="Tokens an answer may have.",
+    ),
+    click.option(
+        "--scorer",
+        "scorers",
+        multiple=True,
+        metavar="NAME[=OPTIONS]",
+        help="Score every row with this too, beside its expect; options are YAML.",
+    ),
+    click.option(
+        "--slice",
+        "slices",
+        multiple=True,
+        default=("trait",),
+        show_default=True,
+        metavar="FIELD",
+        help="A field of the rows to slice by; also length and language.",
+    ),
+    click.option(
+        "--cluster", metavar="FIELD", help="A field that rows which belong together share."
+    ),
+    click.option(
+        "--gate",
+        "gates",
+        multiple=True,
+        metavar="GATE",
+        help="What must be shown, or the command fails, as better(right, than=prompted).",
+    ),
+    click.option(
+        "--price",
+        "prices",
+        multiple=True,
+        metavar="COLUMN.KEY=NUMBER",
+        help="As customized.hour=1.2, big.input=3, big.output=15 (a million tokens), or fixed.",
+    ),
+    click.option(
+        "--general", is_flag=True, help="Also ask 150 general items, to see what was broken."
+    ),
+    click.option(
+        "--to",
+        metavar="FOLDER",
+        type=click.Path(path_type=Path, file_okay=False),
+        help="Where the results go; the run's eval folder unless given.",
+    ),
+)
+
+
+def evaluation_options(command: F) -> F:
+    """Add the shared options to a command."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def scorers_of(settings: tuple[str, ...]) -> dict[str, Any]:
+    """Scorers by name, with their options."""
+    from customize.training.recipe_file import parse_settings
+
+    return parse_settings([s if "=" in s else f"{s}=true" for s in settings])
+
+
+def prices_of(settings: tuple[str, ...]) -> dict[str, Any]:
+    """Prices by column."""
+    from customize.training.recipe_file import parse_settings
+
+    return parse_settings(settings)
+
+
+def show(evaluation: Evaluation, folder: Path | None) -> None:
+    """The table, the gates, and where the results are; fails where a gate does."""
+    from rich.console import Console
+
+    from customize.evaluation.table import table
+    from customize.runs.evaluating import raise_for_gates
+
+    Console().print(table(evaluation))
+    for gate in evaluation.gates:
+        click.echo(f"{gate.verdict}: {gate.gate}: {gate.told}")
+    if folder is not None:
+        click.echo(f"Results: {folder}\nReport: {folder / 'report.html'}")
+    raise_for_gates(evaluation)

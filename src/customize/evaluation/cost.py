@@ -1,0 +1,131 @@
+"""What answers cost: time, tokens, and money from the user's own prices. Knows no quality."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+import numpy as np
+
+from customize._errors import OptionError
+from customize._options import option, options
+from customize.evaluation.item import Item
+from customize.training.structuring import Faults, structure
+
+
+@options
+class Price:
+    """What a column costs, in any one currency; ``hour`` or both of the others."""
+
+    hour: float | None = option(default=None, help="Of the machine, an hour.", at_least=0)
+    input: float | None = option(default=None, help="A million tokens read.", at_least=0)
+    output: float | None = option(default=None, help="A million tokens written.", at_least=0)
+    fixed: float = option(
+        default=0.0, help="Spent once, such as for training and setting up.", at_least=0
+    )
+
+    def __attrs_post_init__(self) -> None:
+        by_token = (self.input is not None) + (self.output is not None)
+        if (self.hour is None) == (by_token == 0) or by_token == 1:
+            raise OptionError("a price is hour, or input and output for a million tokens each")
+
+
+@attrs.frozen
+class Cost:
+    """p50_s, p95_s: latency, beside the others of a batch. tokens_per_s: written, all together.
+
+    per_thousand: requests such as these, on a machine at full use; None without a price.
+    """
+
+    num_requests: int
+    p50_s: float
+    p95_s: float
+    tokens_per_s: float
+    tokens_read: float
+    tokens_written: float
+    per_thousand: float | None = None
+
+
+def prices_of(given: Mapping[str, Any]) -> dict[str, Price]:
+    """Prices by column, strictly.
+
+    Raises:
+        OptionError: a key is unknown, or a price is none; all faults at once.
+    """
+    faults, made = Faults(), {}
+    for column, values in given.items():
+        if not isinstance(values, Mapping):
+            faults.add(column, f"{column}: a price has keys such as hour (got {values!r})")
+            continue
+        made[column] = structure(Price, values, faults, f"{column}.")
+    faults.raise_if_any("the prices")
+    return {column: price for column, price in made.items() if price is not None}
+
+
+def costs(
+    items: Sequence[Item], columns: Sequence[str], prices: Mapping[str, Price]
+) -> dict[str, Cost]:
+    """By column; one that answered nothing is left out.
+
+    Raises:
+        OptionError: there is a price for a column that is not there.
+    """
+    if unknown := [column for column in prices if column not in columns]:
+        raise OptionError(f"a price for {unknown[0]!r}: the columns are {', '.join(columns)}")
+    found = {column: _cost(items, column, prices.get(column)) for column in columns}
+    return {column: cost for column, cost in found.items() if cost is not None}
+
+
+def decision(
+    costs: Mapping[str, Cost], prices: Mapping[str, Price], own: str, other: str
+) -> str | None:
+    """From how many requests on ``own`` is cheaper than ``other``; None without both prices."""
+    if own not in prices or other not in prices or own not in costs or other not in costs:
+        return None
+    mine, theirs = costs[own].per_thousand, costs[other].per_thousand
+    assert mine is not None
+    assert theirs is not None
+    said = f"{own} costs {mine:.3g} per thousand requests at full use, {other} {theirs:.3g}"
+    if mine >= theirs:
+        return f"{said}: {other} is cheaper at any number of requests."
+    parts = []
+    if (fixed := prices[own].fixed - prices[other].fixed) > 0:
+        parts.append(f"what was spent once is earned back after {_round(fixed, theirs - mine)}")
+    if (hour := prices[own].hour) is not None:
+        parts.append(f"a machine that always runs pays from {_round(hour, theirs)} an hour")
+    return "; ".join([said, *parts]) + "."
+
+
+def _round(money: float, per_thousand: float) -> str:
+    return f"{money / per_thousand * 1000:,.0f} requests"
+
+
+def _cost(items: Sequence[Item], column: str, price: Price | None) -> Cost | None:
+    given = [item.answers[column] for item in items if column in item.answers]
+    given = [answer for answer in given if answer.num_tokens]
+    if not given:
+        return None
+    num = len(given)
+    latency = np.percentile([answer.latency_s for answer in given], [50, 95])
+    seconds = sum(answer.share_s for answer in given)
+    read = sum(answer.num_prompt_tokens for answer in given) / num
+    written = sum(answer.num_tokens for answer in given) / num
+    return Cost(
+        num_requests=num,
+        p50_s=float(latency[0]),
+        p95_s=float(latency[1]),
+        tokens_per_s=written * num / seconds if seconds else 0.0,
+        tokens_read=read,
+        tokens_written=written,
+        per_thousand=None if price is None else 1000 * _money(price, seconds / num, read, written),
+    )
+
+
+def _money(price: Price, seconds: float, read: float, written: float) -> float:
+    """Of one request."""
+    if price.hour is not None:
+        return price.hour * seconds / 3600
+    assert price.input is not None
+    assert price.output is not None
+    return (price.input * read + price.output * written) / 1e6

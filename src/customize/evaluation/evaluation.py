@@ -1,0 +1,180 @@
+"""Evaluation: items that all columns answered, and what they show. Asks no model anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+
+import attrs
+
+from customize._errors import DataError
+from customize.evaluation.cost import Cost
+from customize.evaluation.item import Item
+from customize.evaluation.measures import Change, change, estimate
+from customize.evaluation.scoring import RIGHT, Fault
+from customize.evaluation.statistics import Interval, Verdict, holm, non_inferior
+
+MARGIN = 0.10  # of general ability that a customization may cost: ten points
+FEW = 20  # a slice of fewer rows says next to nothing
+
+_KEPT: Mapping[Verdict, str] = {"pass": "kept", "fail": "lost", "inconclusive": "inconclusive"}
+
+
+@attrs.frozen
+class GateResult:
+    """What became of a gate. told: in a sentence, with the rows it would need."""
+
+    gate: str
+    verdict: Verdict
+    told: str
+
+
+@attrs.frozen(slots=False)
+class Evaluation:
+    """Items and the columns that answered them, in order.
+
+    new: the column that is judged. rival: the one it has to beat; None where it is alone.
+    told: who each column is. metric_names: in order, ``right`` first. summaries: figures that are
+    no means, by name, then column or ``new - old``. general: the suite's items, if they were
+    asked. costs: by column. decisions: what is cheaper from where on, in sentences.
+    """
+
+    columns: tuple[str, ...]
+    items: tuple[Item, ...]
+    new: str
+    rival: str | None
+    told: Mapping[str, str]
+    metric_names: tuple[str, ...]
+    lower_is_better: frozenset[str] = frozenset()
+    summaries: Mapping[str, Mapping[str, Interval]] = attrs.field(factory=dict)
+    faults: tuple[Fault, ...] = ()
+    notes: tuple[str, ...] = ()
+    general: tuple[Item, ...] = ()
+    gates: tuple[GateResult, ...] = ()
+    costs: Mapping[str, Cost] = attrs.field(factory=dict)
+    decisions: tuple[str, ...] = ()
+
+    @cached_property
+    def rates(self) -> frozenset[str]:
+        """The metrics that are 0 or 1 on every item: their means are shares."""
+        other = {
+            metric
+            for item in self.items
+            for scores in item.scores.values()
+            for metric, value in scores.items()
+            if value not in (0.0, 1.0)
+        }
+        return frozenset(self.metric_names) - other
+
+    @property
+    def slices(self) -> tuple[str, ...]:
+        """``field=value``, in the order they first appear; a field of one value is left out."""
+        seen: dict[str, dict[str, None]] = {}
+        for item in self.items:
+            for field, value in item.slices.items():
+                seen.setdefault(field, {})[f"{field}={value}"] = None
+        return tuple(one for values in seen.values() if len(values) > 1 for one in values)
+
+    def of(self, slice: str | None) -> list[Item]:
+        """The items of a slice, ``field=value``; all for None.
+
+        Raises:
+            DataError: no item is in it.
+        """
+        if slice is None:
+            return list(self.items)
+        field, _, value = slice.partition("=")
+        chosen = [item for item in self.items if item.slices.get(field) == value]
+        if not chosen:
+            raise DataError(f"no row is in {slice!r}: there are {', '.join(self.slices) or 'none'}")
+        return chosen
+
+    def rate(self, column: str, slice: str | None = None, metric: str = RIGHT) -> Interval:
+        """The metric's mean with its interval; that of ``right`` is the share of right answers.
+
+        Raises:
+            DataError: no item has the score.
+        """
+        found = estimate(self.of(slice), metric, column)
+        if found is None:
+            raise DataError(f"no row has the score {metric!r} ({', '.join(self.metric_names)})")
+        return found
+
+    def change(self, new: str, old: str, slice: str | None = None, metric: str = RIGHT) -> Interval:
+        """``new`` minus ``old`` on the same items, with its interval.
+
+        Raises:
+            DataError: no item has the score in both.
+        """
+        found = change(self.of(slice), metric, new, old)
+        if found is None:
+            raise DataError(f"no row has the score {metric!r} of both {new} and {old}")
+        return found.interval
+
+    @cached_property
+    def changes(self) -> tuple[Change, ...]:
+        """The judged column against its rival: all metrics and slices, with Holm's p."""
+        if self.rival is None:
+            return ()
+        found = [
+            change(self.of(slice), metric, self.new, self.rival, slice or "all")
+            for metric in self.metric_names
+            for slice in (None, *self.slices)
+        ]
+        there = [one for one in found if one is not None]
+        adjusted = holm([one.p for one in there])
+        return tuple(attrs.evolve(c, p_holm=p) for c, p in zip(there, adjusted, strict=True))
+
+    def worst_slice(self, metric: str = RIGHT) -> Change | None:
+        """The slice of at least 20 rows that gained least, or lost most."""
+        sign = -1 if metric in self.lower_is_better else 1
+        among = [
+            c
+            for c in self.changes
+            if c.metric == metric and c.slice != "all" and c.num_items >= FEW
+        ]
+        return min(among, key=lambda c: sign * c.interval.estimate, default=None)
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The first metric by column, and changes, each with its interval's ends, for trackers."""
+        first = self.metric_names[0]
+        found = {column: estimate(self.items, first, column) for column in self.columns}
+        if self.rival is not None:
+            found["change"] = self.change(self.new, self.rival, metric=first)
+        if self.rival is not None and self.general:
+            found["general_change"] = self.general_change()
+        return {
+            f"{name}{end}": value
+            for name, x in found.items()
+            if x is not None
+            for end, value in (("", x.estimate), ("_low", x.low), ("_high", x.high))
+        }
+
+    def general_rate(self, column: str) -> Interval:
+        """Share of the general suite's items that a column has right."""
+        found = estimate(self.general, RIGHT, column)
+        if found is None:
+            raise DataError(f"{column} was not asked the general items")
+        return found
+
+    @property
+    def base(self) -> str:
+        """The first column."""
+        return self.columns[0]
+
+    def general_change(self) -> Interval:
+        """The judged column minus the base on the general suite."""
+        found = change(self.general, RIGHT, self.new, self.base)
+        if found is None:
+            raise DataError("the general items were not asked: evaluate with general=True")
+        return found.interval
+
+    def general_verdict(self) -> str:
+        """Whether general ability is non-inferior to the base's by less than ``MARGIN``."""
+        return _KEPT[non_inferior(self.general_change(), MARGIN)]
+
+    def verdict(self) -> str:
+        """Of all gates together: the worst of theirs; ``pass`` where there are none."""
+        verdicts: Sequence[str] = [gate.verdict for gate in self.gates]
+        return next((v for v in ("fail", "inconclusive") if v in verdicts), "pass")

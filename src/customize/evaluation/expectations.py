@@ -1,0 +1,63 @@
+"""What a row's ``expect`` asks of an answer: scorers by name, all of which must hold.
+
+Knows scorers by name alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import attrs
+
+from customize._errors import CustomizeError, DataError
+from customize.evaluation.scorers import make_scorer
+from customize.interfaces.dataset import Row
+from customize.interfaces.scorer import Answer, Score, Scorer
+
+
+@attrs.frozen
+class Expectation:
+    """Scorers by the name that the row gives them."""
+
+    scorers: Mapping[str, Scorer]
+
+    def holds(self, answer: Answer, row: Row) -> bool:
+        """Whether every one of them gives 1.
+
+        Raises:
+            DataError: one gives something between 0 and 1, or nothing.
+        """
+        return all(_holds(name, s.score(answer, row)) for name, s in self.scorers.items())
+
+
+def parse_expect(value: object, where: str) -> Expectation:
+    """A row's ``expect``, strictly.
+
+    Raises:
+        DataError: it is missing or empty, a scorer is unknown, or its options are wrong; with
+            ``where``.
+    """
+    if not isinstance(value, Mapping) or not value:
+        raise DataError(f"{where} has no expect: say what a right answer is, such as includes")
+    try:
+        return Expectation(
+            {str(name): make_scorer(str(name), each) for name, each in value.items()}
+        )
+    except CustomizeError as error:
+        told = " ".join(str(error).split())
+        raise DataError(f"{where}: expect: {told}") from error
+
+
+def said(text: str) -> Answer:
+    """A text alone as an answer."""
+    message = {"role": "assistant", "content": text}
+    return Answer(text, message, 0, 0, logprob=None, finished=True, latency_s=0.0, share_s=0.0)
+
+
+def _holds(name: str, score: Score) -> bool:
+    """Of a score in parts, ``right`` is the one that counts where it is there."""
+    parts = dict(score) if isinstance(score, Mapping) else {"": score}
+    counted = [parts["right"]] if "right" in parts else list(parts.values())
+    if not counted or any(part not in (0.0, 1.0) for part in counted):
+        raise DataError(f"in expect {name} must give 0 or 1 (gave {score!r})")
+    return all(counted)

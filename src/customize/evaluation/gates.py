@@ -1,0 +1,131 @@
+"""Gates against an evaluation: pass, fail, or inconclusive with the rows they would need."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+import attrs
+
+from customize._errors import OptionError
+from customize.evaluation.evaluation import Evaluation, GateResult
+from customize.evaluation.measures import change
+from customize.evaluation.scoring import RIGHT
+from customize.evaluation.statistics import (
+    Interval,
+    Verdict,
+    detectable,
+    deviation,
+    non_inferior,
+    rows_needed,
+    superior,
+)
+from customize.evaluation.wording import amount, points
+from customize.interfaces.gate import Gate
+
+GENERAL = "general"  # the metric of the general suite
+
+
+@attrs.frozen
+class _Measured:
+    """What a gate looks at. gain: so that more is better, whatever the metric."""
+
+    gain: Interval
+    num_items: int
+    old: str
+    num_faults: int
+    is_rate: bool
+
+
+def check_columns(gates: Iterable[Gate], columns: Sequence[str]) -> None:
+    """Refuse, before anything is asked, a gate that compares with a column that is not there.
+
+    Raises:
+        OptionError: there is one.
+    """
+    for gate in gates:
+        if gate.than is not None and gate.than not in columns:
+            raise OptionError(f"{gate}: no column {gate.than!r}: there are {', '.join(columns)}")
+
+
+def judged(evaluation: Evaluation, gates: Iterable[Gate]) -> Evaluation:
+    """The evaluation with what became of the gates.
+
+    Raises:
+        OptionError: a gate speaks of a column, metric or slice that is not there.
+    """
+    return attrs.evolve(evaluation, gates=tuple(judge(evaluation, gate) for gate in gates))
+
+
+def judge(evaluation: Evaluation, gate: Gate) -> GateResult:
+    """One gate; a metric with faults never passes, as what is missing might be what is wrong."""
+    measured = _measured(evaluation, gate)
+    verdict = _verdict(gate, measured.gain)
+    told = _told(gate, measured, verdict, evaluation.new)
+    if measured.num_faults and verdict == "pass":
+        return GateResult(
+            str(gate), "inconclusive", f"{told}, but {measured.num_faults} answers have no score"
+        )
+    return GateResult(str(gate), verdict, told)
+
+
+def _verdict(gate: Gate, gain: Interval) -> Verdict:
+    return superior(gain) if gate.claim == "better" else non_inferior(gain, gate.margin)
+
+
+def _measured(evaluation: Evaluation, gate: Gate) -> _Measured:
+    old = gate.than or (evaluation.base if gate.metric == GENERAL else evaluation.rival)
+    if old is None or old not in evaluation.columns:
+        raise OptionError(f"{gate}: no column {old!r}: there are {', '.join(evaluation.columns)}")
+    if gate.metric in evaluation.summaries:
+        return _of_summary(evaluation, gate, old)
+    metric = RIGHT if gate.metric == GENERAL else gate.metric
+    items = evaluation.general if gate.metric == GENERAL else evaluation.of(gate.slice)
+    found = change(list(items), metric, evaluation.new, old)
+    if found is None:
+        among = [
+            *evaluation.metric_names,
+            *evaluation.summaries,
+            *([GENERAL] if evaluation.general else []),
+        ]
+        raise OptionError(f"{gate}: no score {gate.metric!r}: there are {', '.join(among)}")
+    gain = _gain(evaluation, gate.metric, found.interval)
+    missing = _faults(evaluation, "expect" if metric == RIGHT else metric)
+    is_rate = gate.metric == GENERAL or metric in evaluation.rates
+    return _Measured(gain, found.num_items, old, missing, is_rate)
+
+
+def _of_summary(evaluation: Evaluation, gate: Gate, old: str) -> _Measured:
+    if gate.slice:
+        raise OptionError(f"{gate}: {gate.metric} is measured on all rows, not by slice")
+    found = evaluation.summaries[gate.metric][f"{evaluation.new} - {old}"]
+    gain = _gain(evaluation, gate.metric, found)
+    num_faults = _faults(evaluation, gate.metric)
+    return _Measured(gain, len(evaluation.items), old, num_faults, is_rate=False)
+
+
+def _faults(evaluation: Evaluation, metric: str) -> int:
+    scorer = metric.partition(".")[0]
+    return sum(fault.scorer == scorer for fault in evaluation.faults)
+
+
+def _gain(evaluation: Evaluation, metric: str, interval: Interval) -> Interval:
+    if metric not in evaluation.lower_is_better:
+        return interval
+    return Interval(-interval.estimate, -interval.high, -interval.low)
+
+
+def _told(gate: Gate, measured: _Measured, verdict: Verdict, new: str) -> str:
+    gain, n = measured.gain, measured.num_items
+    shown = f"{points(gain, True)} points" if measured.is_rate else amount(gain, True)
+    seen = f"{new} against {measured.old} on {n} rows: a gain of {shown}"
+    if verdict != "inconclusive":
+        return seen
+    spread, distance = deviation(gain, n), gain.estimate + gate.margin
+    least = detectable(spread, n)
+    if not math.isfinite(least) or (measured.is_rate and least > 1):
+        return f"{seen}; so few rows, or clusters of them, do not show how much it varies"
+    if distance > 0:
+        return f"{seen}; about {rows_needed(spread, distance)} rows are needed"
+    told = f"{100 * least:.0f} points" if measured.is_rate else f"{least:.3g}"
+    return f"{seen}; so many rows show one of {told} or more"

@@ -1,0 +1,97 @@
+"""What must be known beside an evaluation's figures: what failed, and what is wrong with rows."""
+
+from __future__ import annotations
+
+from customize.evaluation.evaluation import Evaluation
+from customize.evaluation.measures import estimate
+from customize.evaluation.statistics import detectable, deviation, rule_of_three
+from customize.evaluation.wording import amount, points
+
+
+def remarks(evaluation: Evaluation) -> list[str]:
+    """A line for each thing."""
+    return [
+        *evaluation.notes,
+        *_power(evaluation),
+        *_none_seen(evaluation),
+        *_faults(evaluation),
+        *_flags(evaluation),
+        *evaluation.decisions,
+    ]
+
+
+def headline(evaluation: Evaluation) -> str:
+    """The result in a sentence."""
+    metric = evaluation.metric_names[0]
+    show = points if metric in evaluation.rates else amount
+    unit = (" % right", " points") if metric in evaluation.rates else (f" {metric}", "")
+    rate, num = show(evaluation.rate(evaluation.new, metric=metric)), len(evaluation.items)
+    if evaluation.rival is None:
+        return f"{evaluation.new} on {num} rows: {rate}{unit[0]}."
+    change = evaluation.change(evaluation.new, evaluation.rival, metric=metric)
+    sign = -1 if metric in evaluation.lower_is_better else 1
+    better = sign * change.low > 0 and sign * change.high > 0
+    worse = sign * change.low < 0 and sign * change.high < 0
+    told = "is better than" if better else "is worse than" if worse else "cannot be told apart from"
+    rival = {"prompted": "the base with its best prompt", "base": "the base"}
+    return (
+        f"{evaluation.new.capitalize()} {told} {rival.get(evaluation.rival, evaluation.rival)} "
+        f"on {num} rows: {rate}{unit[0]}, a change of {show(change, True)}{unit[1]}."
+    )
+
+
+def _power(evaluation: Evaluation) -> list[str]:
+    """How small a change so many rows can show."""
+    metric = evaluation.metric_names[0]
+    found = [c for c in evaluation.changes if (c.metric, c.slice) == (metric, "all")]
+    if not found or found[0].num_items < 2:
+        return []
+    num = found[0].num_items
+    least = detectable(deviation(found[0].interval, num), num)
+    told = f"{100 * min(least, 1):.0f} points" if metric in evaluation.rates else f"{least:.3g}"
+    return [f"{num} rows show a change of {told} or more, in four of five evaluations."]
+
+
+def _none_seen(evaluation: Evaluation) -> list[str]:
+    """What was never seen may still be there: the rule of three."""
+    new, told = evaluation.new, []
+    for metric in evaluation.metric_names:
+        if metric not in evaluation.rates or metric not in evaluation.lower_is_better:
+            continue
+        values = [i.scores[new][metric] for i in evaluation.items if metric in i.scores[new]]
+        if values and not any(values):
+            told.append(f"{metric}: none in {len(values)} rows; up to {_upper(len(values))} %")
+    return [f"{'; '.join(told)} cannot be ruled out."] if told else []
+
+
+def _upper(num_rows: int) -> str:
+    return f"{100 * rule_of_three(num_rows):.2g}"
+
+
+def _faults(evaluation: Evaluation) -> list[str]:
+    """A line for each scorer that failed, with how often, and the first error."""
+    first: dict[str, str] = {}
+    for fault in evaluation.faults:
+        first.setdefault(fault.scorer, f"{fault.item}: {fault.error}")
+    return [
+        f"{scorer} failed on {sum(f.scorer == scorer for f in evaluation.faults)} answers, which "
+        f"have no such score ({error})."
+        for scorer, error in first.items()
+    ]
+
+
+def _flags(evaluation: Evaluation) -> list[str]:
+    """Rows with something wrong, and the judged column's score with and without them."""
+    metric, new = evaluation.metric_names[0], evaluation.new
+    show = points if metric in evaluation.rates else amount
+    told = []
+    for flag in dict.fromkeys(flag for item in evaluation.items for flag in item.flags):
+        flagged = [item for item in evaluation.items if flag in item.flags]
+        clean = [item for item in evaluation.items if flag not in item.flags]
+        rates = [estimate(items, metric, new) for items in (flagged, clean)]
+        on, off = (show(rate) if rate else "no score" for rate in rates)
+        told.append(
+            f"{len(flagged)} of {len(evaluation.items)} rows: {flag}. "
+            f"{new} has {on} on them, and {off} on the others."
+        )
+    return told

@@ -1,0 +1,141 @@
+"""An evaluation on disk: results.json, items.jsonl, junit.xml. Knows no page and no run.
+
+results.json has the key ``schema``, which grows when a reader of the one before would be wrong.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import attrs
+
+from customize._errors import DataError
+from customize._files import replace_text
+from customize.evaluation.cost import Cost
+from customize.evaluation.evaluation import Evaluation, GateResult
+from customize.evaluation.item import Item
+from customize.evaluation.measures import estimate
+from customize.evaluation.scoring import Fault
+from customize.evaluation.statistics import Interval
+
+SCHEMA = 2
+RESULTS, ITEMS, JUNIT = "results.json", "items.jsonl", "junit.xml"
+
+
+def write(evaluation: Evaluation, folder: Path) -> None:
+    """All three files, each put in place whole."""
+    folder.mkdir(parents=True, exist_ok=True)
+    suites = (("rows", evaluation.items), ("general", evaluation.general))
+    lines = [json.dumps({"suite": s, **item.to_json()}) for s, items in suites for item in items]
+    replace_text(folder / ITEMS, "".join(f"{line}\n" for line in lines))
+    replace_text(folder / RESULTS, json.dumps(to_json(evaluation), indent=1) + "\n")
+    replace_text(folder / JUNIT, junit(evaluation))
+
+
+def read(folder: Path) -> Evaluation:
+    """What ``write`` wrote.
+
+    Raises:
+        DataError: it is not there, or of another version of the schema.
+    """
+    file = folder / RESULTS
+    if not file.is_file():
+        raise DataError(f"{folder} holds no evaluation: customize evaluate makes one")
+    value = json.loads(file.read_text("utf-8"))
+    if value["schema"] != SCHEMA:
+        raise DataError(
+            f"{file} has the schema {value['schema']}, and this version reads {SCHEMA}: "
+            "evaluate again"
+        )
+    of_suite: dict[str, list[Item]] = {"rows": [], "general": []}
+    for line in (folder / ITEMS).read_text("utf-8").splitlines():
+        item = json.loads(line)
+        of_suite[item.pop("suite")].append(Item.from_json(item))
+    return Evaluation(
+        columns=tuple(value["columns"]),
+        items=tuple(of_suite["rows"]),
+        new=value["new"],
+        rival=value["rival"],
+        told=value["columns"],
+        metric_names=tuple(value["metrics"]),
+        lower_is_better=frozenset(value["lower_is_better"]),
+        summaries={
+            figure: {column: Interval(**one) for column, one in found.items()}
+            for figure, found in value["summaries"].items()
+        },
+        faults=tuple(Fault(**fault) for fault in value["faults"]),
+        notes=tuple(value["notes"]),
+        general=tuple(of_suite["general"]),
+        costs={column: Cost(**cost) for column, cost in value["costs"].items()},
+        decisions=tuple(value["decisions"]),
+        gates=tuple(GateResult(**gate) for gate in value["gates"]),
+    )
+
+
+def to_json(evaluation: Evaluation) -> dict[str, Any]:
+    """Everything but the items, as JSON values."""
+    return {
+        "schema": SCHEMA,
+        "columns": dict(evaluation.told),
+        "new": evaluation.new,
+        "rival": evaluation.rival,
+        "num_items": len(evaluation.items),
+        "verdict": evaluation.verdict(),
+        "gates": [attrs.asdict(gate) for gate in evaluation.gates],
+        "metrics": list(evaluation.metric_names),
+        "lower_is_better": sorted(evaluation.lower_is_better),
+        "estimates": {
+            metric: {column: _by_slice(evaluation, metric, column) for column in evaluation.columns}
+            for metric in evaluation.metric_names
+        },
+        "changes": [attrs.asdict(change) for change in evaluation.changes],
+        "summaries": {
+            figure: {column: attrs.asdict(one) for column, one in found.items()}
+            for figure, found in evaluation.summaries.items()
+        },
+        "general": _general(evaluation),
+        "costs": {column: attrs.asdict(cost) for column, cost in evaluation.costs.items()},
+        "decisions": list(evaluation.decisions),
+        "faults": [attrs.asdict(fault) for fault in evaluation.faults],
+        "notes": list(evaluation.notes),
+    }
+
+
+def junit(evaluation: Evaluation) -> str:
+    """Gates as test cases for a CI server; one that is inconclusive is skipped, and says why."""
+    gates = evaluation.gates
+    suite = ElementTree.Element("testsuite", name="customize evaluate", tests=str(len(gates)))
+    suite.set("failures", str(sum(gate.verdict == "fail" for gate in gates)))
+    suite.set("skipped", str(sum(gate.verdict == "inconclusive" for gate in gates)))
+    for gate in gates:
+        case = ElementTree.SubElement(suite, "testcase", name=gate.gate, classname="gate")
+        if gate.verdict != "pass":
+            kind = "failure" if gate.verdict == "fail" else "skipped"
+            ElementTree.SubElement(case, kind, message=gate.told)
+    ElementTree.indent(suite)
+    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _by_slice(evaluation: Evaluation, metric: str, column: str) -> dict[str, Any]:
+    found = {
+        slice or "all": estimate(evaluation.of(slice), metric, column)
+        for slice in (None, *evaluation.slices)
+    }
+    return {slice: attrs.asdict(one) for slice, one in found.items() if one is not None}
+
+
+def _general(evaluation: Evaluation) -> dict[str, Any] | None:
+    if not evaluation.general:
+        return None
+    return {
+        "num_items": len(evaluation.general),
+        "rates": {
+            column: attrs.asdict(evaluation.general_rate(column))
+            for column in dict.fromkeys((evaluation.base, evaluation.new))
+        },
+        "change": attrs.asdict(evaluation.general_change()),
+        "verdict": evaluation.general_verdict(),
+    }

@@ -1,0 +1,134 @@
+"""Answers to scores: every scorer on every answer, and what went wrong. Knows no statistics."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import attrs
+
+from customize._errors import Unsupported
+from customize.evaluation.answer_store import AnswerStore
+from customize.evaluation.answering import likelihoods
+from customize.evaluation.columns import Column
+from customize.evaluation.questions import Question
+from customize.interfaces.scorer import Answer, Likelihood, Score, Scorer
+
+RIGHT = "right"  # the metric of ``expect``
+
+Scores = dict[str, float]
+
+
+@attrs.frozen
+class Fault:
+    """A scorer that raised, or gave no number: the answer then has no such score."""
+
+    item: str
+    column: str
+    scorer: str
+    error: str
+
+
+def score(
+    column: Column,
+    questions: Sequence[Question],
+    answers: Sequence[Answer],
+    scorers: Mapping[str, Scorer],
+    store: AnswerStore,
+) -> tuple[list[Scores], list[Fault]]:
+    """Scores by metric for each question: ``right``, and ``name`` or ``name.part`` of scorers."""
+    faults: list[Fault] = []
+    given = _with_likelihoods(column, questions, answers, scorers, store, faults)
+    scores: list[Scores] = []
+    for question, answer in zip(questions, given, strict=True):
+        own: Scores = {}
+        scores.append(own)
+        for name, part in _judged(column.name, question, answer, scorers, faults):
+            own[name] = part
+    return scores, faults
+
+
+def needs_answer(question: Question, scorers: Mapping[str, Scorer]) -> bool:
+    """Whether anything looks at what a model says, and not only at what it finds likely."""
+    own = question.expectation.scorers.values() if question.expectation else ()
+    return any(scorer.reads_answer for scorer in (*own, *scorers.values()))
+
+
+def _judged(
+    column: str,
+    question: Question,
+    answer: Answer,
+    scorers: Mapping[str, Scorer],
+    faults: list[Fault],
+) -> list[tuple[str, float]]:
+    found: list[tuple[str, float]] = []
+    if question.expectation is not None:
+        try:
+            right = question.expectation.holds(answer, question.row)
+            answer = attrs.evolve(answer, right=right)
+            found.append((RIGHT, float(right)))
+        except Exception as error:
+            faults.append(Fault(question.id, column, "expect", _told(error)))
+    for name, scorer in scorers.items():
+        try:
+            found += _parts(name, scorer.score(answer, question.row))
+        except Exception as error:
+            faults.append(Fault(question.id, column, name, _told(error)))
+    return found
+
+
+def _parts(name: str, score: Score) -> list[tuple[str, float]]:
+    if score is None:
+        return []
+    parts = score.items() if isinstance(score, Mapping) else [("", score)]
+    return [(f"{name}.{part}" if part else name, _number(value)) for part, value in parts]
+
+
+def _number(value: object) -> float:
+    if not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ValueError(f"gave {value!r}, which is no finite number")
+    return float(value)
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _with_likelihoods(
+    column: Column,
+    questions: Sequence[Question],
+    answers: Sequence[Answer],
+    scorers: Mapping[str, Scorer],
+    store: AnswerStore,
+    faults: list[Fault],
+) -> list[Answer]:
+    wanted = [
+        (number, text)
+        for number, question in enumerate(questions)
+        for text in _replies(question, scorers, column.name, faults)
+    ]
+    try:
+        found = likelihoods(column, [(questions[n], text) for n, text in wanted], store)
+    except Unsupported as error:
+        faults.append(Fault("all", column.name, "log-probabilities", _told(error)))
+        return list(answers)
+    by_number: dict[int, dict[str, Likelihood]] = {}
+    for (number, text), likelihood in zip(wanted, found, strict=True):
+        by_number.setdefault(number, {})[text] = likelihood
+    return [
+        attrs.evolve(answer, likelihoods=by_number.get(number, {}))
+        for number, answer in enumerate(answers)
+    ]
+
+
+def _replies(
+    question: Question, scorers: Mapping[str, Scorer], column: str, faults: list[Fault]
+) -> list[str]:
+    own = question.expectation.scorers if question.expectation else {}
+    texts: dict[str, None] = {}
+    for name, scorer in (*own.items(), *scorers.items()):
+        try:
+            texts |= dict.fromkeys(scorer.likelihoods(question.row))
+        except Exception as error:
+            faults.append(Fault(question.id, column, name, _told(error)))
+    return list(texts)

@@ -1,0 +1,60 @@
+"""Intervals of what is no mean: rows drawn anew, whole clusters at a time. Knows numbers alone.
+
+Shape legend: N rows, C clusters, R resamples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from customize.evaluation.statistics.intervals import Interval
+
+_ENTRIES = 2**21  # weights made at once: bounds the memory
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+# From how often each row counts, [R, N], to one value a resample, [R].
+Statistic = Callable[[Floats], Floats]
+
+
+def bootstrap(
+    statistic: Statistic,
+    num_rows: int,
+    clusters_N: Ints | None = None,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Interval:
+    """The percentile interval (Efron 1979) of ``statistic``; its estimate counts each row once.
+
+    A paired difference is one statistic: both sides see the same rows. Resamples on which it is
+    not defined are left out. It collapses where all rows are alike: rates have better intervals.
+    """
+    estimate = float(statistic(np.ones((1, num_rows)))[0])
+    rng, at_once = np.random.default_rng(seed), max(1, _ENTRIES // num_rows)
+    counts = [min(at_once, resamples - done) for done in range(0, resamples, at_once)]
+    drawn = [statistic(_weights(num_rows, clusters_N, count, rng)) for count in counts]
+    drawn_R = np.concatenate(drawn)
+    drawn_R = drawn_R[np.isfinite(drawn_R)]
+    if not len(drawn_R):
+        return Interval(estimate, float("nan"), float("nan"))
+    low, high = np.percentile(drawn_R, [2.5, 97.5])
+    return Interval(estimate, float(low), float(high))
+
+
+def weighted_mean(values_N: Floats) -> Statistic:
+    """The mean as a statistic to resample."""
+    return lambda weights_RN: (weights_RN @ values_N) / weights_RN.sum(axis=1)
+
+
+def _weights(
+    num_rows: int, clusters_N: Ints | None, resamples: int, rng: np.random.Generator
+) -> Floats:
+    """How often each row was drawn, [R, N]."""
+    numbers_N = np.arange(num_rows) if clusters_N is None else clusters_N
+    num = int(numbers_N.max()) + 1
+    counts_RC = rng.multinomial(num, np.full(num, 1 / num), size=resamples)
+    return counts_RC[:, numbers_N].astype(np.float64)

@@ -1,0 +1,118 @@
+"""An evaluation as tables for a terminal of 80 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from customize.evaluation.evaluation import FEW, MARGIN, Evaluation
+from customize.evaluation.remarks import remarks
+from customize.evaluation.scoring import RIGHT
+from customize.evaluation.wording import amount, label, points
+
+if TYPE_CHECKING:
+    from rich.console import Group
+    from rich.table import Table
+
+
+def table(evaluation: Evaluation) -> Group:
+    """Rates by slice, other metrics, and the judged column's change against its rival."""
+    from rich.console import Group
+    from rich.text import Text
+
+    parts = [_by_slice(evaluation)]
+    if evaluation.metric_names[1:] or evaluation.summaries:
+        parts.append(_others(evaluation))
+    return Group(*parts, Text(caption(evaluation)))
+
+
+def _by_slice(evaluation: Evaluation) -> Table:
+    first = evaluation.metric_names[0]
+    made = _new("% right [95 %]" if first == RIGHT else first)
+    for column in (*evaluation.columns, *(["change"] if evaluation.rival else [])):
+        made.add_column(column, justify="right", no_wrap=True)
+    worst = evaluation.worst_slice(first)
+    for slice in (*evaluation.slices, None):
+        num_rows = len(evaluation.of(slice))
+        mark = " *" if worst is not None and slice == worst.slice else ""
+        made.add_row(
+            f"{label(slice)}{mark}",
+            str(num_rows),
+            *_cells(evaluation, first, slice, evaluation.columns),
+            style="dim" if slice and num_rows < FEW else None,
+        )
+    if evaluation.general:
+        made.add_row("general ability", str(len(evaluation.general)), *_general(evaluation))
+    return made
+
+
+def _others(evaluation: Evaluation) -> Table:
+    """The other metrics, of the judged column alone: so that they fit."""
+    made = _new("other metrics [95 %]")
+    for column in (evaluation.new, *(["change"] if evaluation.rival else [])):
+        made.add_column(column, justify="right", no_wrap=True)
+    for metric in evaluation.metric_names[1:]:
+        cells = _cells(evaluation, metric, None, [evaluation.new])
+        made.add_row(metric, _count(evaluation, metric), *cells)
+    for figure, found in evaluation.summaries.items():
+        shown = [amount(found[evaluation.new])] if evaluation.new in found else [""]
+        change = found.get(f"{evaluation.new} - {evaluation.rival}")
+        made.add_row(figure, "", *shown, *([amount(change, True)] if change else []))
+    return made
+
+
+def _new(first: str) -> Table:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    made = Table(box=SIMPLE_HEAD, padding=(0, 0), pad_edge=False)
+    made.add_column(first, no_wrap=True)
+    made.add_column("rows", justify="right")
+    return made
+
+
+def caption(evaluation: Evaluation) -> str:
+    """What the table compares, what it leaves out, and what went wrong."""
+    lines = []
+    if evaluation.rival:
+        lines.append(f"change: {evaluation.new} minus {evaluation.rival}, in points, paired.")
+    if "prompted" in evaluation.columns:
+        lines.append("prompted: the base with its best prompt.")
+    if (worst := evaluation.worst_slice(evaluation.metric_names[0])) is not None:
+        lines.append(f"* gained least of the slices with {FEW} rows: {label(worst.slice)}.")
+    if evaluation.general and evaluation.rival:
+        lines.append(
+            f"general ability ({evaluation.new} minus {evaluation.base}): "
+            f"{evaluation.general_verdict()}, margin {MARGIN * 100:.0f} points."
+        )
+    return "\n".join([*lines, *remarks(evaluation)])
+
+
+def _cells(
+    evaluation: Evaluation, metric: str, slice: str | None, columns: Sequence[str]
+) -> list[str]:
+    show = points if metric in evaluation.rates else amount
+    cells = [
+        show(evaluation.rate(column, slice, metric))
+        if _has(evaluation, slice, metric, column)
+        else ""
+        for column in columns
+    ]
+    wanted = (metric, slice or "all")
+    changes = [c for c in evaluation.changes if (c.metric, c.slice) == wanted]
+    return [*cells, *(show(change.interval, True) for change in changes)]
+
+
+def _has(evaluation: Evaluation, slice: str | None, metric: str, column: str) -> bool:
+    return any(metric in item.scores.get(column, {}) for item in evaluation.of(slice))
+
+
+def _count(evaluation: Evaluation, metric: str) -> str:
+    new = evaluation.new
+    return str(sum(metric in item.scores.get(new, {}) for item in evaluation.items))
+
+
+def _general(evaluation: Evaluation) -> list[str]:
+    asked = (evaluation.base, evaluation.new)
+    cells = [points(evaluation.general_rate(c)) if c in asked else "" for c in evaluation.columns]
+    return [*cells, *([points(evaluation.general_change(), True)] * bool(evaluation.rival))]

@@ -1,0 +1,82 @@
+"""Scorers: what an answer is worth. Know neither who answered nor what is done with scores.
+
+Shape legend: N rows, R resamples.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from customize.interfaces.dataset import Row
+from customize.interfaces.renderer import Message
+
+Doubles = npt.NDArray[np.float64]
+
+# A number; parts by name; or None where the row does not ask for this score.
+Score = bool | float | Mapping[str, float] | None
+
+
+@attrs.frozen
+class Likelihood:
+    """Of a reply that was given to the model. logprob: nats of all its tokens, its end too."""
+
+    logprob: float
+    num_tokens: int
+
+
+@attrs.frozen
+class Answer:
+    """What a model said to a row.
+
+    message: the same, taken apart: ``tool_calls``, ``reasoning_content``.
+    logprob: nats of all its tokens; None where the model is behind an interface without them.
+    finished: it ended by itself, and not at the limit of tokens.
+    latency_s: seconds until its last token, beside the others of its batch.
+    share_s: the batch's seconds divided by its answers.
+    likelihoods: of the replies that scorers asked for.
+    right: whether the row's ``expect`` held; None where there is none.
+    """
+
+    text: str
+    message: Message
+    num_prompt_tokens: int
+    num_tokens: int
+    logprob: float | None
+    finished: bool
+    latency_s: float
+    share_s: float
+    likelihoods: Mapping[str, Likelihood] = attrs.field(factory=dict)
+    right: bool | None = None
+
+
+class Scorer(ABC):
+    """An options class that scores answers; in ``expect`` it must give 0, 1 or parts that are.
+
+    What it raises is counted and told with its name, and is never a score.
+    """
+
+    # The scores, by part or "" for the only one, of which less is better.
+    lower_is_better: ClassVar[frozenset[str]] = frozenset()
+    # False where likelihoods are all it looks at: then nothing need be answered for it.
+    reads_answer: ClassVar[bool] = True
+
+    @abstractmethod
+    def score(self, answer: Answer, row: Row) -> Score:
+        """What the answer is worth; None where the row does not ask for it."""
+
+    def likelihoods(self, row: Row) -> Sequence[str]:
+        """Replies whose log-probability ``score`` needs, beside the model's own answer."""
+        return ()
+
+    def summary(self, scores: Mapping[str, Doubles], weights_RN: Doubles) -> Mapping[str, Doubles]:
+        """Figures over all rows that are no means, each [R].
+
+        ``scores`` are [N] by part; a row counts as often as its weight says.
+        """
+        return {}

@@ -1,0 +1,81 @@
+"""Latency, throughput and money, against calculations by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import pytest
+
+from customize import OptionError
+from customize.evaluation import Item
+from customize.evaluation.cost import costs, decision, prices_of
+from customize.evaluation.expectations import said
+
+FAST = attrs.evolve(said("x"), num_prompt_tokens=100, num_tokens=20, latency_s=2.0, share_s=0.5)
+BIG = attrs.evolve(said("x"), num_prompt_tokens=1000, num_tokens=100, latency_s=4.0, share_s=1.0)
+
+
+def items(count: int = 10) -> list[Item]:
+    return [
+        Item(str(n), "q", "", {}, None, {"customized": FAST, "big": BIG}, {}) for n in range(count)
+    ]
+
+
+def test_time_and_tokens_are_those_of_the_answers() -> None:
+    given = items()
+    slow = attrs.evolve(FAST, latency_s=12.0)
+    given[0] = attrs.evolve(given[0], answers={"customized": slow, "big": BIG})
+    got = costs(given, ["customized", "big"], {})["customized"]
+    assert (got.p50_s, got.num_requests) == (2.0, 10)
+    assert got.p95_s == pytest.approx(2 + 10 * 0.55)  # 9.5 tenths of the way, between the last two
+    assert got.tokens_per_s == pytest.approx(20 / 0.5)
+    assert (got.tokens_read, got.tokens_written, got.per_thousand) == (100, 20, None)
+
+
+def test_a_thousand_requests_cost_machine_time_or_tokens() -> None:
+    prices = prices_of({"customized": {"hour": 3.6}, "big": {"input": 3, "output": 15}})
+    got = costs(items(), ["customized", "big"], prices)
+    assert got["customized"].per_thousand == pytest.approx(1000 * 0.5 * 3.6 / 3600)
+    assert got["big"].per_thousand == pytest.approx(1000 * (1000 * 3 + 100 * 15) / 1e6)
+
+
+def test_the_decision_is_one_line() -> None:
+    given: dict[str, Any] = {
+        "customized": {"hour": 3.6, "fixed": 400},
+        "big": {"input": 3, "output": 15},
+    }
+    prices = prices_of(given)
+    got = decision(costs(items(), ["customized", "big"], prices), prices, "customized", "big")
+    # 0.5 and 4.5 for a thousand: 400 / 4 thousands; 3.6 / 4.5 thousands an hour.
+    assert got == (
+        "customized costs 0.5 per thousand requests at full use, big 4.5; what was spent once is "
+        "earned back after 100,000 requests; a machine that always runs pays from 800 requests "
+        "an hour."
+    )
+    dear = prices_of({**given, "customized": {"hour": 360}})
+    told = decision(costs(items(), ["customized", "big"], dear), dear, "customized", "big")
+    assert told is not None
+    assert "big is cheaper at any number" in told
+    assert decision({}, {}, "customized", "big") is None
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"big": {"input": 3}}, "a price is hour, or input and output"),
+        ({"big": {}}, "a price is hour, or input and output"),
+        ({"big": {"hour": 1, "input": 3, "output": 4}}, "a price is hour, or input and output"),
+        ({"big": {"hours": 1}}, "did you mean 'hour'"),
+        ({"big": 3}, "a price has keys"),
+        ({"big": {"hour": -1}}, "big.hour must be >= 0"),
+    ],
+)
+def test_a_price_that_is_none_is_refused(given: dict[str, Any], told: str) -> None:
+    with pytest.raises(OptionError, match=told):
+        prices_of(given)
+
+
+def test_a_price_of_nobody_is_refused() -> None:
+    with pytest.raises(OptionError, match="a price for 'huge': the columns are big"):
+        costs(items(), ["big"], prices_of({"huge": {"hour": 1}}))

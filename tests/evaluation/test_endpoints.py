@@ -1,0 +1,123 @@
+"""An endpoint as a column, against a server on the loopback."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from customize import BackendError, Endpoint, OptionError
+from customize.evaluation import EndpointColumn, evaluate
+from customize.evaluation.scorers import as_scorers
+
+
+class Handler(BaseHTTPRequestHandler):
+    seen: list[dict[str, Any]]
+    failures: list[int]
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.seen.append({"path": self.path, "key": self.headers["Authorization"], **body})
+        if self.failures:
+            self.send_response(self.failures.pop())
+            self.send_header("Location", "http://127.0.0.1:9/elsewhere")
+            self.end_headers()
+            self.wfile.write(b"busy")
+            return
+        self.send_response(200)
+        self.end_headers()
+        said = f"Heard: {body['messages'][-1]['content']}"
+        reply = {
+            "choices": [{"message": {"content": said}, "finish_reason": "stop"}],
+            "usage": {"prompt_tokens": 7, "completion_tokens": 3},
+        }
+        self.wfile.write(json.dumps(reply).encode())
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreadingHTTPServer]:
+    monkeypatch.setattr("customize.evaluation.endpoints._WAIT_S", 0.001)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    Handler.seen, Handler.failures = [], []
+    made = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=made.serve_forever, daemon=True)
+    thread.start()
+    yield made
+    made.shutdown()
+    made.server_close()
+
+
+def column(server: ThreadingHTTPServer) -> EndpointColumn:
+    url = f"http://127.0.0.1:{server.server_port}/v1"
+    return EndpointColumn("big", Endpoint(url, "large-1", key_from="MY_KEY"))
+
+
+ROWS = [
+    {
+        "id": str(n),
+        "messages": [{"role": "user", "content": f"question {n}"}],
+        "documents": [{"title": "Hours", "text": "Nine to five."}],
+        "expect": {"equals": f"Heard: question {n}"},
+    }
+    for n in range(6)
+]
+
+
+def test_an_endpoint_answers_rows_in_their_order(
+    server: ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_KEY", "sesame")
+    got = evaluate([column(server)], ROWS, max_tokens=9)
+    assert got.rate("big").estimate == 1
+    answer = got.items[3].answers["big"]
+    assert (answer.num_prompt_tokens, answer.num_tokens, answer.finished) == (7, 3, True)
+    sent = Handler.seen[0]
+    assert (sent["path"], sent["model"], sent["max_tokens"]) == (
+        "/v1/chat/completions",
+        "large-1",
+        9,
+    )
+    assert sent["key"] == "Bearer sesame"
+    assert "Nine to five." in sent["messages"][0]["content"]
+
+
+def test_without_the_variable_no_key_is_sent(server: ThreadingHTTPServer) -> None:
+    evaluate([column(server)], ROWS[:1])
+    assert Handler.seen[0]["key"] is None
+
+
+def test_a_busy_server_is_asked_again(server: ThreadingHTTPServer) -> None:
+    Handler.failures = [503, 429]
+    assert evaluate([column(server)], ROWS[:1]).rate("big").estimate == 1
+    assert len(Handler.seen) == 3
+
+
+@pytest.mark.parametrize("code", [401, 307])
+def test_a_refusal_and_a_redirect_end_it_and_the_key_stays_out_of_the_message(
+    server: ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    monkeypatch.setenv("MY_KEY", "sesame")
+    Handler.failures = [code]
+    with pytest.raises(BackendError, match=f"answered {code}") as told:
+        evaluate([column(server)], ROWS[:1])
+    assert "sesame" not in str(told.value)
+    assert len(Handler.seen) == 1
+
+
+def test_log_probabilities_are_told_to_be_missing(server: ThreadingHTTPServer) -> None:
+    rows = [{**row, "choices": ["a", "b"], "answer": 0} for row in ROWS]
+    got = evaluate([column(server)], rows, scorers=as_scorers(["choice"]))
+    assert "without log-probabilities" in got.faults[0].error
+
+
+@pytest.mark.parametrize("text", ["ftp://host/v1#m", "https://host/v1", "host#m"])
+def test_an_address_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(OptionError, match="an endpoint reads https://HOST/v1#MODEL"):
+        Endpoint.parse(text)

@@ -1,0 +1,226 @@
+"""A run's evaluation: what is kept in its folder, shown on its pages, and asked for once."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import customize
+from customize import DataError, GateFailed, GateInconclusive, OptionError, Run, RunError
+from customize.cli import main
+from customize.evaluation.columns import SnapshotColumn
+from customize.runs.evaluating import Asked, compare_runs, raise_for_gates
+from customize.testing import ToyBackend
+
+pytest.importorskip("customize_sft")
+
+ROWS = [
+    {
+        "messages": [
+            {"role": "user", "content": f"question {n}"},
+            {"role": "assistant", "content": "yes <b>"},
+        ]
+    }
+    for n in range(8)
+]
+TEST = [
+    {
+        "id": str(n),
+        "trait": ("one", "two")[n % 2],
+        "messages": [{"role": "user", "content": f"other {n}"}],
+        "expect": {"includes": "yes"},
+    }
+    for n in range(30)
+]
+QUICK: dict[str, Any] = {"max_tokens": 16}
+
+
+def train(to: Path, **settings: Any) -> Run:
+    options = {"epochs": 10, "batch_size": 4, "lr": 0.3, **settings.pop("options", {})}
+    return customize.train(
+        model="toy", data=ROWS, to=to, backend=ToyBackend(), options=options, **settings
+    )
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return train(tmp_path / "run")
+
+
+def page(folder: Path) -> str:
+    return (folder / "report.html").read_text("utf-8")
+
+
+def test_the_folder_keeps_results_items_junit_and_a_page(run: Run) -> None:
+    assert run.folder is not None
+    got = run.evaluate(TEST, gates=["better(right)"], **QUICK)
+    assert got.columns == ("base", "customized")
+    assert got.gates[0].verdict == "pass"
+    kept = run.folder.evaluation
+    names = {file.name for file in kept.iterdir()}
+    assert names == {"results.json", "items.jsonl", "junit.xml", "report.html", "answers.jsonl"}
+    results = json.loads((kept / "results.json").read_text())
+    assert (results["schema"], results["verdict"]) == (2, "pass")
+    assert results["estimates"]["right"]["customized"]["trait=one"]["estimate"] == 1
+
+
+def test_the_pages_and_the_card_open_with_the_verdict_and_escape_what_was_said(run: Run) -> None:
+    assert run.folder is not None
+    run.evaluate(TEST, gates=["better(right)"], **QUICK)
+    for folder in (run.folder.path, run.folder.evaluation):
+        text = page(folder)
+        assert text.index("passed") < text.index("<h2>Evaluation")
+        assert "yes &lt;b&gt;" in text
+        assert "yes <b>" not in text
+        assert not re.search(r"<script|(?:src|href)=|url\(|@import", text)
+    card = (run.folder.path / "README.md").read_text()
+    assert "Customized is better than the base on 30 rows" in card
+    assert "* pass: `better(right)`" in card
+
+
+def test_a_run_that_was_not_evaluated_says_so(run: Run) -> None:
+    assert run.folder is not None
+    assert "Not evaluated yet" in page(run.folder.path)
+    assert "It was not evaluated yet." in (run.folder.path / "README.md").read_text()
+
+
+def test_a_second_evaluation_asks_no_model(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = run.evaluate(TEST, prompts="Say yes.", general=False, **QUICK)
+
+    def never(*arguments: Any) -> Any:
+        raise AssertionError("it was asked again")
+
+    monkeypatch.setattr(SnapshotColumn, "answers", never)
+    again = run.evaluate(TEST, prompts="Say yes.", **QUICK)
+    assert again.items == first.items
+    assert again.columns == ("base", "prompted", "customized")
+
+
+def test_a_killed_evaluation_goes_on_where_it_was(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    whole = SnapshotColumn.answers
+
+    def dies(self: SnapshotColumn, questions: Any, max_tokens: int) -> Any:
+        if len(asked) == 1:
+            raise KeyboardInterrupt
+        asked.append(len(questions))
+        return whole(self, questions, max_tokens)
+
+    monkeypatch.setattr(SnapshotColumn, "answers", dies)
+    with pytest.raises(KeyboardInterrupt):
+        run.evaluate(TEST, **QUICK)
+    asked.clear()
+
+    def counts(self: SnapshotColumn, questions: Any, max_tokens: int) -> Any:
+        asked.append(len(questions))
+        return whole(self, questions, max_tokens)
+
+    monkeypatch.setattr(SnapshotColumn, "answers", counts)
+    run.evaluate(TEST, **QUICK)
+    assert asked == [30]  # the base had answered
+
+
+def test_several_prompts_need_development_rows(run: Run) -> None:
+    with pytest.raises(OptionError, match="need development rows"):
+        run.evaluate(TEST, prompts=["a", "b"], **QUICK)
+    with pytest.raises(DataError, match="30 development rows are test rows too"):
+        run.evaluate(TEST, prompts=["a", "b"], development=TEST, **QUICK)
+    other = [{**r, "messages": [{"role": "user", "content": f"dev {r['id']}"}]} for r in TEST]
+    got = run.evaluate(TEST, prompts=["a", "b"], development=other, **QUICK)
+    assert "prompt: a" in got.told["prompted"]
+    assert any("chosen of 2" in note for note in got.notes)
+
+
+def test_rows_that_were_trained_on_are_told(tmp_path: Path) -> None:
+    data = tmp_path / "rows.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    run = customize.train(
+        model="toy", data=data, to=tmp_path / "run", backend=ToyBackend(), options={"steps": 1}
+    )
+    leaked = {**TEST[0], "id": "leaked", "messages": ROWS[0]["messages"][:1]}
+    rows = [*TEST, leaked]
+    got = run.evaluate(rows, **QUICK)
+    assert {item.id: item.flags for item in got.items if item.flags} == {
+        "leaked": ("asked in training",)
+    }
+    assert "asked in training" in page(tmp_path / "run")
+
+
+def test_another_run_can_answer_too(run: Run, tmp_path: Path) -> None:
+    other = train(tmp_path / "other", options={"lr": 0.001})
+    got = run.evaluate(TEST, against={"weak": other}, to=tmp_path / "elsewhere", **QUICK)
+    assert got.columns == ("base", "weak", "customized")
+    assert got.rival == "base"
+    with pytest.raises(OptionError, match="no column 'prompted': there are base, customized"):
+        run.evaluate(TEST, gates=["better(right, than=prompted)"], **QUICK)
+    assert (tmp_path / "elsewhere" / "results.json").is_file()
+    assert run.folder is not None
+    assert not (run.folder.evaluation / "results.json").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_told_before_the_work(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="cannot be made"):
+        run.evaluate(TEST, to=tmp_path / "file" / "eval", **QUICK)
+
+
+def test_two_runs_are_compared(run: Run, tmp_path: Path) -> None:
+    other = train(tmp_path / "other", options={"lr": 0.001})
+    got = compare_runs(run, other, Asked(TEST, **QUICK), None)
+    assert (got.new, got.rival) == ("run", "other")
+    assert got.change("run", "other").low > 0
+    with pytest.raises(DataError, match="are one run"):
+        compare_runs(run, run, Asked(TEST), None)
+
+
+def test_a_gate_that_fails_raises_and_the_results_are_kept(tmp_path: Path) -> None:
+    data = tmp_path / "test.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in TEST))
+    asks = {"data": str(data), "max_tokens": 16}
+    wrong = {**asks, "gates": ["no_worse(right, margin=0.1)"], "scorers": ["degeneration"]}
+    good = train(tmp_path / "good", evaluate={**asks, "gates": ["better(right)"]})
+    assert "passed" in page(good.folder.path)  # type: ignore[union-attr]
+    lost = [{**row, "expect": {"excludes": "yes"}} for row in TEST]
+    data.write_text("".join(json.dumps(row) + "\n" for row in lost))
+    with pytest.raises(GateFailed, match=r"fail: no_worse\(right, margin=0.1\)"):
+        train(tmp_path / "bad", evaluate=wrong)
+    assert (tmp_path / "bad" / "finished.json").is_file()
+    assert "failed" in page(tmp_path / "bad")
+    with pytest.raises(GateFailed):  # the finished run is evaluated, and the answer stays
+        train(tmp_path / "bad", evaluate=wrong)
+
+
+def test_too_few_rows_are_neither(run: Run) -> None:
+    got = run.evaluate(TEST[:2], gates=["better(right)"], **QUICK)
+    with pytest.raises(GateInconclusive, match="rows are needed"):
+        raise_for_gates(got)
+
+
+def test_an_evaluation_in_a_recipe_is_checked_before_anything_is_trained(tmp_path: Path) -> None:
+    asks = {"data": "x.jsonl", "gates": ["beter(right)"], "max_tokens": 0, "prompt": "a"}
+    with pytest.raises(OptionError) as told:
+        train(tmp_path / "run", evaluate=asks)
+    for fault in ("evaluate.max_tokens must be >= 1", "did you mean 'prompts'"):
+        assert fault in str(told.value)
+    with pytest.raises(OptionError, match="a gate reads"):
+        train(tmp_path / "run", evaluate={"data": "x.jsonl", "gates": ["beter(right)"]})
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("error", "code"), [(GateFailed, 1), (GateInconclusive, 3)])
+def test_a_command_whose_gate_is_not_passed_says_so_by_its_exit_code(
+    error: type[Exception], code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**arguments: Any) -> None:
+        raise error("a gate")
+
+    monkeypatch.setattr("customize.cli.group.cli", refuse)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == code
