@@ -216,6 +216,13 @@ def benchmarks(session: nox.Session) -> None:
 
 
 @nox.session
+def dpo_benchmarks(session: nox.Session) -> None:
+    """Learn from pairs beside TRL: as ``benchmarks``, and about as long."""
+    _install(session, "trl==1.16.0", "transformers", "peft", "datasets", "accelerate")
+    session.run("python", "benchmarks/dpo.py", *session.posargs)
+
+
+@nox.session
 def types(session: nox.Session) -> None:
     """Check all types with ``mypy --strict``."""
     _install(session, "mypy", "types-PyYAML", "pytest", "nox", plugins=["customize-gguf"])

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import race
 from works import WORKS, make
 
 HERE = Path(__file__).parent
@@ -26,7 +23,7 @@ WARM_UP = 2  # steps left out of tokens/s
 LR = 5e-4
 STEPS = {"small llama": (12, 8), "Qwen2.5-0.5B shape": (6, 8), "SmolLM2-135M": (12, 8)}
 CONTESTANTS: dict[str, tuple[str, dict[str, Any]]] = {
-    "customize": ("ours.py", {}),
+    "customize": ("ours.py", {"method": "sft"}),
     "TRL, best": ("trl_trainer.py", {"packed": True}),
     "TRL, default": ("trl_trainer.py", {"packed": False}),
 }
@@ -52,28 +49,18 @@ def _measure(work: str, folder: Path) -> dict[str, Any]:
         for name in CONTESTANTS:
             laps[name].append(_race(name, folder, steps, batch_size, "bfloat16"))
     found: dict[str, Any] = {name: _summary(rounds) for name, rounds in laps.items()}
-    found["bf16"] = _apart(laps["customize"][0], laps["TRL, default"][0])
+    found["bf16"] = race.apart(laps["customize"][0], laps["TRL, default"][0])
     exact = [_race(n, folder, steps, batch_size, "float32") for n in ("customize", "TRL, default")]
-    found["fp32"] = _apart(*exact)
+    found["fp32"] = race.apart(*exact)
     found["rounds"] = ROUNDS
-    found["made with"] = _versions()
+    found["made with"] = race.versions()
     return found
 
 
 def _race(name: str, folder: Path, steps: int, batch_size: int, dtype: str) -> dict[str, Any]:
     script, more = CONTESTANTS[name]
     asked = {"work": str(folder), "steps": steps, "batch_size": batch_size, "lr": LR}
-    command = [sys.executable, str(HERE / "contestants" / script)]
-    done = subprocess.run(
-        [*command, json.dumps({**asked, "dtype": dtype, **more})],
-        env={**os.environ, "BENCHMARK_START": str(time.time()), "HF_HUB_OFFLINE": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise SystemExit(f"{name} failed:\n{done.stderr[-3000:]}")
-    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    result = race.run(script, {**asked, "dtype": dtype, **more})
     print(f"{name}, {dtype}: {_summary([result])}", file=sys.stderr, flush=True)
     return result
 
@@ -89,18 +76,6 @@ def _summary(rounds: list[dict[str, Any]]) -> dict[str, float]:
 def _speed(steps: list[dict[str, float]]) -> float:
     seconds = steps[-1]["seconds"] - steps[WARM_UP - 1]["seconds"]
     return float(sum(step["tokens"] for step in steps[WARM_UP:]) / seconds)
-
-
-def _apart(ours: dict[str, Any], theirs: dict[str, Any]) -> float:
-    """The largest relative difference of the losses, step by step."""
-    pairs = zip(ours["steps"], theirs["steps"], strict=True)
-    return max(float(abs(a["loss"] - b["loss"]) / abs(b["loss"])) for a, b in pairs)
-
-
-def _versions() -> dict[str, str]:
-    names = ("torch", "transformers", "peft", "trl")
-    found = {name: version(name) for name in names}
-    return {**found, "python": platform.python_version(), "cores": str(os.cpu_count())}
 
 
 def _page(results: dict[str, Any]) -> str:
@@ -138,7 +113,4 @@ def _made(found: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    unknown = set(sys.argv[1:]) - set(WORKS)
-    if unknown:
-        raise SystemExit(f"unknown work {sorted(unknown)}; there are {list(WORKS)}")
-    main(sys.argv[1:] or list(WORKS))
+    main(race.asked_works(list(WORKS)))

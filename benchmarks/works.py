@@ -6,6 +6,9 @@
 * ``rows.jsonl``: the pizza store's rows, as a person would give them;
 * ``tokens.jsonl``: the same as tokens and mask, in the order customize trains on them;
 * ``adapter``: LoRA as it is at the start, in PEFT's format, so that both sides begin alike.
+
+``make_pairs`` makes one with pairs instead: ``rows.jsonl`` has the store's answers as chosen and
+another question's answer as rejected; ``tokens.jsonl`` has prompt, chosen and rejected apart.
 """
 
 from __future__ import annotations
@@ -13,10 +16,12 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import customize
+from customize_dpo.pairs import Pairs
 from customize_sft.rows import Rows
 from customize_torch.backend import CPU
 
@@ -53,6 +58,34 @@ WORKS: dict[str, dict[str, Any] | None] = {
 
 def make(work: str, folder: Path, batch_size: int, steps: int) -> None:
     """Write the work's folder; one that is there already is kept."""
+    rows = [{"messages": messages} for messages in _conversations(batch_size * steps)]
+    _make(work, folder, rows, _in_order)
+
+
+def make_pairs(work: str, folder: Path, batch_size: int, steps: int) -> None:
+    """The same with pairs."""
+    chats = _conversations(batch_size * steps)
+    others = [*chats[3:], *chats[:3]]  # rows beside one another may share their answer
+    rows = [
+        {"prompt": chat[:-1], "chosen": chat[-1:], "rejected": other[-1:]}
+        for chat, other in zip(chats, others, strict=True)
+    ]
+    _make(work, folder, rows, _pairs_in_order)
+
+
+def _conversations(count: int) -> list[list[dict[str, str]]]:
+    lines = PIZZA.read_text("utf-8").splitlines()
+    if len(lines) < count:
+        raise SystemExit(f"{PIZZA} has {len(lines)} rows; {count} are asked for")
+    return [json.loads(line)["messages"] for line in lines[:count]]
+
+
+def _make(
+    work: str,
+    folder: Path,
+    rows: list[dict[str, Any]],
+    in_order: Callable[[Path, customize.Session], list[dict[str, list[int]]]],
+) -> None:
     if folder.exists():
         return
     beside = folder.with_name(f"{folder.name}.making")
@@ -62,15 +95,28 @@ def make(work: str, folder: Path, batch_size: int, steps: int) -> None:
     shutil.copytree(customize.resolve("smollm2").path, beside / "model")
     if shape is not None:
         _with_random_weights(beside / "model", shape)
-    lines = PIZZA.read_text("utf-8").splitlines()
-    rows = [json.loads(line)["messages"] for line in lines[: batch_size * steps]]
-    if len(rows) < batch_size * steps:
-        raise SystemExit(f"{PIZZA} has {len(rows)} rows; {batch_size * steps} are asked for")
-    _write(beside / "rows.jsonl", [{"messages": messages} for messages in rows])
+    _write(beside / "rows.jsonl", rows)
     session = CPU().load(customize.resolve(beside / "model")).open(customize.LoRA(), seed=SEED)
     session.save_weights(beside / "adapter")
-    _write(beside / "tokens.jsonl", _in_order(beside / "rows.jsonl", session))
+    _write(beside / "tokens.jsonl", in_order(beside / "rows.jsonl", session))
     beside.rename(folder)
+
+
+def _pairs_in_order(file: Path, session: customize.Session) -> list[dict[str, list[int]]]:
+    data = customize.read(file, kind="preference")
+    pairs = Pairs(data, session.renderer, max_length=1_000_000)
+    order = [customize.shuffled_row(SEED, place, len(data)) for place in range(len(data))]
+    return [_apart(pairs.batch([row])) for row in order]
+
+
+def _apart(pair: customize.Batch) -> dict[str, list[int]]:
+    """TRL trains on all that comes after a prompt: what we do not train there is left out."""
+    chosen, rejected = (pair.take([side]) for side in (0, 1))
+    return {
+        "prompt_ids": chosen.tokens[: int(chosen.scored.argmax())].tolist(),
+        "chosen_ids": chosen.tokens[chosen.scored].tolist(),
+        "rejected_ids": rejected.tokens[rejected.scored].tolist(),
+    }
 
 
 def _in_order(file: Path, session: customize.Session) -> list[dict[str, list[int]]]:

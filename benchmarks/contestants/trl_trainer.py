@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from lap_times import LapTimes
+from lap_times import LapTimes, each_step
 
 LAPS = LapTimes()
 
@@ -69,19 +69,9 @@ def main(asked: dict[str, Any]) -> None:
             train_dataset=Dataset.from_list(rows),
             processing_class=AutoTokenizer.from_pretrained(work / "model"),
         )
-        trainer.add_callback(_each_step(trainer))
+        trainer.add_callback(each_step(trainer, LAPS))
         trainer.train()
     LAPS.print()
-
-
-def _each_step(trainer: Any) -> Any:
-    from transformers import TrainerCallback
-
-    class EachStep(TrainerCallback):  # type: ignore[misc]
-        def on_step_end(self, *_: Any, **more: Any) -> None:
-            LAPS.lap(trainer.seen, trainer.shown)
-
-    return EachStep()
 
 
 def _length_of_packs(rows: list[dict[str, list[int]]], steps: int) -> int:

@@ -92,6 +92,7 @@ __all__ = [
     "check_parity",
     "differentiate",
     "hookimpl",
+    "load_function",
     "logprobs_of",
     "no_worse",
     "open",
@@ -101,6 +102,8 @@ __all__ = [
     "reference_answers",
     "render_rows",
     "resolve",
+    "schedule_factor",
+    "shuffled_row",
     "split",
     "train",
 ]
@@ -192,12 +195,15 @@ _HOMES = {
     "reference_answers": "customize.packaging.parity",
     "differentiate": "customize._differentiate",
     "hookimpl": "customize.plugins.hooks",
+    "load_function": "customize._functions",
     "open": "customize.runs.run",
     "option": "customize._options",
     "options": "customize._options",
     "read": "customize.data.reading",
     "render_rows": "customize.data.rendering.rendered",
     "resolve": "customize.models",
+    "schedule_factor": "customize._schedule",
+    "shuffled_row": "customize._schedule",
     "split": "customize.data.splitting",
     "train": "customize.runs.train",
 }
@@ -223,6 +229,7 @@ if TYPE_CHECKING:
     from customize._errors import RunError as RunError
     from customize._errors import UnknownName as UnknownName
     from customize._errors import Unsupported as Unsupported
+    from customize._functions import load_function as load_function
     from customize._losses import CISPO as CISPO
     from customize._losses import DRO as DRO
     from customize._losses import PPO as PPO
@@ -231,6 +238,8 @@ if TYPE_CHECKING:
     from customize._losses import Loss as Loss
     from customize._options import option as option
     from customize._options import options as options
+    from customize._schedule import schedule_factor as schedule_factor
+    from customize._schedule import shuffled_row as shuffled_row
     from customize.data.audit_report import Audit as Audit
     from customize.data.auditing import audit as audit
     from customize.data.reading import read as read

@@ -6,6 +6,7 @@ from typing import Any, TypeVar, dataclass_transform, get_type_hints
 import attrs
 
 from customize._errors import OptionError
+from customize._functions import describe_function
 
 T = TypeVar("T")
 
@@ -110,5 +111,9 @@ def options_of(cls: type) -> Iterator[Option]:
 
 
 def options_to_dict(instance: object) -> Mapping[str, Any]:
-    """The options of an instance as plain values, in the order they are written."""
-    return {o.name: getattr(instance, o.name) for o in options_of(type(instance))}
+    """The options of an instance as plain values, in the order they are written.
+
+    A function is told by its name and the sha256 of its source.
+    """
+    values = {o.name: getattr(instance, o.name) for o in options_of(type(instance))}
+    return {k: describe_function(v) if callable(v) else v for k, v in values.items()}

@@ -267,6 +267,41 @@ def test_a_large_file_is_not_held_in_memory(tmp_path: Path) -> None:
     assert grown_kib < 50 * 1024  # the sample of 16 MB by which the format is told, and little else
 
 
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"chosen": "same", "rejected": "same"}, "no preference"),
+        ({"chosen": "b", "rejected": " "}, "empty answer"),
+        ({"chosen": [], "rejected": "b"}, "empty answer"),
+        ({"chosen": ["asked", "b"], "rejected": ["other", "c"]}, "different prompts"),
+        ({"chosen": ["first", "b", "asked", "c"], "rejected": ["asked", "d"]}, "different prompts"),
+        ({"chosen": ["asked", "b"], "rejected": "c"}, "different prompts"),
+        ({"chosen": ["other", "b"], "rejected": ["other", "c"]}, "different prompts"),
+    ],
+)
+def test_a_pair_that_is_none_is_refused_by_its_line(row: dict[str, Any], reason: str) -> None:
+    """A list stands for turns of the user and the assistant."""
+    turns = {k: _conversation(v) if isinstance(v, list) else v for k, v in row.items()}
+    good = {"prompt": "asked", "chosen": "a", "rejected": "b"}
+    with pytest.raises(DataError, match=f"line 2: {reason}"):
+        read([good, {"prompt": "asked", **turns}])
+
+
+def _conversation(said: list[str]) -> list[dict[str, str]]:
+    roles = ("user", "assistant")
+    return [{"role": roles[i % 2], "content": text} for i, text in enumerate(said)]
+
+
+def test_a_pair_may_part_at_any_answer() -> None:
+    chosen, rejected = _conversation(["a", "b", "c", "d"]), _conversation(["a", "e", "f", "g"])
+    (row,) = read([{"chosen": chosen, "rejected": rejected}])
+    assert (row["messages"], row["chosen"], row["rejected"]) == (
+        chosen[:1],
+        chosen[1:],
+        rejected[1:],
+    )
+
+
 _TURNS = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
 _CALLS = [{"id": "1", "function": {"name": "f", "arguments": "{}"}}]
 _ONE_OF_EACH: list[dict[str, Any]] = [
@@ -281,7 +316,7 @@ _ONE_OF_EACH: list[dict[str, Any]] = [
     },
     {"instruction": "a", "input": "b", "output": "c", "system": "s"},
     {"prompt": _TURNS[:1], "completion": _TURNS[1:], "weight": 2},
-    {"prompt": "a", "chosen": _TURNS, "rejected": "c", "system": "s"},
+    {"prompt": "a", "chosen": _TURNS[1:], "rejected": "c", "system": "s"},
     {"prompt": "a", "documents": [{"text": "t"}]},
 ]
 _VALUES: list[Any] = [

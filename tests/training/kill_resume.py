@@ -1,5 +1,7 @@
 """Kill runs with -9 at random moments of their work: ``python kill_resume.py FOLDER 100``.
 
+With ``stages`` as a third argument they are runs of two stages.
+
 A kill counts only when it ended a child that held the run's lock. A run that gets to its end is
 compared, bit by bit, with one that nobody disturbed, and the next begins in another folder.
 """
@@ -14,6 +16,7 @@ import time
 from pathlib import Path
 
 CHILD = Path(__file__).with_name("toy_run.py")
+COMPARED = ("adapter_model.safetensors", "metrics.jsonl")
 
 
 def main(folder: Path, kills: int) -> None:
@@ -53,13 +56,17 @@ def _killed(run: Path, after: float) -> bool:
 
 
 def _compare(run: Path, whole: Path) -> None:
-    for name in ("adapter/adapter_model.safetensors", "metrics.jsonl"):
-        if (run / name).read_bytes() != (whole / name).read_bytes():
+    compared = [path for name in COMPARED for path in whole.rglob(name)]
+    for file in compared:
+        name = file.relative_to(whole)
+        if (run / name).read_bytes() != file.read_bytes():
             raise SystemExit(f"{run.name}: {name} differs from the undisturbed run's")
 
 
 def _run(run: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, str(CHILD), str(run)], stderr=subprocess.DEVNULL)
+    return subprocess.Popen(
+        [sys.executable, str(CHILD), str(run), *sys.argv[3:]], stderr=subprocess.DEVNULL
+    )
 
 
 def _wait_for_lock(run: Path, child: subprocess.Popen[bytes]) -> None:

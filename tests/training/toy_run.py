@@ -1,4 +1,4 @@
-"""A run of the toy backend in a process of its own: ``python toy_run.py FOLDER``."""
+"""A run of the toy backend in a process of its own: ``python toy_run.py FOLDER [stages]``."""
 
 from __future__ import annotations
 
@@ -17,12 +17,10 @@ ROWS = [
     for i in range(6)
 ]
 
-customize.train(
-    model="toy",
-    data=ROWS,
-    to=sys.argv[1],
-    backend=ToyBackend(),
-    options={"epochs": 3, "batch_size": 3, "lr": 0.05, "replay": 0.25},
-    checkpoint_every=1,
-    seed=3,
-)
+PAIRS = [{"prompt": f"question {i}", "chosen": "yes", "rejected": "no"} for i in range(6)]
+SFT = {"data": ROWS, "options": {"epochs": 3, "batch_size": 3, "lr": 0.05, "replay": 0.25}}
+DPO = {"data": PAIRS, "method": "dpo", "options": {"epochs": 3, "batch_size": 2, "lr": 0.02}}
+
+folder, *more = sys.argv[1:]
+work = {"stages": [SFT, DPO]} if more else SFT
+customize.train(model="toy", to=folder, backend=ToyBackend(), checkpoint_every=1, seed=3, **work)

@@ -13,7 +13,6 @@ import customize
 from customize import AdamW, Batch, CrossEntropy, DataError, LoRA, OptionError, Session
 from customize.testing import ToyBackend
 from customize_sft.method import SFT
-from customize_sft.schedule import factor
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -134,23 +133,3 @@ def test_a_weight_that_is_no_number_is_refused_by_row() -> None:
 def test_an_option_out_of_bounds_is_refused_and_says_what_is_allowed(wrong: dict[str, Any]) -> None:
     with pytest.raises(OptionError, match=r"must be"):
         SFT(**wrong)
-
-
-@pytest.mark.parametrize(
-    ("schedule", "expected"),
-    [
-        ("constant", [0.5, 1, 1, 1, 1]),
-        ("linear", [0.5, 1, 0.75, 0.5, 0.25]),
-        ("cosine", [0.5, 1, 0.8535534, 0.5, 0.1464466]),
-        ("wsd", [0.5, 1, 1, 1, 1]),
-    ],
-)
-def test_schedules_rise_and_fall_as_named(schedule: str, expected: list[float]) -> None:
-    got = [factor(schedule, step, 5, 0.2) for step in range(1, 6)]
-    assert got == pytest.approx(expected)
-
-
-def test_wsd_falls_over_the_last_fifth() -> None:
-    rates = [factor("wsd", step, 100, 0.0) for step in range(1, 101)]
-    assert rates[:81] == pytest.approx([1.0] * 81)
-    assert rates[-1] == pytest.approx(0.05)

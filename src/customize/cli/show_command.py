@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from customize.runs.folder import RunFolder
 
 
 @click.command("show")
@@ -18,13 +22,18 @@ def command(folder: Path, as_json: bool) -> None:
     from customize.training.recipe_file import dump
 
     run = RunFolder(folder)
-    recipe, metrics = run.recipe().to_dict(), run.metrics()
-    shown = {
-        **recipe,
-        "finished": run.finished,
-        "steps": len(metrics),
-        "last_step": metrics[-1] if metrics else {},
-        "lineage": run.lineage(),
-    }
+    recipe = run.recipe().to_dict()
+    state = _state(run)
+    if recipe["stages"]:
+        done = {before.path.name: _state(before) for before in run.before}
+        last = f"{len(recipe['stages'])}-{recipe['stages'][-1]['name']}"
+        state = {**state, "state_of_stages": {**done, last: state}}
+    shown = {**recipe, **state, "lineage": run.lineage()}
     plain = json.dumps(shown, indent=1)
     click.echo(plain if as_json else dump(json.loads(plain)).rstrip())
+
+
+def _state(run: RunFolder) -> dict[str, Any]:
+    metrics = run.metrics()
+    last = metrics[-1] if metrics else {}
+    return {"finished": run.finished, "steps": len(metrics), "last_step": last}

@@ -89,10 +89,21 @@ def _preference(source: Source) -> Row:
     prompt = _said(source[column], "user", column) if column else []
     shared = _num_shared(chosen, rejected)
     if shared and chosen[0]["role"] != "assistant":  # whole conversations, prompt included
+        _check_prompt(prompt, chosen[:shared], column)
         prompt, chosen, rejected = chosen[:shared], chosen[shared:], rejected[shared:]
     rest = _without(source, column, "chosen", "rejected", "system")
     messages = _system(source, prompt) if prompt else []
     return {**rest, "messages": messages, "chosen": chosen, "rejected": rejected}
+
+
+def _check_prompt(prompt: list[Message], shared: list[Message], column: str) -> None:
+    """A prompt beside whole conversations must be what both of them begin with."""
+    said = {message["content"] for message in shared}
+    for message in prompt:
+        if message["content"] not in said:
+            raise RowFault(
+                "different prompts", f"{column} says {message['content'][:40]!r}, chosen does not"
+            )
 
 
 _CONVERTERS: dict[str, Callable[[Source], Row]] = {
@@ -122,12 +133,18 @@ def _prompt_row(row: Row) -> Row:
     return {**kept, **row, "messages": messages}
 
 
+_SIDES = ("chosen", "rejected")
+
+
 def _preference_row(row: Row) -> Row:
     if not row["messages"]:
         raise RowFault("no prompt", "no 'prompt', and chosen and rejected do not begin with one")
-    for side in ("chosen", "rejected"):
+    for side in _SIDES:
         if not row[side] or row[side][-1]["role"] != "assistant":
             raise RowFault("empty answer", f"{side} does not end with an assistant turn")
+        if row[side][0]["role"] != "assistant":
+            told = "chosen and rejected must be the same up to where an answer begins"
+            raise RowFault("different prompts", told)
     if row["chosen"] == row["rejected"]:
         raise RowFault("no preference", "chosen and rejected are the same")
     return row

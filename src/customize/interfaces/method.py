@@ -72,6 +72,8 @@ class Method(ABC):
     def validate(self, snapshot: Snapshot, rows: Dataset) -> Mapping[str, float]:
         """Metrics on held-out rows; the first is the one ``keep_best`` and ``patience`` minimise.
 
+        While a run measures, ``snapshot`` is its session, with the snapshots ``train`` has named.
+
         Raises:
             Unsupported: this method has no such measure.
         """

@@ -72,5 +72,10 @@ def _prompts(run: Run) -> Sequence[Sequence[Mapping[str, Any]]]:
         if source is not None and Path(source).is_file():
             rows = read(source, on_bad_rows="skip")
             picked = range(0, len(rows), max(1, len(rows) // _PROMPTS))
-            return [rows[i]["messages"][:-1] for i in picked][:_PROMPTS] + hard
+            return [_asked(rows[i]["messages"]) for i in picked][:_PROMPTS] + hard
     return hard
+
+
+def _asked(messages: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """What comes before the answer; a pair's messages end there already."""
+    return messages[:-1] if messages[-1]["role"] == "assistant" else messages

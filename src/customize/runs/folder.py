@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
 from collections.abc import Iterator, Mapping
@@ -61,6 +62,13 @@ class RunFolder:
     @property
     def exists(self) -> bool:
         return (self.path / "recipe.json").is_file()
+
+    @property
+    def before(self) -> list[RunFolder]:
+        """The runs of the stages before the last, as far as they have begun."""
+        inside = [RunFolder(path) for path in (self.path / "stages").glob("*-*")]
+        numbered = sorted(inside, key=lambda run: int(run.path.name.partition("-")[0]))
+        return [run for run in numbered if run.exists]
 
     def recipe(self) -> Recipe:
         """The resolved recipe.
@@ -144,6 +152,16 @@ class RunFolder:
         replace_text(self.path / name, json.dumps(value, indent=1))
 
 
+def folder_fingerprint(folder: Path) -> str:
+    """sha256 over a folder's files, their names and contents."""
+    digest = hashlib.sha256()
+    for file in sorted(p for p in folder.rglob("*") if p.is_file()):
+        with file.open("rb") as stream:
+            content = hashlib.file_digest(stream, "sha256").hexdigest()
+        digest.update(f"{file.relative_to(folder).as_posix()} {content}\n".encode())
+    return digest.hexdigest()
+
+
 def versions() -> dict[str, str]:
     """Installed versions of what a run's numbers depend on."""
     out = {}
@@ -182,6 +200,8 @@ def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _leaves(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for key, value in values.items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            value = {str(number): part for number, part in enumerate(value, start=1)}
         if isinstance(value, dict):
             yield from _leaves(f"{prefix}{key}.", value)
         else:

@@ -17,17 +17,16 @@ from customize._files import replace_text, writing
 from customize._options import options_to_dict
 from customize.data.dataset import IndexedDataset
 from customize.data.reading import read
-from customize.interfaces.backend import Backend, Session
-from customize.interfaces.dataset import Dataset
+from customize.interfaces.backend import Adapter, Backend, Session
 from customize.interfaces.method import Method
 from customize.interfaces.model import ModelFolder
 from customize.interfaces.observer import Observer
 from customize.models import resolve
 from customize.models.cache import check_writable
-from customize.plugins import load
 from customize.runs.backends import choose_backend, quiet_libraries
 from customize.runs.evaluating import evaluate_as_planned
-from customize.runs.folder import RunFolder, processor, versions
+from customize.runs.folder import RunFolder, folder_fingerprint, processor, versions
+from customize.runs.given import Given, Source, of_python, of_recipe
 from customize.runs.report import write_report
 from customize.runs.run import Run
 from customize.training import sealed
@@ -35,7 +34,7 @@ from customize.training.lock import held
 from customize.training.loop import Loop
 from customize.training.observers import Observers
 from customize.training.progress import Progress
-from customize.training.recipe import Recipe, make_recipe
+from customize.training.recipe import OF_A_STAGE, Recipe
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -43,11 +42,12 @@ Rows = Sequence[Mapping[str, Any]]
 def train(
     *,
     model: str | os.PathLike[str],
-    data: str | os.PathLike[str] | Rows,
     to: str | os.PathLike[str],
+    data: str | os.PathLike[str] | Rows | None = None,
     method: str | Method = "sft",
     backend: str | Backend = "auto",
     validation: str | os.PathLike[str] | Rows | None = None,
+    stages: Sequence[Mapping[str, Any]] = (),
     observers: Mapping[str, Mapping[str, Any]] | Sequence[str | Observer] = (),
     **settings: Any,  # the recipe's other keys, checked strictly by name, type and bounds
 ) -> Run:
@@ -59,36 +59,34 @@ def train(
     the run, and of evaluations of the `Run` that is returned: names, names with their options, or
     instances.
 
+    With ``stages``, each from where the one before ended, what a stage has of its own is said in
+    its dict: ``data``, ``method``, ``options``, ``name``, ``validation`` and what is measured.
+
     Raises:
         OptionError: settings are wrong; all faults at once.
         DataError: rows cannot be used.
         RunError: the folder holds another run.
         RunBusy: another process is at work there.
     """
-    values = {**settings, "model": os.fspath(model), "to": os.fspath(to)}
-    values["data"] = _named(data)
-    if validation is not None:
-        values["validation"] = _named(validation)
-    values["observers"], watching = _split(observers)
+    shared: dict[str, Any] = {"model": os.fspath(model), "to": os.fspath(to)}
+    shared["observers"], watching = _split(observers)
     if isinstance(backend, str):
-        values["backend"] = backend
+        shared["backend"] = backend
     elif "backend_options" in settings:
         raise OptionError("the backend is an instance: leave out backend_options")
-    if isinstance(method, str):
-        recipe = make_recipe({**values, "method": method}, what="train(...)")
-        method = _method(recipe)
-    elif "options" in settings:
-        raise OptionError("the method is an instance, with options of its own: leave out options")
+    own = {"data": data, "validation": validation, "method": method}
+    own = {key: value for key, value in own.items() if value is not None}
+    if stages:
+        del own["method"]
+        shared |= own | settings | ({} if method == "sft" else {"method": method})
     else:
-        named = {"method": _name_of(method), "options": _options(method)}
-        recipe = Recipe(**{**make_recipe(values).to_dict(), **named})
+        own |= {key: value for key, value in settings.items() if key in OF_A_STAGE}
+        shared |= {key: value for key, value in settings.items() if key not in OF_A_STAGE}
+    recipe, given = of_python(shared, stages or [own], several=bool(stages))
     if not isinstance(backend, str):
-        given = {"backend": backend.name, "backend_options": _options(backend)}
-        recipe = Recipe(**{**recipe.to_dict(), **given})
-    rows = None if isinstance(data, (str, os.PathLike)) else data
-    held_out = None if isinstance(validation, (str, os.PathLike)) else validation
-    chosen = choose_backend(backend, recipe.backend_options)
-    return _run(recipe, method, chosen, rows, held_out, watching)
+        instance = {"backend": backend.name, "backend_options": _options(backend)}
+        recipe = Recipe(**{**recipe.to_dict(), **instance})
+    return _run(recipe, given, choose_backend(backend, recipe.backend_options), watching)
 
 
 def run_recipe(recipe: Recipe) -> Run:
@@ -98,37 +96,83 @@ def run_recipe(recipe: Recipe) -> Run:
         GateFailed, GateInconclusive: a gate of the recipe is not passed; the run is kept.
     """
     chosen = choose_backend(recipe.backend, recipe.backend_options)
-    return _run(recipe, _method(recipe), chosen, None, None, ())
+    return _run(recipe, of_recipe(recipe), chosen, ())
+
+
+@attrs.frozen
+class _Stage:
+    """One stage, its rows read."""
+
+    recipe: Recipe
+    method: Method
+    data: IndexedDataset
+    validation: IndexedDataset | None
+
+    @classmethod
+    def of(cls, recipe: Recipe, given: Given) -> _Stage:
+        held_out = given.validation
+        return cls(
+            recipe,
+            given.method,
+            _read(given.data, given.method, recipe),
+            None if held_out is None else _read(held_out, given.method, recipe),
+        )
 
 
 def _run(
-    recipe: Recipe,
-    method: Method,
-    backend: Backend,
-    rows: Rows | None,
-    held_out: Rows | None,
-    watching: Sequence[Observer],
+    recipe: Recipe, given: Sequence[Given], backend: Backend, watching: Sequence[Observer]
 ) -> Run:
+    """The folder is the last stage's run; those before it are whole runs in folders inside."""
     quiet_libraries()  # before a backend imports them
-    _require(method, backend)
+    for one in given:
+        _require(one.method, backend)
     folder = RunFolder(_prepared(recipe))
     with held(folder.path):
-        data = _read(rows if rows is not None else recipe.data, method, recipe)
-        validation = _validation(held_out, method, recipe)
+        # The rows of every stage are read before the first is trained.
+        recipes = [*recipe.before(), recipe]
+        *before, last = [_Stage.of(r, g) for r, g in zip(recipes, given, strict=True)]
         model = None if backend.name == "toy" else resolve(recipe.model, recipe.revision)
         backend = backend.settled(folder.numerics(backend.name))
-        for told in folder.begin(recipe, _lineage(model, backend, data, validation)):
+        start = recipe.adapter_chosen()
+        earlier = {"stages": [stage.data.fingerprint for stage in before]} if before else {}
+        lineage = {**_lineage(model, backend, last, start), **earlier}
+        for told in folder.begin(recipe, lineage):
             _say(told)
         if folder.finished:
             _say(f"{folder.path} is finished: nothing to do")
         else:
-            with Observers(folder.path, recipe, folder.lineage(), watching) as observers:
-                _train(recipe, method, backend, folder, model, data, validation, observers)
+            _train_all(before, last, start, folder, backend, model, watching)
     run = Run(folder, model, backend, watching)
     plan = recipe.evaluation_chosen()
     if plan is not None:
         evaluate_as_planned(run, plan)
     return run
+
+
+def _train_all(
+    before: Sequence[_Stage],
+    last: _Stage,
+    start: Adapter | Path,
+    folder: RunFolder,
+    backend: Backend,
+    model: ModelFolder | None,
+    watching: Sequence[Observer],
+) -> None:
+    """One stage after the other, each from the weights of the one before."""
+    check_writable()
+    # The toy backend holds no model; every other is given one.
+    engine = backend.load(model)  # type: ignore[arg-type]
+    where = f"{model.name if model else last.recipe.model} on {backend.name}"
+    for stage in before:
+        inner = RunFolder(Path(stage.recipe.to))
+        inner.path.mkdir(parents=True, exist_ok=True)
+        inner.begin(stage.recipe, _lineage(model, backend, stage, start))
+        if not inner.finished:
+            _say(f"{type(stage.method).__name__} of {where}")
+            _train(stage, engine.open(start, last.recipe.seed), inner, watching)
+        start = inner.weights()
+    _say(f"{type(last.method).__name__} of {where}")
+    _train(last, engine.open(start, last.recipe.seed), folder, watching)
 
 
 def _require(method: Method, backend: Backend) -> None:
@@ -142,35 +186,26 @@ def _require(method: Method, backend: Backend) -> None:
 
 
 def _train(
-    recipe: Recipe,
-    method: Method,
-    backend: Backend,
-    folder: RunFolder,
-    model: ModelFolder | None,
-    data: IndexedDataset,
-    validation: IndexedDataset | None,
-    observers: Observers,
+    stage: _Stage, session: Session, folder: RunFolder, watching: Sequence[Observer]
 ) -> None:
-    check_writable()
-    name = model.name if model else recipe.model
-    _say(f"{type(method).__name__} of {name} on {backend.name}")
-    _keep_skipped(folder, data, *([validation] if validation else []))
-    # The toy backend holds no model; every other is given one.
-    session = backend.load(model).open(recipe.adapter_chosen(), recipe.seed)  # type: ignore[arg-type]
-    loop = Loop(
-        folder=folder.path,
-        observers=observers,
-        checkpoint_every=recipe.checkpoint_every,
-        evaluate_every=recipe.evaluate_every,
-        keep_best=recipe.keep_best,
-        patience=recipe.patience,
-        facts={"recipe": recipe.hash},
-    )
-    last = loop.run(method, session, data, validation)
-    _keep_weights(recipe, loop, session, folder)
-    write_report(folder)
-    folder.finish({"steps": last.number, "metrics": dict(last.metrics)})
-    shutil.rmtree(loop.best, ignore_errors=True)
+    recipe = stage.recipe
+    _keep_skipped(folder, stage.data, *([stage.validation] if stage.validation else []))
+    with Observers(folder.path, recipe, folder.lineage(), watching) as observers:
+        loop = Loop(
+            folder=folder.path,
+            observers=observers,
+            checkpoint_every=recipe.checkpoint_every,
+            evaluate_every=recipe.evaluate_every,
+            keep_best=recipe.keep_best,
+            patience=recipe.patience,
+            facts={"recipe": recipe.hash},
+        )
+        last = loop.run(stage.method, session, stage.data, stage.validation)
+        _keep_weights(recipe, loop, session, folder)
+        write_report(folder)
+        folder.finish({"steps": last.number, "metrics": dict(last.metrics)})
+        shutil.rmtree(loop.best, ignore_errors=True)
+        session.close()
 
 
 def _keep_skipped(folder: RunFolder, *read: IndexedDataset) -> None:
@@ -219,22 +254,12 @@ def _prepared(recipe: Recipe) -> Path:
     return path
 
 
-def _method(recipe: Recipe) -> Method:
-    made: Method = load("method", recipe.method)(**recipe.options)
-    return made
-
-
-def _name_of(method: Method) -> str:
-    kind = type(method)
-    return f"{kind.__module__}:{kind.__qualname__}"
-
-
 def _options(instance: object) -> dict[str, Any]:
     """Its options; a backend need not have any."""
     return dict(options_to_dict(instance)) if attrs.has(type(instance)) else {}
 
 
-def _read(source: Any, method: Method, recipe: Recipe) -> IndexedDataset:
+def _read(source: Source, method: Method, recipe: Recipe) -> IndexedDataset:
     """The rows, after saying what was recognised and each bad row that is left out."""
     rows = read(source, kind=method.data, on_bad_rows=recipe.on_bad_rows)  # type: ignore[arg-type]
     _say(rows.describe())
@@ -243,19 +268,15 @@ def _read(source: Any, method: Method, recipe: Recipe) -> IndexedDataset:
     return rows
 
 
-def _validation(held_out: Rows | None, method: Method, recipe: Recipe) -> IndexedDataset | None:
-    if held_out is None and recipe.validation is None:
-        return None
-    return _read(held_out if held_out is not None else recipe.validation, method, recipe)
-
-
 def _lineage(
-    model: ModelFolder | None, backend: Backend, data: Dataset, validation: Dataset | None
+    model: ModelFolder | None, backend: Backend, stage: _Stage, start: Adapter | Path
 ) -> dict[str, Any]:
+    went_on = {"adapter": folder_fingerprint(start)} if isinstance(start, Path) else {}
     return {
         "model": model.fingerprint if model else backend.name,
-        "data": data.fingerprint,
-        "validation": validation.fingerprint if validation else None,
+        "data": stage.data.fingerprint,
+        "validation": stage.validation.fingerprint if stage.validation else None,
+        **went_on,
         "backend": backend.name,
         "backend_options": dict(backend.numerics()),
         "versions": versions(),
@@ -271,10 +292,6 @@ def _split(
         return observers, ()
     names = [given for given in observers if not isinstance(given, Observer)]
     return names, [given for given in observers if isinstance(given, Observer)]
-
-
-def _named(source: str | os.PathLike[str] | Rows) -> str:
-    return os.fspath(source) if isinstance(source, (str, os.PathLike)) else f"{len(source)} rows"
 
 
 def _say(text: str) -> None:

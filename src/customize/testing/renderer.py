@@ -26,7 +26,7 @@ class ToyRenderer:
     """
 
     stop_tokens: tuple[int, ...] = (END,)
-    fingerprint: str = hashlib.sha256(b"toy renderer 2").hexdigest()
+    fingerprint: str = hashlib.sha256(b"toy renderer 3").hexdigest()
 
     def render(
         self,
@@ -39,7 +39,7 @@ class ToyRenderer:
         for message in messages:
             turn = _turn(message)
             tokens += turn
-            trained = float(message["role"] == "assistant")
+            trained = float(message["role"] == "assistant" and message.get("train") is not False)
             weights += [0.0] + [trained] * (len(turn) - 1)
         if not any(weights):
             raise RenderingError("no message is the assistant's: there is nothing to learn")

@@ -150,7 +150,7 @@ class Loop:
         due = self.evaluate_every and (number % self.evaluate_every == 0 or number == total)
         if not due or held_out is None:
             return {}
-        metrics = method.validate(session.snapshot(), held_out)
+        metrics = method.validate(session, held_out)
         self._check(number, metrics)
         if record.better(next(iter(metrics.values()))) and self.keep_best:
             with writing(str(self.best)):

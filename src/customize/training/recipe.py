@@ -2,14 +2,28 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 from customize._errors import UnknownName
 from customize._options import option, options, options_to_dict
 from customize.interfaces.backend import Adapter, Full, LoRA
 from customize.training.evaluation_plan import EvaluationPlan
-from customize.training.structuring import Faults, structure
+from customize.training.structuring import Faults, structure, unknown
+
+# What a stage has of its own; all else is the run's.
+OF_A_STAGE = (
+    "data",
+    "method",
+    "options",
+    "validation",
+    "evaluate_every",
+    "keep_best",
+    "patience",
+)
+_FOLDER_NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 
 # Keys that change nothing of what is learnt; what a backend's change is in the lineage.
 UNDECIDING = ("to", "observers", "backend", "backend_options", "evaluate")
@@ -17,7 +31,10 @@ UNDECIDING = ("to", "observers", "backend", "backend_options", "evaluate")
 
 @options
 class Recipe:
-    """What is trained, on what, how, and where the run folder is."""
+    """What is trained, on what, how, and where the run folder is.
+
+    With ``stages`` the keys that a stage has of its own are those of the last one.
+    """
 
     model: str = option(help="A plugin's name, a folder, a GGUF file or a hub id.")
     data: str = option(help="Rows to learn from: a file, or a hub data set.")
@@ -25,7 +42,9 @@ class Recipe:
     method: str = option(default="sft", help="The method's name.")
     options: Mapping[str, Any] = option(factory=dict, help="The method's own options.")
     adapter: Mapping[str, Any] | str = option(
-        factory=dict, help="LoRA's options (rank, alpha, targets, rslora), or 'full'."
+        factory=dict,
+        help="LoRA's options (rank, alpha, targets, rslora), 'full', or the folder of a finished "
+        "run or of an adapter, to go on from.",
     )
     backend: str = option(default="auto", help="Where it runs; auto takes the best that can.")
     backend_options: Mapping[str, Any] = option(
@@ -59,6 +78,11 @@ class Recipe:
     evaluate: Mapping[str, Any] | None = option(
         default=None, help="The evaluation after training, with gates that must be passed."
     )
+    stages: tuple[Mapping[str, Any], ...] = option(
+        default=(),
+        help="Trained one after the other, each from where the one before ended. Each has "
+        f"{', '.join(OF_A_STAGE)} of its own, and a name.",
+    )
 
     def to_dict(self) -> dict[str, Any]:
         """Every field as JSON values."""
@@ -79,10 +103,27 @@ class Recipe:
         faults.raise_if_any("the evaluation")
         return chosen
 
-    def adapter_chosen(self) -> Adapter:
-        """The adapter the recipe names."""
-        if isinstance(self.adapter, str):
+    def before(self) -> list[Self]:
+        """A recipe for each stage but the last, whose own this is; their folders are inside."""
+        return [
+            type(self)(
+                **{
+                    **self.to_dict(),
+                    **{key: stage[key] for key in OF_A_STAGE},
+                    "to": str(Path(self.to, "stages", f"{number}-{stage['name']}")),
+                    "stages": (),
+                    "evaluate": None,
+                }
+            )
+            for number, stage in enumerate(self.stages[:-1], start=1)
+        ]
+
+    def adapter_chosen(self) -> Adapter | Path:
+        """The adapter the recipe names, or the folder to go on from."""
+        if self.adapter == "full":
             return Full()
+        if isinstance(self.adapter, str):
+            return _adapter_in(Path(self.adapter))
         faults = Faults()
         chosen = structure(LoRA, self.adapter, faults, "adapter.")
         faults.raise_if_any("the adapter")
@@ -108,29 +149,91 @@ def make_recipe(
         OptionError: with every fault at once.
     """
     faults = Faults(places)
-    recipe = structure(Recipe, values, faults)
     adapter = _check_adapter(values.get("adapter", {}), faults)
     _check_backend(values, faults)
     if isinstance(values.get("evaluate"), Mapping):
         structure(EvaluationPlan, values["evaluate"], faults, "evaluate.")
-    method_options = _check_method(values, faults)
+    recipe = _staged(values, faults) if "stages" in values else _single(values, faults)
     observers = {} if recipe is None else _check_observers(recipe, faults)
-    if recipe is not None:
-        _check_sense(recipe, faults)
     faults.raise_if_any(what)
     assert recipe is not None
-    complete = {"adapter": adapter, "options": method_options, "observers": observers}
-    return Recipe(**{**recipe.to_dict(), **complete})
+    return Recipe(**{**recipe.to_dict(), "adapter": adapter, "observers": observers})
+
+
+def _single(values: Mapping[str, Any], faults: Faults, prefix: str = "") -> Recipe | None:
+    recipe = structure(Recipe, values, faults, prefix)
+    complete = _check_method(values, faults, prefix)
+    if recipe is None:
+        return None
+    _check_sense(recipe, faults, prefix)
+    return Recipe(**{**recipe.to_dict(), "options": complete})
+
+
+def _staged(values: Mapping[str, Any], faults: Faults) -> Recipe | None:
+    """The run's keys and each stage's are checked apart, so that each fault is told once."""
+    for key in OF_A_STAGE:
+        if key in values:
+            faults.add(key, f"{key} belongs to a stage: write it into the list stages")
+    shared = {k: v for k, v in values.items() if k not in (*OF_A_STAGE, "stages")}
+    run = structure(Recipe, {**shared, "data": ""}, faults)
+    stages = values["stages"]
+    if not isinstance(stages, (list, tuple)) or not stages:
+        faults.add("stages", "stages must be a list of stages, each with its data and method")
+        return None
+    resolved = [_stage(stage, f"stages.{n}.", faults) for n, stage in enumerate(stages, start=1)]
+    _check_names([stage["name"] for stage in resolved if stage], faults)
+    if run is None or not all(resolved):
+        return None
+    last = {key: resolved[-1][key] for key in OF_A_STAGE}
+    return Recipe(**{**run.to_dict(), **last, "stages": tuple(resolved)})
+
+
+def _stage(stage: Any, prefix: str, faults: Faults) -> dict[str, Any]:
+    """All of a stage's keys, or nothing when a fault was added."""
+    if not isinstance(stage, Mapping):
+        faults.add(prefix.rstrip("."), f"{prefix}data is missing: a stage holds keys and values")
+        return {}
+    own = {key: value for key, value in stage.items() if key in OF_A_STAGE}
+    for key in stage:
+        if key not in ("name", *OF_A_STAGE):
+            faults.add(prefix + str(key), unknown(prefix + str(key), key, ["name", *OF_A_STAGE]))
+    name = stage.get("name", own.get("method", "sft"))
+    if not isinstance(name, str) or not _FOLDER_NAME.fullmatch(name):
+        told = f"{prefix}name must be lower case letters, digits and dashes (got {name!r})"
+        faults.add(f"{prefix}name", told)
+    recipe = _single({"model": "", "to": "", **own}, faults, prefix)
+    if recipe is None:
+        return {}
+    return {"name": name, **{key: getattr(recipe, key) for key in OF_A_STAGE}}
+
+
+def _check_names(names: list[str], faults: Faults) -> None:
+    for number, name in enumerate(names, start=1):
+        if name in names[: number - 1]:
+            told = f"two stages are named {name!r}: give this one a name of its own"
+            faults.add(f"stages.{number}", told)
+
+
+def _adapter_in(folder: Path) -> Path:
+    """A run's folder has its adapter inside."""
+    return folder / "adapter" if (folder / "adapter").is_dir() else folder
 
 
 def _check_adapter(adapter: Any, faults: Faults) -> dict[str, Any] | str:
-    """All of LoRA's options, defaults too, or "full"."""
+    """All of LoRA's options, defaults too, or the text that was given."""
     if isinstance(adapter, Mapping):
         lora = structure(LoRA, adapter, faults, "adapter.")
         return {} if lora is None else dict(options_to_dict(lora))
-    if adapter != "full":
-        faults.add("adapter", f"adapter must be LoRA's options or 'full' (got {adapter!r})")
-    return "full"
+    if not isinstance(adapter, str):
+        told = f"adapter must be LoRA's options, 'full' or a folder to go on from (got {adapter!r})"
+        faults.add("adapter", told)
+    elif adapter != "full" and not any(_adapter_in(Path(adapter)).glob("*.safetensors")):
+        faults.add(
+            "adapter",
+            "adapter must be LoRA's options, 'full', or a folder to go on from: there is no "
+            f"adapter in {adapter!r}; a run has one when it is finished",
+        )
+    return str(adapter)
 
 
 def _check_backend(values: Mapping[str, Any], faults: Faults) -> None:
@@ -148,7 +251,7 @@ def _check_backend(values: Mapping[str, Any], faults: Faults) -> None:
         faults.add("backend", str(error))
 
 
-def _check_method(values: Mapping[str, Any], faults: Faults) -> dict[str, Any]:
+def _check_method(values: Mapping[str, Any], faults: Faults, prefix: str) -> dict[str, Any]:
     """All the method's options, defaults too, so that a run says what it did."""
     from customize.plugins import load
 
@@ -158,9 +261,9 @@ def _check_method(values: Mapping[str, Any], faults: Faults) -> dict[str, Any]:
     try:
         cls = load("method", values.get("method", "sft"))
     except UnknownName as error:
-        faults.add("method", str(error))
+        faults.add(f"{prefix}method", str(error))
         return {}
-    method = structure(cls, given, faults, "options.")
+    method = structure(cls, given, faults, f"{prefix}options.")
     return {} if method is None else dict(options_to_dict(method))
 
 
@@ -183,10 +286,11 @@ def _check_observers(recipe: Recipe, faults: Faults) -> dict[str, dict[str, Any]
     return complete
 
 
-def _check_sense(recipe: Recipe, faults: Faults) -> None:
+def _check_sense(recipe: Recipe, faults: Faults, prefix: str) -> None:
     for key in ("evaluate_every", "keep_best", "patience"):
         if getattr(recipe, key) and recipe.validation is None:
-            faults.add(key, f"{key} needs held-out rows: set validation")
+            faults.add(prefix + key, f"{prefix}{key} needs held-out rows: set validation")
     for key in ("keep_best", "patience"):
         if getattr(recipe, key) and not recipe.evaluate_every:
-            faults.add(key, f"{key} needs evaluate_every, the steps between measures")
+            told = f"{prefix}{key} needs evaluate_every, the steps between measures"
+            faults.add(prefix + key, told)

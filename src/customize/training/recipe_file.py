@@ -15,7 +15,7 @@ import yaml
 from customize._errors import OptionError
 from customize.training.recipe import Recipe, make_recipe
 
-_LOCAL = ("data", "validation")
+_LOCAL = ("data", "validation", "model", "adapter")
 # Tags that make objects and keys that cannot be looked up count too, and endless nesting.
 _NOT_YAML = (yaml.YAMLError, RecursionError)
 
@@ -47,15 +47,10 @@ def read_recipe(path: Path, settings: Sequence[str] = ()) -> Recipe:
         OptionError: with every fault, and the line it is on.
     """
     values, places = _load(path)
-    for key in _LOCAL:
-        if isinstance(values.get(key), str):
-            values[key] = _beside(path, values[key])
-    if isinstance(inner := values.get("evaluate"), dict):
-        for key in ("data", "development"):
-            if isinstance(inner.get(key), str):
-                inner[key] = _beside(path, inner[key])
-    if isinstance(values.get("model"), str):
-        values["model"] = _beside(path, values["model"])
+    stages = values.get("stages")
+    for inside in (values, *(stages if isinstance(stages, list) else ())):
+        _beside_all(path, inside, _LOCAL)
+    _beside_all(path, values.get("evaluate"), ("data", "development"))
     for setting in settings:
         _set(values, places, setting)
     return make_recipe(values, places, str(path))
@@ -101,8 +96,12 @@ def _note_places(node: yaml.MappingNode, path: Path, prefix: str, places: dict[s
         if name in places:
             raise OptionError(f"{place}: the key {name!r} is there twice, see {places[name]}")
         places[name] = place
-        if isinstance(value, yaml.MappingNode):
-            _note_places(value, path, f"{name}.", places)
+        parts = {f"{name}.": value}
+        if isinstance(value, yaml.SequenceNode):
+            parts = {f"{name}.{n}.": part for n, part in enumerate(value.value, start=1)}
+        for inner, part in parts.items():
+            if isinstance(part, yaml.MappingNode):
+                _note_places(part, path, inner, places)
 
 
 def _set(values: dict[str, Any], places: dict[str, str], setting: str) -> None:
@@ -112,9 +111,13 @@ def _set(values: dict[str, Any], places: dict[str, str], setting: str) -> None:
     *parents, last = key.split(".")
     inside: Any = values
     for parent in parents:
-        inside = inside.setdefault(parent, {})
-        if not isinstance(inside, dict):
+        inside = (
+            _part(inside, parent) if isinstance(inside, list) else inside.setdefault(parent, {})
+        )
+        if not isinstance(inside, (dict, list)):
             raise OptionError(f"--set {setting}: {parent!r} holds no keys")
+    if isinstance(inside, list):
+        raise OptionError(f"--set {setting}: say what is set of it, as {key}.options.lr=1e-4")
     try:
         inside[last] = yaml.load(text, Loader=_Loader)
     except _NOT_YAML as error:
@@ -123,6 +126,20 @@ def _set(values: dict[str, Any], places: dict[str, str], setting: str) -> None:
             f"--set '{key}=\"...\"'"
         ) from error
     places[key] = f"--set {setting}"
+
+
+def _part(parts: list[Any], number: str) -> Any:
+    """A part of a list by its number, from 1 as in the messages."""
+    if not number.isdigit() or not 1 <= int(number) <= len(parts):
+        raise OptionError(f"there is no part {number!r}: they are numbered 1 to {len(parts)}")
+    return parts[int(number) - 1]
+
+
+def _beside_all(recipe: Path, values: Any, keys: Sequence[str]) -> None:
+    """Make the texts under these keys paths beside the recipe; what is no mapping is left."""
+    for key in keys if isinstance(values, dict) else ():
+        if isinstance(values.get(key), str):
+            values[key] = _beside(recipe, values[key])
 
 
 def _beside(recipe: Path, value: str) -> str:

@@ -20,10 +20,10 @@ from customize import (
     option,
     options,
     render_rows,
+    schedule_factor,
 )
 from customize_sft.replay import Replayed, answered_by_the_base, pack, prompts_bundled, unpack
 from customize_sft.rows import Rows
-from customize_sft.schedule import factor
 
 
 @options
@@ -94,7 +94,7 @@ class SFT(Method):
         total = self.num_steps(data)
         for number in range(1 if resume is None else resume.number + 1, total + 1):
             batch, epoch = self._batch(rows, session.seed, number)
-            rate = self.lr * factor(self.schedule, number, total, self.warmup)
+            rate = self.lr * schedule_factor(self.schedule, number, total, self.warmup)
             output = session.forward_backward(batch, CrossEntropy())
             norm = session.optim_step(
                 AdamW(lr=rate, weight_decay=self.weight_decay, max_grad_norm=self.max_grad_norm)

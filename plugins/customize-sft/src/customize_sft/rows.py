@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-from customize import Batch, DataError, Dataset, Rendered
+from customize import Batch, DataError, Dataset, Rendered, shuffled_row
 from customize_sft.replay import Replayed
 
 
@@ -25,18 +24,13 @@ class Rows:
         self._rendered = rendered
         self._replay = replay
         self._max_length = max_length
-        self._order: tuple[tuple[int, int], npt.NDArray[np.int64]] | None = None
 
     def __len__(self) -> int:
         return len(self._data) + len(self._replay)
 
     def at(self, seed: int, place: int) -> int:
         """The row at a place of the endless sequence of shuffled epochs."""
-        epoch, index = divmod(place, len(self))
-        if self._order is None or self._order[0] != (seed, epoch):
-            order = np.random.default_rng([seed, epoch]).permutation(len(self))
-            self._order = ((seed, epoch), order)
-        return int(self._order[1][index])
+        return shuffled_row(seed, place, len(self))
 
     def batch(self, indices: Sequence[int]) -> Batch:
         """Tokens and weights of these rows, each row's own weight multiplied in.

@@ -1,0 +1,109 @@
+"""From log-probabilities of tokens to a loss of pairs, and its gradient back. Knows no method.
+
+Shape legend: N tokens, P pairs, 2 its sides: chosen, rejected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from customize import Batch, NonFiniteError
+from customize_dpo.losses import Numbers, PairLoss
+
+
+@attrs.frozen
+class Said:
+    """What the policy and the reference say of each answer: sums over its tokens, in nats."""
+
+    policy_P2: Numbers
+    reference_P2: Numbers
+    num_tokens_P2: Numbers
+
+    @classmethod
+    def of(cls, logprobs: npt.NDArray[np.floating], batch: Batch) -> Said:
+        """Without the column ``reference_logprobs`` the reference says 0 of everything."""
+        reference = batch.columns.get("reference_logprobs", np.zeros(batch.num_tokens))
+        columns = (logprobs, reference, batch.scored)
+        sums = [batch.sum_by_sequence(np.asarray(column, np.float64)) for column in columns]
+        return cls(*(values.astype(np.float64).reshape(-1, 2) for values in sums))
+
+
+@attrs.frozen
+class Coupled:
+    """A loss of pairs as a session wants it: never cut inside a pair, summed by share.
+
+    places: where the batch's pairs stand in their source, by group.
+    """
+
+    couples: ClassVar[Literal["group"]] = "group"
+    pair_loss: PairLoss
+    means: bool
+    sft: float
+    places: Sequence[str]
+
+    def evaluate(self, logprobs: npt.NDArray[np.floating], batch: Batch) -> tuple[float, Numbers]:
+        said = Said.of(logprobs, batch)
+        size_P2 = said.num_tokens_P2 if self.means else np.ones_like(said.num_tokens_P2)
+        loss_P, slope_P2 = self.pair_loss(said.policy_P2 / size_P2, said.reference_P2 / size_P2)
+        slope_P2 = slope_P2 / size_P2
+        if self.sft:  # arXiv 2404.19733: the chosen side's negative log-likelihood a token
+            num_chosen = said.num_tokens_P2[:, 0]
+            loss_P = loss_P - self.sft * said.policy_P2[:, 0] / num_chosen
+            slope_P2 = slope_P2 - self.sft * np.stack([1 / num_chosen, 0 * num_chosen], axis=1)
+        self._check(loss_P, slope_P2, said, batch)
+        share_P = batch.sequence_columns["share"][::2].astype(np.float64)
+        gradient_N = np.repeat((share_P[:, None] * slope_P2).ravel(), batch.lengths)
+        return float(share_P @ loss_P), np.where(batch.scored, gradient_N, 0.0)
+
+    def _check(self, loss_P: Numbers, slope_P2: Numbers, said: Said, batch: Batch) -> None:
+        sound = np.isfinite(loss_P) & np.isfinite(slope_P2).all(axis=1)
+        sound &= np.isfinite(said.policy_P2).all(axis=1)
+        for pair in np.flatnonzero(~sound)[:1]:
+            chosen, rejected = said.policy_P2[pair]
+            raise NonFiniteError(
+                f"{self.places[batch.groups[2 * pair]]}: the loss of this pair is {loss_P[pair]} "
+                f"(log-probability of chosen {chosen:.4g}, of rejected {rejected:.4g}): lower lr, "
+                "or look at the pair"
+            )
+
+
+def measures(
+    logprobs: npt.NDArray[np.floating], batch: Batch, beta: float, means: bool
+) -> Mapping[str, float]:
+    """What to watch, means over the batch's pairs.
+
+    reward_chosen, reward_rejected: beta times the policy's log-probability less the reference's.
+    margin: their difference; accuracy: the share of pairs where it is above 0.
+    logprob_chosen, logprob_rejected: the policy's, of whole answers, in nats.
+
+    With a reference also, in nats a token:
+
+    chosen_change: how much likelier the chosen answers became.
+    kl_to_reference: KL(reference || policy), by the estimate ``r - 1 - log r`` over all answers'
+        tokens, r the policy's probability over the reference's. It is never negative, and unbiased
+        where the reference itself gave the answers; elsewhere it tells how far the policy has
+        moved on these answers.
+    """
+    said = Said.of(logprobs, batch)
+    size_P2 = said.num_tokens_P2 if means else np.ones_like(said.num_tokens_P2)
+    reward_P2 = beta * (said.policy_P2 - said.reference_P2) / size_P2
+    margin_P = reward_P2[:, 0] - reward_P2[:, 1]
+    told = {
+        "reward_chosen": reward_P2[:, 0].mean(),
+        "reward_rejected": reward_P2[:, 1].mean(),
+        "margin": margin_P.mean(),
+        "accuracy": (margin_P > 0).mean(),
+        "logprob_chosen": said.policy_P2[:, 0].mean(),
+        "logprob_rejected": said.policy_P2[:, 1].mean(),
+    }
+    if "reference_logprobs" in batch.columns:
+        away = (logprobs - batch.columns["reference_logprobs"])[batch.scored].astype(np.float64)
+        change_P2 = (said.policy_P2 - said.reference_P2) / said.num_tokens_P2
+        told["chosen_change"] = change_P2[:, 0].mean()
+        told["kl_to_reference"] = (np.expm1(away) - away).mean()
+    return {name: float(value) for name, value in told.items()}

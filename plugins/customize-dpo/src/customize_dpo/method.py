@@ -1,0 +1,190 @@
+"""Direct preference optimisation: the whole algorithm. Knows sessions and pairs, no device."""
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any, ClassVar
+
+from customize import (
+    AdamW,
+    DataError,
+    Dataset,
+    Method,
+    OptionError,
+    Session,
+    Snapshot,
+    Step,
+    Unsupported,
+    load_function,
+    option,
+    options,
+    schedule_factor,
+    shuffled_row,
+)
+from customize_dpo.coupling import Coupled, measures
+from customize_dpo.losses import NAMED, REFERENCE_FREE, PairLoss, differentiated
+from customize_dpo.pairs import Floats, Pairs
+
+_REFERENCE = "reference"
+_FALLEN = 0.1  # nats a token
+_FADING = 0.9  # of the running mean that is compared with it
+
+
+@options
+class DPO(Method):
+    """From pairs: more of what was chosen, less of what was rejected, staying near the start.
+
+    The reference is the model as it is when the method begins. What it says of every answer is
+    computed once, before the first step, and kept in the step's state.
+    """
+
+    data: ClassVar[str] = "preference"
+    needs: ClassVar[frozenset[str]] = frozenset({"forward_backward"})
+
+    loss: str | Callable[..., Any] = option(
+        default="sigmoid",
+        help="sigmoid (DPO itself), ipo, hinge, robust, simpo or orpo; or a torch function of "
+        "(policy, reference), given or named as package.module:name.",
+    )
+    beta: float = option(
+        default=0.1, help="Strength: how near the start to stay; simpo wants about 2.", above=0.0
+    )
+    label_smoothing: float = option(
+        default=0.0,
+        help="Share of pairs labelled the wrong way round; read by robust alone.",
+        at_least=0.0,
+        below=0.5,
+    )
+    gamma: float = option(
+        default=0.0, help="The margin simpo aims at, 0.3 to 1.6 in its paper.", at_least=0.0
+    )
+    length_normalize: bool = option(
+        default=False,
+        help="Take means over an answer's tokens in place of sums; simpo and orpo always do.",
+    )
+    sft: float = option(
+        default=0.0, help="Weight of the chosen answer's own loss a token.", at_least=0.0
+    )
+    lr: float = option(
+        default=5e-5,
+        help="Peak learning rate. LoRA wants about ten times the rate of full fine-tuning.",
+        at_least=0.0,
+    )
+    epochs: float = option(default=1.0, help="Passes over the pairs.", above=0.0)
+    steps: int = option(default=0, help="Optimizer steps; 0 takes what epochs gives.", at_least=0)
+    batch_size: int = option(default=8, help="Pairs a step.", at_least=1)
+    schedule: str = option(
+        default="cosine",
+        help="How the rate falls after warm-up.",
+        choices=("constant", "linear", "cosine", "wsd"),
+    )
+    warmup: float = option(
+        default=0.1, help="Share of the steps over which the rate rises.", at_least=0.0, below=1.0
+    )
+    weight_decay: float = option(default=0.0, help="Decoupled weight decay.", at_least=0.0)
+    max_grad_norm: float = option(
+        default=1.0, help="Norm the gradient is scaled down to; 0 leaves it.", at_least=0.0
+    )
+    max_length: int = option(
+        default=4096, help="Tokens a side may have; a longer one is refused, never cut.", at_least=2
+    )
+
+    def __attrs_post_init__(self) -> None:
+        if isinstance(self.loss, str) and self.loss not in NAMED and ":" not in self.loss:
+            raise OptionError(
+                f"loss must be one of {', '.join(NAMED)}, or a function named as "
+                f"'package.module:name' (got {self.loss!r})"
+            )
+        for name, reader in (("label_smoothing", "robust"), ("gamma", "simpo")):
+            if getattr(self, name) and self.loss != reader:
+                raise OptionError(f"{name} is read by loss={reader!r} alone: leave it out")
+
+    def needed(self) -> frozenset[str]:
+        return self.needs if self.loss in REFERENCE_FREE else self.needs | {"snapshot"}
+
+    def num_steps(self, data: Dataset) -> int:
+        """Steps for these pairs."""
+        return self.steps or max(1, -int(-self.epochs * len(data) // self.batch_size))
+
+    def train(self, session: Session, data: Dataset, resume: Step | None = None) -> Iterator[Step]:
+        self.check_rows(data)
+        pairs = Pairs(data, session.renderer, self.max_length)
+        state = self._begun(session, pairs) if resume is None else dict(resume.state)
+        total, pair_loss = self.num_steps(data), self._pair_loss()
+        for number in range(1 if resume is None else resume.number + 1, total + 1):
+            first = (number - 1) * self.batch_size
+            places = range(first, first + self.batch_size)
+            chosen = [shuffled_row(session.seed, place, len(data)) for place in places]
+            batch = pairs.batch(chosen, state.get("reference_logprobs"))
+            if not batch.sequence_columns["share"].any():
+                raise DataError(f"step {number}: every pair of the batch has weight 0")
+            rate = self.lr * schedule_factor(self.schedule, number, total, self.warmup)
+            output = session.forward_backward(batch, self._coupled(pair_loss, pairs, chosen))
+            norm = session.optim_step(
+                AdamW(lr=rate, weight_decay=self.weight_decay, max_grad_norm=self.max_grad_norm)
+            )
+            metrics = {
+                "loss": output.result().loss,
+                **measures(output.result().logprobs, batch, self.beta, self._means),
+                "grad_norm": norm.result(),
+                "lr": rate,
+                "epoch": first / len(data),
+                "tokens": float(batch.num_tokens),
+                "trained_tokens": float(batch.scored.sum()),
+            }
+            state = self._watched(state, metrics)
+            yield Step(number, metrics, state)
+
+    def validate(self, snapshot: Snapshot, rows: Dataset) -> Mapping[str, float]:
+        """``validation_loss`` and what else is watched, over all pairs at once."""
+        pairs = Pairs(rows, snapshot.renderer, self.max_length)
+        batch = pairs.batch(range(len(pairs)), self._said_by_reference(snapshot, pairs))
+        logprobs = snapshot.forward(batch).result()
+        coupled = self._coupled(self._pair_loss(), pairs, range(len(pairs)))
+        found = measures(logprobs, batch, self.beta, self._means)
+        loss, _ = coupled.evaluate(logprobs, batch)
+        return {"validation_loss": loss, **{f"validation_{k}": v for k, v in found.items()}}
+
+    @property
+    def _means(self) -> bool:
+        return self.length_normalize or self.loss in REFERENCE_FREE
+
+    def _pair_loss(self) -> PairLoss:
+        if self.loss == "robust":
+            return partial(NAMED["robust"], beta=self.beta, smoothing=self.label_smoothing)
+        if self.loss == "simpo":
+            return partial(NAMED["simpo"], beta=self.beta, gamma=self.gamma)
+        if isinstance(self.loss, str) and self.loss in NAMED:
+            return partial(NAMED[self.loss], beta=self.beta)
+        return differentiated(load_function(self.loss))
+
+    def _coupled(self, pair_loss: PairLoss, pairs: Pairs, chosen: Any) -> Coupled:
+        return Coupled(pair_loss, self._means, self.sft, [pairs.place(i) for i in chosen])
+
+    def _begun(self, session: Session, pairs: Pairs) -> dict[str, Any]:
+        """The state before the first step: what the reference says, from the snapshot of now."""
+        if self.loss in REFERENCE_FREE:
+            return {}
+        reference = pairs.logprobs(session.snapshot(_REFERENCE))
+        return {"reference_logprobs": reference, "chosen_change": 0.0, "warned": False}
+
+    def _said_by_reference(self, snapshot: Snapshot, pairs: Pairs) -> Floats | None:
+        if self.loss in REFERENCE_FREE:
+            return None
+        if not isinstance(snapshot, Session):
+            raise Unsupported("a reference is needed: validate the session that was trained")
+        return pairs.logprobs(snapshot.named_snapshot(_REFERENCE))
+
+    def _watched(self, state: dict[str, Any], metrics: Mapping[str, float]) -> dict[str, Any]:
+        """Warn, once a run, when the chosen answers themselves became clearly less likely."""
+        if not state:
+            return state
+        change = _FADING * state["chosen_change"] + (1 - _FADING) * metrics["chosen_change"]
+        fallen = change < -_FALLEN
+        if fallen and not state["warned"]:
+            warnings.warn(
+                f"the chosen answers have become less likely than at the start ({change:.2f} nats "
+                "a token): the margin grows because both sides fall. Set sft=0.2, or lower lr",
+                stacklevel=2,
+            )
+        return {**state, "chosen_change": change, "warned": bool(fallen or state["warned"])}

@@ -1,0 +1,59 @@
+"""Functions as options: named by an import string, or given and known by their source."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import re
+import textwrap
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+from customize._errors import OptionError
+
+_IMPORT = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+_PLAIN = (str, int, float, bool, type(None))
+
+
+def load_function(option: str | Callable[..., Any]) -> Callable[..., Any]:
+    """The function that an option gives or names as ``package.module:name``.
+
+    Raises:
+        OptionError: nothing is there under that name, or it cannot be called.
+    """
+    if callable(option):
+        return option
+    if not _IMPORT.fullmatch(option):
+        raise OptionError(f"a function is named as 'package.module:name' (got {option!r})")
+    module, _, name = option.partition(":")
+    try:
+        found = getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise OptionError(f"the function {option!r} cannot be imported: {error}") from error
+    if not callable(found):
+        raise OptionError(f"{option!r} is a {type(found).__name__}, and a function is needed")
+    return found  # type: ignore[no-any-return]  # what a module holds has no type here
+
+
+def describe_function(function: Callable[..., Any]) -> str:
+    """Its name and a sha256 of its source and the plain values it was made with.
+
+    So a recipe can tell whether a run goes on with the same function.
+
+    Raises:
+        OptionError: its source cannot be read.
+    """
+    name = getattr(function, "__qualname__", type(function).__name__)
+    try:
+        source = textwrap.dedent(inspect.getsource(function))
+        held = inspect.getclosurevars(function).nonlocals
+    except (OSError, TypeError) as error:
+        raise OptionError(
+            f"the source of {name} cannot be read ({error}): write the function in a file, "
+            "or name it as 'package.module:name'"
+        ) from error
+    values = [(k, v) for k, v in sorted(held.items()) if isinstance(v, _PLAIN)]
+    defaults = [v for v in getattr(function, "__defaults__", None) or () if isinstance(v, _PLAIN)]
+    told = repr((source, values, defaults))
+    return f"{name}, sha256 {hashlib.sha256(told.encode()).hexdigest()}"
