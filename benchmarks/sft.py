@@ -15,13 +15,19 @@ from pathlib import Path
 from typing import Any
 
 import race
-from works import WORKS, make
+from works import make
 
 HERE = Path(__file__).parent
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
 WARM_UP = 2  # steps left out of tokens/s
 LR = 5e-4
-STEPS = {"small llama": (12, 8), "Qwen2.5-0.5B shape": (6, 8), "SmolLM2-135M": (12, 8)}
+# By name: the work, steps, rows a step, and whether its rows are of one length.
+RACES = {
+    "small llama": ("small llama", 12, 8, False),
+    "Qwen2.5-0.5B shape": ("Qwen2.5-0.5B shape", 6, 8, False),
+    "SmolLM2-135M": ("SmolLM2-135M", 12, 8, False),
+    "SmolLM2-135M, rows alike": ("SmolLM2-135M", 12, 8, True),
+}
 CONTESTANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "customize": ("ours.py", {"method": "sft"}),
     "TRL, best": ("trl_trainer.py", {"packed": True}),
@@ -29,21 +35,20 @@ CONTESTANTS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def main(works: list[str]) -> None:
+def main(names: list[str]) -> None:
     """Measure the works and add what was found to the results that are there."""
     file = HERE / "results.json"
     results: dict[str, Any] = json.loads(file.read_text("utf-8")) if file.exists() else {}
     with tempfile.TemporaryDirectory() as folder:
-        for work in works:
-            results[work] = _measure(work, Path(folder, work.replace(" ", "-")))
+        for name in names:
+            results[name] = _measure(*RACES[name], Path(folder, name.replace(" ", "-")))
             file.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
     (HERE / "RESULTS.md").write_text(_page(results), "utf-8")
     print(_page(results))
 
 
-def _measure(work: str, folder: Path) -> dict[str, Any]:
-    steps, batch_size = STEPS[work]
-    make(work, folder, batch_size, steps)
+def _measure(work: str, steps: int, batch_size: int, alike: bool, folder: Path) -> dict[str, Any]:
+    make(work, folder, batch_size, steps, alike)
     laps: dict[str, list[dict[str, Any]]] = {name: [] for name in CONTESTANTS}
     for _ in range(ROUNDS):
         for name in CONTESTANTS:
@@ -52,9 +57,20 @@ def _measure(work: str, folder: Path) -> dict[str, Any]:
     found["bf16"] = race.apart(laps["customize"][0], laps["TRL, default"][0])
     exact = [_race(n, folder, steps, batch_size, "float32") for n in ("customize", "TRL, default")]
     found["fp32"] = race.apart(*exact)
+    # Before anything was trained: what bf16 does to the loss by itself, in TRL's own hands.
+    rounded, whole = (lap["steps"][0]["loss"] for lap in (laps["TRL, default"][0], exact[1]))
+    found["rounding"] = abs(rounded - whole) / whole
+    found["row tokens"] = _lengths(folder)
     found["rounds"] = ROUNDS
     found["made with"] = race.versions()
     return found
+
+
+def _lengths(folder: Path) -> list[int]:
+    """Tokens of the shortest row, the median and the longest."""
+    lines = (folder / "tokens.jsonl").read_text("utf-8").splitlines()
+    lengths = sorted(len(json.loads(line)["input_ids"]) for line in lines)
+    return [lengths[0], lengths[len(lengths) // 2], lengths[-1]]
 
 
 def _race(name: str, folder: Path, steps: int, batch_size: int, dtype: str) -> dict[str, Any]:
@@ -91,9 +107,15 @@ def _page(results: dict[str, Any]) -> str:
     ]
     for work, found in results.items():
         lines += [_line(work, name, found) for name in CONTESTANTS]
-    lines += ["", "Largest relative difference of a step's loss from TRL's default:", ""]
     lines += [
-        f"* {w}: {f['bf16']:.1e} in bf16, {f['fp32']:.1e} in fp32" for w, f in results.items()
+        "",
+        "Largest relative difference of a step's loss from TRL's default, and what rounding to",
+        "bf16 changes in TRL's own first loss:",
+        "",
+    ]
+    lines += [
+        f"* {w}: {f['fp32']:.1e} in fp32, {f['bf16']:.1e} in bf16; rounding {f['rounding']:.1e}"
+        for w, f in results.items()
     ]
     lines += ["", "Made with:", ""]
     lines += [f"* {work}: {_made(found)}" for work, found in results.items()]
@@ -109,8 +131,10 @@ def _line(work: str, name: str, found: dict[str, Any]) -> str:
 
 def _made(found: dict[str, Any]) -> str:
     made = ", ".join(f"{name} {value}" for name, value in found["made with"].items())
-    return f"{made}; rounds: {found['rounds']}"
+    shortest, median, longest = found["row tokens"]
+    rows = f"rows of {shortest} to {longest} tokens, median {median}"
+    return f"{rows}; {made}; rounds: {found['rounds']}"
 
 
 if __name__ == "__main__":
-    main(race.asked_works(list(WORKS)))
+    main(race.asked_works(list(RACES)))

@@ -3,7 +3,8 @@
 ``python works.py WORK FOLDER ROWS_A_STEP STEPS`` makes the folder:
 
 * ``model``: what either side loads;
-* ``rows.jsonl``: the pizza store's rows, as a person would give them;
+* ``rows.jsonl``: the pizza store's rows, as a person would give them, or chats made of their
+  turns, of as many lengths as people's chats have;
 * ``tokens.jsonl``: the same as tokens and mask, in the order customize trains on them;
 * ``adapter``: LoRA as it is at the start, in PEFT's format, so that both sides begin alike.
 
@@ -19,6 +20,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 import customize
 from customize_dpo.pairs import Pairs
@@ -56,10 +59,13 @@ WORKS: dict[str, dict[str, Any] | None] = {
 }
 
 
-def make(work: str, folder: Path, batch_size: int, steps: int) -> None:
-    """Write the work's folder; one that is there already is kept."""
-    rows = [{"messages": messages} for messages in _conversations(batch_size * steps)]
-    _make(work, folder, rows, _in_order)
+def make(work: str, folder: Path, batch_size: int, steps: int, alike: bool = True) -> None:
+    """Write the work's folder; one that is there already is kept.
+
+    alike: rows of about the same length, as the store's are.
+    """
+    chats = _conversations(batch_size * steps) if alike else _chats(batch_size * steps)
+    _make(work, folder, [{"messages": messages} for messages in chats], _in_order)
 
 
 def make_pairs(work: str, folder: Path, batch_size: int, steps: int) -> None:
@@ -71,6 +77,17 @@ def make_pairs(work: str, folder: Path, batch_size: int, steps: int) -> None:
         for chat, other in zip(chats, others, strict=True)
     ]
     _make(work, folder, rows, _pairs_in_order)
+
+
+def _chats(count: int) -> list[list[dict[str, str]]]:
+    """Chats of 1 to 12 exchanges, log-normal as the lengths of people's chats are."""
+    rng = np.random.default_rng(SEED)
+    exchanges = [chat[1:] for chat in _conversations(300)]
+    sizes = np.clip(np.rint(rng.lognormal(np.log(2.0), 0.9, count)), 1, 12).astype(int)
+    return [
+        [message for i in rng.integers(len(exchanges), size=size) for message in exchanges[i]]
+        for size in sizes
+    ]
 
 
 def _conversations(count: int) -> list[list[dict[str, str]]]:
