@@ -21,11 +21,12 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
     site = tmp_path / "site"
     site.mkdir()
     monkeypatch.syspath_prepend(str(site))
+    modules = []
 
     def put(distribution: str, source: str) -> None:
         module = distribution.replace("-", "_")
         (site / f"{module}.py").write_text(source)
-        monkeypatch.delitem(sys.modules, module, raising=False)
+        modules.append(module)
         info = site / f"{module}-1.2.dist-info"
         info.mkdir()
         (info / "METADATA").write_text(
@@ -35,4 +36,6 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
         registry._find.cache_clear()
 
     yield put
+    for module in modules:
+        sys.modules.pop(module, None)
     registry._find.cache_clear()

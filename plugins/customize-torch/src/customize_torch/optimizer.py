@@ -30,7 +30,8 @@ def start(tensors: Tensors) -> Moments:
 
 def norm_of(gradients: Tensors) -> float:
     """The Euclidean norm of all gradients together."""
-    squares = [g.double().square().sum() for g in gradients.values()]
+    # By name: a state that was loaded has its tensors in another order, and sums round by order.
+    squares = [gradients[name].double().square().sum() for name in sorted(gradients)]
     return float(torch.stack(squares).sum().sqrt()) if squares else 0.0
 
 
