@@ -52,7 +52,7 @@ LIARS = {
     "check_entry_point_is_there": HONEST,
     "check_hooks_answer": HONEST
     + "\n\n@customize.hookimpl\ndef customize_nonsense():\n    return []\n",
-    "check_names_are_well_formed": HONEST + HONEST.split("def customize_methods():")[1],
+    "check_names_are_well_formed": _source(name="mine--too"),
     "check_summaries_are_one_line": _source(summary="one that is mine"),
     "check_targets_import": _source(target="{module}_method:Yours"),
     "check_targets_are_what_specs_say": _source(data="preference"),

@@ -16,6 +16,7 @@ import other_liars
 import plugin_liars
 import pytest
 import sampling_liars
+import scorer_liars
 
 from customize.testing.backend_rules.subject import BackendSubject
 from customize.testing.dataset_rules.subject import DatasetSubject
@@ -27,6 +28,7 @@ from customize.testing.observer_rules.subject import ObserverSubject
 from customize.testing.plugin_rules.subject import PluginSubject
 from customize.testing.reader_rules.subject import ReaderSubject
 from customize.testing.rules import KINDS, rules_of
+from customize.testing.scorer_rules.subject import ScorerSubject
 from customize.testing.subject import Subject
 from customize.testing.toy import ToyBackend
 
@@ -44,6 +46,7 @@ LIARS: Mapping[str, Mapping[str, Any]] = {
     "dataset": other_liars.DATASETS,
     "reader": other_liars.READERS,
     "observer": observer_liars.LIARS,
+    "scorer": scorer_liars.LIARS,
     "plugin": plugin_liars.LIARS,
 }
 
@@ -135,6 +138,12 @@ def test_a_lying_observer_is_caught_by_its_rule_alone(rule: str | None) -> None:
     pytest.importorskip("customize_sft")
     made = observer_liars.Honest() if rule is None else observer_liars.LIARS[rule]()
     assert broken(ObserverSubject("liar", made)) == ([] if rule is None else [rule])
+
+
+@pytest.mark.parametrize("rule", [None, *scorer_liars.LIARS])
+def test_a_lying_scorer_is_caught_by_its_rule_alone(rule: str | None) -> None:
+    made = scorer_liars.Honest() if rule is None else scorer_liars.LIARS[rule]()
+    assert broken(ScorerSubject("liar", made)) == ([] if rule is None else [rule])
 
 
 @pytest.mark.parametrize("rule", [None, *plugin_liars.LIARS])

@@ -15,6 +15,7 @@ from customize.interfaces.exporter import Exporter
 from customize.interfaces.method import Method
 from customize.interfaces.model import ModelSource
 from customize.interfaces.observer import Observer
+from customize.interfaces.scorer import Score, Scorer
 from customize.testing.holding import check_excuses, hold
 from customize.testing.rules import Rule, rules_of
 from customize.testing.subject import Subject
@@ -22,6 +23,7 @@ from customize.testing.subjects import candidates
 
 Data = Dataset | Sequence[Row] | Path | Callable[[], object]
 Read = Callable[[Path], Iterable[Row]]
+Judge = type[Scorer] | Callable[[str, Row], Score]
 
 
 @attrs.frozen
@@ -42,6 +44,7 @@ def conformance(
     dataset: str | Data | None = None,
     reader: str | Read | None = None,
     observer: str | Observer | None = None,
+    scorer: str | Scorer | Judge | None = None,
     plugin: str | None = None,
     on: object = None,
     known_failures: Mapping[str, str] | None = None,
@@ -50,8 +53,8 @@ def conformance(
 
     A subject is an instance or a name; ``plugin`` is the module of an entry point, and all it
     offers. ``on`` is what a subject is tried on where the kit's own will not do: a backend's
-    model, a method's rows, an exporter's backend; a reader needs a file. For a plugin it is a
-    mapping from names it offers.
+    model, a method's or a scorer's rows, an exporter's backend; a reader needs a file. For a
+    plugin it is a mapping from names it offers.
     ``known_failures`` are rules that are not kept yet, each with its reason; they must fail.
 
     Raises:
@@ -67,6 +70,7 @@ def conformance(
         "dataset": dataset,
         "reader": reader,
         "observer": observer,
+        "scorer": scorer,
         "plugin": plugin,
     }
     chosen = [(kind, subject) for kind, subject in given.items() if subject is not None]

@@ -12,7 +12,10 @@ import attrs
 Check = Callable[[Any], None]  # takes the subject of its kind
 C = TypeVar("C", bound=Check)
 
-KINDS = ("backend", "method", "exporter", "model", "dataset", "reader", "observer", "plugin")
+KINDS = (
+    *("backend", "method", "exporter", "model", "dataset", "reader", "observer", "scorer"),
+    "plugin",
+)
 
 _NEEDS: dict[Check, frozenset[str]] = {}
 

@@ -59,7 +59,7 @@ def _maker(spec: Spec, on: Any) -> Callable[[], Subject]:
     def make() -> Subject:
         module, _, attribute = spec.target.partition(":")
         target = getattr(import_module(module), attribute)
-        given = target if spec.kind in ("dataset", "reader") else target()
+        given = target if spec.kind in ("dataset", "reader", "scorer") else target()
         return _MAKERS[spec.kind](spec.name, given, on)
 
     return make
@@ -111,6 +111,13 @@ def _observer(label: str, given: Any, on: Any) -> Subject:
     return ObserverSubject(label, _made("observer", given))
 
 
+def _scorer(label: str, given: Any, on: Any) -> Subject:
+    from customize.evaluation.scorers import target_of
+    from customize.testing.scorer_rules.subject import ScorerSubject
+
+    return ScorerSubject(label, target_of(given) if isinstance(given, str) else given, on)
+
+
 def _plugin(label: str, given: Any, on: Any) -> Subject:
     from customize.testing.plugin_rules.subject import PluginSubject
 
@@ -130,5 +137,6 @@ _MAKERS: dict[str, Callable[[str, Any, Any], Subject]] = {
     "dataset": _dataset,
     "reader": _reader,
     "observer": _observer,
+    "scorer": _scorer,
     "plugin": _plugin,
 }

@@ -63,7 +63,7 @@ def make_scorer(name: str, given: object = attrs.NOTHING) -> Scorer:
         UnknownName: nobody provides it; the message has the nearest name.
         OptionError: what is given is wrong.
     """
-    target = _target(name)
+    target = target_of(name)
     if not (isinstance(target, type) and issubclass(target, Scorer)):
         return FunctionScorer(target)
     known = list(options_of(target))
@@ -104,7 +104,12 @@ def _one(each: Any) -> tuple[str, Scorer]:
     raise OptionError(f"a scorer is a name, a Scorer or a function(text, row) (got {each!r})")
 
 
-def _target(name: str) -> Any:  # a class or a function
+def target_of(name: str) -> Any:  # a class or a function
+    """What a name stands for.
+
+    Raises:
+        UnknownName: nobody provides it; the message has the nearest name.
+    """
     if name in BUILT_IN:
         module, _, attribute = BUILT_IN[name].partition(":")
         return getattr(import_module(module), attribute)

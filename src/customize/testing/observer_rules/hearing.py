@@ -7,8 +7,11 @@ from pathlib import Path
 from customize.testing.expecting import expect
 from customize.testing.observer_rules.subject import ObserverSubject
 
-# They name the run's own folder.
-_PLACED = ("recipe.json", "report.html")
+# They name the run's own folder, or hold seconds.
+_OTHERS_EACH_TIME = (
+    *("recipe.json", "report.html"),
+    *("answers.jsonl", "items.jsonl", "results.json"),  # of its evaluation
+)
 
 
 def check_every_call_is_taken(subject: ObserverSubject) -> None:
@@ -29,7 +32,10 @@ def check_the_runs_files_are_left_alone(subject: ObserverSubject) -> None:
     for file in _files(subject.alone):
         own = subject.watched / file
         expect(own.is_file(), f"{file} is missing")
-        same = file.name in _PLACED or own.read_bytes() == (subject.alone / file).read_bytes()
+        same = (
+            file.name in _OTHERS_EACH_TIME
+            or own.read_bytes() == (subject.alone / file).read_bytes()
+        )
         expect(same, f"{file} is not what it is without the observer")
 
 

@@ -1,0 +1,8 @@
+"""The rules of customize that a scorer must keep."""
+
+from customize.testing import conformance
+
+QUESTION = {"role": "user", "content": "Which pizza is without meat?"}
+ROWS = [{"messages": [QUESTION], "terms": ["Margherita", "Funghi"]}]
+
+test_plugin = conformance(plugin="acme_example._plugin", on={"example": ROWS})

@@ -1,0 +1,5 @@
+"""What a scorer must do."""
+
+from __future__ import annotations
+
+MODULES = ("scoring", "declaring")
