@@ -94,7 +94,7 @@ def check_unread_answers_do_not_count(subject: ScorerSubject) -> None:
 
 
 def _without_one(row: Row) -> Iterator[tuple[str, Row]]:
-    for field in row.keys() - {"messages"}:
+    for field in (name for name in row if name != "messages"):
         yield field, {key: value for key, value in row.items() if key != field}
     *asked, last = row["messages"]
     if asked and last["role"] == "assistant":

@@ -3,6 +3,7 @@
 from customize.testing import conformance
 
 QUESTION = {"role": "user", "content": "Which pizza is without meat?"}
-ROWS = [{"messages": [QUESTION], "terms": ["Margherita", "Funghi"]}]
+ROW = {"messages": [QUESTION], "terms": ["Margherita", "Funghi"]}
+ROWS = {"example": [ROW]}
 
-test_plugin = conformance(plugin="acme_example._plugin", on={"example": ROWS})
+test_plugin = conformance(plugin="acme_example._plugin", on=ROWS)
