@@ -33,8 +33,8 @@ def test_outputs_and_gradients_are_those_of_the_fused_kernel_in_double(
     exact = [t.clone().requires_grad_() for t in given]
     wanted = F.scaled_dot_product_attention(*exact, attn_mask=mask, scale=SCALE, enable_gqa=True)
     wanted.backward(grad)
-    leaves = [t.to(dtype).requires_grad_() for t in given]
-    found = attend_short(*leaves, mask, SCALE)
+    q, k, v = leaves = [t.to(dtype).requires_grad_() for t in given]
+    found = attend_short(q, k, v, mask, SCALE)
     found.backward(grad.to(dtype))
     torch.testing.assert_close(found.double(), wanted, atol=tolerance, rtol=tolerance)
     for leaf, other in zip(leaves, exact, strict=True):
