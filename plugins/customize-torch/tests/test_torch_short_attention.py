@@ -30,8 +30,8 @@ def test_outputs_and_gradients_are_those_of_the_fused_kernel_in_double(
     mask = attention._mask(num_queries, num_keys, window)
     given = inputs(num_queries, num_keys)
     grad = torch.randn(given[0].shape, dtype=torch.float64)
-    exact = [t.clone().requires_grad_() for t in given]
-    wanted = F.scaled_dot_product_attention(*exact, attn_mask=mask, scale=SCALE, enable_gqa=True)
+    q, k, v = exact = [t.clone().requires_grad_() for t in given]
+    wanted = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=SCALE, enable_gqa=True)
     wanted.backward(grad)
     q, k, v = leaves = [t.to(dtype).requires_grad_() for t in given]
     found = attend_short(q, k, v, mask, SCALE)
