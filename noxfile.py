@@ -175,7 +175,7 @@ def downstream(session: nox.Session) -> None:
     with tempfile.TemporaryDirectory() as outside:  # no git, no configuration of ours above
         place = Path(outside)
         session.install("-q", "build")
-        for ours in (".", "plugins/customize-torch", "plugins/customize-sft"):
+        for ours in (".", *(f"plugins/customize-{name}" for name in ("torch", "sft", "dpo"))):
             session.run("python", "-m", "build", "--outdir", outside, ours, silent=True)
         core, *others = map(str, sorted(place.glob("*.whl")))
         session.install("-q", core)
