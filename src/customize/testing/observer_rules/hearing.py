@@ -7,9 +7,9 @@ from pathlib import Path
 from customize.testing.expecting import expect
 from customize.testing.observer_rules.subject import ObserverSubject
 
-# They name the run's own folder, or hold seconds.
+# They name the run's own folder, or hold seconds or the time.
 _OTHERS_EACH_TIME = (
-    *("recipe.json", "report.html"),
+    *("recipe.json", "report.html", ".lock"),
     *("answers.jsonl", "items.jsonl", "results.json"),  # of its evaluation
 )
 
