@@ -19,7 +19,11 @@ PLUGINS = sorted(path.name for path in Path("plugins").iterdir() if path.is_dir(
 # Each brings a tracker, with up to ninety packages of its own: only the session of its tests does.
 TRACKERS = ["customize-mlflow", "customize-tensorboard", "customize-trackio", "customize-wandb"]
 LIGHT = [name for name in PLUGINS if name not in TRACKERS]
-BACKENDS = {"cpu": "plugins/customize-torch/tests"}
+BACKENDS = {
+    "cpu": "plugins/customize-torch/tests",
+    "cuda": "plugins/customize-cuda/tests",
+    "rocm": "plugins/customize-rocm/tests",
+}
 CONSTRAINTS = "requirements/constraints.txt"
 ON_A_RUN = ("exporter", "observer")  # kinds whose tests need our other wheels
 KINDS = "from customize.scaffold import KINDS; print(*KINDS)"
@@ -29,6 +33,7 @@ FOR_TESTS = (
     *(*FOR_PLUGINS, "transformers", "peft", "pyarrow", "datasets", "tensorboard"),
     *("scipy", "statsmodels"),  # statistics are checked against them
     "jsonschema",
+    "triton; platform_system == 'Linux'",  # interpreted, where there is no GPU
 )
 # Two workers with one thread each: threads of two workers on two cores wait for one another.
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
@@ -125,9 +130,13 @@ def plugin(session: nox.Session, name: str) -> None:
 @nox.session
 @nox.parametrize("name", sorted(BACKENDS), ids=sorted(BACKENDS))
 def backend(session: nox.Session, name: str) -> None:
-    """Run a backend's tests on this machine: ``nox -s "backend(cpu)"``."""
+    """Run a backend's tests on this machine: ``nox -s "backend(cpu)"``.
+
+    Where it cannot run, its rules are skipped with the reason; ``CUSTOMIZE_REQUIRE=cuda`` makes
+    that a failure.
+    """
     _install(session, "pytest", "transformers", "peft")
-    session.run("pytest", BACKENDS[name], *session.posargs, env=ENVIRONMENT)
+    session.run("pytest", "-rs", BACKENDS[name], *session.posargs, env=ENVIRONMENT)
 
 
 @nox.session

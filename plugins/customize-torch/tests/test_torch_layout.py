@@ -56,7 +56,7 @@ def gradients(
 
 def test_a_prefix_is_found_and_laid_once(pairs: Batch) -> None:
     assert [shared_prefix(pairs, np.arange(i, i + 3)) for i in (0, 3, 6)] == [PREFIX, PREFIX, 0]
-    length = len(lay(pairs).tokens_N)
+    length = len(lay(pairs, torch.device("cpu")).tokens_N)
     assert pairs.num_tokens - 4 * PREFIX <= length < pairs.num_tokens - 4 * PREFIX + 64
 
 

@@ -116,7 +116,7 @@ def test_stop_tokens_and_texts_end_a_completion(engine: Engine) -> None:
 
 def test_rows_decoded_at_once_fit_the_budget_and_are_alike() -> None:
     asked = prompts(n=40)
-    rows = [_Row(p, j, 0) for p, prompt in enumerate(asked) for j in range(prompt.n)]
+    rows = [_Row(p, j) for p, prompt in enumerate(asked) for j in range(prompt.n)]
     groups = list(_together(asked, rows, max_tokens=15, token_budget=64))
     widths = [[len(asked[row.prompt].tokens) + 15 for row in group] for group in groups]
     assert sorted((r.prompt, r.index) for g in groups for r in g) == sorted(

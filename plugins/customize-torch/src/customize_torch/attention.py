@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own convention
 from torch import Tensor
 
+from customize_torch import varlen_attention
 from customize_torch.short_attention import FEW_KEYS, attend_short
 
 
@@ -44,14 +45,20 @@ class Plan(Protocol):
 
 
 class Segments:
-    """Segments side by side; together they cover the row."""
+    """Segments side by side; together they cover the row. ``varlen``: in one call where it can."""
 
-    def __init__(self, segments: Sequence[Segment]) -> None:
+    def __init__(self, segments: Sequence[Segment], varlen: bool = False) -> None:
         self._segments = segments
+        self._may = varlen
+        self._varlen: varlen_attention.VarLen | None = None
 
     def attend(
         self, layer: int, q_HND: Tensor, k_KND: Tensor, v_KND: Tensor, scale: float, window: int
     ) -> Tensor:
+        if self._may and varlen_attention.serves(q_HND):
+            if self._varlen is None:
+                self._varlen = varlen_attention.VarLen(self._segments, q_HND.device)
+            return self._varlen.attend(q_HND, k_KND, v_KND, scale, window)
         parts = [
             _causal(
                 q_HND[:, :, s.start : s.end],
@@ -68,8 +75,8 @@ class Segments:
 class Prefill(Segments):
     """Sequences side by side, ``offsets`` as in a batch; keys and values are kept, by layer."""
 
-    def __init__(self, offsets: Sequence[int]) -> None:
-        super().__init__([Segment(a, b) for a, b in itertools.pairwise(offsets)])
+    def __init__(self, offsets: Sequence[int], varlen: bool = False) -> None:
+        super().__init__([Segment(a, b) for a, b in itertools.pairwise(offsets)], varlen)
         self.kept: dict[int, tuple[Tensor, Tensor]] = {}
 
     def attend(
@@ -80,15 +87,19 @@ class Prefill(Segments):
 
 
 class Decode:
-    """One new token for each row of a cache; ``lengths`` [R] count what each row holds before."""
+    """One new token for each row of a cache; ``lengths`` [R] count what each row holds before.
 
-    def __init__(self, cache: Cache, lengths: Tensor) -> None:
+    longest: tokens of the longest row afterwards; no more of the cache is read.
+    """
+
+    def __init__(self, cache: Cache, lengths: Tensor, longest: int) -> None:
         self._cache = cache
         self._lengths = lengths
-        self._rows = torch.arange(len(lengths))
-        self._longest = int(lengths.max()) + 1
-        self._places = torch.arange(self._longest)[None]
+        self._longest = longest
+        self._rows = torch.arange(len(lengths), device=lengths.device)
+        self._places = torch.arange(longest, device=lengths.device)[None]
         self._seen = self._places <= lengths[:, None]
+        self._masks: dict[tuple[torch.dtype, int], Tensor] = {}
 
     def attend(
         self, layer: int, q_HND: Tensor, k_KND: Tensor, v_KND: Tensor, scale: float, window: int
@@ -98,17 +109,24 @@ class Decode:
         values[self._rows, :, self._lengths] = v_KND[0].transpose(0, 1)
         num_keys, num_rows = k_KND.shape[1], q_HND.shape[2]
         q_RKGD = q_HND[0].transpose(0, 1).unflatten(1, (num_keys, -1))
-        seen_RL = self._seen
-        if window:
-            seen_RL = seen_RL & (self._places > self._lengths[:, None] - window)
         out = F.scaled_dot_product_attention(
             q_RKGD,
             keys[:, :, : self._longest],
             values[:, :, : self._longest],
-            attn_mask=seen_RL[:, None, None],
+            attn_mask=self._mask(q_HND.dtype, window),
             scale=scale,
         )
         return out.reshape(num_rows, -1, q_HND.shape[3]).transpose(0, 1)[None]
+
+    def _mask(self, dtype: torch.dtype, window: int) -> Tensor:
+        """0 where a row sees a token, else -inf, [R, 1, 1, L]; made once for all layers."""
+        if (dtype, window) not in self._masks:
+            seen_RL = self._seen
+            if window:
+                seen_RL = seen_RL & (self._places > self._lengths[:, None] - window)
+            none_RL = torch.zeros_like(seen_RL, dtype=dtype)
+            self._masks[dtype, window] = none_RL.masked_fill_(~seen_RL, -torch.inf)[:, None, None]
+        return self._masks[dtype, window]
 
 
 class Cache:
@@ -127,6 +145,11 @@ class Cache:
             made = tuple(_rows(kept, bounds, owners, room) for kept in both)
             layers[layer] = (made[0], made[1])
         return cls(layers)
+
+    @property
+    def room(self) -> int:
+        """Tokens that a row can hold."""
+        return next(iter(self.layers.values()))[0].shape[2]
 
     def keep(self, rows: Tensor) -> None:
         """Only these rows go on."""
@@ -175,18 +198,21 @@ def _causal(q: Tensor, k: Tensor, v: Tensor, scale: float, window: int) -> Tenso
     """The queries are the last of the keys' tokens."""
     grouped = q.shape[1] != k.shape[1]
     num_queries, num_keys = q.shape[2], k.shape[2]
-    if q.dtype == torch.bfloat16 and num_keys <= FEW_KEYS:
-        return attend_short(q, k, v, _mask(num_queries, num_keys, window), scale)
+    mask = (num_queries, num_keys, window, q.device)
+    if not q.is_cuda and q.dtype == torch.bfloat16 and num_keys <= FEW_KEYS:
+        return attend_short(q, k, v, _mask(*mask), scale)
     if num_queries == num_keys and (not window or num_keys <= window):
         return F.scaled_dot_product_attention(
             q, k, v, is_causal=True, scale=scale, enable_gqa=grouped
         )
-    mask = _mask(num_queries, num_keys, window)
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale, enable_gqa=grouped)
+    return F.scaled_dot_product_attention(
+        q, k, v, attn_mask=_mask(*mask), scale=scale, enable_gqa=grouped
+    )
 
 
 @lru_cache(64)
-def _mask(num_queries: int, num_keys: int, window: int) -> Tensor:
+def _mask(num_queries: int, num_keys: int, window: int, device: torch.device) -> Tensor:
     """True where a query sees a key: none later, and none ``window`` or more before."""
-    mask = torch.ones(num_queries, num_keys, dtype=torch.bool).tril(num_keys - num_queries)
-    return mask.triu(num_keys - num_queries - window + 1) if window else mask
+    seen = torch.ones(num_queries, num_keys, dtype=torch.bool, device=device)
+    seen = seen.tril(num_keys - num_queries)
+    return seen.triu(num_keys - num_queries - window + 1) if window else seen

@@ -66,11 +66,14 @@ class CPU(Backend):
         import torch
 
         from customize_torch.engine import TorchEngine
+        from customize_torch.kernels import Place
 
         if self.threads:
             torch.set_num_threads(self.threads)
         dtype = getattr(torch, _fastest() if self.dtype == "auto" else self.dtype)
-        return TorchEngine(model, dtype, self.token_budget, self.recompute, self.activation_mb)
+        return TorchEngine(
+            model, Place(dtype=dtype), self.token_budget, self.recompute, self.activation_mb
+        )
 
 
 def _fastest() -> str:

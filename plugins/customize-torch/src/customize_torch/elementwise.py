@@ -1,9 +1,10 @@
-"""What a decoder does between matrix products, each with the one gradient it needs.
+"""What a model does between matrix products, each with the one gradient it needs.
 
 The values are those of transformers' eager modules, operation by operation; what is saved for the
 backward pass is only what they were made from. Knows no model.
 
-Shape legend: N tokens, C channels, H heads, D head dimension, I inner channels.
+Shape legend: N tokens, C channels, H heads, D head dimension, I inner channels, T scored
+positions, V vocabulary.
 """
 
 from __future__ import annotations
@@ -31,6 +32,20 @@ def swiglu(gate_NI: Tensor, up_NI: Tensor) -> Tensor:
     """``silu(gate) · up`` (arXiv 2002.05202)."""
     out: Tensor = _SwiGLU.apply(gate_NI, up_NI)
     return out
+
+
+def chosen(logits_TV: Tensor, targets_T: Tensor) -> Tensor:
+    """Log-probabilities of the targets, float32 [T]. Has no gradient of its own."""
+    exact_TV = logits_TV.float()
+    return exact_TV.gather(1, targets_T[:, None])[:, 0] - exact_TV.logsumexp(dim=-1)
+
+
+def softmax(logits_TV: Tensor, targets_T: Tensor) -> tuple[Tensor, Tensor]:
+    """The same, and the probabilities of all, [T, V], for which the logits may be written over."""
+    exact_TV = logits_TV.float()
+    norm_T1 = exact_TV.logsumexp(dim=-1, keepdim=True)
+    chosen_T1 = exact_TV.gather(1, targets_T[:, None])
+    return (chosen_T1 - norm_T1)[:, 0], exact_TV.sub_(norm_T1).exp_()
 
 
 class _RMSNorm(torch.autograd.Function):

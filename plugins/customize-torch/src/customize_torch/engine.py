@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from customize import (
@@ -20,6 +19,7 @@ from customize import (
     Snapshot,
 )
 from customize_torch import lora, storage
+from customize_torch.kernels import Place
 from customize_torch.loading import load
 from customize_torch.policy import Policy
 from customize_torch.session import TorchSession, TorchSnapshot
@@ -37,16 +37,16 @@ class TorchEngine(Engine):
     def __init__(
         self,
         model: ModelFolder,
-        dtype: torch.dtype,
+        place: Place,
         token_budget: int,
         recompute: str,
         activation_mb: int,
     ) -> None:
         self.renderer = ChatRenderer.from_folder(model.path)
-        self.dtype = str(dtype).removeprefix("torch.")
+        self.dtype = str(place.dtype).removeprefix("torch.")
         self._model = model
         self._budget = token_budget
-        self._base = load(model, dtype, recompute, activation_mb)
+        self._base = load(model, place, recompute, activation_mb)
         self._plain = Policy(self._base, {})
 
     def open(self, adapter: Adapter | Path, seed: int = 0) -> Session:
@@ -71,7 +71,8 @@ class TorchEngine(Engine):
         for name, tensor in tensors.items():
             if name not in wanted or wanted[name].shape != tensor.shape:
                 raise ModelError(f"{folder}: {name} does not fit {self._model.name}")
-        return self._session(chosen, tensors, seed)
+        here = {name: tensor.to(self._base.place.device) for name, tensor in tensors.items()}
+        return self._session(chosen, here, seed)
 
     def _layer(self, name: str) -> nn.Linear:
         return self._base.switchboard.layers[name]

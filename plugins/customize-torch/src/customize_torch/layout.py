@@ -35,13 +35,13 @@ class Layout:
     targets_T: Tensor
 
 
-def lay(batch: Batch) -> Layout:
-    """Lay out a batch; sequences of a group that begin alike share that beginning."""
+def lay(batch: Batch, device: torch.device) -> Layout:
+    """Lay out a batch on a device; sequences of a group that begin alike share that beginning."""
     row = _Row(batch)
     for group in np.unique(batch.groups):
         members = np.flatnonzero(batch.groups == group)
         row.add(members, shared_prefix(batch, members))
-    return row.finish()
+    return row.finish(device)
 
 
 def shared_prefix(batch: Batch, members: Longs) -> int:
@@ -90,7 +90,7 @@ class _Row:
         self._length = where[1]
         return where
 
-    def finish(self) -> Layout:
+    def finish(self, device: torch.device) -> Layout:
         tokens = self._batch.tokens[np.concatenate(self._sources)].astype(np.int64)
         positions = np.concatenate(self._positions)
         missing = -self._length % _MULTIPLE
@@ -100,9 +100,9 @@ class _Row:
             positions = np.concatenate([positions, np.arange(missing)])
         scored = self._batch.scored
         return Layout(
-            torch.from_numpy(tokens),
-            torch.from_numpy(positions),
+            torch.from_numpy(tokens).to(device),
+            torch.from_numpy(positions).to(device),
             self._segments,
-            torch.from_numpy(self._before[scored]),
-            torch.from_numpy(self._batch.tokens[scored].astype(np.int64)),
+            torch.from_numpy(self._before[scored]).to(device),
+            torch.from_numpy(self._batch.tokens[scored].astype(np.int64)).to(device),
         )

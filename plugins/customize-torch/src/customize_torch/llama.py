@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from customize_torch.attention import plan_in_force
-from customize_torch.elementwise import rms_norm, rotate, swiglu
+from customize_torch.kernels import Kernels
 
 _FAMILIES = {
     "llama": "LlamaForCausalLM",
@@ -109,9 +109,9 @@ def _asks_for_more(config: Mapping[str, Any]) -> bool:
 class CausalLM(nn.Module):
     """A decoder and its head, under transformers' names."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: Shape, kernels: Kernels) -> None:
         super().__init__()
-        self.model = Decoder(shape)
+        self.model = Decoder(shape, kernels)
         self.lm_head = nn.Linear(shape.channels, shape.vocabulary, bias=False)
         if shape.tied:
             self.lm_head.weight = self.model.embed_tokens.weight
@@ -120,11 +120,13 @@ class CausalLM(nn.Module):
 class Decoder(nn.Module):
     """Embedding, layers and the last norm; attention follows the plan in force."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: Shape, kernels: Kernels) -> None:
         super().__init__()
         self.embed_tokens = nn.Embedding(shape.vocabulary, shape.channels)
-        self.layers = nn.ModuleList(_Layer(shape, number) for number in range(shape.layers))
-        self.norm = _Norm(shape.channels, shape.eps)
+        self.layers = nn.ModuleList(
+            _Layer(shape, number, kernels) for number in range(shape.layers)
+        )
+        self.norm = _Norm(shape.channels, shape.eps, kernels)
         self._theta, self._head_dim = shape.theta, shape.head_dim
 
     def forward(self, input_ids: Tensor, position_ids: Tensor) -> Tensor:
@@ -138,28 +140,29 @@ class Decoder(nn.Module):
 
     def _turns(self, positions_N: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Cosines and sines [N, D], made in float32."""
-        steps = torch.arange(0, self._head_dim, 2, dtype=torch.float32) / self._head_dim
+        even = torch.arange(0, self._head_dim, 2, dtype=torch.float32, device=positions_N.device)
+        steps = even / self._head_dim
         angles_ND = (positions_N[:, None].float() * (1.0 / self._theta**steps)).repeat(1, 2)
         return angles_ND.cos().to(dtype), angles_ND.sin().to(dtype)
 
 
 class _Norm(nn.Module):
-    def __init__(self, size: int, eps: float) -> None:
+    def __init__(self, size: int, eps: float, kernels: Kernels) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(size))
-        self._eps = eps
+        self._eps, self._kernels = eps, kernels
 
     def forward(self, x: Tensor) -> Tensor:
-        return rms_norm(x, self.weight, self._eps)
+        return self._kernels.rms_norm(x, self.weight, self._eps)
 
 
 class _Layer(nn.Module):
-    def __init__(self, shape: Shape, number: int) -> None:
+    def __init__(self, shape: Shape, number: int, kernels: Kernels) -> None:
         super().__init__()
-        self.self_attn = _Attention(shape, number)
-        self.mlp = _MLP(shape)
-        self.input_layernorm = _Norm(shape.channels, shape.eps)
-        self.post_attention_layernorm = _Norm(shape.channels, shape.eps)
+        self.self_attn = _Attention(shape, number, kernels)
+        self.mlp = _MLP(shape, kernels)
+        self.input_layernorm = _Norm(shape.channels, shape.eps, kernels)
+        self.post_attention_layernorm = _Norm(shape.channels, shape.eps, kernels)
 
     def forward(self, hidden: Tensor, cos_ND: Tensor, sin_ND: Tensor) -> Tensor:
         hidden = hidden + self.self_attn(self.input_layernorm(hidden), cos_ND, sin_ND)
@@ -168,36 +171,40 @@ class _Layer(nn.Module):
 
 
 class _Attention(nn.Module):
-    def __init__(self, shape: Shape, number: int) -> None:
+    def __init__(self, shape: Shape, number: int, kernels: Kernels) -> None:
         super().__init__()
         channels, dim, bias = shape.channels, shape.head_dim, shape.has_bias
         self.q_proj = nn.Linear(channels, shape.heads * dim, bias=bias)
         self.k_proj = nn.Linear(channels, shape.key_heads * dim, bias=bias)
         self.v_proj = nn.Linear(channels, shape.key_heads * dim, bias=bias)
         self.o_proj = nn.Linear(shape.heads * dim, channels, bias=False)
-        self.q_norm = _Norm(dim, shape.eps) if shape.has_head_norms else nn.Identity()
-        self.k_norm = _Norm(dim, shape.eps) if shape.has_head_norms else nn.Identity()
-        self._number, self._dim = number, dim
+        self.q_norm = _Norm(dim, shape.eps, kernels) if shape.has_head_norms else nn.Identity()
+        self.k_norm = _Norm(dim, shape.eps, kernels) if shape.has_head_norms else nn.Identity()
+        self._number, self._dim, self._rotate = number, dim, kernels.rotate
 
     def forward(self, x: Tensor, cos_ND: Tensor, sin_ND: Tensor) -> Tensor:
-        q = rotate(self.q_norm(self._heads(self.q_proj(x))).transpose(1, 2), cos_ND, sin_ND)
-        k = rotate(self.k_norm(self._heads(self.k_proj(x))).transpose(1, 2), cos_ND, sin_ND)
+        q = self._turned(self.q_norm(self._heads(self.q_proj(x))), cos_ND, sin_ND)
+        k = self._turned(self.k_norm(self._heads(self.k_proj(x))), cos_ND, sin_ND)
         v = self._heads(self.v_proj(x)).transpose(1, 2)
         out = plan_in_force().attend(self._number, q, k, v, self._dim**-0.5, window=0)
         projected: Tensor = self.o_proj(out.transpose(1, 2).flatten(2))
         return projected
+
+    def _turned(self, x_NHD: Tensor, cos_ND: Tensor, sin_ND: Tensor) -> Tensor:
+        return self._rotate(x_NHD.transpose(1, 2), cos_ND, sin_ND)
 
     def _heads(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (-1, self._dim))
 
 
 class _MLP(nn.Module):
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: Shape, kernels: Kernels) -> None:
         super().__init__()
+        self._swiglu = kernels.swiglu
         self.gate_proj = nn.Linear(shape.channels, shape.inner, bias=False)
         self.up_proj = nn.Linear(shape.channels, shape.inner, bias=False)
         self.down_proj = nn.Linear(shape.inner, shape.channels, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.down_proj(swiglu(self.gate_proj(x), self.up_proj(x)))
+        out: Tensor = self.down_proj(self._swiglu(self.gate_proj(x), self.up_proj(x)))
         return out

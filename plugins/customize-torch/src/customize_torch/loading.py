@@ -16,6 +16,7 @@ from torch import Tensor
 
 from customize import ModelError, ModelFolder
 from customize_torch import llama
+from customize_torch.kernels import Place
 from customize_torch.lora import Switchboard
 from customize_torch.parts import Parts
 from customize_torch.policy import Base
@@ -25,37 +26,46 @@ _log = logging.getLogger(__name__)
 _INDEX, _WHOLE = "model.safetensors.index.json", "model.safetensors"
 
 
-def load(model: ModelFolder, dtype: torch.dtype, recompute: str, activation_mb: int) -> Base:
-    """The base, frozen.
+def load(model: ModelFolder, place: Place, recompute: str, activation_mb: int) -> Base:
+    """The base, frozen, at its place.
 
     Raises:
         ModelError: it cannot be loaded, is not whole, or needs what this engine does not do.
     """
-    parts = _native(model, dtype) or _through_transformers(model, dtype)
+    parts = _native(model, place) or _through_transformers(model, place)
     parts.model.eval().requires_grad_(False)
     names = {id(module): name for name, module in parts.model.named_modules()}
     switchboard = Switchboard(parts.model, parts.head)
     recomputing = Recomputing(parts.decoder, parts.layers, switchboard, recompute, activation_mb)
     return Base(
-        parts.model, names[id(parts.decoder)], names[id(parts.head)], switchboard, recomputing
+        parts.model,
+        names[id(parts.decoder)],
+        names[id(parts.head)],
+        switchboard,
+        recomputing,
+        place,
     )
 
 
-def _through_transformers(model: ModelFolder, dtype: torch.dtype) -> Parts:
+def _through_transformers(model: ModelFolder, place: Place) -> Parts:
     from customize_torch import transformers_models
 
-    return transformers_models.load(model, dtype)
+    return transformers_models.load(model, place)
 
 
-def _native(model: ModelFolder, dtype: torch.dtype) -> Parts | None:
+def _native(model: ModelFolder, place: Place) -> Parts | None:
     """The llama family by our own decoder; None where the folder holds anything else."""
     files = _files(model.path)
     shape = llama.shape_of(_json(model.path / "config.json"))
     if shape is None or not files:
         return None
     with torch.device("meta"):
-        loaded = llama.CausalLM(shape)
-    tensors = {k: t.to(dtype) for file in files for k, t in load_file(file).items()}
+        loaded = llama.CausalLM(shape, place.kernels)
+    tensors = {
+        name: tensor.to(place.device, place.dtype)
+        for file in files
+        for name, tensor in load_file(file).items()
+    }
     _fill(model, loaded, tensors)
     if shape.tied:
         loaded.lm_head.weight = loaded.model.embed_tokens.weight

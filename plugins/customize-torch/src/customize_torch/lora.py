@@ -23,10 +23,11 @@ from customize import LoRA, OptionError
 
 @attrs.frozen(eq=False)
 class Update:
-    """One layer's A [R, I] and B [O, R], float32, and their scale."""
+    """One layer's A [R, I] and B [O, R], float32, the same as computed with, and their scale."""
 
     a_RI: Tensor
     b_OR: Tensor
+    rounded: tuple[Tensor, Tensor]
     scale: float
 
 
@@ -49,7 +50,8 @@ class Switchboard:
             if update is None:
                 return F.linear(x, module.weight, module.bias)
             out: Tensor = _Linear.apply(
-                x, module.weight, module.bias, update.a_RI, update.b_OR, update.scale
+                *(x, module.weight, module.bias),
+                *(update.a_RI, update.b_OR, update.rounded, update.scale),
             )
             return out
 
@@ -100,22 +102,46 @@ def fresh(layers: Mapping[str, nn.Linear], rank: int, seed: int) -> dict[str, Te
         generator = torch.Generator().manual_seed(int.from_bytes(key[:8], "little") >> 1)
         bound = 1 / math.sqrt(layer.in_features)
         a_RI = torch.empty(rank, layer.in_features).uniform_(-bound, bound, generator=generator)
-        tensors[f"{name}.lora_A.weight"] = a_RI
-        tensors[f"{name}.lora_B.weight"] = torch.zeros(layer.out_features, rank)
+        device = layer.weight.device
+        tensors[f"{name}.lora_A.weight"] = a_RI.to(device)  # drawn alike wherever it computes
+        tensors[f"{name}.lora_B.weight"] = torch.zeros(layer.out_features, rank, device=device)
     return tensors
 
 
-def updates_of(tensors: Mapping[str, Tensor], scale: float) -> dict[str, Update]:
-    """Tensors by PEFT's names as updates by layer."""
-    layers = [name.removesuffix(".lora_A.weight") for name in tensors if "lora_A" in name]
-    return {
-        layer: Update(tensors[f"{layer}.lora_A.weight"], tensors[f"{layer}.lora_B.weight"], scale)
-        for layer in layers
-    }
+def updates_of(
+    tensors: Mapping[str, Tensor], scale: float, dtype: torch.dtype
+) -> dict[str, Update]:
+    """Tensors by PEFT's names as updates by layer, computed with in ``dtype``."""
+    computed = rounded(tensors, dtype)
+    updates = {}
+    for layer in (name.removesuffix(".lora_A.weight") for name in tensors if "lora_A" in name):
+        a, b = f"{layer}.lora_A.weight", f"{layer}.lora_B.weight"
+        updates[layer] = Update(tensors[a], tensors[b], (computed[a], computed[b]), scale)
+    return updates
+
+
+@torch.no_grad()
+def rounded(tensors: Mapping[str, Tensor], dtype: torch.dtype) -> Mapping[str, Tensor]:
+    """The tensors in ``dtype``, without gradient."""
+    if all(tensor.dtype == dtype for tensor in tensors.values()):
+        return {name: tensor.detach() for name, tensor in tensors.items()}
+    made = {name: torch.empty_like(tensor, dtype=dtype) for name, tensor in tensors.items()}
+    torch._foreach_copy_([*made.values()], [*tensors.values()])
+    return made
 
 
 def _fits(layer: str, name: str) -> bool:
     return layer == name or layer.endswith(f".{name}")
+
+
+def _worth_joining(x_NI: Tensor, outputs: int) -> bool:
+    """Whether one product of joined factors moves less memory than adding the update afterwards.
+
+    Joining copies the input and the weight; adding reads and writes the output. Matters on GPUs,
+    where memory is what a wide layer waits for.
+    """
+    tokens, inputs = x_NI.shape
+    return x_NI.is_cuda and tokens * outputs > 2 * inputs * (tokens + outputs)
 
 
 class _Linear(torch.autograd.Function):
@@ -127,12 +153,17 @@ class _Linear(torch.autograd.Function):
         bias_O: Tensor | None,
         a_RI: Tensor,
         b_OR: Tensor,
+        rounded: tuple[Tensor, Tensor],
         scale: float,
     ) -> Tensor:
         x_NI = x.flatten(0, -2)
-        a, b = a_RI.to(x.dtype), b_OR.to(x.dtype)
+        a, b = rounded
         down_NR = x_NI @ a.T
-        out_NO = F.linear(x_NI, weight_OI, bias_O).addmm_(down_NR, b.T, alpha=scale)
+        if _worth_joining(x_NI, weight_OI.shape[0]):
+            joined = torch.cat([x_NI, down_NR * scale], 1), torch.cat([weight_OI, b], 1)
+            out_NO = F.linear(*joined, bias_O)
+        else:
+            out_NO = F.linear(x_NI, weight_OI, bias_O).addmm_(down_NR, b.T, alpha=scale)
         ctx.save_for_backward(x_NI, down_NR, weight_OI, a, b)
         ctx.scale = scale
         return out_NO.view(*x.shape[:-1], -1)
@@ -145,6 +176,10 @@ class _Linear(torch.autograd.Function):
         grad_b = (grad_NO.T @ down_NR).float() * ctx.scale
         grad_a = (up_NR.T @ x_NI).float()
         grad_x = None
-        if ctx.needs_input_grad[0]:
-            grad_x = (grad_NO @ weight_OI).addmm_(up_NR, a).view(*grad.shape[:-1], -1)
-        return grad_x, None, None, grad_a, grad_b, None
+        if ctx.needs_input_grad[0] and _worth_joining(grad_NO, weight_OI.shape[1]):
+            grad_x = torch.cat([grad_NO, up_NR], 1) @ torch.cat([weight_OI, a], 0)
+        elif ctx.needs_input_grad[0]:
+            grad_x = (grad_NO @ weight_OI).addmm_(up_NR, a)
+        if grad_x is not None:
+            grad_x = grad_x.view(*grad.shape[:-1], -1)
+        return grad_x, None, None, grad_a, grad_b, None, None

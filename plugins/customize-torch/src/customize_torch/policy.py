@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from customize import Batch, DataError
 from customize_torch.attention import Plan, Segments, following
 from customize_torch.head import logprobs_of
+from customize_torch.kernels import Place
 from customize_torch.layout import lay
-from customize_torch.lora import Switchboard, updates_of
+from customize_torch.lora import Switchboard, rounded, updates_of
 from customize_torch.recomputing import Recomputing
 
 
@@ -34,6 +35,7 @@ class Base:
     head_name: str
     switchboard: Switchboard
     recomputing: Recomputing
+    place: Place
 
     @property
     def decoder(self) -> nn.Module:
@@ -82,10 +84,20 @@ class Policy:
     def logprobs(self, batch: Batch) -> Tensor:
         """Log-probabilities of the batch's scored tokens, float32 [T], in order."""
         self.check(batch.tokens)
-        flat = lay(batch)
+        place = self.base.place
+        flat = lay(batch, place.device)
+        plan = Segments(flat.segments, place.varlen)
         with self.base.recomputing.deciding(len(flat.tokens_N)):
-            hidden_NC = self.hidden(flat.tokens_N, flat.positions_N, Segments(flat.segments))
-        return logprobs_of(hidden_NC[flat.before_T], self.head_VC, flat.targets_T)
+            hidden_NC = self.hidden(flat.tokens_N, flat.positions_N, plan)
+        hidden_TC = hidden_NC[flat.before_T]
+        return logprobs_of(hidden_TC, self.head_VC, flat.targets_T, place.kernels, place.logits)
+
+    def rounded(self) -> Policy:
+        """The same with LoRA's tensors as they are computed with: rounded once for many steps."""
+        if self.scale is None:
+            return self
+        tensors = rounded(self.tensors, self.base.place.dtype)
+        return attrs.evolve(self, tensors=tensors)
 
     def check(self, tokens: npt.NDArray[np.int32]) -> None:
         """Raises DataError for a token the model has no row for, before a device fails on it."""
@@ -98,6 +110,8 @@ class Policy:
 
     @contextmanager
     def _in_force(self) -> Iterator[None]:
-        updates = {} if self.scale is None else updates_of(self.tensors, self.scale)
+        updates = {}
+        if self.scale is not None:
+            updates = updates_of(self.tensors, self.scale, self.base.place.dtype)
         with self.base.switchboard.using(updates):
             yield

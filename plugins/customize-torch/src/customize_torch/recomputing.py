@@ -42,6 +42,7 @@ class Recomputing:
         self._switchboard = switchboard
         self._on = False
         self._bytes_per_token = 0.0
+        self._device = next(decoder.parameters()).device
         self._weights = {p.untyped_storage().data_ptr() for p in decoder.parameters()}
         for layer in layers:
             layer.forward = self._forward(layer, layer.forward)
@@ -61,7 +62,7 @@ class Recomputing:
     def _needed(self, num_tokens: int) -> bool:
         if self._when != "auto":
             return self._when == "always"
-        limit = self._limit or _free_bytes() * _SHARE
+        limit = self._limit or _free_bytes(self._device) * _SHARE
         wanted = num_tokens * self._bytes_per_token
         if wanted <= limit:
             return False
@@ -114,8 +115,11 @@ def _with(layer: nn.Module, own: dict[str, Tensor]) -> Iterator[None]:
         yield
 
 
-def _free_bytes() -> float:
-    """What this process may still take; without limit where the system does not say."""
+def _free_bytes(device: torch.device) -> float:
+    """What this process may still take there; without limit where the system does not say."""
+    if device.type == "cuda":
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return float(torch.cuda.mem_get_info(device)[0] + unused)
     free = [float("inf")]
     for line in _lines("/proc/meminfo"):
         if line.startswith("MemAvailable:"):

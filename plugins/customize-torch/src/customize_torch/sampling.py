@@ -1,9 +1,8 @@
 """Sampling: shared prefill, batched decoding over our own cache, rows leaving as they finish.
 
-Knows no session. Completion j of a prompt draws its token t from a counter-based generator keyed
-(seed, j, t), so order and batch size change nothing but what rounding does.
+Knows no session.
 
-Shape legend: P prompts, R live rows, V vocabulary.
+Shape legend: P prompts, R rows held, V vocabulary.
 """
 
 from __future__ import annotations
@@ -18,13 +17,16 @@ import torch
 from torch import Tensor
 
 from customize import Batch, Completion, DataError, OnToken, Prompt, Renderer, Sampling
-from customize_torch.attention import Cache, Decode, Prefill
+from customize_torch.attention import Cache, Prefill
+from customize_torch.decoding import Decoding, decoding
+from customize_torch.drawing import Drawing
 from customize_torch.policy import Policy
 
 Floats = npt.NDArray[np.float32]
 # A token that waits in the cache takes about a sixteenth of what its activations take in training,
 # so sampling fits where training does. The rows are bounded for their logits over the vocabulary.
 _CACHED, _ROWS = 16, 128
+_MULTIPLE = 8  # of the cache's tokens: kernels read them aligned
 
 
 @attrs.define(eq=False)
@@ -33,7 +35,6 @@ class _Row:
 
     prompt: int
     index: int
-    seed: int
     tokens: list[int] = attrs.field(factory=list)
     logprobs: list[float] = attrs.field(factory=list)
     drawn: list[float] = attrs.field(factory=list)
@@ -54,7 +55,8 @@ def sample(
         if len(prompt.tokens) == 0:
             raise DataError(f"prompt {number} is empty: a completion needs a token to go on from")
         policy.check(prompt.tokens)
-    rows = [_Row(p, j, prompt.seed) for p, prompt in enumerate(prompts) for j in range(prompt.n)]
+    policy = policy.rounded()
+    rows = [_Row(p, j) for p, prompt in enumerate(prompts) for j in range(prompt.n)]
     stops = _Stops(sampling, renderer)
     for some in _together(prompts, rows, sampling.max_tokens, token_budget):
         _run(policy, prompts, some, sampling, stops, on_token)
@@ -88,88 +90,67 @@ def _run(
     stops: _Stops,
     on_token: OnToken | None,
 ) -> None:
-    cache, lengths_R, logits_RV = _prefill(policy, prompts, rows, sampling.max_tokens)
-    live = list(rows)
+    ongoing, logits_RV = _prefill(policy, prompts, rows, sampling.max_tokens)
+    keys = [(prompts[row.prompt].seed, row.index) for row in rows]
+    drawing = Drawing(keys, sampling, logits_RV.device)
+    held = list(rows)
     for step in range(sampling.max_tokens):
-        _draw(live, logits_RV, sampling, step)
-        for row in live:
-            row.stopped = stops.reached(row.tokens)
-            if on_token is not None:
-                on_token(row.prompt, row.index, row.tokens[-1])
-        going = [i for i, row in enumerate(live) if not row.stopped]
-        if not going or step + 1 == sampling.max_tokens:
+        is_last = step + 1 == sampling.max_tokens
+        drawn_3R = drawing.draw(logits_RV, step)
+        tokens_R = drawn_3R[0].long()
+        arriving = ongoing.read(drawn_3R)
+        if ongoing.runs_ahead and not is_last:
+            logits_RV = ongoing.step(tokens_R)
+        _record(held, arriving(), stops, on_token)
+        going = [i for i, row in enumerate(held) if not row.stopped]
+        if not going or is_last:
             return
-        if len(going) < len(live):
-            kept_R = torch.tensor(going)
-            cache.keep(kept_R)
-            lengths_R, live = lengths_R[kept_R], [live[i] for i in going]
-        tokens_R = torch.tensor([row.tokens[-1] for row in live])
-        hidden_RC = policy.hidden(tokens_R, lengths_R, Decode(cache, lengths_R))
-        logits_RV = (hidden_RC @ policy.head_VC.T).float()
-        lengths_R = lengths_R + 1
+        if ongoing.worth_dropping(len(going), len(held)):
+            kept_R = torch.tensor(going, device=logits_RV.device)
+            ongoing.keep(kept_R)
+            drawing.keep(kept_R)
+            held = [held[i] for i in going]
+            tokens_R, logits_RV = tokens_R[kept_R], logits_RV[kept_R]
+        if not ongoing.runs_ahead:
+            logits_RV = ongoing.step(tokens_R)
+
+
+def _record(
+    rows: Sequence[_Row], drawn: list[list[float]], stops: _Stops, on_token: OnToken | None
+) -> None:
+    for row, token, logprob, drawn_from in zip(rows, *drawn, strict=True):
+        if row.stopped:
+            continue
+        row.tokens.append(int(token))
+        row.logprobs.append(logprob)
+        row.drawn.append(drawn_from)
+        row.stopped = stops.reached(row.tokens)
+        if on_token is not None:
+            on_token(row.prompt, row.index, row.tokens[-1])
 
 
 def _prefill(
     policy: Policy, prompts: Sequence[Prompt], rows: Sequence[_Row], max_tokens: int
-) -> tuple[Cache, Tensor, Tensor]:
-    """The cache with a row for each completion, lengths [R], and the first logits [R, V]."""
+) -> tuple[Decoding, Tensor]:
+    """A row for each completion, ready to go on, and the first logits [R, V]."""
     numbers = sorted({row.prompt for row in rows})
-    place = {number: i for i, number in enumerate(numbers)}
+    nth = {number: i for i, number in enumerate(numbers)}
     lengths = [len(prompts[number].tokens) for number in numbers]
     offsets = np.concatenate([[0], np.cumsum(lengths)]).tolist()
     flat = np.concatenate([prompts[number].tokens for number in numbers]).astype(np.int64)
     positions = np.concatenate([np.arange(length) for length in lengths])
-    plan = Prefill(offsets)
-    hidden_NC = policy.hidden(torch.from_numpy(flat), torch.from_numpy(positions), plan)
-    ends_P = torch.tensor(offsets[1:]) - 1
+    place = policy.base.place
+    plan = Prefill(offsets, place.varlen)
+    tokens_N, positions_N = (torch.from_numpy(x).to(place.device) for x in (flat, positions))
+    hidden_NC = policy.hidden(tokens_N, positions_N, plan)
+    ends_P = torch.tensor(offsets[1:], device=place.device) - 1
     logits_PV = (hidden_NC[ends_P] @ policy.head_VC.T).float()
-    owners = [place[row.prompt] for row in rows]
+    owners = [nth[row.prompt] for row in rows]
     bounds = list(itertools.pairwise(offsets))
-    cache = Cache.from_prefill(plan, bounds, owners, max(lengths) + max_tokens)
-    return cache, torch.tensor([lengths[o] for o in owners]), logits_PV[owners]
-
-
-def _draw(rows: Sequence[_Row], logits_RV: Tensor, sampling: Sampling, step: int) -> None:
-    plain_RV = torch.log_softmax(logits_RV, dim=-1)
-    if sampling.temperature == 0:
-        chosen_R = plain_RV.argmax(dim=-1)
-        drawn_R = torch.zeros(len(rows))
-    else:
-        shaped_RV = _shape(logits_RV, sampling)
-        uniform_R = torch.tensor([_uniform(row.seed, row.index, step) for row in rows])
-        mass_RV = shaped_RV.double().exp().cumsum(dim=-1)
-        wanted_R1 = (uniform_R.double() * mass_RV[:, -1])[:, None]
-        chosen_R = torch.searchsorted(mass_RV, wanted_R1, right=True)[:, 0]
-        chosen_R = chosen_R.clamp(max=mass_RV.shape[1] - 1)
-        drawn_R = shaped_RV.gather(1, chosen_R[:, None])[:, 0]
-    chosen_logprobs_R = plain_RV.gather(1, chosen_R[:, None])[:, 0]
-    columns = (chosen_R.tolist(), chosen_logprobs_R.tolist(), drawn_R.tolist())
-    for row, token, logprob, drawn in zip(rows, *columns, strict=True):
-        row.tokens.append(token)
-        row.logprobs.append(logprob)
-        row.drawn.append(drawn)
-
-
-def _shape(logits_RV: Tensor, sampling: Sampling) -> Tensor:
-    """Log-probabilities after temperature, top-k and top-p, in that order."""
-    shaped_RV = torch.log_softmax(logits_RV / sampling.temperature, dim=-1)
-    if not sampling.top_k and sampling.top_p >= 1:
-        return shaped_RV
-    ordered_RV, order_RV = shaped_RV.sort(dim=-1, descending=True, stable=True)
-    cut_RV = torch.zeros_like(ordered_RV, dtype=torch.bool)
-    if sampling.top_k:
-        cut_RV[:, sampling.top_k :] = True
-    if sampling.top_p < 1:
-        before_RV = ordered_RV.exp().cumsum(dim=-1) - ordered_RV.exp()
-        cut_RV |= before_RV >= sampling.top_p
-    ordered_RV = ordered_RV.masked_fill(cut_RV, -torch.inf)
-    return torch.log_softmax(torch.empty_like(shaped_RV).scatter_(1, order_RV, ordered_RV), dim=-1)
-
-
-def _uniform(seed: int, index: int, step: int) -> float:
-    key = np.array([seed % 2**64, index], np.uint64)
-    counter = np.array([step, 0, 0, 0], np.uint64)
-    return float(np.random.Generator(np.random.Philox(key=key, counter=counter)).random())
+    room = max(lengths) + max_tokens
+    cache = Cache.from_prefill(plan, bounds, owners, room + -room % _MULTIPLE)
+    ongoing = decoding(policy, cache, [lengths[o] for o in owners], max_tokens)
+    return ongoing, logits_PV[owners]
 
 
 class _Stops:
@@ -207,5 +188,5 @@ def _prompt_logprobs(policy: Policy, prompt: Prompt) -> Floats:
     weights = np.ones(len(prompt.tokens), np.float32)
     batch = Batch.from_sequences([(prompt.tokens, {"weights": weights})])
     out = np.zeros(len(weights), np.float32)
-    out[1:] = policy.logprobs(batch).numpy()
+    out[1:] = policy.logprobs(batch).cpu().numpy()
     return out

@@ -40,6 +40,7 @@ from customize import (
 )
 from customize_torch import optimizer, storage
 from customize_torch.cutting import pieces
+from customize_torch.determinism import repeatable
 from customize_torch.policy import Policy
 from customize_torch.sampling import sample
 
@@ -75,7 +76,8 @@ class TorchSnapshot(Snapshot):
         out = np.zeros(batch.num_tokens, np.float32)
         for chosen in pieces(batch, self._budget, by_group=False):
             piece = batch.take(chosen)
-            out[batch.positions_of(chosen)[piece.scored]] = self._policy.logprobs(piece).numpy()
+            logprobs_T = self._policy.logprobs(piece).cpu()
+            out[batch.positions_of(chosen)[piece.scored]] = logprobs_T.numpy()
         return Done(out)
 
     def sample(
@@ -136,10 +138,11 @@ class TorchSession(Session):
     def _backward(self, policy: Policy, piece: Batch, loss: Loss) -> tuple[float, Floats]:
         logprobs_T = policy.logprobs(piece)
         out = np.zeros(piece.num_tokens, np.float32)
-        out[piece.scored] = logprobs_T.detach().numpy()
+        out[piece.scored] = logprobs_T.detach().cpu().numpy()
         value, gradient_N = loss.evaluate(out, piece)
         gradient_T = torch.from_numpy(gradient_N[piece.scored].astype(np.float32))
-        logprobs_T.backward(gradient_T)
+        with repeatable(logprobs_T.device):
+            logprobs_T.backward(gradient_T.to(logprobs_T.device))
         return value, out
 
     def _surrogate(self, batch: Batch, loss: Loss) -> Handle[LossOutput]:
@@ -203,7 +206,8 @@ class TorchSession(Session):
 
     def load(self, folder: Path) -> None:
         state = storage.read_json(folder / "state.json")
-        groups = storage.read_tensors(folder / "state.safetensors")
+        device = self._policy.base.place.device
+        groups = storage.read_tensors(folder / "state.safetensors", device)
         lacking = {*_PARTS} - groups.keys() - state.keys()
         if lacking:
             raise CheckpointError(f"{folder} lacks {', '.join(sorted(lacking))}: it cannot go on")

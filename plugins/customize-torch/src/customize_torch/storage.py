@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -26,7 +27,7 @@ def write_tensors(file: Path, groups: Mapping[str, Mapping[str, Tensor]]) -> Non
     save_file({k: v.detach().contiguous().clone() for k, v in flat.items()}, file)
 
 
-def read_tensors(file: Path) -> dict[str, dict[str, Tensor]]:
+def read_tensors(file: Path, device: torch.device) -> dict[str, dict[str, Tensor]]:
     """What ``write_tensors`` wrote.
 
     Raises:
@@ -35,7 +36,7 @@ def read_tensors(file: Path) -> dict[str, dict[str, Tensor]]:
     if not file.is_file():
         raise CheckpointError(f"{file.parent} lacks {file.name}")
     groups: dict[str, dict[str, Tensor]] = {}
-    for key, tensor in load_file(file).items():
+    for key, tensor in load_file(file, str(device)).items():
         group, _, name = key.rpartition("/")
         groups.setdefault(group, {})[name] = tensor
     return groups

@@ -18,6 +18,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from customize import ModelError, ModelFolder
 from customize_torch.attention import plan_in_force
+from customize_torch.kernels import Place
 from customize_torch.parts import Parts
 
 _log = logging.getLogger(__name__)
@@ -34,14 +35,15 @@ _REFUSED = (
 _ATTENTION = frozenset({"full_attention", "sliding_attention"})
 
 
-def load(model: ModelFolder, dtype: torch.dtype) -> Parts:
+def load(model: ModelFolder, place: Place) -> Parts:
     """The model through transformers.
 
     Raises:
         ModelError: it is not whole, or needs what a plan does not do.
     """
-    loaded = _from_pretrained(model, dtype)
+    loaded = _from_pretrained(model, place.dtype)
     _refuse_architecture(model, loaded)
+    loaded.to(place.device)
     head = loaded.get_output_embeddings()
     if head is None or getattr(head, "bias", None) is not None:
         raise ModelError(f"{model.name} has no plain output embedding: it is not supported")

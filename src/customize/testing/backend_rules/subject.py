@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -11,6 +12,7 @@ import attrs
 import numpy as np
 
 from customize._batch import Batch
+from customize._errors import Unsupported
 from customize._losses import CrossEntropy
 from customize.interfaces.backend import (
     AdamW,
@@ -61,7 +63,12 @@ class BackendSubject(Subject):
         return self.backend.capabilities()
 
     def obstacle(self) -> str | None:
-        return self.backend.probe()
+        """Why it cannot run here: a failure where ``CUSTOMIZE_REQUIRE`` names the backend."""
+        reason = self.backend.probe()
+        required = os.environ.get("CUSTOMIZE_REQUIRE", "").split(",")
+        if reason is not None and self.backend.name in required:
+            raise Unsupported(f"CUSTOMIZE_REQUIRE={self.backend.name}, but: {reason}")
+        return reason
 
     @functools.cached_property
     def model(self) -> ModelFolder:

@@ -1,0 +1,65 @@
+"""Why there is no NVIDIA GPU is told from files, before torch is imported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from customize_cuda import backend
+from customize_cuda.backend import CUDA
+from customize_cuda.driver import reason_against
+
+ANY = "libc.so.6"  # stands for a driver that can be loaded
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Path:
+    """One with two GPUs."""
+    (tmp_path / "dev").mkdir()
+    for name in ("nvidia0", "nvidia1", "nvidiactl", "nvidia-uvm"):
+        (tmp_path / "dev" / name).touch()
+    return tmp_path
+
+
+def test_a_driver_and_a_device_are_enough(machine: Path) -> None:
+    assert reason_against(machine, {}, ANY) is None
+    assert reason_against(machine, {"CUDA_VISIBLE_DEVICES": "1"}, ANY) is None
+
+
+@pytest.mark.parametrize("value", ["", "-1", "None"])
+def test_a_variable_that_hides_every_device_is_named(machine: Path, value: str) -> None:
+    reason = reason_against(machine, {"CUDA_VISIBLE_DEVICES": value}, ANY)
+    assert reason == f"CUDA_VISIBLE_DEVICES={value!r} hides every GPU: unset it"
+
+
+def test_a_missing_driver_is_told_with_its_library(machine: Path) -> None:
+    reason = reason_against(machine, {}, "libno-such-driver.so.1")
+    assert reason == "no NVIDIA driver: libno-such-driver.so.1 cannot be loaded"
+
+
+def test_a_driver_without_a_device_points_to_the_container(machine: Path) -> None:
+    for name in ("nvidia0", "nvidia1"):
+        (machine / "dev" / name).unlink()
+    assert "docker run --gpus all" in str(reason_against(machine, {}, ANY))
+
+
+def test_windows_linux_has_its_own_device(tmp_path: Path) -> None:
+    (tmp_path / "dev").mkdir()
+    (tmp_path / "dev/dxg").touch()
+    assert reason_against(tmp_path, {}, ANY) is None
+
+
+@pytest.mark.parametrize(
+    ("built", "told"),
+    [
+        (None, "pip install torch"),
+        ({"cuda": None, "hip": "7.2"}, "this torch is a ROCm build (7.2): use the backend rocm"),
+        ({"cuda": None, "hip": None}, "torch was built without CUDA"),
+    ],
+)
+def test_a_torch_that_cannot_is_told_apart(
+    monkeypatch: pytest.MonkeyPatch, built: dict[str, str | None] | None, told: str
+) -> None:
+    monkeypatch.setattr(backend, "built_for", lambda: built)
+    assert told in str(CUDA().probe())

@@ -1,0 +1,60 @@
+"""``python -m customize_cuda.check``: what a GPU computes, and how well it is used.
+
+Four parts, each by itself with ``--only``: ``rules`` (the conformance kit), ``numbers`` (against
+the processor in float32), ``training`` (SFT and DPO of a real model) and ``speed``. Needs Python,
+torch and the distributions of customize; no network.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from customize import Backend
+from customize_torch.checking import machine, numbers, rules, speed, training
+from customize_torch.checking.page import table
+from customize_torch.gpu import GPU
+
+Finding = Mapping[str, Any]  # JSON
+PARTS: Mapping[str, Callable[[type[GPU], argparse.Namespace], Finding]] = {
+    "rules": rules.check,
+    "numbers": numbers.check,
+    "training": training.check,
+    "speed": speed.check,
+}
+
+
+def main(backend: type[GPU], arguments: Sequence[str] | None = None) -> None:
+    """Exit codes: 1 something was not as it must be, 2 there is no such device here."""
+    asked = _parser(backend).parse_args(arguments)
+    if (reason := backend().probe()) is not None:
+        print(f"the backend {backend.name} cannot run here: {reason}", file=sys.stderr)
+        sys.exit(2)
+    found: dict[str, Any] = {"schema": "customize-gpu/1", "machine": machine.told(backend.name)}
+    for name in asked.only:
+        begun = time.perf_counter()
+        print(f"{name} …", file=sys.stderr, flush=True)
+        found[name] = {**PARTS[name](backend, asked)}
+        found[name]["seconds"] = round(time.perf_counter() - begun, 1)
+        asked.to.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+    print(table(found))
+    print(f"written: {asked.to}")
+    sys.exit(any(part.get("failed") for part in found.values() if isinstance(part, dict)))
+
+
+def _parser(backend: type[Backend]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=f"python -m customize_{backend.name}.check")
+    parser.add_argument("--model", default="smollm2", help="the real model that is trained")
+    parser.add_argument("--to", type=Path, default=Path("gpu.json"), help="what is written")
+    parser.add_argument(
+        "--only", nargs="+", choices=[*PARTS], default=[*PARTS], help="parts; all by default"
+    )
+    parser.add_argument(
+        "--shapes", nargs="+", choices=[*speed.SHAPES], default=[*speed.SHAPES], help="of speed"
+    )
+    return parser

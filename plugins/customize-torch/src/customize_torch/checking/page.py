@@ -1,0 +1,73 @@
+"""What was found, as a short table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+Found = Mapping[str, Any]  # as in gpu.json
+
+
+def table(found: Found) -> str:
+    """Markdown; a part that was not asked for is left out."""
+    return "\n".join(line for part in _PARTS for line in part(found))
+
+
+def _machine(found: Found) -> Iterator[str]:
+    told = found["machine"]
+    built = f"CUDA {told['cuda']}" if told["cuda"] else f"ROCm {told['hip']}"
+    versions = ", ".join(f"{name} {version}" for name, version in told["versions"].items())
+    yield f"**{told['device']}**, {told['memory_gb']:.0f} GB; torch {told['torch']}, {built}, "
+    yield f"Python {told['python']}; {versions}."
+    yield ""
+
+
+def _rules(found: Found) -> Iterator[str]:
+    if rules := found.get("rules"):
+        failed = len(rules["failed"])
+        yield f"* rules of a backend: {rules['passed']} kept, {failed} not, "
+        yield f"  {len(rules['skipped'])} that do not apply"
+        for row in rules["failed"]:
+            yield f"  * **not kept**: {row['rule']} with {row['options']}: {row['reason']}"
+
+
+def _numbers(found: Found) -> Iterator[str]:
+    for row in found.get("numbers", {}).get("rows", ()):
+        yield (
+            f"* beside the processor in float32, {row['dtype']}, kernels of {row['kernels']}: "
+            f"log-probabilities {row['logprobs_mean']:.1e} nats apart on average "
+            f"({row['logprobs_max']:.1e} at most), gradient {row['gradient']:.1e} of its length"
+        )
+
+
+def _training(found: Found) -> Iterator[str]:
+    training = found.get("training", {})
+    for name in ("sft", "dpo"):
+        if row := training.get(name):
+            yield (
+                f"* {name} of {training['model']}, {row['steps']} steps: "
+                f"loss {row['first_loss']:.3f} → {row['last_loss']:.3f}"
+            )
+
+
+def _speed(found: Found) -> Iterator[str]:
+    speed = dict(found.get("speed", {}))
+    peaks, _ = speed.pop("peaks", None), speed.pop("seconds", None)
+    if not peaks:
+        return
+    yield ""
+    yield "| shape | tokens | tokens/s trained | of peak | peak GB | decode ms | of bound |"
+    yield "|---|---|---|---|---|---|---|"
+    for name, row in speed.items():
+        yield (
+            f"| {name} | {row['tokens']} | {row['tokens_per_second']:,.0f} | {row['mfu']:.0%} | "
+            f"{row['peak_gb']:.1f} | {1e3 * row['decode_step_seconds']:.1f} | "
+            f"{row['decode_of_bound']:.0%} |"
+        )
+    yield ""
+    yield f"Peak: {peaks['flops'] / 1e12:.0f} TFLOP/s and {peaks['bytes'] / 1e12:.2f} TB/s; "
+    yield f"measured here: {peaks['measured_flops'] / 1e12:.0f} and "
+    yield f"{peaks['measured_bytes'] / 1e12:.2f}."
+
+
+_PARTS = (_machine, _rules, _numbers, _training, _speed)

@@ -1,0 +1,159 @@
+"""What the backends on torch's ``cuda`` device share: NVIDIA's and AMD's are both called so there.
+
+Knows no vendor: each backend says in ``probe`` what it needs. Imports torch only when used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import attrs
+
+from customize import Backend, BackendError, Engine, ModelFolder, option, options
+
+if TYPE_CHECKING:
+    from customize_torch.kernels import Kernels
+
+# Logits in float32 that the head holds at once: a gigabyte.
+_LOGITS = 1 << 28
+
+
+@options
+class GPU(Backend):
+    """The torch engine on one device that torch calls ``cuda``.
+
+    varlen: whether torch's flash attention takes many segments at once on the vendor's devices.
+    """
+
+    varlen: ClassVar[bool] = False
+
+    dtype: str = option(
+        default="auto",
+        help="What the base computes in; adapters are always float32. auto takes bfloat16 where "
+        "the device has it, and logs it.",
+        choices=("auto", "float32", "bfloat16"),
+    )
+    device: int = option(default=0, help="Which of the devices that are visible.", at_least=0)
+    token_budget: int = option(
+        default=8192, help="Tokens computed together; more is faster and larger.", at_least=1
+    )
+    kernels: str = option(
+        default="auto",
+        help="What a decoder computes between matrix products: auto takes triton's where triton "
+        "is installed.",
+        choices=("auto", "torch", "triton"),
+    )
+    recompute: str = option(
+        default="auto",
+        help="Make activations again in the backward pass instead of keeping them: a third "
+        "slower, and small. auto does it where the device's memory is short, and logs it.",
+        choices=("auto", "always", "never"),
+    )
+    activation_mb: int = option(
+        default=0,
+        help="MB that kept activations may take before auto recomputes; 0 goes by what is free.",
+        at_least=0,
+    )
+
+    def capabilities(self) -> frozenset[str]:
+        from customize_torch.engine import CAPABILITIES
+
+        return CAPABILITIES
+
+    def settled(self, kept: Mapping[str, Any]) -> Backend:
+        made = {
+            "dtype": self.dtype if self.dtype != "auto" else kept.get("dtype") or self._best(),
+            "kernels": self._kernels_name(kept.get("kernels")),
+        }
+        return type(self)(**{**attrs.asdict(self), **made})  # type: ignore[arg-type]  # of attrs
+
+    def numerics(self) -> Mapping[str, str | int]:
+        """Not ``recompute``: the bits are the same."""
+        return {"dtype": self.dtype, "kernels": self.kernels, "token_budget": self.token_budget}
+
+    def load(self, model: ModelFolder) -> Engine:
+        import torch
+
+        from customize_torch.engine import TorchEngine
+        from customize_torch.kernels import Place
+
+        self._refuse_absent()
+        # Kernels of triton and recorded steps go to the device that is current.
+        torch.cuda.set_device(self.device)
+        place = Place(
+            torch.device("cuda", self.device),
+            getattr(torch, self._best() if self.dtype == "auto" else self.dtype),
+            self._kernels(),
+            _LOGITS,
+            self.varlen,
+        )
+        return TorchEngine(model, place, self.token_budget, self.recompute, self.activation_mb)
+
+    def _refuse_absent(self) -> None:
+        """What a probe without torch cannot see."""
+        import torch
+
+        if not torch.cuda.is_available():
+            raise BackendError(f"torch finds no device: {torch_says()}")
+        if self.device >= torch.cuda.device_count():
+            raise BackendError(
+                f"device={self.device}, but torch sees {torch.cuda.device_count()}: "
+                "they count from 0"
+            )
+
+    def _best(self) -> str:
+        import torch
+
+        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+
+    def _kernels_name(self, kept: str | None = None) -> str:
+        if self.kernels != "auto":
+            return self.kernels
+        return kept or ("triton" if find_spec("triton") else "torch")
+
+    def _kernels(self) -> Kernels:
+        if self._kernels_name() == "triton":
+            from customize_torch.triton_kernels import KERNELS
+
+            return KERNELS
+        from customize_torch.kernels import PLAIN
+
+        return PLAIN
+
+
+def torch_says() -> str:
+    """Why torch cannot reach a device, in its own words."""
+    import torch
+
+    try:
+        torch.cuda.init()
+    except (RuntimeError, AssertionError) as error:
+        return str(error).splitlines()[0]
+    return "it sees none (is one hidden by an environment variable?)"
+
+
+def built_for() -> Mapping[str, str | None] | None:
+    """What the installed torch was built with, ``cuda`` and ``hip``, read without importing it.
+
+    None where torch is not installed.
+    """
+    spec = find_spec("torch")
+    if spec is None or spec.origin is None:
+        return None
+    told: dict[str, str | None] = {"cuda": None, "hip": None}
+    for line in _lines(Path(spec.origin).with_name("version.py")):
+        name, _, value = line.partition("=")
+        name, value = name.split(":")[0].strip(), value.strip().strip("'\"")
+        if name in told and value not in ("", "None"):
+            told[name] = value
+    return told
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return file.read_text("utf-8").splitlines()
+    except OSError:
+        return []

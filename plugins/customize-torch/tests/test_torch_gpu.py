@@ -1,0 +1,152 @@
+"""What the backends of GPUs share, as far as it can be held without one."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from customize import BackendError
+from customize_torch import gpu, llama
+from customize_torch.checking import shapes, speed
+from customize_torch.checking.command import main
+from customize_torch.checking.page import table
+from customize_torch.drawing import Drawing
+from customize_torch.gpu import GPU, built_for
+from customize_torch.kernels import PLAIN
+
+
+class Here(GPU):
+    """Says that it can run, whatever the machine."""
+
+    name = "here"
+
+    def probe(self) -> str | None:
+        return None
+
+
+class Nowhere(Here):
+    """Says that it cannot."""
+
+    def probe(self) -> str | None:
+        return "there is none"
+
+
+def test_torch_is_asked_again_before_a_model_is_loaded(model: Any) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(BackendError, match="torch finds no device"):
+        Here().load(model)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("cuda: Optional[str] = '13.0'\nhip: Optional[str] = None\n", ("13.0", None)),
+        ("cuda: Optional[str] = None\nhip: Optional[str] = '7.2.5'\n", (None, "7.2.5")),
+        ("cuda = None\nhip = None\n", (None, None)),
+    ],
+)
+def test_what_torch_was_built_for_is_read_from_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, told: tuple[str | None, ...]
+) -> None:
+    (tmp_path / "version.py").write_text(text)
+    spec = SimpleNamespace(origin=str(tmp_path / "__init__.py"))
+    monkeypatch.setattr(gpu, "find_spec", lambda name: spec)
+    assert built_for() == {"cuda": told[0], "hip": told[1]}
+
+
+def test_what_torch_was_built_for_is_what_it_says_itself() -> None:
+    assert built_for() == {"cuda": torch.version.cuda, "hip": torch.version.hip}
+
+
+def test_no_torch_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu, "find_spec", lambda name: None)
+    assert built_for() is None
+
+
+def test_kernels_are_chosen_once_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu, "find_spec", lambda name: None)
+    begun = Here(dtype="bfloat16").settled({})
+    assert begun.numerics() == {"dtype": "bfloat16", "kernels": "torch", "token_budget": 8192}
+    monkeypatch.setattr(gpu, "find_spec", lambda name: object())
+    assert Here(dtype="bfloat16").settled({}).numerics()["kernels"] == "triton"
+    assert Here(dtype="bfloat16").settled(begun.numerics()).numerics()["kernels"] == "torch"
+
+
+@pytest.mark.parametrize("name", sorted(speed.SHAPES))
+def test_a_shape_counts_the_weights_a_token_meets(name: str) -> None:
+    size = speed.SHAPES[name]
+    shape = llama.shape_of(size.config)
+    assert shape is not None
+    with torch.device("meta"):
+        model = llama.CausalLM(shape, PLAIN)
+    linear = [m.weight.numel() for m in model.modules() if type(m) is torch.nn.Linear]
+    assert size.matrices == sum(linear)
+
+
+def test_a_written_shape_is_loaded_whole(tmp_path: Path) -> None:
+    config = {**speed.SHAPES["0.5B"].config, "hidden_size": 64, "vocab_size": 256}
+    config |= {"num_hidden_layers": 2, "intermediate_size": 96, "num_attention_heads": 4}
+    size = shapes.Size(config=config, token_budget=64)
+    from customize_torch.backend import CPU
+
+    folder = shapes.write(size, tmp_path / "random")
+    batch = shapes.packed(size, num_sequences=3, length=20)
+    logprobs = CPU(dtype="float32").load(folder).base().forward(batch).result()
+    assert (logprobs != 0).sum() == 3 * 19
+    assert batch.columns["weights"].sum() == pytest.approx(1)
+
+
+def test_a_check_without_a_device_says_why(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(Nowhere, [])
+    assert stopped.value.code == 2
+    assert "there is none" in capsys.readouterr().err
+
+
+def test_the_table_holds_what_was_found() -> None:
+    folder = Path(__file__).parents[3] / "docs/reference/hardware"
+    for file in folder.glob("*.json"):
+        found = json.loads(file.read_text("utf-8"))
+        text = table(found)
+        assert found["machine"]["device"] in text
+        for name in ("0.5B", "8B"):
+            assert f"{found['speed'][name]['mfu']:.0%}" in text
+
+
+def test_a_token_is_drawn_by_its_seed_index_and_place_alone() -> None:
+    from customize import Sampling
+
+    rng = np.random.default_rng(0)
+    logits_RV = torch.from_numpy(rng.normal(size=(3, 50)).astype(np.float32))
+    keys = [(5, 0), (5, 1), (9, 0)]
+    drawing = Drawing(keys, Sampling(max_tokens=7), torch.device("cpu"))
+    drawing.keep(torch.tensor([0, 2]))
+    token_R = drawing.draw(logits_RV[[0, 2]], step=4)[0]
+    for row, (seed, index) in ((0, keys[0]), (1, keys[2])):
+        counter = np.array([4, 0, 0, 0], np.uint64)
+        key = np.array([seed, index], np.uint64)
+        uniform = np.random.Generator(np.random.Philox(key=key, counter=counter)).random()
+        mass = logits_RV[[0, 2]][row].double().softmax(-1).cumsum(-1)
+        assert int(token_R[row]) == int((mass < np.float32(uniform)).sum())
+
+
+@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="triton is not installed")
+def test_triton_kernels_equal_the_plain_ones() -> None:
+    # In a process of its own: whether kernels are interpreted is settled when triton is imported.
+    environment = dict(os.environ)
+    if not torch.cuda.is_available():
+        environment["TRITON_INTERPRET"] = "1"
+    script = Path(__file__).with_name("triton_beside_plain.py")
+    done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
