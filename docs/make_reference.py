@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ from customize.plugins import as_json, faults, hooks, listing, load, specs
 from customize.plugins.specs import KINDS
 from customize.testing.rules import KINDS as KINDS_OF_RULES
 from customize.testing.rules import rules_of
+from customize_torch.checking.page import GLOSSARY, table
 
 REFERENCE = Path(__file__).parent / "reference"
 PLUGINS = Path(__file__).parents[1] / "plugins"
@@ -40,6 +42,7 @@ def pages() -> dict[str, str]:
         "names.md": _names(),
         "errors.md": _errors(),
         "plugins.md": _plugins(),
+        "hardware.md": _hardware(),
         **{f"what-{_article(kind)}-must-do.md": _rules(kind) for kind in KINDS_OF_RULES},
     }
     return {name: MADE + "\n".join(lines).rstrip() + "\n" for name, lines in made.items()}
@@ -91,6 +94,21 @@ def _default(option: click.Option) -> str:
         return ""
     values = option.default if isinstance(option.default, tuple) else (option.default,)
     return f"`{' '.join(str(value) for value in values)}`"
+
+
+def _hardware() -> Iterator[str]:
+    yield from ("# Hardware", "", "What ran where. Each was written on the machine itself by", "")
+    yield from ("```text", "python -m customize_cuda.check", "```", "")
+    yield (
+        "whose `gpu.json` lies in `docs/reference/hardware`. A GPU that is not here is untested: "
+        "of AMD's none was at hand yet, so the backend `rocm` is untested on hardware. The "
+        "processor is tested by every run of the tests; its speed is in "
+        "[benchmarks](../../benchmarks/RESULTS.md)."
+    )
+    for file in sorted((REFERENCE / "hardware").glob("*.json")):
+        found = json.loads(file.read_text("utf-8"))
+        yield from ("", f"## {found['machine']['device']}", "", table(found))
+    yield from ("", f"{GLOSSARY}", "")
 
 
 def _options() -> Iterator[str]:

@@ -27,7 +27,7 @@ def inputs(num_queries: int, num_keys: int) -> list[Tensor]:
 def test_outputs_and_gradients_are_those_of_the_fused_kernel_in_double(
     num_queries: int, num_keys: int, window: int, dtype: torch.dtype, tolerance: float
 ) -> None:
-    mask = attention._mask(num_queries, num_keys, window)
+    mask = attention._mask(num_queries, num_keys, window, torch.device("cpu"))
     given = inputs(num_queries, num_keys)
     grad = torch.randn(given[0].shape, dtype=torch.float64)
     q, k, v = exact = [t.clone().requires_grad_() for t in given]

@@ -2,7 +2,8 @@
 
 Four parts, each by itself with ``--only``: ``rules`` (the conformance kit), ``numbers`` (against
 the processor in float32), ``training`` (SFT and DPO of a real model) and ``speed``. Needs Python,
-torch and the distributions of customize; no network.
+torch and the distributions of customize; no network. Parts that are not asked for stay as they
+were in the file, where the machine is the same.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def main(backend: type[GPU], arguments: Sequence[str] | None = None) -> None:
     if (reason := backend().probe()) is not None:
         print(f"the backend {backend.name} cannot run here: {reason}", file=sys.stderr)
         sys.exit(2)
-    found: dict[str, Any] = {"schema": "customize-gpu/1", "machine": machine.told(backend.name)}
+    found = _begun(asked.to, {"schema": "customize-gpu/1", "machine": machine.told(backend.name)})
     for name in asked.only:
         begun = time.perf_counter()
         print(f"{name} …", file=sys.stderr, flush=True)
@@ -45,6 +46,15 @@ def main(backend: type[GPU], arguments: Sequence[str] | None = None) -> None:
     print(table(found))
     print(f"written: {asked.to}")
     sys.exit(any(part.get("failed") for part in found.values() if isinstance(part, dict)))
+
+
+def _begun(file: Path, start: dict[str, Any]) -> dict[str, Any]:
+    """What was found before on the same machine, for the parts that are not asked for now."""
+    if not file.exists():
+        return start
+    before: dict[str, Any] = json.loads(file.read_text("utf-8"))
+    same = all(before.get(key) == value for key, value in start.items())
+    return before if same else start
 
 
 def _parser(backend: type[Backend]) -> argparse.ArgumentParser:
