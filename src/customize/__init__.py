@@ -59,6 +59,7 @@ __all__ = [
     "ModelSource",
     "ModelSpec",
     "NonFiniteError",
+    "OutOfMemoryError",
     "ObservedRun",
     "Observer",
     "ObserverSpec",
@@ -159,6 +160,7 @@ _HOMES = {
     "ModelSource": "customize.interfaces.model",
     "ModelSpec": "customize.plugins.specs",
     "NonFiniteError": _ERRORS,
+    "OutOfMemoryError": _ERRORS,
     "ObservedRun": "customize.interfaces.observer",
     "Observer": "customize.interfaces.observer",
     "ObserverSpec": "customize.plugins.specs",
@@ -222,6 +224,7 @@ if TYPE_CHECKING:
     from customize._errors import ModelError as ModelError
     from customize._errors import NonFiniteError as NonFiniteError
     from customize._errors import OptionError as OptionError
+    from customize._errors import OutOfMemoryError as OutOfMemoryError
     from customize._errors import ParityError as ParityError
     from customize._errors import PluginError as PluginError
     from customize._errors import RenderingError as RenderingError

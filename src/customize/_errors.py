@@ -10,7 +10,8 @@ CustomizeError
 │   └── UnknownName (LookupError)      nobody, or more than one, provides the name
 ├── Unsupported (NotImplementedError)  a backend does not declare what was asked of it
 ├── BackendError (RuntimeError)        work that failed below the waist
-│   └── NonFiniteError (ArithmeticError)   a loss or gradient is NaN or infinite
+│   ├── NonFiniteError (ArithmeticError)   a loss or gradient is NaN or infinite
+│   └── OutOfMemoryError (MemoryError)     what cannot be cut further does not fit
 ├── RunError (RuntimeError)            a run folder that cannot be used as asked
 │   ├── RunBusy                        another process holds it
 │   └── CheckpointError                no checkpoint is whole
@@ -67,6 +68,10 @@ class BackendError(CustomizeError, RuntimeError):
 
 class NonFiniteError(BackendError, ArithmeticError):
     """A loss or gradient is not finite; weights and optimizer are as they were."""
+
+
+class OutOfMemoryError(BackendError, MemoryError):
+    """Memory does not hold what cannot be cut further; nothing of the step is left."""
 
 
 class RunError(CustomizeError, RuntimeError):

@@ -14,7 +14,7 @@ from typing import Any
 
 import attrs
 
-from customize._errors import NonFiniteError, RunError
+from customize._errors import NonFiniteError, OutOfMemoryError, RunError
 from customize._files import replace_text, sync, writing
 from customize.interfaces.backend import Session
 from customize.interfaces.dataset import Dataset
@@ -55,6 +55,7 @@ class Loop:
 
         Raises:
             NonFiniteError: a step's numbers are; the last good checkpoint is named.
+            OutOfMemoryError: a step does not fit; the steps before it are saved.
             RunError: the folder cannot be written; what was saved before is whole.
             KeyboardInterrupt: Ctrl-C, after the step was finished and saved.
             SystemExit: SIGTERM or SIGHUP, the same, with code 143 or 129.
@@ -67,7 +68,7 @@ class Loop:
         progress = Progress(total, resume.number if resume else 0)
         last = saved = resume
         with _signals() as signals:
-            for step in self._steps(method, session, data, resume):
+            for step in self._steps(method, session, data, resume, record):
                 metrics = dict(step.metrics)
                 self._check(step.number, metrics)
                 metrics.update(self._measure(method, session, held_out, step.number, total, record))
@@ -91,10 +92,22 @@ class Loop:
         return last
 
     def _steps(
-        self, method: Method, session: Session, data: Dataset, resume: Step | None
+        self,
+        method: Method,
+        session: Session,
+        data: Dataset,
+        resume: Step | None,
+        record: _Record,
     ) -> Iterator[Step]:
+        last = resume
         try:
-            yield from method.train(session, data, resume)
+            for step in method.train(session, data, resume):
+                last = step
+                yield step
+        except OutOfMemoryError as error:
+            if last is not None and self._newest() < last.number:
+                self._save(session, last, record)
+            raise OutOfMemoryError(f"{error}; {self._last_good()}") from error
         except NonFiniteError as error:
             raise NonFiniteError(f"{error}; {self._last_good()}") from error
 
@@ -103,6 +116,10 @@ class Loop:
         if wrong:
             told = f"step {number}: {', '.join(wrong)} is not finite"
             raise NonFiniteError(f"{told}; {self._last_good()}")
+
+    def _newest(self) -> int:
+        good = checkpoints.latest(self.checkpoints, lambda text: None)
+        return good.step if good else 0
 
     def _last_good(self) -> str:
         good = checkpoints.latest(self.checkpoints, lambda text: None)

@@ -19,6 +19,7 @@ from customize import (
     Snapshot,
 )
 from customize_torch import lora, storage
+from customize_torch.budget import Budget
 from customize_torch.kernels import Place
 from customize_torch.loading import load
 from customize_torch.policy import Policy
@@ -45,7 +46,7 @@ class TorchEngine(Engine):
         self.renderer = ChatRenderer.from_folder(model.path)
         self.dtype = str(place.dtype).removeprefix("torch.")
         self._model = model
-        self._budget = token_budget
+        self._budget = Budget(token_budget)
         self._base = load(model, place, recompute, activation_mb)
         self._plain = Policy(self._base, {})
 

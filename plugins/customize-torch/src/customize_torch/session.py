@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Generic, NoReturn, TypeVar
 
@@ -32,6 +33,7 @@ from customize import (
     ModelFolder,
     NonFiniteError,
     OnToken,
+    OutOfMemoryError,
     Prompt,
     Renderer,
     Sampling,
@@ -39,7 +41,8 @@ from customize import (
     Snapshot,
 )
 from customize_torch import optimizer, storage
-from customize_torch.cutting import pieces
+from customize_torch.budget import Budget
+from customize_torch.cutting import Longs
 from customize_torch.determinism import repeatable
 from customize_torch.policy import Policy
 from customize_torch.sampling import sample
@@ -47,7 +50,7 @@ from customize_torch.sampling import sample
 T = TypeVar("T")
 Floats = npt.NDArray[np.float32]
 # Without any of these what is saved could not go on as if it had not been stopped.
-_PARTS = ("base", "means", "scale", "seed", "squares", "steps", "weights")
+_PARTS = ("base", "means", "scale", "seed", "squares", "steps", "token_budget", "weights")
 
 
 @attrs.frozen
@@ -66,24 +69,29 @@ class Failed(Generic[T]):
 class TorchSnapshot(Snapshot):
     """Weights that do not move: a reference, since nothing is changed in place."""
 
-    def __init__(self, policy: Policy, renderer: Renderer, token_budget: int) -> None:
+    def __init__(self, policy: Policy, renderer: Renderer, budget: Budget) -> None:
         self.renderer = renderer
         self._policy = policy
-        self._budget = token_budget
+        self._budget = budget
 
     @torch.no_grad()
     def forward(self, batch: Batch) -> Handle[Floats]:
+        return Done(self._budget.spend(batch, False, partial(self._forward, batch)))
+
+    def _forward(self, batch: Batch, cut: Sequence[Longs]) -> Floats:
         out = np.zeros(batch.num_tokens, np.float32)
-        for chosen in pieces(batch, self._budget, by_group=False):
+        for chosen in cut:
             piece = batch.take(chosen)
             logprobs_T = self._policy.logprobs(piece).cpu()
             out[batch.positions_of(chosen)[piece.scored]] = logprobs_T.numpy()
-        return Done(out)
+        return out
 
     def sample(
         self, prompts: Sequence[Prompt], sampling: Sampling, on_token: OnToken | None = None
     ) -> Handle[list[list[Completion]]]:
-        return Done(sample(self._policy, prompts, sampling, self.renderer, self._budget, on_token))
+        return Done(
+            sample(self._policy, prompts, sampling, self.renderer, self._budget.tokens, on_token)
+        )
 
 
 class TorchSession(Session):
@@ -98,7 +106,7 @@ class TorchSession(Session):
         renderer: Renderer,
         capabilities: frozenset[str],
         seed: int,
-        token_budget: int,
+        budget: Budget,
     ) -> None:
         self.renderer = renderer
         self.seed = seed
@@ -106,7 +114,7 @@ class TorchSession(Session):
         self._base = base
         self._adapter = adapter
         self._model = model
-        self._budget = token_budget
+        self._budget = budget
         self._named: dict[str, Policy] = {}
         self._moments = optimizer.start(policy.tensors)
         self._policy = policy
@@ -123,17 +131,29 @@ class TorchSession(Session):
     def forward_backward(self, batch: Batch, loss: Loss) -> Handle[LossOutput]:
         if loss.couples == "batch":
             return self._surrogate(batch, loss)
+        compute = partial(self._over_pieces, batch, loss)
+        try:
+            output, gradients = self._budget.spend(batch, loss.couples == "group", compute)
+        except OutOfMemoryError:
+            self._gradients = {}  # the step is lost, and nothing of it goes into the next
+            raise
+        self._add(gradients)
+        return Done(output)
+
+    def _over_pieces(
+        self, batch: Batch, loss: Loss, cut: Sequence[Longs]
+    ) -> tuple[LossOutput, dict[str, Tensor]]:
         out = np.zeros(batch.num_tokens, np.float32)
         total = 0.0
         leaves = {k: t.detach().requires_grad_() for k, t in self._policy.tensors.items()}
         policy = attrs.evolve(self._policy, tensors=leaves)
-        for chosen in pieces(batch, self._budget, by_group=loss.couples == "group"):
+        for chosen in cut:
             piece = batch.take(chosen)
             value, logprobs = self._backward(policy, piece, loss)
             total += value
             out[batch.positions_of(chosen)] = logprobs
-        self._add({k: t.grad for k, t in leaves.items() if t.grad is not None})
-        return Done(LossOutput(total, out))
+        gradients = {k: t.grad for k, t in leaves.items() if t.grad is not None}
+        return LossOutput(total, out), gradients
 
     def _backward(self, policy: Policy, piece: Batch, loss: Loss) -> tuple[float, Floats]:
         logprobs_T = policy.logprobs(piece)
@@ -201,6 +221,7 @@ class TorchSession(Session):
             "steps": self._moments.steps,
             "seed": self.seed,
             "scale": self._policy.scale,
+            "token_budget": self._budget.tokens,
         }
         (folder / "state.json").write_text(json.dumps(state), "utf-8")
 
@@ -216,6 +237,7 @@ class TorchSession(Session):
         if groups["weights"].keys() != self._policy.tensors.keys():
             raise ModelError(f"{folder} was saved with another adapter: its layers differ")
         self.seed = state["seed"]
+        self._budget.tokens = min(self._budget.tokens, state["token_budget"])
         scale = state["scale"]
         self._policy = Policy(self._policy.base, groups["weights"], scale)
         self._moments = optimizer.Moments(state["steps"], groups["means"], groups["squares"])

@@ -1,0 +1,126 @@
+"""When memory runs out the micro-batch is halved; batch, loss and gradient stay the same."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import customize
+from customize import Batch, CrossEntropy, LoRA, ModelFolder, OutOfMemoryError
+from customize_torch.backend import CPU
+from customize_torch.policy import Policy
+from customize_torch.session import TorchSession
+
+SMALL = 64  # tokens that this machine's memory holds
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A machine whose memory holds few tokens; the sizes of the pieces that fitted."""
+    fitted: list[int] = []
+    whole = Policy.logprobs
+
+    def logprobs(self: Policy, batch: Batch) -> torch.Tensor:
+        if batch.num_tokens > SMALL:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
+        fitted.append(batch.num_tokens)
+        return whole(self, batch)
+
+    monkeypatch.setattr(Policy, "logprobs", logprobs)
+    return fitted
+
+
+def opened(model: ModelFolder) -> TorchSession:
+    session = CPU(dtype="float32", token_budget=400).load(model).open(LoRA(), seed=1)
+    assert isinstance(session, TorchSession)
+    return session
+
+
+def step(session: TorchSession, batch: Batch) -> tuple[float, float]:
+    loss = session.forward_backward(batch, CrossEntropy()).result().loss
+    return loss, session.optim_step(customize.AdamW(lr=1e-2)).result()
+
+
+def test_the_step_is_that_of_a_larger_machine(
+    model: ModelFolder, batch: Batch, request: pytest.FixtureRequest
+) -> None:
+    expected = step(opened(model), batch)
+    fitted = request.getfixturevalue("small")
+    assert step(opened(model), batch) == pytest.approx(expected, rel=1e-6)
+    assert max(fitted) <= SMALL < batch.num_tokens
+
+
+def test_what_fits_is_remembered_through_save_and_load(
+    model: ModelFolder, batch: Batch, small: list[int], tmp_path: Path
+) -> None:
+    session = opened(model)
+    step(session, batch)
+    session.save(tmp_path)
+    found = json.loads((tmp_path / "state.json").read_text())["token_budget"]
+    assert found == 100  # 400 halved twice
+    later = opened(model)
+    later.load(tmp_path)
+    small.clear()
+    step(later, batch)
+    assert sum(small) == batch.num_tokens  # nothing was tried that did not fit
+
+
+def test_other_errors_are_not_taken_for_it(
+    model: ModelFolder, batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: Policy, batch: Batch) -> torch.Tensor:
+        raise RuntimeError("a kernel failed")
+
+    monkeypatch.setattr(Policy, "logprobs", broken)
+    with pytest.raises(RuntimeError, match="a kernel failed"):
+        opened(model).forward_backward(batch, CrossEntropy())
+
+
+def test_what_cannot_be_cut_says_the_cheapest_fix_and_leaves_nothing(
+    model: ModelFolder, batch: Batch, small: list[int]
+) -> None:
+    session = opened(model)
+    long = np.zeros(SMALL + 1)
+    weights = np.ones_like(long)
+    weights[0] = 0
+    session.forward_backward(batch, CrossEntropy())
+    with pytest.raises(OutOfMemoryError, match=r"a sequence \(the longest .* 65 tokens\)") as told:
+        session.forward_backward(
+            Batch.from_sequences([(long, {"weights": weights})]), CrossEntropy()
+        )
+    assert "recompute=always" in str(told.value)
+    assert session.optim_step(customize.AdamW()).result() == 0.0
+
+
+def test_a_run_that_meets_it_is_saved_to_the_last_whole_step(
+    model: ModelFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [
+        {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b" * n}]}
+        for n in (8, 9, 10, 11)
+    ]
+    options = {"batch_size": 1, "epochs": 1, "lr": 1e-3}
+    asked = {"model": model.path, "data": rows, "to": tmp_path / "run", "options": options}
+    whole, taken = Policy.logprobs, 0
+
+    def logprobs(self: Policy, batch: Batch) -> torch.Tensor:
+        nonlocal taken
+        taken += 1
+        if taken == 4:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return whole(self, batch)
+
+    backend = CPU(dtype="float32")
+    monkeypatch.setattr(Policy, "logprobs", logprobs)
+    with pytest.raises(OutOfMemoryError, match=r"the last good checkpoint is .*3"):
+        customize.train(**asked, backend=backend, checkpoint_every=100)
+    monkeypatch.setattr(Policy, "logprobs", whole)
+    resumed = customize.train(**asked, backend=backend, checkpoint_every=100)
+    undisturbed = customize.train(
+        **{**asked, "to": tmp_path / "other"}, backend=backend, checkpoint_every=100
+    )
+    assert [row["loss"] for row in resumed.metrics] == [row["loss"] for row in undisturbed.metrics]
