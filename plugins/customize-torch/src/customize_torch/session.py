@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Generic, NoReturn, TypeVar
 
 import attrs
 import numpy as np
@@ -24,6 +23,7 @@ from customize import (
     Completion,
     CrossEntropy,
     Done,
+    Failed,
     Handle,
     LoRA,
     Loss,
@@ -44,23 +44,9 @@ from customize_torch.determinism import repeatable
 from customize_torch.policy import Policy
 from customize_torch.sampling import sample
 
-T = TypeVar("T")
 Floats = npt.NDArray[np.float32]
 # Without any of these what is saved could not go on as if it had not been stopped.
 _PARTS = ("base", "means", "scale", "seed", "squares", "steps", "weights")
-
-
-@attrs.frozen
-class Failed(Generic[T]):
-    """A handle whose work failed."""
-
-    error: Exception
-
-    def result(self) -> NoReturn:
-        raise self.error
-
-    def done(self) -> bool:
-        return True
 
 
 class TorchSnapshot(Snapshot):
