@@ -7,24 +7,28 @@ exception only when something it provides is used.
 
 from __future__ import annotations
 
+import copy
 import difflib
 import functools
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from customize._errors import MissingDependency, PluginError, UnknownName
-from customize.plugins.asking import Answer, ask
+from customize.plugins.asking import Answer, ask, ask_for_run
 from customize.plugins.distributions import Installed, installed, normalized
 from customize.plugins.faults import Fault, told
 from customize.plugins.limits import VARIABLE, parse_limit
 from customize.plugins.requirements import unmet
 from customize.plugins.specs import KINDS, Spec
 from customize.plugins.targets import missing_module
+
+if TYPE_CHECKING:
+    from customize.interfaces.observer import ObservedRun
 
 
 @attrs.frozen
@@ -124,19 +128,37 @@ def load(kind: str, name: str) -> Any:  # whatever the target is; callers know b
         PluginError: it is listed, but its code cannot be imported.
         MissingDependency: that, and a package that it requires is missing or of another version.
     """
-    offer = find(kind, name)
+    return load_offer(find(kind, name))
+
+
+def load_offer(offer: Offer) -> Any:  # as load
+    """What stands behind an offer; raises as ``load`` does."""
     module, _, attribute = offer.spec.target.partition(":")
     needs = list(unmet(offer.plugin))
     try:
         target = getattr(import_module(module), attribute)
     except (Exception, SystemExit) as error:
-        message = f"the {kind} {offer.full_name!r} cannot be loaded: {told(error)}"
+        message = f"the {offer.spec.kind} {offer.full_name!r} cannot be loaded: {told(error)}"
         if needs:
             raise MissingDependency("\n  ".join([message, *map(str, needs)])) from error
         raise PluginError(message) from error
     for need in needs:
         warnings.warn(f"{offer.plugin.name} {offer.plugin.version}: {need}", stacklevel=2)
     return target
+
+
+def observers_for(run: ObservedRun) -> tuple[list[Offer], list[str]]:
+    """What each plugin's ``customize_observers`` gives for a run, and what went wrong there.
+
+    Each is given a copy of ``run``: none sees what another does to it.
+    """
+    offers, wrong = [], []
+    for plugin, answer in _found().answers:
+        given = ask_for_run(plugin, answer.observing, copy.deepcopy(run))
+        offers += [Offer(plugin, spec) for spec in given.specs]
+        faults = [fault for fault in given.faults if fault.severity == "error"]
+        wrong += [f"{plugin.name} {plugin.version}: {fault}" for fault in faults]
+    return offers, wrong
 
 
 def _offers(kind: str) -> list[Offer]:
