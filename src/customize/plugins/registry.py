@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from customize._errors import MissingDependency, PluginError, UnknownName
+from customize.plugins import built_in
 from customize.plugins.asking import Answer, ask, ask_for_run
 from customize.plugins.distributions import Installed, installed, normalized
 from customize.plugins.faults import Fault, told
@@ -100,19 +101,22 @@ def names(kind: str) -> list[str]:
 
 
 def find(kind: str, name: str) -> Offer:
-    """Who provides ``name`` or ``distribution:name``, and as what. Loads nothing.
+    """The plugin that provides ``name`` or ``distribution:name``, and as what. Loads nothing.
 
     Raises:
-        UnknownName: nobody provides it, or more than one does.
+        UnknownName: none provides it, or more than one does, customize itself among them.
         PluginError: the distribution that is named is broken.
     """
     matching = _matching(kind, name)
-    if len(matching) == 1:
-        return matching[0]
-    if matching:
-        both = " or ".join(repr(o.full_name) for o in matching)
-        raise UnknownName(f"{len(matching)} plugins provide the {kind} {name!r}: use {both}")
-    raise _nobody(kind, name)
+    own = [f"{built_in.DISTRIBUTION}:{name}"] if built_in.target_of(kind, name) else []
+    full_names = [*own, *(offer.full_name for offer in matching)]
+    if matching and len(full_names) > 1:
+        each = " or ".join(map(repr, full_names))
+        told = f"{len(full_names)} distributions provide the {kind} {name!r}"
+        raise UnknownName(f"{told}: use {each}")
+    if not matching:
+        raise _nobody(kind, name)
+    return matching[0]
 
 
 def kinds_of(name: str) -> list[str]:
@@ -123,11 +127,17 @@ def kinds_of(name: str) -> list[str]:
 def load(kind: str, name: str) -> Any:  # whatever the target is; callers know by kind
     """Import and return what stands behind ``name`` or ``distribution:name``.
 
+    What is customize's own has a full name too, ``customize:name``.
+
     Raises:
         UnknownName: nobody provides it, or more than one does.
         PluginError: it is listed, but its code cannot be imported.
         MissingDependency: that, and a package that it requires is missing or of another version.
     """
+    own = built_in.target_of(kind, name)
+    if own is not None and not _matching(kind, name):
+        module, _, attribute = own.partition(":")
+        return getattr(import_module(module), attribute)
     return load_offer(find(kind, name))
 
 
@@ -179,11 +189,13 @@ def _matching(kind: str, name: str) -> list[Offer]:
 
 
 def _nobody(kind: str, name: str) -> PluginError:
-    known = sorted(o.spec.name for o in _offers(kind))
+    own = built_in.BUILT_IN.get(kind, {})
+    known = sorted({*own, *(o.spec.name for o in _offers(kind))})
     near = difflib.get_close_matches(name, known, n=1)
     meant = f"; did you mean {near[0]!r}?" if near else ""
     have = ", ".join(known) or "none is installed"
-    message = f"no plugin provides the {kind} {name!r}{meant} ({kind}s: {have})"
+    who = "nobody" if own else "no plugin"
+    message = f"{who} provides the {kind} {name!r}{meant} ({kind}s: {have})"
     if without := left_out():
         message += f"\n  left out by {VARIABLE}: {', '.join(without)}"
     broken = [row for row in listing() if row.error]
@@ -236,6 +248,8 @@ def _ambiguous(plugin: Installed, specs: Iterable[Spec]) -> Iterator[Fault]:
     for spec in specs:
         same = [o.plugin for o in _offers(spec.kind) if o.spec.name == spec.name]
         others = [other.name for other in same if other != plugin]
+        if built_in.target_of(spec.kind, spec.name):
+            others.insert(0, built_in.DISTRIBUTION)
         if others:
             message = f"the {spec.kind} {spec.name!r} is also provided by {', '.join(others)}"
             yield Fault("ambiguous", message, f"use {Offer(plugin, spec).full_name!r}")
