@@ -177,7 +177,8 @@ def _plugins() -> Iterator[str]:
     yield from ("# Plugins", "", *_how_to_offer(), "", "## Hooks", "")
     for name, hook in vars(hooks).items():
         if name.startswith("customize_"):
-            yield f"* `{name}`: {prose(first_paragraph(hook.__doc__))}"
+            takes = ", ".join(inspect.signature(hook).parameters)
+            yield f"* `{name}({takes})`: {prose(' '.join((hook.__doc__ or '').split()))}"
     yield from ("", "## Specs", "", "A hook yields specs; a spec names what it offers.", "")
     for spec in KINDS.values():
         yield from (f"### {spec.__name__}", "", prose(first_paragraph(spec.__doc__)), "")
