@@ -189,12 +189,12 @@ def _matching(kind: str, name: str) -> list[Offer]:
 
 
 def _nobody(kind: str, name: str) -> PluginError:
-    own = built_in.BUILT_IN.get(kind, {})
-    known = sorted({*own, *(o.spec.name for o in _offers(kind))})
+    ours = built_in.BUILT_IN.get(kind, {})
+    known = sorted({*ours, *(o.spec.name for o in _offers(kind))})
     near = difflib.get_close_matches(name, known, n=1)
     meant = f"; did you mean {near[0]!r}?" if near else ""
     have = ", ".join(known) or "none is installed"
-    who = "nobody" if own else "no plugin"
+    who = "nobody" if ours else "no plugin"
     message = f"{who} provides the {kind} {name!r}{meant} ({kind}s: {have})"
     if without := left_out():
         message += f"\n  left out by {VARIABLE}: {', '.join(without)}"
