@@ -176,8 +176,8 @@ class LoRASession(LlamaSnapshot, customize.Session):
     def save_weights(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         o, width = self._adapter, self._engine.head_VW.shape[1]
-        peft = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "target_modules": ["lm_head"]}
-        peft |= {"r": o.rank, "lora_alpha": o.alpha, "use_rslora": o.rslora}
+        peft: dict[str, object] = {"peft_type": "LORA", "r": o.rank, "lora_alpha": o.alpha}
+        peft |= {"use_rslora": o.rslora, "task_type": "CAUSAL_LM", "target_modules": ["lm_head"]}
         (folder / "adapter_config.json").write_text(json.dumps(peft), "utf-8")
         tensors = {_A: self._lora[:, :width], _B: self._lora[:, width:].T}
         facts = {"adapter": {"rank": o.rank, "alpha": o.alpha, "rslora": o.rslora}}
