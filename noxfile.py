@@ -10,7 +10,7 @@ import re
 import shutil
 import tempfile
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import nox
@@ -64,25 +64,25 @@ def _install(
         session.install("-q", "--no-deps", *editable)
 
 
-def _lower_bounds() -> Iterator[str]:
-    """``name==version`` for the highest lower bound that the core or a plugin declares."""
+def _lower_bounds(folders: Iterable[str]) -> Iterator[str]:
+    """``name==version`` for the highest lower bound that a distribution in the folders declares."""
     lowest: dict[str, str] = {}
-    for file in (Path("pyproject.toml"), *(Path("plugins", p, "pyproject.toml") for p in PLUGINS)):
+    for file in (Path(folder, "pyproject.toml") for folder in folders):
         for need in tomllib.loads(file.read_text("utf-8"))["project"]["dependencies"]:
             if found := re.fullmatch(r"([\w.-]+) *>= *([\d.]+)", need):
                 name, version = found.groups()
                 lowest[name] = max(version, lowest.get(name, "0"), key=_parts)
     # Below the version of the constraints torch is a wheel with gigabytes of CUDA libraries.
-    lowest.pop("torch")
+    lowest.pop("torch", None)
     return (f"{name}=={version}" for name, version in sorted(lowest.items()))
 
 
-def _lowest(session: nox.Session) -> Path:
-    """A file of constraints that pins every lower bound."""
+def _lowest(session: nox.Session, *folders: str) -> Path:
+    """A file of constraints that pins every lower bound of the distributions in the folders."""
     pins = Path(session.create_tmp(), "minimums.txt")
     development = Path(CONSTRAINTS).read_text("utf-8")
     # pyarrow is nobody's dependency; its newest versions refuse numpy 1.
-    pins.write_text("\n".join([development, *_lower_bounds(), "pyarrow<20", ""]), "utf-8")
+    pins.write_text("\n".join([development, *_lower_bounds(folders), "pyarrow<20", ""]), "utf-8")
     return pins
 
 
@@ -142,15 +142,20 @@ def backend(session: nox.Session, name: str) -> None:
 @nox.session
 def minimums(session: nox.Session) -> None:
     """Run every test on the lowest declared version of every dependency but torch."""
-    _install(session, *FOR_TESTS, constraints=_lowest(session), bare=TRACKERS)
+    constraints = _lowest(session, ".", *(f"plugins/{name}" for name in PLUGINS))
+    _install(session, *FOR_TESTS, constraints=constraints, bare=TRACKERS)
     session.run("pytest", "-n", "2", *session.posargs, env=ENVIRONMENT)
 
 
 @nox.session
 @nox.parametrize("name", TRACKERS, ids=TRACKERS)
 def tracker_minimums(session: nox.Session, name: str) -> None:
-    """Run the tests of a tracker's plugin on the lowest version of it that is declared."""
-    _install(session, "pytest", plugins=["customize-sft", name], constraints=_lowest(session))
+    """Run the tests of a tracker's plugin on the lowest version of it that is declared.
+
+    Of what the core needs the tracker may ask for a higher version than the core does.
+    """
+    constraints = _lowest(session, f"plugins/{name}")
+    _install(session, "pytest", plugins=["customize-sft", name], constraints=constraints)
     session.run("pytest", f"plugins/{name}", *session.posargs)
 
 

@@ -177,7 +177,10 @@ def _plugins() -> Iterator[str]:
     yield from ("# Plugins", "", *_how_to_offer(), "", "## Hooks", "")
     for name, hook in vars(hooks).items():
         if name.startswith("customize_"):
-            yield f"* `{name}`: {prose(first_paragraph(hook.__doc__))}"
+            taken = ", ".join(f"`{one}`" for one in inspect.signature(hook).parameters)
+            offered = f" It is offered {taken}." if taken else ""
+            told = " ".join((hook.__doc__ or "").split())
+            yield f"* `{name}`: {prose(told)}{offered}"
     yield from ("", "## Specs", "", "A hook yields specs; a spec names what it offers.", "")
     for spec in KINDS.values():
         yield from (f"### {spec.__name__}", "", prose(first_paragraph(spec.__doc__)), "")

@@ -40,6 +40,7 @@ __all__ = [
     "Exportable",
     "Exporter",
     "ExporterSpec",
+    "Failed",
     "Full",
     "Gate",
     "GateFailed",
@@ -141,6 +142,7 @@ _HOMES = {
     "Exportable": "customize.interfaces.exporter",
     "Exporter": "customize.interfaces.exporter",
     "ExporterSpec": "customize.plugins.specs",
+    "Failed": _BACKEND,
     "Full": _BACKEND,
     "Gate": "customize.interfaces.gate",
     "GateFailed": _ERRORS,
@@ -259,6 +261,7 @@ if TYPE_CHECKING:
     from customize.interfaces.backend import Completion as Completion
     from customize.interfaces.backend import Done as Done
     from customize.interfaces.backend import Engine as Engine
+    from customize.interfaces.backend import Failed as Failed
     from customize.interfaces.backend import Full as Full
     from customize.interfaces.backend import Handle as Handle
     from customize.interfaces.backend import LoRA as LoRA

@@ -10,6 +10,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from click import Choice
+
+from customize import Recipe
+from customize._options import options_of
+from customize.cli import inspect_command, split_command
+from customize.testing import write_tiny_model
 
 
 def customize(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -115,6 +121,40 @@ def test_split_and_audit_work_on_a_file(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     lines = [line for f in (tmp_path / "parts").iterdir() for line in f.read_text().splitlines()]
     assert len(lines) == 20
+
+
+@pytest.mark.parametrize("command", ["split", "inspect"])
+def test_bad_rows_are_refused_or_left_out_as_in_training(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = write_tiny_model(tmp_path / "model").path
+    more = {"split": ("--to", "parts"), "inspect": ("--model", str(model), "--rows", "9")}[command]
+    good = [
+        {"messages": [{"role": "user", "content": w}, {"role": "assistant", "content": f"{w}!"}]}
+        for w in ("bread", "cheese", "olives")
+    ]
+    lines = [json.dumps(row) for row in good]
+    Path("rows.jsonl").write_text("\n".join([*lines[:2], "{torn", lines[2]]))
+    if command == "split":
+        more = (*more, "--shares", "0.5", "0.5", "0")
+    refused = customize(command, "rows.jsonl", *more, cwd=tmp_path)
+    assert refused.returncode != 0
+    assert "1 of 4 rows cannot be used\n  line 3: " in refused.stderr
+    done = customize(command, "rows.jsonl", *more, "--on-bad-rows", "skip", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "1 bad rows skipped" in done.stderr
+    assert "  line 3: " in done.stderr
+    assert ("olives!" in done.stdout) if command == "inspect" else Path("parts/dev.jsonl").is_file()
+
+
+def test_the_option_for_bad_rows_takes_what_training_takes() -> None:
+    own = split_command.command.params + inspect_command.command.params
+    choices = [
+        p.type.choices for p in own if p.name == "on_bad_rows" and isinstance(p.type, Choice)
+    ]
+    [of_training] = [o for o in options_of(Recipe) if o.name == "on_bad_rows"]
+    assert [tuple(c) for c in choices] == [of_training.bounds.choices] * 2
 
 
 def test_help_takes_little_processor_time() -> None:

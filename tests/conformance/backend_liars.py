@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -276,6 +276,41 @@ class Crashes(ToySnapshot):
         return super().logprobs(batch)
 
 
+class ChoosesAnew(Lying):
+    """Whatever was chosen before, it takes the next."""
+
+    def __init__(self, choice: int = 0) -> None:
+        super().__init__()
+        self.choice = choice
+
+    def settled(self, kept: Mapping[str, object]) -> Backend:
+        return ChoosesAnew(self.choice + 1 + len(kept))
+
+    def numerics(self) -> Mapping[str, str | int]:
+        return {"choice": self.choice}
+
+
+class ShiftedEngine(LyingEngine):
+    """Its table is of this much more."""
+
+    shift = 0.0
+
+    def snapshot_of(self, table_VV: Any) -> ToySnapshot:
+        shifted: Any = table_VV + self.shift * np.eye(*table_VV.shape)
+        return super().snapshot_of(shifted)
+
+
+class SettlesInSilence(Lying):
+    """Each time it settles on other numbers, and says nothing of it."""
+
+    settlings = 0
+
+    def settled(self, kept: Mapping[str, object]) -> Backend:
+        self.settlings += 1
+        engine = type("Shifted", (ShiftedEngine,), {"shift": 0.01 * self.settlings})
+        return Lying(engine=engine)
+
+
 def heavy_probe(folder: Path) -> Backend:
     """A backend whose probe imports torch; a module of that name is put on the path."""
     (folder / "torch.py").write_text("")
@@ -357,6 +392,8 @@ LIARS: dict[str, Callable[[], Backend]] = {
     ),
     "check_capabilities_agree": lambda: Lying(engine=DeclaresMore),
     "check_dtype_is_declared": lambda: Lying(engine=DeclaresNoDtype),
+    "check_choices_are_made_once": ChoosesAnew,
+    "check_numerics_decide_the_bits": SettlesInSilence,
     "check_session_has_a_renderer": lambda: Lying(session=RendersOtherwise),
     "check_errors_are_ours": lambda: Lying(snapshot=Crashes),
 }

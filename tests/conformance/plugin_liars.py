@@ -19,7 +19,7 @@ def customize_methods():
     )
 """
 _METHOD = """
-from customize import Method
+from customize import Method, Observer, Scorer
 
 
 class Mine(Method):
@@ -31,6 +31,26 @@ class Mine(Method):
 
     def train(self, session, data, resume=None):
         yield
+
+
+class Bell(Observer):
+    pass
+
+
+class Longest(Scorer):
+    def score(self, answer, row):
+        return float(len(answer.text))
+
+
+def score(text, row):
+    return float(len(text))
+
+
+def score_texts(texts):
+    return [float(len(text)) for text in texts]
+
+
+NOTHING = None
 """
 
 
@@ -52,10 +72,40 @@ LIARS = {
     "check_entry_point_is_there": HONEST,
     "check_hooks_answer": HONEST
     + "\n\n@customize.hookimpl\ndef customize_nonsense():\n    return []\n",
+    "check_observers_are_given_for_a_run": HONEST
+    + "\n\n@customize.hookimpl\ndef customize_observers(run):\n    return run and 1 / 0\n",
     "check_names_are_well_formed": _source(name="mine--too"),
     "check_summaries_are_one_line": _source(summary="one that is mine"),
     "check_targets_import": _source(target="{module}_method:Yours"),
     "check_targets_are_what_specs_say": _source(data="preference"),
+}
+
+_OFFERS = """
+
+@customize.hookimpl
+def customize_{kind}s():
+    yield customize.{spec}(name="{kind}", target="{{module}}_method:{target}", summary="Its own.")
+"""
+
+
+def _offering(kind: str, target: str) -> str:
+    return HONEST + _OFFERS.format(kind=kind, spec=f"{kind.title()}Spec", target=target)
+
+
+# Beside the one liar, what else is not of its kind's class, and what is.
+NOT_WHAT_THEY_SAY = {
+    f"{kind}_{target.lower()}": _offering(kind, target)
+    for kind, target in [
+        ("observer", "Mine"),
+        ("observer", "score"),
+        ("scorer", "Mine"),
+        ("scorer", "score_texts"),
+        ("scorer", "NOTHING"),
+    ]
+}
+WHAT_THEY_SAY = {
+    f"{kind}_{target.lower()}": _offering(kind, target)
+    for kind, target in [("observer", "Bell"), ("scorer", "score"), ("scorer", "Longest")]
 }
 
 

@@ -156,3 +156,15 @@ def test_a_lying_plugin_is_caught_by_its_rule_alone(
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setitem(sys.modules, "transformers", ModuleType("transformers"))
     assert broken(PluginSubject(module)) == ([] if rule is None else [rule])
+
+
+@pytest.mark.parametrize("name", [*plugin_liars.NOT_WHAT_THEY_SAY, *plugin_liars.WHAT_THEY_SAY])
+def test_observers_and_scorers_are_of_their_class(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lying = plugin_liars.NOT_WHAT_THEY_SAY
+    source = {**lying, **plugin_liars.WHAT_THEY_SAY}[name]
+    plugin_liars.install(tmp_path, f"acme_{name}", source)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    expected = ["check_targets_are_what_specs_say"] if name in lying else []
+    assert broken(PluginSubject(f"acme_{name}")) == expected

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from customize import DataError, Row, Scorer
-from customize.evaluation.scorers import BUILT_IN, make_scorer
+from customize.evaluation.scorers import make_scorer
 from customize.evaluation.scorers.texts import Includes
+from customize.plugins.built_in import BUILT_IN
 from customize.testing.expansion import cases_of
 from customize.testing.holding import Outcome, hold
 
@@ -31,7 +32,7 @@ def made(name: str) -> Scorer:
     return make_scorer(name, GIVEN[name]) if name in GIVEN else make_scorer(name)
 
 
-@pytest.mark.parametrize("name", BUILT_IN)
+@pytest.mark.parametrize("name", BUILT_IN["scorer"])
 def test_our_own_keep_every_rule(name: str) -> None:
     if name == "json_schema":
         pytest.importorskip("jsonschema")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 from customize.evaluation.expectations import parse_expect, said
-from customize.evaluation.suites.general import items
+from customize.evaluation.questions import questions_of
+from customize.evaluation.suites.general import items, rows
 
 ITEMS = items()
 CHOICES = [item for item in ITEMS if item.choices]
@@ -34,6 +36,18 @@ def test_the_longest_or_shortest_choice_is_no_guide() -> None:
             item.choices.index(pick(item.choices, key=len)) == item.answer for item in CHOICES
         )
         assert right <= 0.45 * len(CHOICES)
+
+
+def test_a_plugin_with_a_scorers_name_changes_nothing(
+    install: Callable[[str, str], None],
+) -> None:
+    install(
+        "acme-words",
+        "import customize\n@customize.hookimpl\ndef customize_scorers():\n"
+        "    for name in ('choice', 'includes', 'matches'):\n"
+        "        yield customize.ScorerSpec(name=name, target='json:loads', summary='Words.')\n",
+    )
+    assert len(questions_of(rows(), need_expect=True)) == 150
 
 
 def test_an_echo_of_the_question_passes_almost_nothing() -> None:

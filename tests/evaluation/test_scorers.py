@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -12,10 +13,12 @@ import pytest
 
 from customize import Answer, DataError, Likelihood, OptionError, Row, Scorer, UnknownName
 from customize.evaluation.expectations import parse_expect, said
-from customize.evaluation.scorers import BUILT_IN, as_scorers, make_scorer
+from customize.evaluation.scorers import as_scorers, make_scorer
 from customize.evaluation.scorers.calibration import coverage_risk
 from customize.evaluation.scorers.numbers import numbers
 from customize.evaluation.scorers.overlap import rouge_l, token_f1
+from customize.plugins import listing, load
+from customize.plugins.built_in import BUILT_IN
 
 
 def holds(expect: dict[str, Any], text: str, row: Row | None = None) -> bool:
@@ -76,10 +79,9 @@ def test_a_score_between_right_and_wrong_is_no_expectation() -> None:
         holds({"token_f1": "some other words"}, "other words")
 
 
-@pytest.mark.parametrize("name", BUILT_IN)
+@pytest.mark.parametrize("name", BUILT_IN["scorer"])
 def test_every_name_is_a_scorer_that_says_what_it_is(name: str) -> None:
-    module, _, attribute = BUILT_IN[name].partition(":")
-    cls = getattr(__import__(module, fromlist=[attribute]), attribute)
+    cls = load("scorer", name)
     assert issubclass(cls, Scorer)
     assert cls.__doc__
 
@@ -87,6 +89,43 @@ def test_every_name_is_a_scorer_that_says_what_it_is(name: str) -> None:
 def test_an_unknown_scorer_is_named_with_the_nearest() -> None:
     with pytest.raises(UnknownName, match="did you mean 'rouge_l'"):
         make_scorer("rougel")
+
+
+PLUGIN = """
+import customize
+
+@customize.hookimpl
+def customize_scorers():
+    yield customize.ScorerSpec(
+        name="{name}", target="acme_words:words", summary="Counts words."
+    )
+
+def words(text, row):
+    return len(text.split())
+"""
+
+
+def test_a_plugins_scorer_is_used_by_name(install: Callable[[str, str], None]) -> None:
+    install("acme-words", PLUGIN.format(name="words"))
+    assert make_scorer("words").score(said("a b"), {}) == 2
+    with pytest.raises(UnknownName, match=r"nobody provides .* did you mean 'rouge_l'"):
+        make_scorer("rougel")
+
+
+def test_a_plugins_scorer_with_a_name_of_ours_needs_its_full_name(
+    install: Callable[[str, str], None],
+) -> None:
+    install("acme-words", PLUGIN.format(name="includes"))
+    with pytest.raises(UnknownName, match="use 'customize:includes' or 'acme-words:includes'"):
+        make_scorer("includes", "a")
+    assert make_scorer("acme-words:includes").score(said("a b"), {}) == 2
+    assert make_scorer("customize:includes", "a").score(said("a b"), {}) is True
+    with pytest.raises(DataError, match="use 'customize:includes' or 'acme-words:includes'"):
+        parse_expect({"includes": "a"}, "row 1")
+    assert parse_expect({"customize:includes": "a"}, "row 1").holds(said("a b"), {})
+    row = next(row for row in listing() if row.distribution == "acme-words")
+    assert [(f.code, f.fix) for f in row.faults] == [("ambiguous", "use 'acme-words:includes'")]
+    assert "also provided by customize" in row.faults[0].message
 
 
 def test_scorers_are_names_objects_or_functions() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 import customize
 from customize import Observer, OptionError
-from customize.plugins import registry
+from customize.plugins import listing, registry
 from customize.testing import ToyBackend, watched_run
 from customize.testing.observing import ROWS, Counting
 from customize.training import observers as module
@@ -188,7 +188,8 @@ import customize
 
 
 @customize.hookimpl
-def customize_observers():
+def customize_observers({takes}):
+    {first}
     yield customize.ObserverSpec(
         name="diary", target="acme_diary:Diary", summary="Notes steps.", always={always}
     )
@@ -209,9 +210,11 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
     """A plugin that offers the observer ``diary``."""
     monkeypatch.syspath_prepend(str(tmp_path))
 
-    def put(always: bool = False, broken_at: int = 100) -> None:
+    def put(
+        always: object = False, broken_at: int = 100, takes: str = "", first: str = "pass"
+    ) -> None:
         monkeypatch.delitem(sys.modules, "acme_diary", raising=False)
-        text = PLUGIN.format(always=always, broken_at=broken_at)
+        text = PLUGIN.format(always=always, broken_at=broken_at, takes=takes, first=first)
         (tmp_path / "acme_diary.py").write_text(text)
         facts = tmp_path / "acme_diary-1.2.dist-info"
         facts.mkdir()
@@ -268,7 +271,57 @@ def test_one_for_every_run_that_cannot_be_loaded_is_named_and_left_out(
     module.write_text(module.read_text().replace("class Diary", "class Other"))
     assert len(watched_run(tmp_path / "run", []).metrics) == 6
     said = capsys.readouterr().err
-    assert "the observer diary cannot be made: PluginError: the observer 'acme-diary:diary'" in said
+    told = "the observer acme-diary:diary cannot be made: PluginError: the observer 'acme-diary"
+    assert told in said
+
+
+def test_a_plugin_is_asked_before_every_run_and_may_choose_which_to_watch(
+    install: Install, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install(always="run is not None and run.folder.name == 'prod'", takes="run")
+    row = next(row for row in listing() if row.distribution == "acme-diary")
+    assert row.provides == ("observer:diary",)
+    for name in ("dev", "prod"):
+        watched_run(tmp_path / name, [])
+        assert len(diary(capsys)) == (7 if name == "prod" else 0)
+
+
+def test_a_plugin_may_offer_for_one_run_what_no_recipe_can_name(
+    install: Install, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install(always=True, takes="run", first="if run is None: return")
+    with pytest.raises(OptionError, match="no plugin provides the observer 'diary'"):
+        watched_run(tmp_path / "named", ["diary"])
+    watched_run(tmp_path / "run", [])
+    assert len(diary(capsys)) == 7
+
+
+def test_a_plugin_is_asked_with_what_is_known_before_the_run(
+    install: Install, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = "if run: print('diary', run.folder.name, sorted(run.lineage)[0], run.step)"
+    install(takes="run", first=told)
+    watched_run(tmp_path / "mine", [])
+    assert diary(capsys) == ["diary mine backend 0"] * 3  # begun, gone on with, evaluated
+
+
+def test_a_plugin_that_raises_when_asked_is_named_and_the_run_goes_on(
+    install: Install, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install(always=True, takes="run", first="1 / (run is None)")
+    assert len(watched_run(tmp_path / "run", [alone := Diary()]).metrics) == 6
+    said = capsys.readouterr().err
+    told = "the plugin acme-diary 1.2: customize_observers raises ZeroDivisionError"
+    assert said.count(told) == CALLS["on_start"]
+    assert len(alone.note("on_start")) == CALLS["on_start"]
+
+
+def test_what_a_plugin_does_to_the_run_it_is_asked_about_is_seen_by_nobody(
+    install: Install, tmp_path: Path
+) -> None:
+    install(takes="run", first="run and run.recipe.clear()")
+    watched_run(tmp_path / "run", [alone := Diary()])
+    assert all(run.recipe["model"] == "toy" for run in alone.note("on_start"))
 
 
 def test_a_run_is_evaluated_where_its_observer_is_not_installed(

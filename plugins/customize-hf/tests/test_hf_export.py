@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.torch import save_file
 
 import customize
 from customize import (
@@ -16,6 +17,7 @@ from customize import (
     CrossEntropy,
     Engine,
     Exportable,
+    ExportError,
     Full,
     LoRA,
     ModelFolder,
@@ -145,3 +147,15 @@ def test_a_full_disk_leaves_nothing(
     with pytest.raises(OSError, match="No space"):
         HF().export(source, tmp_path / "out")
     assert not list(tmp_path.iterdir())
+
+
+def test_an_adapter_of_a_tied_head_is_not_merged(tmp_path: Path, model: ModelFolder) -> None:
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    config = {"r": 2, "lora_alpha": 4}
+    (adapter / "adapter_config.json").write_text(json.dumps(config), "utf-8")
+    name = "base_model.model.lm_head.lora_{}.weight"
+    tensors = {name.format("A"): torch.ones(2, 32), name.format("B"): torch.ones(49152, 2)}
+    save_file(tensors, adapter / "adapter_model.safetensors")
+    with pytest.raises(ExportError, match="changes lm_head, which shares its weights"):
+        merging.merge(model.path, adapter, tmp_path, torch.float32)

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from customize.cli.output_file import in_a_folder
+from customize.cli.rows import on_bad_rows, read_and_tell
+
+if TYPE_CHECKING:
+    from customize.data.reading import OnBadRows
 
 
 @click.command("inspect")
@@ -22,18 +27,23 @@ from customize.cli.output_file import in_a_folder
     callback=in_a_folder,
     help="Write a page instead.",
 )
-def command(data: str, model: str, revision: str | None, rows: int, html: Path | None) -> None:
+@on_bad_rows
+def command(
+    data: str,
+    model: str,
+    revision: str | None,
+    rows: int,
+    html: Path | None,
+    on_bad_rows: OnBadRows,
+) -> None:
     """Show the first rows of DATA as tokens, those that would be trained marked, and counts."""
     from rich.console import Console
 
-    from customize.data.reading import read
     from customize.data.rendering import ChatRenderer, inspect_rows
     from customize.models import resolve
 
     renderer = ChatRenderer.from_folder(resolve(model, revision).path)
-    read_rows = read(data, kind="chat")
-    click.echo(read_rows.describe(), err=True)
-    inspection = inspect_rows(read_rows, renderer, limit=rows)
+    inspection = inspect_rows(read_and_tell(data, on_bad_rows, "chat"), renderer, limit=rows)
     if html is None:
         inspection.print(Console())
         return

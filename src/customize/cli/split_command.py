@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+from customize.cli.rows import on_bad_rows, read_and_tell
+
+if TYPE_CHECKING:
+    from customize.data.reading import OnBadRows
 
 
 @click.command("split")
@@ -20,10 +26,17 @@ import click
 )
 @click.option("--group", help="Rows that share this field stay on one side.")
 @click.option("--seed", default=0, show_default=True, help="Which rows go where.")
+@on_bad_rows
 def command(
-    data: str, to: Path, shares: tuple[float, float, float], group: str | None, seed: int
+    data: str,
+    to: Path,
+    shares: tuple[float, float, float],
+    group: str | None,
+    seed: int,
+    on_bad_rows: OnBadRows,
 ) -> None:
     """Split DATA into files; near-duplicates stay on one side."""
     from customize.data import split
 
-    click.echo(split(data, to, shares=shares, group=group, seed=seed).describe())
+    rows = read_and_tell(data, on_bad_rows)
+    click.echo(split(rows, to, shares=shares, group=group, seed=seed).describe())

@@ -89,6 +89,11 @@ class IndexedDataset:
             f"{left}{blank}, sha256 {self.fingerprint[:12]}"
         )
 
+    def account(self) -> str:
+        """What was recognised, and the bad rows that were left out, with their reasons."""
+        left = [self.report.listing()] if self.report.bad else []
+        return "\n".join([self.describe(), *left])
+
 
 Parsed = tuple[Line, dict[str, Any] | RowFault]
 

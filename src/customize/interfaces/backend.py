@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Generic, Literal, Protocol, TypeVar
+from typing import Generic, Literal, NoReturn, Protocol, TypeVar
 
 import attrs
 import numpy as np
@@ -42,6 +42,19 @@ class Done(Generic[T]):
 
     def result(self) -> T:
         return self.value
+
+    def done(self) -> bool:
+        return True
+
+
+@attrs.frozen
+class Failed:
+    """A handle whose work failed."""
+
+    error: Exception
+
+    def result(self) -> NoReturn:
+        raise self.error
 
     def done(self) -> bool:
         return True

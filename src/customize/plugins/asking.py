@@ -9,9 +9,9 @@ from __future__ import annotations
 import difflib
 import inspect
 import types
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import metadata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import pluggy
@@ -24,17 +24,25 @@ from customize.plugins.faults import Fault, told
 from customize.plugins.specs import KINDS, Spec
 from customize.plugins.watching import Watched, watching
 
+if TYPE_CHECKING:
+    from customize.interfaces.observer import ObservedRun
+
 SLOW_MS = 100.0
+_OBSERVERS = "customize_observers"
 _KIND_OF_HOOK = {f"customize_{kind}s": kind for kind in KINDS}
 
 
 @attrs.define
 class Answer:
-    """What a plugin offers and what went wrong as it was asked."""
+    """What a plugin offers and what went wrong as it was asked.
+
+    observing: its implementations of ``customize_observers``, to be asked again before every run.
+    """
 
     specs: list[Spec] = attrs.field(factory=list)
     faults: list[Fault] = attrs.field(factory=list)
     milliseconds: float = 0.0
+    observing: list[Any] = attrs.field(factory=list)
 
 
 def ask(plugin: Installed) -> Answer:
@@ -51,10 +59,23 @@ def ask(plugin: Installed) -> Answer:
     return answer
 
 
-def asked(module: object) -> tuple[list[Spec], list[str]]:
-    """The specs that an imported module's hooks give, and what is wrong with them."""
+def ask_for_run(plugin: Installed, observing: Sequence[Any], run: ObservedRun) -> Answer:
+    """The observers that a plugin offers for a run; never raises for what it does."""
     answer = Answer()
-    ask_module(Installed("the plugin", "unknown"), module, answer)
+    for function in observing:
+        _collect(plugin, _OBSERVERS, function, answer, run)
+    return answer
+
+
+def asked(module: object, run: ObservedRun | None = None) -> tuple[list[Spec], list[str]]:
+    """The specs that an imported module's hooks give, and what is wrong with them.
+
+    With ``run`` those that it gives for that run, and no others.
+    """
+    plugin, answer = Installed("the plugin", "unknown"), Answer()
+    ask_module(plugin, module, answer)
+    if run is not None:
+        answer = ask_for_run(plugin, answer.observing, run)
     return answer.specs, [fault.message for fault in answer.faults]
 
 
@@ -69,6 +90,8 @@ def ask_module(plugin: Installed, module: object, answer: Answer) -> None:
             answer.faults.append(_unknown(plugin, hook))
         elif hook in _KIND_OF_HOOK:
             _collect(plugin, hook, function, answer)
+            if hook == _OBSERVERS:
+                answer.observing.append(function)
 
 
 def call(hook: str, function: Any, **offered: object) -> object:
@@ -109,11 +132,18 @@ def _implementations(module: object) -> Iterator[tuple[str, Any]]:
             yield hook, getattr(module, name)
 
 
-def _collect(plugin: Installed, hook: str, function: Any, answer: Answer) -> None:
+def _collect(
+    plugin: Installed,
+    hook: str,
+    function: Any,
+    answer: Answer,
+    run: ObservedRun | None = None,
+) -> None:
+    offered = {"run": run} if hook == _OBSERVERS else {}
     # A generator hook fails when it is iterated, so the loop is inside.
     try:
         answer.faults += _deprecations(plugin, hook, function)
-        for given in _iterable(call(hook, function)):
+        for given in _iterable(call(hook, function, **offered)):
             _take(plugin, given, hook, answer)
     except (Exception, SystemExit) as error:
         answer.faults.append(_raised(plugin, hook, error))

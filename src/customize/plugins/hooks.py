@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import pluggy
 
@@ -16,6 +17,9 @@ from customize.plugins.specs import (
     ReaderSpec,
     ScorerSpec,
 )
+
+if TYPE_CHECKING:
+    from customize.interfaces.observer import ObservedRun
 
 PROJECT = "customize"
 
@@ -54,8 +58,13 @@ def customize_readers() -> Iterable[ReaderSpec]:  # type: ignore[empty-body]
 
 
 @hookspec
-def customize_observers() -> Iterable[ObserverSpec]:  # type: ignore[empty-body]
-    """Those who can be told of runs: trackers and the like."""
+def customize_observers(run: ObservedRun | None) -> Iterable[ObserverSpec]:  # type: ignore[empty-body]
+    """Those who can be told of runs: trackers and the like.
+
+    Asked with None for all whom a recipe may name, and before every run, and every evaluation of
+    one, with what is known of it, its ``step`` aside. Of what it gives for a run those with
+    ``always=True`` are told of it, named or not.
+    """
 
 
 @hookspec

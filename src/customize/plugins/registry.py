@@ -7,24 +7,29 @@ exception only when something it provides is used.
 
 from __future__ import annotations
 
+import copy
 import difflib
 import functools
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from customize._errors import MissingDependency, PluginError, UnknownName
-from customize.plugins.asking import Answer, ask
+from customize.plugins import built_in
+from customize.plugins.asking import Answer, ask, ask_for_run
 from customize.plugins.distributions import Installed, installed, normalized
 from customize.plugins.faults import Fault, told
 from customize.plugins.limits import VARIABLE, parse_limit
 from customize.plugins.requirements import unmet
 from customize.plugins.specs import KINDS, Spec
 from customize.plugins.targets import missing_module
+
+if TYPE_CHECKING:
+    from customize.interfaces.observer import ObservedRun
 
 
 @attrs.frozen
@@ -96,19 +101,22 @@ def names(kind: str) -> list[str]:
 
 
 def find(kind: str, name: str) -> Offer:
-    """Who provides ``name`` or ``distribution:name``, and as what. Loads nothing.
+    """The plugin that provides ``name`` or ``distribution:name``, and as what. Loads nothing.
 
     Raises:
-        UnknownName: nobody provides it, or more than one does.
+        UnknownName: none provides it, or more than one does, customize itself among them.
         PluginError: the distribution that is named is broken.
     """
     matching = _matching(kind, name)
-    if len(matching) == 1:
-        return matching[0]
-    if matching:
-        both = " or ".join(repr(o.full_name) for o in matching)
-        raise UnknownName(f"{len(matching)} plugins provide the {kind} {name!r}: use {both}")
-    raise _nobody(kind, name)
+    own = [f"{built_in.DISTRIBUTION}:{name}"] if built_in.target_of(kind, name) else []
+    full_names = [*own, *(offer.full_name for offer in matching)]
+    if matching and len(full_names) > 1:
+        each = " or ".join(map(repr, full_names))
+        told = f"{len(full_names)} distributions provide the {kind} {name!r}"
+        raise UnknownName(f"{told}: use {each}")
+    if not matching:
+        raise _nobody(kind, name)
+    return matching[0]
 
 
 def kinds_of(name: str) -> list[str]:
@@ -119,24 +127,48 @@ def kinds_of(name: str) -> list[str]:
 def load(kind: str, name: str) -> Any:  # whatever the target is; callers know by kind
     """Import and return what stands behind ``name`` or ``distribution:name``.
 
+    What is customize's own has a full name too, ``customize:name``.
+
     Raises:
         UnknownName: nobody provides it, or more than one does.
         PluginError: it is listed, but its code cannot be imported.
         MissingDependency: that, and a package that it requires is missing or of another version.
     """
-    offer = find(kind, name)
+    own = built_in.target_of(kind, name)
+    if own is not None and not _matching(kind, name):
+        module, _, attribute = own.partition(":")
+        return getattr(import_module(module), attribute)
+    return load_offer(find(kind, name))
+
+
+def load_offer(offer: Offer) -> Any:  # as load
+    """What stands behind an offer; raises as ``load`` does."""
     module, _, attribute = offer.spec.target.partition(":")
     needs = list(unmet(offer.plugin))
     try:
         target = getattr(import_module(module), attribute)
     except (Exception, SystemExit) as error:
-        message = f"the {kind} {offer.full_name!r} cannot be loaded: {told(error)}"
+        message = f"the {offer.spec.kind} {offer.full_name!r} cannot be loaded: {told(error)}"
         if needs:
             raise MissingDependency("\n  ".join([message, *map(str, needs)])) from error
         raise PluginError(message) from error
     for need in needs:
         warnings.warn(f"{offer.plugin.name} {offer.plugin.version}: {need}", stacklevel=2)
     return target
+
+
+def observers_for(run: ObservedRun) -> tuple[list[Offer], list[str]]:
+    """What each plugin's ``customize_observers`` gives for a run, and what went wrong there.
+
+    Each is given a copy of ``run``: none sees what another does to it.
+    """
+    offers, wrong = [], []
+    for plugin, answer in _found().answers:
+        given = ask_for_run(plugin, answer.observing, copy.deepcopy(run))
+        offers += [Offer(plugin, spec) for spec in given.specs]
+        faults = [fault for fault in given.faults if fault.severity == "error"]
+        wrong += [f"{plugin.name} {plugin.version}: {fault}" for fault in faults]
+    return offers, wrong
 
 
 def _offers(kind: str) -> list[Offer]:
@@ -157,11 +189,13 @@ def _matching(kind: str, name: str) -> list[Offer]:
 
 
 def _nobody(kind: str, name: str) -> PluginError:
-    known = sorted(o.spec.name for o in _offers(kind))
+    ours = built_in.BUILT_IN.get(kind, {})
+    known = sorted({*ours, *(o.spec.name for o in _offers(kind))})
     near = difflib.get_close_matches(name, known, n=1)
     meant = f"; did you mean {near[0]!r}?" if near else ""
     have = ", ".join(known) or "none is installed"
-    message = f"no plugin provides the {kind} {name!r}{meant} ({kind}s: {have})"
+    who = "nobody" if ours else "no plugin"
+    message = f"{who} provides the {kind} {name!r}{meant} ({kind}s: {have})"
     if without := left_out():
         message += f"\n  left out by {VARIABLE}: {', '.join(without)}"
     broken = [row for row in listing() if row.error]
@@ -214,6 +248,8 @@ def _ambiguous(plugin: Installed, specs: Iterable[Spec]) -> Iterator[Fault]:
     for spec in specs:
         same = [o.plugin for o in _offers(spec.kind) if o.spec.name == spec.name]
         others = [other.name for other in same if other != plugin]
+        if built_in.target_of(spec.kind, spec.name):
+            others.insert(0, built_in.DISTRIBUTION)
         if others:
             message = f"the {spec.kind} {spec.name!r} is also provided by {', '.join(others)}"
             yield Fault("ambiguous", message, f"use {Offer(plugin, spec).full_name!r}")

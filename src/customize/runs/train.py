@@ -260,11 +260,9 @@ def _options(instance: object) -> dict[str, Any]:
 
 
 def _read(source: Source, method: Method, recipe: Recipe) -> IndexedDataset:
-    """The rows, after saying what was recognised and each bad row that is left out."""
+    """The rows, after saying what was recognised and which bad rows are left out."""
     rows = read(source, kind=method.data, on_bad_rows=recipe.on_bad_rows)  # type: ignore[arg-type]
-    _say(rows.describe())
-    if rows.rows_skipped:
-        _say(rows.report.listing())
+    _say(rows.account())
     return rows
 
 

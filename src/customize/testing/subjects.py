@@ -112,10 +112,9 @@ def _observer(label: str, given: Any, on: Any) -> Subject:
 
 
 def _scorer(label: str, given: Any, on: Any) -> Subject:
-    from customize.evaluation.scorers import target_of
     from customize.testing.scorer_rules.subject import ScorerSubject
 
-    return ScorerSubject(label, target_of(given) if isinstance(given, str) else given, on)
+    return ScorerSubject(label, load("scorer", given) if isinstance(given, str) else given, on)
 
 
 def _plugin(label: str, given: Any, on: Any) -> Subject:

@@ -1,4 +1,4 @@
-"""A model for tests: a random llama of two layers in a folder. Needs no transformers, no torch.
+"""A model for tests: a small random llama in a folder. Needs no transformers, no torch.
 
 Its vocabulary is 256: the bytes that occur in UTF-8, and control tokens. So it also fits the toy
 backend's table.
@@ -30,7 +30,6 @@ _CONFIG = {
     "vocab_size": VOCABULARY,
     "hidden_size": 32,
     "intermediate_size": 48,
-    "num_hidden_layers": 2,
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
     "head_dim": 8,
@@ -42,14 +41,15 @@ _CONFIG = {
 }
 
 
-def write_tiny_model(folder: Path, seed: int = 0) -> ModelFolder:
+def write_tiny_model(folder: Path, seed: int = 0, num_layers: int = 2) -> ModelFolder:
     """Write the model into ``folder``, which is made, and say which one exactly it is."""
     from safetensors.numpy import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
     ids = _write_tokenizer(folder)
     ends = {"bos_token_id": ids[_BEGIN], "eos_token_id": ids[_END]}
-    (folder / "config.json").write_text(json.dumps({**_CONFIG, **ends}), "utf-8")
+    config = {**_CONFIG, "num_hidden_layers": num_layers, **ends}
+    (folder / "config.json").write_text(json.dumps(config), "utf-8")
     (folder / "generation_config.json").write_text(json.dumps(ends), "utf-8")
     settings = {
         "tokenizer_class": "PreTrainedTokenizerFast",
@@ -59,7 +59,7 @@ def write_tiny_model(folder: Path, seed: int = 0) -> ModelFolder:
         "pad_token": _END,
     }
     (folder / "tokenizer_config.json").write_text(json.dumps(settings), "utf-8")
-    save_file(_weights(seed), folder / "model.safetensors", metadata={"format": "pt"})
+    save_file(_weights(seed, num_layers), folder / "model.safetensors", metadata={"format": "pt"})
     return resolve(folder)
 
 
@@ -86,7 +86,7 @@ def _letter(byte: int) -> str:
     return chr(256 + hidden.index(byte))
 
 
-def _weights(seed: int) -> dict[str, npt.NDArray[np.float32]]:
+def _weights(seed: int, num_layers: int) -> dict[str, npt.NDArray[np.float32]]:
     rng = np.random.default_rng(seed)
     width, inner, kv = 32, 48, 16
     shapes = {
@@ -100,7 +100,7 @@ def _weights(seed: int) -> dict[str, npt.NDArray[np.float32]]:
     }
     tensors = {"model.embed_tokens.weight": rng.normal(0, 0.2, (VOCABULARY, width))}
     tensors["model.norm.weight"] = rng.uniform(0.8, 1.2, width)
-    for layer in range(2):
+    for layer in range(num_layers):
         prefix = f"model.layers.{layer}"
         for norm in ("input_layernorm", "post_attention_layernorm"):
             tensors[f"{prefix}.{norm}.weight"] = rng.uniform(0.8, 1.2, width)

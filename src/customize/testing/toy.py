@@ -12,7 +12,6 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-import attrs
 import numpy as np
 import numpy.typing as npt
 
@@ -26,6 +25,7 @@ from customize.interfaces.backend import (
     Completion,
     Done,
     Engine,
+    Failed,
     Full,
     Handle,
     LossOutput,
@@ -157,7 +157,7 @@ class ToySession(Session):
         self._pending = None
         norm = float(np.linalg.norm(gradient))
         if not np.isfinite(norm):
-            return _Failed(NonFiniteError(f"the gradient's norm is {norm}: nothing was changed"))
+            return Failed(NonFiniteError(f"the gradient's norm is {norm}: nothing was changed"))
         if optimizer.max_grad_norm and norm > optimizer.max_grad_norm:
             gradient = gradient * (optimizer.max_grad_norm / norm)
         self._adamw(gradient, optimizer)
@@ -226,19 +226,6 @@ class ToySession(Session):
 
     def _now(self) -> ToySnapshot:
         return self._engine.snapshot_of(self._engine.table_VV + self._delta)
-
-
-@attrs.frozen
-class _Failed:
-    """A handle whose work failed."""
-
-    error: Exception
-
-    def result(self) -> float:
-        raise self.error
-
-    def done(self) -> bool:
-        return True
 
 
 def _require(capabilities: frozenset[str], what: str) -> None:

@@ -14,7 +14,7 @@ import attrs
 
 from customize.interfaces.method import Step
 from customize.interfaces.observer import ObservedRun, Observer, Outcome
-from customize.plugins import find, load, specs
+from customize.plugins import Offer, find, load_offer, observers_for
 from customize.plugins.specs import ObserverSpec
 from customize.training.checkpoints import Checkpoint
 from customize.training.progress import Progress
@@ -30,7 +30,7 @@ _SLOW_SHARE = 0.1
 class Observers:
     """The observers of one run; as a context they are told at its end how it ended.
 
-    They are those that the recipe names, those that plugins offer for every run, and instances.
+    They are those that the recipe names, those that plugins have watch this run, and instances.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Observers:
         # Copies, by which nobody can change the run.
         self._run = ObservedRun(folder, *json.loads(json.dumps([recipe.to_dict(), lineage])))
         self._watching = [
-            *_of_plugins(recipe.observers_chosen()),
+            *_of_plugins(recipe.observers_chosen(), self._run),
             *(_Watching(type(given).__qualname__, given) for given in instances),
         ]
         self._started = False
@@ -111,14 +111,29 @@ class _Watching:
             self.begun = None
 
 
-def _of_plugins(named: Mapping[str, Mapping[str, Any]]) -> list[_Watching]:
-    found = []
-    always = [n for n, s in specs("observer").items() if isinstance(s, ObserverSpec) and s.always]
-    for name in dict.fromkeys([*named, *always]):
+def _of_plugins(named: Mapping[str, Mapping[str, Any]], run: ObservedRun) -> list[_Watching]:
+    found: dict[str, _Watching] = {}
+    for name, options in named.items():
         with _apart(f"{name} cannot be made"):
-            made = load("observer", name)(**named.get(name, {}))
-            found.append(_Watching(find("observer", name).full_name, made))
-    return found
+            offer = find("observer", name)
+            found[offer.full_name] = _made(offer, options)
+    for offer in _unasked(run):
+        with _apart(f"{offer.full_name} cannot be made"):
+            if offer.full_name not in found:
+                found[offer.full_name] = _made(offer, {})
+    return list(found.values())
+
+
+def _unasked(run: ObservedRun) -> list[Offer]:
+    """Those that plugins have watch this run, named or not."""
+    offers, wrong = observers_for(run)
+    for told in wrong:
+        _say(f"the plugin {told}. The run goes on without what it did not give")
+    return [o for o in offers if isinstance(o.spec, ObserverSpec) and o.spec.always]
+
+
+def _made(offer: Offer, options: Mapping[str, Any]) -> _Watching:
+    return _Watching(offer.full_name, load_offer(offer)(**options))
 
 
 @contextmanager

@@ -10,6 +10,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from customize import ExportError
+
 _PREFIX = "base_model.model."
 
 
@@ -17,6 +19,9 @@ def merge(base: Path | None, weights: Path, to: Path, dtype: torch.dtype) -> Non
     """Write ``to``/model.safetensors: the base's tensors with an adapter's updates added.
 
     Without a base ``weights`` are whole already, as after full fine-tuning.
+
+    Raises:
+        ExportError: the adapter changes a layer that has no weights of its own.
     """
     tensors: dict[str, Tensor] = {}
     for file in sorted((base or weights).glob("*.safetensors")):
@@ -33,6 +38,11 @@ def _add_updates(tensors: dict[str, Tensor], adapter: Path) -> None:
     for key in [k for k in updates if k.endswith(".lora_A.weight")]:
         layer = key.removeprefix(_PREFIX).removesuffix(".lora_A.weight")
         down, up = updates[key], updates[key.replace("lora_A", "lora_B")]
+        if f"{layer}.weight" not in tensors:
+            raise ExportError(
+                f"the adapter changes {layer}, which shares its weights with another layer of the "
+                "base: merged they would change both, so export the adapter itself, without merged"
+            )
         weight = tensors[f"{layer}.weight"].float()
         tensors[f"{layer}.weight"] = weight + scale * (up.float() @ down.float())
 

@@ -9,7 +9,6 @@ import json
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Generic, NoReturn, TypeVar
 
 import attrs
 import numpy as np
@@ -25,6 +24,7 @@ from customize import (
     Completion,
     CrossEntropy,
     Done,
+    Failed,
     Handle,
     LoRA,
     Loss,
@@ -47,23 +47,9 @@ from customize_torch.determinism import repeatable
 from customize_torch.policy import Policy
 from customize_torch.sampling import sample
 
-T = TypeVar("T")
 Floats = npt.NDArray[np.float32]
 # Without any of these what is saved could not go on as if it had not been stopped.
 _PARTS = ("base", "means", "scale", "seed", "squares", "steps", "token_budget", "weights")
-
-
-@attrs.frozen
-class Failed(Generic[T]):
-    """A handle whose work failed."""
-
-    error: Exception
-
-    def result(self) -> NoReturn:
-        raise self.error
-
-    def done(self) -> bool:
-        return True
 
 
 class TorchSnapshot(Snapshot):

@@ -1,46 +1,21 @@
-"""Scorers that ship with the package, by the names that ``expect`` and ``--scorer`` use.
+"""Scorers, by the names that ``expect`` and ``--scorer`` use: our own and plugins' alike.
 
-Knows names and not what they measure. A plugin's scorer is used in the same way.
+Knows how they are given, and not what they measure.
 """
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
-from importlib import import_module
 from typing import Any
 
 import attrs
 
-from customize._errors import OptionError, UnknownName
+from customize._errors import OptionError
 from customize._options import options_of
 from customize.interfaces.dataset import Row
 from customize.interfaces.scorer import Answer, Score, Scorer
-from customize.plugins import load, names
+from customize.plugins import load
 from customize.training.structuring import Faults, structure
-
-_HERE = __name__
-BUILT_IN = {
-    "equals": f"{_HERE}.texts:Equals",
-    "exact": f"{_HERE}.texts:Exact",
-    "includes": f"{_HERE}.texts:Includes",
-    "excludes": f"{_HERE}.texts:Excludes",
-    "matches": f"{_HERE}.texts:Matches",
-    "max_words": f"{_HERE}.texts:MaxWords",
-    "number": f"{_HERE}.numbers:Number",
-    "json_schema": f"{_HERE}.json_schema:JsonSchema",
-    "tool_calls": f"{_HERE}.tool_calls:ToolCalls",
-    "token_f1": f"{_HERE}.overlap:TokenF1",
-    "rouge_l": f"{_HERE}.overlap:RougeL",
-    "choice": f"{_HERE}.likelihood:Choice",
-    "perplexity": f"{_HERE}.likelihood:Perplexity",
-    "calibration": f"{_HERE}.calibration:Calibration",
-    "abstention": f"{_HERE}.refusals:Abstention",
-    "refuses": f"{_HERE}.refusals:Refuses",
-    "citations": f"{_HERE}.citations:Citations",
-    "leaks": f"{_HERE}.leaks:Leaks",
-    "degeneration": f"{_HERE}.degeneration:Degeneration",
-}
 
 # (the answer's text, the row) to a score: the plainest scorer.
 Function = Callable[[str, Row], Score]
@@ -60,10 +35,10 @@ def make_scorer(name: str, given: object = attrs.NOTHING) -> Scorer:
     """A scorer by name; ``given`` is a mapping of its options, or just its first option's value.
 
     Raises:
-        UnknownName: nobody provides it; the message has the nearest name.
+        UnknownName: nobody provides it, or more than one does.
         OptionError: what is given is wrong.
     """
-    target = target_of(name)
+    target = load("scorer", name)
     if not (isinstance(target, type) and issubclass(target, Scorer)):
         return FunctionScorer(target)
     known = list(options_of(target))
@@ -102,25 +77,6 @@ def _one(each: Any) -> tuple[str, Scorer]:
     if callable(each):
         return str(getattr(each, "__name__", type(each).__name__)), FunctionScorer(each)
     raise OptionError(f"a scorer is a name, a Scorer or a function(text, row) (got {each!r})")
-
-
-def target_of(name: str) -> Any:  # a class or a function
-    """What a name stands for.
-
-    Raises:
-        UnknownName: nobody provides it; the message has the nearest name.
-    """
-    if name in BUILT_IN:
-        module, _, attribute = BUILT_IN[name].partition(":")
-        return getattr(import_module(module), attribute)
-    try:
-        return load("scorer", name)
-    except UnknownName as error:
-        if names("scorer"):
-            raise
-        near = difflib.get_close_matches(name, BUILT_IN, n=1)
-        meant = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(BUILT_IN)}"
-        raise UnknownName(f"unknown scorer {name!r}: {meant}") from error
 
 
 def _structured(target: type[Scorer], values: Mapping[str, Any], name: str) -> Scorer:

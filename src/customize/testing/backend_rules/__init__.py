@@ -12,5 +12,6 @@ MODULES = (
     "saving",
     "weights",
     "declaring",
+    "settling",
     "errors",
 )

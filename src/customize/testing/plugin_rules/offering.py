@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from importlib import import_module
 from typing import Any
@@ -9,13 +10,15 @@ from typing import Any
 from customize.interfaces.backend import Backend
 from customize.interfaces.exporter import Exporter
 from customize.interfaces.method import Method
+from customize.interfaces.observer import Observer
+from customize.interfaces.scorer import Scorer
 from customize.plugins.specs import MethodSpec, Spec
 from customize.testing.expecting import expect
 from customize.testing.plugin_rules.subject import PluginSubject
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _SUMMARY_CHARACTERS = 100
-_TYPES = {"method": Method, "backend": Backend, "exporter": Exporter}
+_TYPES = {"method": Method, "backend": Backend, "exporter": Exporter, "observer": Observer}
 
 
 def check_entry_point_is_there(subject: PluginSubject) -> None:
@@ -35,6 +38,11 @@ def check_hooks_answer(subject: PluginSubject) -> None:
     """
     expect(not subject.faults, "; ".join(subject.faults))
     expect(bool(subject.specs), "offers nothing: mark hooks with @customize.hookimpl")
+
+
+def check_observers_are_given_for_a_run(subject: PluginSubject) -> None:
+    """Asked before a run, ``customize_observers`` yields well-formed specs to its end too."""
+    expect(not subject.faults_before_a_run, "; ".join(subject.faults_before_a_run))
 
 
 def check_names_are_well_formed(subject: PluginSubject) -> None:
@@ -62,8 +70,8 @@ def check_targets_import(subject: PluginSubject) -> None:
 
 
 def check_targets_are_what_specs_say(subject: PluginSubject) -> None:
-    """A target is of the kind's class; a method's ``data`` and ``needs``, a backend's ``name``
-    are those of its spec.
+    """A target is of the kind's class, a scorer's also a function of (text, row); a method's
+    ``data`` and ``needs``, a backend's ``name`` are those of its spec.
     """
     for spec in subject.specs:
         try:
@@ -72,13 +80,29 @@ def check_targets_are_what_specs_say(subject: PluginSubject) -> None:
             continue
         wanted = _TYPES.get(spec.kind)
         if wanted is not None:
-            fits = isinstance(target, type) and issubclass(target, wanted)
-            expect(fits, f"{spec.target} is no {wanted.__name__}")
+            expect(_is_class(target, wanted), f"{spec.target} is no {wanted.__name__}")
+        if spec.kind == "scorer":
+            fits = _is_class(target, Scorer) or _takes_text_and_row(target)
+            expect(fits, f"{spec.target} is neither a Scorer nor a function of (text, row)")
         if isinstance(spec, MethodSpec):
             expect(target.data == spec.data, f"{spec.name}: data is {target.data!r} there")
             expect(target.needs == spec.needs, f"{spec.name}: needs are {set(target.needs)} there")
         if spec.kind == "backend":
             expect(target.name == spec.name, f"{spec.name}: is named {target.name!r} there")
+
+
+def _is_class(target: object, wanted: type) -> bool:
+    return isinstance(target, type) and issubclass(target, wanted)
+
+
+def _takes_text_and_row(target: Any) -> bool:
+    if isinstance(target, type) or not callable(target):
+        return False
+    try:
+        inspect.signature(target).bind("text", {})
+    except TypeError:
+        return False
+    return True
 
 
 def _target(spec: Spec) -> Any:  # whatever the string names

@@ -7,10 +7,14 @@ from collections.abc import Sequence
 from importlib import import_module, metadata
 from typing import ClassVar
 
+from customize.interfaces.observer import ObservedRun
 from customize.plugins.asking import asked
 from customize.plugins.distributions import GROUP
 from customize.plugins.specs import Spec
 from customize.testing.subject import Subject
+
+_RECIPE = {"model": "toy", "data": "rows.jsonl", "method": "sft", "options": {}, "backend": "toy"}
+_LINEAGE = {"model": "toy", "data": "0" * 64, "backend": "toy", "versions": {}, "processor": "any"}
 
 
 class PluginSubject(Subject):
@@ -35,6 +39,12 @@ class PluginSubject(Subject):
     def faults(self) -> Sequence[str]:
         """What went wrong when its hooks were asked."""
         return self._answers[1]
+
+    @functools.cached_property
+    def faults_before_a_run(self) -> Sequence[str]:
+        """What went wrong when it was asked who observes a run."""
+        run = ObservedRun(self.folder(), _RECIPE, _LINEAGE)
+        return asked(import_module(self.module), run)[1]
 
     @functools.cached_property
     def distributions(self) -> Sequence[str]:

@@ -70,7 +70,8 @@ class KTO(customize.Method):
         answers = [_split(row) for row in customize.render_rows(data, session.renderer)]
         start = session.named_snapshot(START) if resume else session.snapshot(START)
         for number in range(resume.number + 1 if resume else 1, self.num_steps(data) + 1):
-            rows = self._rows(len(data), session.seed, number)
+            places = range((number - 1) * self.batch_size, number * self.batch_size)
+            rows = [customize.shuffled_row(session.seed, place, len(data)) for place in places]
             chosen = [answers[i] for i in rows]
             columns = {"sign": sign_R[rows], "importance": weight_R[rows] / len(rows)}
             batch, z0 = _batch(chosen, start, columns), _z0(chosen, start, session)
@@ -79,13 +80,6 @@ class KTO(customize.Method):
             reward_S = self.beta * log_ratios(output.result().logprobs, batch)
             metrics = {"loss": output.result().loss, "grad_norm": norm.result(), "z0": z0}
             yield Step(number, {**metrics, "margin": float((sign_R[rows] * reward_S).mean())})
-
-    def _rows(self, num_rows: int, seed: int, number: int) -> list[int]:
-        """The rows of a step, out of an endless sequence of shuffled epochs."""
-        first = (number - 1) * self.batch_size
-        places = [divmod(place, num_rows) for place in range(first, first + self.batch_size)]
-        orders = {e: np.random.default_rng([seed, e]).permutation(num_rows) for e, _ in places}
-        return [int(orders[epoch][index]) for epoch, index in places]
 
 
 def _z0(chosen: Sequence[Answer], start: Snapshot, session: Session) -> float:

@@ -13,6 +13,6 @@ def customize_backends() -> Iterator[customize.BackendSpec]:
     yield customize.BackendSpec(
         name="mlx-like",
         target="acme_mlx_like.backend:MLXLike",
-        summary="LoRA on a llama, in numpy.",
+        summary="A toy: LoRA on a llama without layers, in numpy.",
         priority=-1,
     )

@@ -1,9 +1,11 @@
-"""The backend: LoRA on a llama behind the waist. Knows no method. N tokens of a batch."""
+"""The backend: a llama without layers, and LoRA on its head. Knows no method.
+
+Shape legend: N tokens, P those that are scored, W width, V vocabulary, R rank, X both, W + V.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -14,23 +16,21 @@ from customize import (
     AdamW,
     Batch,
     CheckpointError,
-    DataError,
     Done,
+    Failed,
     Handle,
     LoRA,
+    Loss,
     LossOutput,
-    Unsupported,
+    ModelError,
 )
-from safetensors.numpy import load_file, save_file
-
-from acme_mlx_like.runtime import arrays
-from acme_mlx_like.runtime.llama import LINEAR, Llama
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 Floats = npt.NDArray[np.float32]
-Tensors = Mapping[str, arrays.Numbers]  # never changed in place: a snapshot is a reference
+Numbers = npt.NDArray[np.float64]
 CAPABILITIES = frozenset({"forward_backward", "snapshot", "base", "save", "lora", "peft"})
-_PEFT, _STATE = "base_model.model.", "state.safetensors"
-_CONFIG, _WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+_A, _B = (f"base_model.model.lm_head.lora_{side}.weight" for side in "AB")  # PEFT's names
 
 
 class MLXLike(customize.Backend):
@@ -49,107 +49,109 @@ class MLXLike(customize.Backend):
 
 
 class LlamaEngine(customize.Engine):
-    """One base, shared by its sessions."""
+    """One base, shared by its sessions: the head, and what it reads after each token."""
 
     capabilities, dtype = CAPABILITIES, "float64"
 
     def __init__(self, model: customize.ModelFolder) -> None:
-        self.llama, self.fingerprint = Llama(model), model.fingerprint
+        config = json.loads((model.path / "config.json").read_text("utf-8"))
+        if config["model_type"] != "llama" or config["num_hidden_layers"]:
+            raise ModelError(f"{model.name} has layers: the toy mlx-like computes llamas without")
         self.renderer = customize.ChatRenderer.from_folder(model.path)
+        self.fingerprint = model.fingerprint
+        tensors, _ = _read(model.path / "model.safetensors")
+        embedded = tensors["model.embed_tokens.weight"].astype(np.float64)
+        self.head_VW = tensors.get("lm_head.weight", embedded).astype(np.float64)
+        root = np.sqrt((embedded**2).mean(-1, keepdims=True) + config["rms_norm_eps"])
+        self.read_VW = embedded / root * tensors["model.norm.weight"]
 
     def open(self, adapter: customize.Adapter | Path, seed: int = 0) -> customize.Session:
         if isinstance(adapter, Path):
-            return LoRASession(self, *_read_adapter(adapter, self.fingerprint), seed)
+            tensors, facts = _read(adapter / "adapter_model.safetensors", self.fingerprint)
+            lora_RX = np.concatenate([tensors[_A], tensors[_B].T], 1)
+            return LoRASession(self, LoRA(**facts["adapter"]), lora_RX, seed)
         if not isinstance(adapter, LoRA):
             _refuse("full")
-        given = adapter.targets
-        targets = LINEAR if given == "all-linear" else (given,) if isinstance(given, str) else given
-        if wrong := set(targets) - set(LINEAR):
-            raise customize.OptionError(f"no layer {min(wrong)!r}: there are {', '.join(LINEAR)}")
-        rng, tensors = np.random.default_rng(seed), {}
-        for name in (n for n in self.llama.linear if n.endswith(tuple(targets))):
-            rows, columns = self.llama.weights[f"{name}.weight"].shape
-            width = 1 / np.sqrt(columns)
-            tensors[f"{name}.lora_A.weight"] = rng.uniform(-width, width, (adapter.rank, columns))
-            tensors[f"{name}.lora_B.weight"] = np.zeros((rows, adapter.rank))
-        return LoRASession(self, adapter, tensors, seed)
+        if adapter.targets not in ("all-linear", "lm_head", ("lm_head",)):
+            raise customize.OptionError(f"only lm_head is adapted (got {adapter.targets!r})")
+        num_tokens, width = self.head_VW.shape
+        a_RW = np.random.default_rng(seed).uniform(-1, 1, (adapter.rank, width)) / np.sqrt(width)
+        b_RV = np.zeros((adapter.rank, num_tokens))
+        return LoRASession(self, adapter, np.concatenate([a_RW, b_RV], 1), seed)
 
     def base(self) -> customize.Snapshot:
-        return LlamaSnapshot(self, {}, 0.0)
+        return LlamaSnapshot(self, np.zeros((1, sum(self.head_VW.shape))), 0.0)
 
 
 class LlamaSnapshot(customize.Snapshot):
-    """The base with these tensors; with none it is the base."""
+    """The base with LoRA's A and Bᵀ side by side, [R, X], never changed in place."""
 
-    def __init__(self, engine: LlamaEngine, tensors: Tensors, scale: float) -> None:
+    def __init__(self, engine: LlamaEngine, lora_RX: Numbers, scale: float) -> None:
         self.renderer = engine.renderer
-        self._llama, self._tensors, self._scale = engine.llama, tensors, scale
+        self._engine, self._lora, self._scale = engine, lora_RX, scale
 
     def forward(self, batch: Batch) -> Handle[Floats]:
-        return Done(_joined(self.parts(batch, self._tensors), batch))
+        return Done(self._scored(batch)[0])
 
-    def parts(
-        self, batch: Batch, lora: Mapping[str, arrays.Value]
-    ) -> list[tuple[slice, arrays.Value]]:
-        """For each sequence that is scored its places, and the log-probabilities there."""
-        if not 0 <= batch.tokens.min() <= batch.tokens.max() < self._llama.vocabulary:
-            raise DataError(f"tokens are 0 to {self._llama.vocabulary - 1}")
-        ranges = zip(batch.offsets[:-1], batch.offsets[1:], strict=True)
-        return [
-            (slice(a + 1, b), self._llama.logprobs(batch.tokens[a:b], lora, self._scale))
-            for a, b in ranges
-            if batch.scored[a:b].any()
-        ]
+    def _scored(self, batch: Batch) -> tuple[Floats, Numbers, Numbers]:
+        """Log-probabilities, [N]; those of every token, [P, V]; what the head reads, [P, W]."""
+        head_VW, targets = self._engine.head_VW, batch.tokens[batch.scored]
+        if not 0 <= batch.tokens.min() <= batch.tokens.max() < len(head_VW):
+            raise customize.DataError(f"tokens are 0 to {len(head_VW) - 1}")
+        x_PW = self._engine.read_VW[batch.tokens[np.flatnonzero(batch.scored) - 1]]
+        a_RW, b_RV = np.split(self._lora, [x_PW.shape[1]], 1)
+        logits_PV = x_PW @ head_VW.T + self._scale * (x_PW @ a_RW.T) @ b_RV
+        logits_PV -= logits_PV.max(-1, keepdims=True)
+        every_PV = logits_PV - np.log(np.exp(logits_PV).sum(-1, keepdims=True))
+        logprobs_N = np.zeros(batch.num_tokens, np.float32)
+        logprobs_N[batch.scored] = every_PV[range(len(targets)), targets]
+        return logprobs_N, every_PV, x_PW
 
     def sample(self, *_: object, **__: object) -> NoReturn:
         _refuse("sample")
 
 
 class LoRASession(LlamaSnapshot, customize.Session):
-    """Tensors of its own, with AdamW (arXiv 1711.05101)."""
+    """A matrix of its own, with AdamW (arXiv 1711.05101)."""
 
     capabilities = CAPABILITIES
 
-    def __init__(self, engine: LlamaEngine, lora: LoRA, tensors: Tensors, seed: int) -> None:
-        scale = lora.alpha / (np.sqrt(lora.rank) if lora.rslora else lora.rank)
-        super().__init__(engine, tensors, scale)
-        self.seed, self._engine, self._lora, self._steps = seed, engine, lora, 0
-        self._pending = self._mean = self._square = _zeros(tensors)
-        self._named: dict[str, Tensors] = {}
+    def __init__(self, engine: LlamaEngine, lora: LoRA, lora_RX: Numbers, seed: int) -> None:
+        super().__init__(engine, lora_RX, lora.alpha / lora.rank ** (0.5 if lora.rslora else 1))
+        self.seed, self._adapter, self._steps = seed, lora, 0
+        self._mean = self._square = self._pending = np.zeros_like(lora_RX)
+        self._named: dict[str, Numbers] = {}
 
-    def forward_backward(self, batch: Batch, loss: customize.Loss) -> Handle[LossOutput]:
-        leaves = {name: arrays.Array(value) for name, value in self._tensors.items()}
-        parts = self.parts(batch, leaves)
-        logprobs = _joined(parts, batch)
-        value, gradient_N = loss.evaluate(logprobs, batch)
-        gradient_N = np.where(batch.scored, gradient_N, 0.0)
-        for places, part in parts:
-            grown = arrays.gradients(part, gradient_N[places], list(leaves.values()))
-            pending = zip(self._pending.items(), grown, strict=True)
-            self._pending = {name: old + new for (name, old), new in pending}
-        return Done(LossOutput(value, logprobs))
+    def forward_backward(self, batch: Batch, loss: Loss) -> Handle[LossOutput]:
+        logprobs_N, every_PV, x_PW = self._scored(batch)
+        value, gradient_N = loss.evaluate(logprobs_N, batch)
+        targets, g_P = batch.tokens[batch.scored], gradient_N[batch.scored] * self._scale
+        a_RW, b_RV = np.split(self._lora, [x_PW.shape[1]], 1)
+        with np.errstate(invalid="ignore"):  # the step refuses what is not finite
+            g_PV = -np.exp(every_PV) * g_P[:, None]
+            g_PV[range(len(targets)), targets] += g_P
+            grown_RX = np.concatenate([b_RV @ g_PV.T @ x_PW, a_RW @ x_PW.T @ g_PV], 1)
+        self._pending = self._pending + grown_RX
+        return Done(LossOutput(value, logprobs_N))
 
     def optim_step(self, o: AdamW) -> Handle[float]:
-        gradient, self._pending = self._pending, _zeros(self._tensors)
-        norm = float(np.sqrt(sum((g**2).sum() for g in gradient.values())))
+        g, self._pending = self._pending, np.zeros_like(self._lora)
+        norm = float(np.linalg.norm(g))
         if not np.isfinite(norm):
-            return _Failed(customize.NonFiniteError(f"the gradient's norm is {norm}: no step"))
-        by = o.max_grad_norm / norm if o.max_grad_norm and norm > o.max_grad_norm else 1.0
+            return Failed(customize.NonFiniteError(f"the gradient's norm is {norm}: no step"))
+        g = g * min(1.0, o.max_grad_norm / norm) if o.max_grad_norm and norm else g
         self._steps += 1
-        mean, square, moved = {}, {}, {}
-        for name, g in gradient.items():
-            mean[name] = o.beta1 * self._mean[name] + (1 - o.beta1) * g * by
-            square[name] = o.beta2 * self._square[name] + (1 - o.beta2) * (g * by) ** 2
-            root = np.sqrt(square[name] / (1 - o.beta2**self._steps)) + o.eps
-            step = mean[name] / (1 - o.beta1**self._steps) / root
-            moved[name] = self._tensors[name] * (1 - o.lr * o.weight_decay) - o.lr * step
-        self._tensors, self._mean, self._square = moved, mean, square
+        self._mean = o.beta1 * self._mean + (1 - o.beta1) * g
+        self._square = o.beta2 * self._square + (1 - o.beta2) * g**2
+        root = np.sqrt(self._square / (1 - o.beta2**self._steps)) + o.eps
+        step = self._mean / (1 - o.beta1**self._steps) / root
+        self._lora = self._lora * (1 - o.lr * o.weight_decay) - o.lr * step
         return Done(norm)
 
     def snapshot(self, name: str | None = None) -> customize.Snapshot:
         if name is not None:
-            self._named[name] = self._tensors
-        return LlamaSnapshot(self._engine, self._tensors, self._scale)
+            self._named[name] = self._lora
+        return LlamaSnapshot(self._engine, self._lora, self._scale)
 
     def named_snapshot(self, name: str) -> customize.Snapshot:
         if name not in self._named:
@@ -160,83 +162,45 @@ class LoRASession(LlamaSnapshot, customize.Session):
         return self._engine.base()
 
     def save(self, folder: Path) -> None:
-        groups = {"now": self._tensors, "mean": self._mean, "square": self._square}
-        groups |= {"pending": self._pending} | {f"named/{n}": t for n, t in self._named.items()}
-        flat = {f"{group}//{n}": t for group, some in groups.items() for n, t in some.items()}
-        save_file(flat, folder / _STATE)
-        facts = {"base": self._engine.fingerprint, "seed": self.seed, "steps": self._steps}
-        (folder / "state.json").write_text(json.dumps(facts), "utf-8")
+        own = {"lora": self._lora, "mean": self._mean, "square": self._square}
+        own |= {"pending": self._pending, **{f"named {n}": x for n, x in self._named.items()}}
+        self._write(folder / "state.safetensors", own, {"seed": self.seed, "steps": self._steps})
 
     def load(self, folder: Path) -> None:
-        facts = _facts(folder, self._engine.fingerprint, "state.json", _STATE)
-        groups: dict[str, dict[str, arrays.Numbers]] = {}
-        for name, tensor in load_file(folder / _STATE).items():
-            groups.setdefault(name.split("//")[0], {})[name.split("//")[1]] = tensor
+        found, facts = _read(folder / "state.safetensors", self._engine.fingerprint)
         self.seed, self._steps = facts["seed"], facts["steps"]
-        self._tensors, self._mean, self._square, self._pending = (
-            groups.pop(group) for group in ("now", "mean", "square", "pending")
-        )
-        self._named = {name.removeprefix("named/"): some for name, some in groups.items()}
+        own = (found.pop(name) for name in ("lora", "mean", "square", "pending"))
+        self._lora, self._mean, self._square, self._pending = own
+        self._named = {name.removeprefix("named "): lora for name, lora in found.items()}
 
     def save_weights(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        layers = {name.split(".")[-3] for name in self._tensors}
-        facts = {
-            "peft_type": "LORA",
-            "task_type": "CAUSAL_LM",
-            "target_modules": sorted(layers),
-            "r": self._lora.rank,
-            "lora_alpha": self._lora.alpha,
-            "use_rslora": self._lora.rslora,
-            "bias": "none",
-        }
-        (folder / _CONFIG).write_text(json.dumps(facts), "utf-8")
-        (folder / "base.json").write_text(json.dumps({"base": self._engine.fingerprint}), "utf-8")
-        named = {f"{_PEFT}{n}": t for n, t in self._tensors.items()}
-        save_file(named, folder / _WEIGHTS, metadata={"format": "pt"})
+        o, width = self._adapter, self._engine.head_VW.shape[1]
+        peft: dict[str, object] = {"peft_type": "LORA", "r": o.rank, "lora_alpha": o.alpha}
+        peft |= {"use_rslora": o.rslora, "task_type": "CAUSAL_LM", "target_modules": ["lm_head"]}
+        (folder / "adapter_config.json").write_text(json.dumps(peft), "utf-8")
+        tensors = {_A: self._lora[:, :width], _B: self._lora[:, width:].T}
+        facts = {"adapter": {"rank": o.rank, "alpha": o.alpha, "rslora": o.rslora}}
+        self._write(folder / "adapter_model.safetensors", tensors, facts)
 
-
-class _Failed:
-    """A handle whose work failed."""
-
-    def __init__(self, error: Exception) -> None:
-        self._error = error
-
-    def result(self) -> float:
-        raise self._error
-
-    def done(self) -> bool:
-        return True
+    def _write(self, file: Path, tensors: dict[str, Numbers], facts: dict[str, Any]) -> None:
+        whole = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+        told = json.dumps({**facts, "base": self._engine.fingerprint})
+        save_file(whole, file, metadata={"format": "pt", "facts": told})
 
 
 def _refuse(capability: str) -> NoReturn:
-    raise Unsupported(f"the backend mlx-like does not declare {capability!r}")
+    raise customize.Unsupported(f"the backend mlx-like does not declare {capability!r}")
 
 
-def _zeros(tensors: Tensors) -> Tensors:
-    return {name: np.zeros_like(tensor) for name, tensor in tensors.items()}
-
-
-def _joined(parts: list[tuple[slice, arrays.Value]], batch: Batch) -> Floats:
-    logprobs_N = np.zeros(batch.num_tokens, np.float32)
-    for places, part in parts:
-        logprobs_N[places] = arrays.raw(part)
-    return np.where(batch.scored, logprobs_N, np.float32(0))
-
-
-def _facts(folder: Path, base: str, file: str, *others: str) -> dict[str, Any]:
-    """What the JSON file says, which has others beside it and is of this base."""
-    for name in (file, *others):
-        if not (folder / name).is_file():
-            raise CheckpointError(f"{folder} lacks {name}")
-    found: dict[str, Any] = json.loads((folder / file).read_text("utf-8"))
-    if found.get("base") != base:
-        raise customize.ModelError(f"{folder} was made from another base: open it with that one")
-    return found
-
-
-def _read_adapter(folder: Path, base: str) -> tuple[LoRA, Tensors]:
-    _facts(folder, base, "base.json", _CONFIG, _WEIGHTS)
-    facts = json.loads((folder / _CONFIG).read_text("utf-8"))
-    lora = LoRA(rank=facts["r"], alpha=facts["lora_alpha"], rslora=facts["use_rslora"])
-    return lora, {n.removeprefix(_PEFT): t for n, t in load_file(folder / _WEIGHTS).items()}
+def _read(file: Path, base: str | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Tensors and facts; none but those of a base have no base themselves."""
+    if not file.is_file():
+        raise CheckpointError(f"{file.parent} lacks {file.name}")
+    with safe_open(file, "numpy") as found:
+        facts = json.loads((found.metadata() or {}).get("facts", "{}"))
+        if facts.get("base") != base:
+            raise ModelError(f"{file} was made from another base: open it with that one")
+        if not {found.get_slice(name).get_dtype() for name in found.keys()} <= {"F32", "F64"}:
+            raise ModelError(f"{file} is in neither float32 nor float64: convert it")
+        return {name: found.get_tensor(name) for name in found.keys()}, facts

@@ -23,6 +23,7 @@ from customize import (
     DataError,
     Done,
     Engine,
+    Failed,
     Full,
     Handle,
     Loss,
@@ -136,7 +137,7 @@ class UnigramSession(Session):
         self._state["pending"] = np.zeros_like(gradient)
         norm = float(np.linalg.norm(gradient))
         if not np.isfinite(norm):
-            return _Failed(NonFiniteError(f"the gradient's norm is {norm}: nothing was changed"))
+            return Failed(NonFiniteError(f"the gradient's norm is {norm}: nothing was changed"))
         if optimizer.max_grad_norm and norm > optimizer.max_grad_norm:
             gradient = gradient * (optimizer.max_grad_norm / norm)
         self._adamw(gradient, optimizer)
@@ -172,19 +173,6 @@ class UnigramSession(Session):
     def save_weights(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         _write(folder, {"logits": self._state["logits"]}, {"base": self._engine.fingerprint})
-
-
-class _Failed:
-    """A handle whose work failed."""
-
-    def __init__(self, error: Exception) -> None:
-        self._error = error
-
-    def result(self) -> float:
-        raise self._error
-
-    def done(self) -> bool:
-        return True
 
 
 def _refuse(capability: str) -> NoReturn:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from typing import ClassVar
 
-import numpy as np
 from customize import (
     AdamW,
     Batch,
@@ -16,6 +15,7 @@ from customize import (
     option,
     options,
     render_rows,
+    shuffled_row,
 )
 
 
@@ -38,7 +38,9 @@ class Example(Method):
         answers = render_rows(data, session.renderer)
         done = 0 if resume is None else resume.number
         for number in range(done + 1, self.num_steps(data) + 1):
-            rows = self._rows(len(data), session.seed, number)
+            # A function of the seed and the step: nothing to remember when the run is killed.
+            places = range((number - 1) * self.batch_size, number * self.batch_size)
+            rows = [shuffled_row(session.seed, place, len(data)) for place in places]
             weights = [answers[i].weights * data[i].get("weight", 1.0) for i in rows]
             total = sum(float(w.sum()) for w in weights)
             if total == 0:
@@ -52,10 +54,3 @@ class Example(Method):
             output = session.forward_backward(batch, CrossEntropy())
             norm = session.optim_step(AdamW(lr=self.lr))
             yield Step(number, {"loss": output.result().loss, "grad_norm": norm.result()})
-
-    def _rows(self, num_rows: int, seed: int, number: int) -> list[int]:
-        """The rows of a step: a function of seed and number, so nothing has to be remembered."""
-        first = (number - 1) * self.batch_size
-        places = [divmod(place, num_rows) for place in range(first, first + self.batch_size)]
-        orders = {e: np.random.default_rng([seed, e]).permutation(num_rows) for e, _ in places}
-        return [int(orders[epoch][index]) for epoch, index in places]

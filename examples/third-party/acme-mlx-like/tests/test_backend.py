@@ -1,12 +1,13 @@
-"""The stand-in for a runtime computes what transformers computes."""
+"""It computes what transformers computes, in a whole run as well."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import customize
 import numpy as np
 import pytest
-from customize import AdamW, Batch, CrossEntropy, Full, LoRA, ModelError, Unsupported
+from customize import AdamW, Batch, CrossEntropy, Full, LoRA, ModelError, OptionError, Unsupported
 from customize.testing import write_tiny_model
 
 from acme_mlx_like.backend import MLXLike
@@ -21,7 +22,7 @@ def batch() -> Batch:
 
 def test_log_probabilities_are_those_of_transformers(tmp_path: Path) -> None:
     torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
-    model = write_tiny_model(tmp_path / "model")
+    model = write_tiny_model(tmp_path / "model", num_layers=0)
     reference = transformers.AutoModelForCausalLM.from_pretrained(model.path).double()
     expected = []
     for tokens in np.split(batch().tokens, batch().offsets[1:-1]):
@@ -34,8 +35,8 @@ def test_log_probabilities_are_those_of_transformers(tmp_path: Path) -> None:
 
 
 def test_it_trains_a_saved_adapter_on(tmp_path: Path) -> None:
-    engine = MLXLike().load(write_tiny_model(tmp_path / "model"))
-    session = engine.open(LoRA(rank=2, rslora=True, targets=("q_proj", "down_proj")))
+    engine = MLXLike().load(write_tiny_model(tmp_path / "model", num_layers=0))
+    session = engine.open(LoRA(rank=2, rslora=True, targets=("lm_head",)))
     for _ in range(3):
         session.forward_backward(batch(), CrossEntropy())
         session.optim_step(AdamW(lr=1e-2)).result()
@@ -46,11 +47,24 @@ def test_it_trains_a_saved_adapter_on(tmp_path: Path) -> None:
     assert trained.sum() > base.sum()
 
 
+def test_a_run_on_it_learns(tmp_path: Path) -> None:
+    pytest.importorskip("customize_sft")
+    answer = {"role": "assistant", "content": "aaaa"}
+    rows = [{"messages": [{"role": "user", "content": "b"}, answer]}]
+    model = write_tiny_model(tmp_path / "model", num_layers=0).path
+    options = {"steps": 5, "lr": 0.05}
+    run = customize.train(
+        model=model, data=rows, backend=MLXLike(), options=options, to=tmp_path / "run"
+    )
+    losses = [row["loss"] for row in run.metrics]
+    assert losses[-1] < losses[0]
+
+
 def test_what_it_has_not_is_refused_by_name(tmp_path: Path) -> None:
-    model = write_tiny_model(tmp_path / "model")
+    engine = MLXLike().load(write_tiny_model(tmp_path / "model", num_layers=0))
     with pytest.raises(Unsupported, match="'full'"):
-        MLXLike().load(model).open(Full())
-    config = model.path / "config.json"
-    config.write_text(config.read_text("utf-8").replace('"silu"', '"gelu"'), "utf-8")
-    with pytest.raises(ModelError, match="hidden_act 'gelu'"):
-        MLXLike().load(model)
+        engine.open(Full())
+    with pytest.raises(OptionError, match="only lm_head is adapted"):
+        engine.open(LoRA(targets="q_proj"))
+    with pytest.raises(ModelError, match="has layers"):
+        MLXLike().load(write_tiny_model(tmp_path / "deep"))
