@@ -8,8 +8,8 @@ import sys
 
 from customize._errors import CustomizeError
 from customize.runs.backends import quiet_libraries
-from customize.testing.expansion import cases_of
-from customize.testing.holding import hold, report, table
+from customize.testing.expansion import outcomes
+from customize.testing.holding import report, table
 from customize.testing.rules import KINDS
 
 
@@ -23,12 +23,11 @@ def main() -> None:
     asked = parser.parse_args()
     quiet_libraries()
     try:
-        cases = cases_of(asked.kind, asked.name, asked.on)
-        outcomes = [hold(case.subject(), case.rule) for case in cases]
+        found = outcomes(asked.kind, asked.name, asked.on)
     except CustomizeError as error:
         parser.exit(2, f"Error: {error}\n")
-    print(json.dumps(report(outcomes), indent=1) if asked.json else table(outcomes))
-    sys.exit(any(outcome.status == "failed" for outcome in outcomes))
+    print(json.dumps(report(found), indent=1) if asked.json else table(found))
+    sys.exit(any(outcome.status == "failed" for outcome in found))
 
 
 if __name__ == "__main__":

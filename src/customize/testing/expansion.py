@@ -16,7 +16,7 @@ from customize.interfaces.method import Method
 from customize.interfaces.model import ModelSource
 from customize.interfaces.observer import Observer
 from customize.interfaces.scorer import Score, Scorer
-from customize.testing.holding import check_excuses, hold
+from customize.testing.holding import Outcome, check_excuses, hold
 from customize.testing.rules import Rule, rules_of
 from customize.testing.subject import Subject
 from customize.testing.subjects import candidates
@@ -92,6 +92,14 @@ def conformance(
         assert outcome.status == "passed", outcome.reason
 
     return test
+
+
+def outcomes(kind: str, given: object, on: object = None) -> list[Outcome]:
+    """How a subject does by each rule, without pytest: ``python -m customize.testing`` prints it.
+
+    kind: ``"backend"``, ``"method"`` and so on. given: a name or an instance, as in `conformance`.
+    """
+    return [hold(case.subject(), case.rule) for case in cases_of(kind, given, on)]
 
 
 def cases_of(kind: str, given: object, on: object = None) -> list[Case]:

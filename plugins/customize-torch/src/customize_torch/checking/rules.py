@@ -6,8 +6,7 @@ import argparse
 from importlib.util import find_spec
 from typing import Any
 
-from customize.testing.expansion import cases_of
-from customize.testing.holding import hold
+from customize.testing import outcomes
 from customize_torch.gpu import GPU
 
 
@@ -21,8 +20,7 @@ def check(backend: type[GPU], asked: argparse.Namespace) -> dict[str, Any]:
     ]
     passed, skipped, failed = 0, [], []
     for way in ways:
-        for case in cases_of("backend", backend(**way), None):
-            outcome = hold(case.subject(), case.rule)
+        for outcome in outcomes("backend", backend(**way)):
             told = {"rule": outcome.rule, "options": way, "reason": outcome.reason}
             passed += outcome.status == "passed"
             if outcome.status == "skipped":

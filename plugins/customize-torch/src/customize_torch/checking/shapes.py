@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from customize import Batch, ModelFolder
-from customize.testing.tiny_model import write_tiny_model
+from customize.testing import write_tiny_model
 from customize_torch import llama
 from customize_torch.kernels import PLAIN
 
