@@ -21,6 +21,7 @@ ORDER = [
     "evaluation",
     "packaging",
     "runs",
+    "doctor",
     "scaffold",
     "cli",
 ]

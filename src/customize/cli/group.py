@@ -23,6 +23,7 @@ COMMANDS = {
     "audit": "Report duplicates, odd rows, personal data and secrets.",
     "split": "Make training, development and test files.",
     "plugins": "List what is installed.",
+    "doctor": "Check this machine by computing on it.",
     "new-plugin": "Make a plugin of your own to begin with.",
 }
 

@@ -1,0 +1,1 @@
+"""The doctor: whether this machine computes what it must, found by computing."""

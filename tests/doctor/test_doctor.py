@@ -1,0 +1,190 @@
+"""The doctor tells what is wrong by computing, and what to do; nothing private leaves with it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from customize import BackendError
+from customize.cli import doctor_command
+from customize.doctor import backends, examination, machine
+from customize.doctor.computing import Computed, compute, computed
+from customize.doctor.finding import Finding
+from customize.doctor.versions import KNOWN, faults, installed
+from customize.testing import ToyBackend
+
+EXACT = Computed([0.0, -1.5, -2.0], [3.0, 2.5], {"dtype": "float32"}, 0.1)
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The system's files of a machine with 8 GB free."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    write(tmp_path / "proc/meminfo", "MemTotal: 9000000 kB\nMemAvailable:    8000000 kB\n")
+    return tmp_path
+
+
+def write(file: Path, text: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+
+
+def found(root: Path, what: str) -> Finding:
+    return next(finding for finding in machine.machine(root) if finding.what == what)
+
+
+def test_a_quota_below_the_cores_is_a_warning_with_the_threads_to_take(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(16)), raising=False)
+    assert found(root, "processor").status == "ok"
+    write(root / "sys/fs/cgroup/cpu.max", "250000 100000\n")
+    told = found(root, "processor")
+    assert told.status == "warning"
+    assert "set OMP_NUM_THREADS=2" in told.fix
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert found(root, "processor").status == "ok"
+
+
+def test_memory_is_what_the_control_group_leaves(root: Path) -> None:
+    assert found(root, "memory").told == "8.2 GB free"
+    write(root / "sys/fs/cgroup/memory.max", "2000000000\n")
+    write(root / "sys/fs/cgroup/memory.current", "500000000\n")
+    assert found(root, "memory") == Finding(
+        "memory", "warning", "1.5 GB free", "training even a small model takes about 3 GB"
+    )
+
+
+def test_a_system_without_these_files_is_no_fault(tmp_path: Path) -> None:
+    assert {finding.status for finding in machine.machine(tmp_path)} <= {"ok", "warning"}
+
+
+def test_a_cache_that_cannot_be_written_names_the_variable(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda *args: False)
+    told = found(root, "disk")
+    assert told.status == "fault"
+    assert "CUSTOMIZE_CACHE" in told.fix
+
+
+@pytest.mark.parametrize("known", KNOWN, ids=lambda known: known.distribution)
+def test_a_version_with_a_known_fault_is_told_with_the_one_that_mends_it(known: Any) -> None:
+    edge = known.affected.removeprefix("<")
+    (told,) = faults({known.distribution: "0.1"})
+    assert (told.status, told.fix) == ("fault", known.fix)
+    assert edge in known.fix
+    assert [f.status for f in faults({known.distribution: edge})] == ["ok"]
+
+
+def test_versions_are_those_of_the_environment() -> None:
+    assert installed()["numpy"] == np.__version__
+
+
+@attrs.frozen
+class Claim:
+    """A backend by what its probe says."""
+
+    reason: str | None = None
+
+    def probe(self) -> str | None:
+        return self.reason
+
+
+def examined(
+    monkeypatch: pytest.MonkeyPatch, outcome: Callable[[], Computed], reason: str | None = None
+) -> Finding:
+    def told(name: str, options: Mapping[str, Any] | None = None) -> Computed:
+        return EXACT if options else outcome()
+
+    monkeypatch.setattr(backends, "specs", lambda kind: {"cpu": None, "other": None})
+    monkeypatch.setattr(backends, "load", lambda kind, name: lambda: Claim(reason))
+    monkeypatch.setattr(backends, "computed", told)
+    return {finding.what: finding for finding in backends.backends()}["backend other"]
+
+
+def test_a_backend_that_agrees_is_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = examined(monkeypatch, lambda: EXACT)
+    assert told.status == "ok"
+    assert "a step lowers the loss" in told.told
+
+
+def test_a_backend_that_is_not_here_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = examined(monkeypatch, lambda: EXACT, reason="there is no GPU")
+    assert (told.status, told.told) == ("absent", "cannot run here: there is no GPU")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"logprobs": [0.0, -1.5, -2.001]}, "0.001 nats off"),
+        ({"logprobs": [0.0, float("nan"), -2.0]}, "not finite"),
+        ({"losses": [3.0, 3.5]}, "a step does not lower the loss: 3.0000 to 3.5000"),
+        ({"logprobs": [0.0, -1.9, -2.0], "numerics": {"dtype": "bfloat16"}}, "0.4 nats off"),
+    ],
+)
+def test_a_backend_that_computes_wrongly_is_a_fault(
+    monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], told: str
+) -> None:
+    finding = examined(monkeypatch, lambda: attrs.evolve(EXACT, **change))
+    assert finding.status == "fault"
+    assert told in finding.told
+    assert "python -m customize.testing backend other" in finding.fix
+
+
+def test_a_backend_whose_process_dies_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    def dies() -> Computed:
+        raise BackendError("it ended with code -11")
+
+    told = examined(monkeypatch, dies)
+    assert (told.status, told.told) == ("fault", "it ended with code -11")
+
+
+def test_rounding_of_bfloat16_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    rounded = attrs.evolve(EXACT, logprobs=[0.0, -1.52, -2.0], numerics={"dtype": "bfloat16"})
+    assert examined(monkeypatch, lambda: rounded).status == "ok"
+
+
+def test_the_toy_backend_is_computed_with_as_any_other() -> None:
+    made = compute(ToyBackend())
+    assert len(made.logprobs) == 69
+    assert made.losses[1] < made.losses[0]
+
+
+def test_what_a_process_says_last_is_told() -> None:
+    with pytest.raises(BackendError, match="no-such"):
+        computed("no-such")
+
+
+@pytest.mark.slow
+def test_the_processor_of_this_machine_is_well() -> None:
+    pytest.importorskip("customize_torch")
+    exact, rounded = computed("cpu", {"dtype": "float32"}), computed("cpu")
+    assert exact.losses[1] < exact.losses[0]
+    np.testing.assert_allclose(rounded.logprobs, exact.logprobs, atol=0.2)
+
+
+def test_nothing_private_is_in_the_json(tmp_path: Path) -> None:
+    told = Finding("plugins", "fault", f"{tmp_path}/secret: {Path.cwd()}/here", "look")
+    (made,) = examination.as_json([told], home=tmp_path)["findings"]
+    assert made["told"] == "~/secret: ./here"
+
+
+def test_the_command_ends_with_1_where_something_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = Finding("memory", "fault", "none at all " * 9, "buy some")
+    for finding, code in ((wrong, 1), (attrs.evolve(wrong, status="warning"), 0)):
+        monkeypatch.setattr(examination, "examine", lambda finding=finding: iter([finding]))
+        shown = CliRunner().invoke(doctor_command.command)
+        assert shown.exit_code == code
+        assert "to do: buy some" in shown.output
+        assert max(map(len, shown.output.splitlines())) <= 80
+        told = CliRunner().invoke(doctor_command.command, ["--json"])
+        assert json.loads(told.output)["schema"] == "customize-doctor/1"
