@@ -12,6 +12,7 @@ import pytest
 import customize
 from customize import Evaluation, Run
 from customize.evaluation import Item
+from customize.evaluation.expectations import said
 from customize.evaluation.remarks import headline
 from customize.testing import ToyBackend
 
@@ -114,7 +115,7 @@ def items(base: int, customized: int, n: int = 40) -> Evaluation:
                 hash="",
                 slices={},
                 cluster=None,
-                answers={},
+                answers={"base": said(""), "customized": said("")},
                 scores={
                     "base": {"right": float(i < base)},
                     "customized": {"right": float(i < customized)},

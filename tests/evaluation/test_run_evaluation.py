@@ -64,7 +64,7 @@ def test_the_folder_keeps_results_items_junit_and_a_page(run: Run) -> None:
     names = {file.name for file in kept.iterdir()}
     assert names == {"results.json", "items.jsonl", "junit.xml", "report.html", "answers.jsonl"}
     results = json.loads((kept / "results.json").read_text())
-    assert (results["schema"], results["verdict"]) == (2, "pass")
+    assert (results["schema"], results["verdict"]) == (3, "pass")
     assert results["estimates"]["right"]["customized"]["trait=one"]["estimate"] == 1
 
 
@@ -106,20 +106,20 @@ def test_a_killed_evaluation_goes_on_where_it_was(
     asked: list[int] = []
     whole = SnapshotColumn.answers
 
-    def dies(self: SnapshotColumn, questions: Any, max_tokens: int) -> Any:
+    def dies(self: SnapshotColumn, questions: Any, draw: Any) -> Any:
         if len(asked) == 1:
             raise KeyboardInterrupt
         asked.append(len(questions))
-        return whole(self, questions, max_tokens)
+        return whole(self, questions, draw)
 
     monkeypatch.setattr(SnapshotColumn, "answers", dies)
     with pytest.raises(KeyboardInterrupt):
         run.evaluate(TEST, **QUICK)
     asked.clear()
 
-    def counts(self: SnapshotColumn, questions: Any, max_tokens: int) -> Any:
+    def counts(self: SnapshotColumn, questions: Any, draw: Any) -> Any:
         asked.append(len(questions))
-        return whole(self, questions, max_tokens)
+        return whole(self, questions, draw)
 
     monkeypatch.setattr(SnapshotColumn, "answers", counts)
     run.evaluate(TEST, **QUICK)

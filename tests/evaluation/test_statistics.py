@@ -319,3 +319,73 @@ def test_non_inferiority_has_three_answers(interval: Interval, verdict: str) -> 
 )
 def test_superiority_has_three_answers(interval: Interval, verdict: str) -> None:
     assert ours.superior(interval) == verdict
+
+
+@pytest.mark.parametrize("weights", [np.ones(8), np.array([0.0, 2, 1, 1, 3, 0, 1, 1])])
+def test_kappa_is_that_of_statsmodels(weights: Any) -> None:
+    raters: Any = pytest.importorskip("statsmodels.stats.inter_rater")
+    one = np.array([1.0, 1, 0, 0, 2, 1, 0, 1])
+    other = np.array([1.0, 0, 0, 1, 2, 1, 0, 2])
+    table = np.zeros((3, 3))
+    for a, b, weight in zip(one, other, weights, strict=True):
+        table[int(a), int(b)] += weight
+    expected = raters.cohens_kappa(table).kappa
+    assert ours.kappa(one, other, weights[None, :])[0] == pytest.approx(expected)
+
+
+def test_kappa_of_one_answer_alone_is_not_defined() -> None:
+    assert math.isnan(ours.kappa(np.ones(5), np.ones(5), np.ones((1, 5)))[0])
+
+
+def test_prediction_powered_means_are_those_of_the_formula() -> None:
+    rng = np.random.default_rng(0)
+    predicted, labels = rng.random(50), np.full(50, np.nan)
+    labels[:20] = predicted[:20] + rng.normal(0, 0.1, 20)
+    rest, known = predicted[20:], predicted[:20]
+    covariance = ((labels[:20] - labels[:20].mean()) * (known - known.mean())).sum() / 19
+    weight = covariance / predicted.var() / (1 + 20 / 30)
+    expected = weight * rest.mean() + (labels[:20] - weight * known).mean()
+    got = ours.prediction_powered(predicted, labels)
+    assert got.estimate == pytest.approx(expected)
+    variance = weight**2 * rest.var() / 30 + (labels[:20] - weight * known).var() / 20 + 2 / 20**2
+    half = stats.t.ppf(0.975, 19) * math.sqrt(variance)
+    assert got.high - got.estimate == pytest.approx(half)
+
+
+def test_where_all_are_labelled_the_labels_alone_count() -> None:
+    labels = np.array([1.0, 0.0, 1.0, 1.0])
+    assert ours.prediction_powered(np.zeros(4), labels).estimate == 0.75
+
+
+def test_copies_of_labelled_rows_say_no_more() -> None:
+    rng = np.random.default_rng(0)
+    predicted, labels = rng.random(40), np.full(40, np.nan)
+    labels[:20] = rng.random(20)
+    rows = np.arange(40)
+    alone = ours.prediction_powered(predicted, labels, rows)
+    # Without the pretended errors and Student's quantile, which know the number of labels.
+    twice = ours.prediction_powered(np.repeat(predicted, 2), np.repeat(labels, 2), rows.repeat(2))
+    assert twice.high - twice.estimate == pytest.approx(alone.high - alone.estimate, rel=0.1)
+
+
+@pytest.mark.parametrize("rate", [0.2, 0.5, 0.8])
+@pytest.mark.parametrize(("labelled", "accuracy"), [(100, 0.6), (100, 0.9), (300, 0.75)])
+def test_prediction_powered_intervals_cover(rate: float, labelled: int, accuracy: float) -> None:
+    rng = np.random.default_rng(int(10 * rate) + labelled)
+    covered = 0
+    for _ in range(NUM_STUDIES):
+        truth = (rng.random(labelled + 400) < rate).astype(float)
+        predicted = np.where(rng.random(len(truth)) < accuracy, truth, 1 - truth)
+        labels = np.where(np.arange(len(truth)) < labelled, truth, np.nan)
+        got = ours.prediction_powered(predicted, labels)
+        covered += got.low <= rate <= got.high
+    assert 0.93 <= covered / NUM_STUDIES <= 0.97
+
+
+def test_prediction_powered_intervals_are_narrower_than_the_labels_own() -> None:
+    rng = np.random.default_rng(0)
+    truth = (rng.random(1000) < 0.5).astype(float)
+    predicted = np.where(rng.random(1000) < 0.9, truth, 1 - truth)
+    labels = np.where(np.arange(1000) < 100, truth, np.nan)
+    got, alone = ours.prediction_powered(predicted, labels), ours.mean(truth[:100])
+    assert got.high - got.low < 0.75 * (alone.high - alone.low)

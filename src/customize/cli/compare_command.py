@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from customize.cli.evaluation_options import evaluation_options, prices_of, scorers_of, show
+from customize.cli.evaluation_options import evaluation_options, scorers_of, settings_of, show
 
 
 @click.command("compare")
@@ -18,10 +18,11 @@ def command(old: Path, new: Path, to: Path | None, **given: Any) -> None:
     """Compare the run in NEW with the run in OLD on the same rows, paired, with intervals."""
     from customize.runs.evaluating import Asked, compare_runs
     from customize.runs.run import open as open_run
-    from customize.training.evaluation_plan import parse_gates
+    from customize.training.evaluation_plan import judge_plan_of, parse_gates
 
     given["scorers"] = scorers_of(given["scorers"])
-    given["prices"] = prices_of(given["prices"])
+    given["prices"] = settings_of(given["prices"])
+    given["judge"] = judge_plan_of(settings_of(given["judge"]) or None)
     given["gates"] = parse_gates(given["gates"])
     given["rows"] = given.pop("data")
     newer = open_run(new)

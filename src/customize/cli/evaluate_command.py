@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from customize.cli.evaluation_options import evaluation_options, prices_of, scorers_of, show
+from customize.cli.evaluation_options import evaluation_options, scorers_of, settings_of, show
 
 
 @click.command("evaluate")
@@ -57,7 +57,8 @@ def command(
 
     run = open_run(source, revision=revision)
     given["scorers"] = scorers_of(given["scorers"])
-    given["prices"] = prices_of(given["prices"])
+    given["prices"] = settings_of(given["prices"])
+    given["judge"] = settings_of(given["judge"]) or None
     rows = given.pop("data")
     others = dict(_named(one) for one in against)
     evaluation = run.evaluate(rows, against=others, to=to, **given)

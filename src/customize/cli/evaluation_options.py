@@ -11,6 +11,8 @@ import click
 if TYPE_CHECKING:
     from customize.evaluation import Evaluation
 
+NUM_ITEMS = 300  # of the general suite, whose own module would import numpy here
+
 F = TypeVar("F", bound=Callable[..., None])
 
 _OPTIONS = (
@@ -23,11 +25,32 @@ _OPTIONS = (
         help="Tokens an answer may have.",
     ),
     click.option(
+        "--samples",
+        default=1,
+        show_default=True,
+        type=click.IntRange(min=1),
+        help="Answers a row, drawn at the temperature; more tell noise from rows.",
+    ),
+    click.option(
+        "--temperature",
+        default=0.0,
+        show_default=True,
+        type=click.FloatRange(min=0),
+        help="Of all columns' answers; 0 takes the likeliest.",
+    ),
+    click.option(
         "--scorer",
         "scorers",
         multiple=True,
         metavar="NAME[=OPTIONS]",
         help="Score every row with this too, beside its expect; options are YAML.",
+    ),
+    click.option(
+        "--judge",
+        "judge",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="A model as judge: model=SOURCE, and criterion, of (answers or pairs), labels.",
     ),
     click.option(
         "--slice",
@@ -56,7 +79,13 @@ _OPTIONS = (
         help="As customized.hour=1.2, big.input=3, big.output=15 (a million tokens), or fixed.",
     ),
     click.option(
-        "--general", is_flag=True, help="Also ask 150 general items, to see what was broken."
+        "--general",
+        is_flag=False,
+        flag_value=NUM_ITEMS,
+        default=0,
+        metavar="[NUMBER]",
+        type=click.IntRange(0, NUM_ITEMS),
+        help=f"Also ask the {NUM_ITEMS} general items, or so many, to see what was broken.",
     ),
     click.option(
         "--to",
@@ -81,8 +110,8 @@ def scorers_of(settings: tuple[str, ...]) -> dict[str, Any]:
     return parse_settings([s if "=" in s else f"{s}=true" for s in settings])
 
 
-def prices_of(settings: tuple[str, ...]) -> dict[str, Any]:
-    """Prices by column."""
+def settings_of(settings: tuple[str, ...]) -> dict[str, Any]:
+    """Values by key, as of prices by column."""
     from customize.training.recipe_file import parse_settings
 
     return parse_settings(settings)

@@ -141,6 +141,30 @@ def near_duplicates(
     return pairs
 
 
+class NearIndex:
+    """Texts to which others are compared, one at a time: what it holds grows with its own alone."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self._shingles = {text: shingles(text) for text in texts}
+        self._buckets: defaultdict[tuple[int, int], list[str]] = defaultdict(list)
+        for text, own in self._shingles.items():
+            for bucket in _buckets_of(own):
+                self._buckets[bucket].append(text)
+
+    def like(self, text: str) -> list[str]:
+        """Its texts of similarity 0.8 or more to this one, that text too."""
+        own = shingles(text)
+        met = dict.fromkeys(
+            other for bucket in _buckets_of(own) for other in self._buckets.get(bucket, ())
+        )
+        return [other for other in met if jaccard(own, self._shingles[other]) >= THRESHOLD]
+
+
+def _buckets_of(own: Shingles) -> Iterator[tuple[int, int]]:
+    """One a band; an empty text has none."""
+    return enumerate(map(int, _band_keys(own))) if len(own) else iter(())
+
+
 def _band_keys(of: Shingles) -> NDArray[np.uint64]:
     """One hash a band of the signature; shape [20]."""
     values = signature(of).reshape(_BANDS, _PER_BAND)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from customize.evaluation.columns import Column as Column
+from customize.evaluation.columns import Draw as Draw
 from customize.evaluation.columns import SnapshotColumn as SnapshotColumn
 from customize.evaluation.endpoints import Endpoint as Endpoint
 from customize.evaluation.endpoints import EndpointColumn as EndpointColumn

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 
 from customize.evaluation.answer_store import AnswerStore
-from customize.evaluation.columns import Column
+from customize.evaluation.columns import Column, Draw
 from customize.evaluation.questions import Question
 from customize.interfaces.scorer import Answer, Likelihood
 
@@ -17,16 +17,16 @@ Tell = Callable[[int], None]
 
 
 def answers(
-    column: Column, questions: Sequence[Question], max_tokens: int, store: AnswerStore, tell: Tell
+    column: Column, questions: Sequence[Question], draw: Draw, store: AnswerStore, tell: Tell
 ) -> list[Answer]:
     """One answer a question, from the store where it is there."""
-    keys = [column.key(question, max_tokens) for question in questions]
+    keys = [column.key(question, draw) for question in questions]
     found = {i: kept for i, key in enumerate(keys) if (kept := store.answer(key))}
     tell(len(found))
     missing = [i for i in range(len(questions)) if i not in found]
     for start in range(0, len(missing), _AT_ONCE):
         batch = missing[start : start + _AT_ONCE]
-        given = column.answers([questions[i] for i in batch], max_tokens)
+        given = column.answers([questions[i] for i in batch], draw)
         store.keep({keys[i]: answer for i, answer in zip(batch, given, strict=True)})
         found |= dict(zip(batch, given, strict=True))
         tell(len(batch))
@@ -49,5 +49,5 @@ def likelihoods(
 
 
 def _key(column: Column, question: Question, text: str) -> str | None:
-    asked = column.key(question, 0)
+    asked = column.key(question, Draw(max_tokens=0))
     return None if asked is None else hashlib.sha256(f"{asked}|{text}".encode()).hexdigest()

@@ -12,26 +12,37 @@ import numpy as np
 
 from customize._batch import Batch, Floats
 from customize._errors import Unsupported
+from customize._memory import resident_bytes
 from customize.evaluation.prompting import Prompting
 from customize.evaluation.questions import Question
-from customize.interfaces.backend import Completion, Prompt, Sampling, Snapshot
+from customize.interfaces.backend import Completion, OnToken, Prompt, Sampling, Snapshot
 from customize.interfaces.renderer import Message
 from customize.interfaces.scorer import Answer, Likelihood
 
 
+@attrs.frozen
+class Draw:
+    """How an answer is drawn: the likeliest at temperature 0, else the ``number``-th of several."""
+
+    max_tokens: int = 64
+    temperature: float = 0.0
+    number: int = 0
+
+
 class Column(ABC):
-    """Someone who answers. told: who that is, in a line."""
+    """Someone who answers. told: who that is, in a line. family: of models, where it is known."""
 
     name: str
     told: str
+    family: str | None = None
 
     @abstractmethod
-    def key(self, question: Question, max_tokens: int) -> str | None:
+    def key(self, question: Question, draw: Draw) -> str | None:
         """What the answer is a function of, hashed; None where that is not known."""
 
     @abstractmethod
-    def answers(self, questions: Sequence[Question], max_tokens: int) -> list[Answer]:
-        """One answer each, the likeliest."""
+    def answers(self, questions: Sequence[Question], draw: Draw) -> list[Answer]:
+        """One answer each."""
 
     @abstractmethod
     def likelihoods(self, replies: Sequence[tuple[Question, str]]) -> list[Likelihood]:
@@ -51,27 +62,35 @@ class SnapshotColumn(Column):
     prompting: Prompting = attrs.field(factory=Prompting)
     fingerprint: str | None = None
     told: str = ""
+    family: str | None = None
 
-    def key(self, question: Question, max_tokens: int) -> str | None:
+    def key(self, question: Question, draw: Draw) -> str | None:
         if self.fingerprint is None:
             return None
-        parts = (self.fingerprint, str(max_tokens), self._prompt(question).tobytes().hex())
+        drawn = str(attrs.astuple(draw)) if draw.temperature else str(draw.max_tokens)
+        parts = (self.fingerprint, drawn, self._prompt(question).tobytes().hex())
         return hashlib.sha256("|".join(parts).encode()).hexdigest()
 
-    def answers(self, questions: Sequence[Question], max_tokens: int) -> list[Answer]:
-        prompts = [Prompt(self._prompt(question)) for question in questions]
-        ended, begun = dict.fromkeys(range(len(prompts)), 0.0), time.monotonic()
-
-        def on_token(prompt: int, completion: int, token: int) -> None:
-            ended[prompt] = time.monotonic() - begun
-
-        sampling = Sampling(max_tokens=max_tokens, temperature=0.0)
-        completions = self.snapshot.sample(prompts, sampling, on_token).result()
-        share_s = (time.monotonic() - begun) / max(len(prompts), 1)
+    def answers(self, questions: Sequence[Question], draw: Draw) -> list[Answer]:
+        watch = _Watch()
+        drawn = self.drawn(questions, draw, watch.on_token)
+        share_s = watch.seconds() / max(len(drawn), 1)
         return [
-            self._answer(prompt, completion, ended[number], share_s)
-            for number, (prompt, [completion]) in enumerate(zip(prompts, completions, strict=True))
+            self._answer(*each, watch.ended.get(number, 0.0), share_s, watch.memory_bytes)
+            for number, each in enumerate(drawn)
         ]
+
+    def drawn(
+        self, questions: Sequence[Question], draw: Draw, on_token: OnToken | None = None
+    ) -> list[tuple[Prompt, Completion]]:
+        """The same in tokens. A row's seed is of what it asks, so that each has luck of its own."""
+        prompts = [
+            Prompt(self._prompt(question), seed=int(question.hash[:8], 16) + draw.number)
+            for question in questions
+        ]
+        sampling = Sampling(max_tokens=draw.max_tokens, temperature=draw.temperature)
+        completions = self.snapshot.sample(prompts, sampling, on_token).result()
+        return [(prompt, one) for prompt, [one] in zip(prompts, completions, strict=True)]
 
     def likelihoods(self, replies: Sequence[tuple[Question, str]]) -> list[Likelihood]:
         rows = [self._reply(question, text) for question, text in replies]
@@ -83,7 +102,12 @@ class SnapshotColumn(Column):
         ]
 
     def _answer(
-        self, prompt: Prompt, completion: Completion, latency_s: float, share_s: float
+        self,
+        prompt: Prompt,
+        completion: Completion,
+        latency_s: float,
+        share_s: float,
+        memory_bytes: int | None,
     ) -> Answer:
         renderer = self.snapshot.renderer
         return Answer(
@@ -95,6 +119,7 @@ class SnapshotColumn(Column):
             finished=completion.stop_reason == "stop",
             latency_s=latency_s,
             share_s=share_s,
+            memory_bytes=memory_bytes,
         )
 
     def _prompt(self, question: Question) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
@@ -113,3 +138,20 @@ class SnapshotColumn(Column):
         if not np.array_equal(whole.tokens[:asked], renderer.prompt(messages, *beside)):
             raise Unsupported("the chat template rewrites earlier turns: no likelihood of the last")
         return whole.tokens, np.where(np.arange(len(whole.tokens)) < asked, 0, whole.weights)
+
+
+class _Watch:
+    """When each answer of a batch ended, and the most memory that was held meanwhile."""
+
+    def __init__(self) -> None:
+        self._begun = time.monotonic()
+        self.ended: dict[int, float] = {}
+        self.memory_bytes = resident_bytes()
+
+    def seconds(self) -> float:
+        return time.monotonic() - self._begun
+
+    def on_token(self, prompt: int, completion: int, token: int) -> None:
+        self.ended[prompt] = self.seconds()
+        if self.memory_bytes is not None:
+            self.memory_bytes = max(self.memory_bytes, resident_bytes() or 0)

@@ -35,6 +35,7 @@ class Price:
 class Cost:
     """p50_s, p95_s: latency, beside the others of a batch. tokens_per_s: written, all together.
 
+    memory_bytes: the most that the process held while it answered; None where not known.
     per_thousand: requests such as these, on a machine at full use; None without a price.
     """
 
@@ -45,6 +46,7 @@ class Cost:
     tokens_read: float
     tokens_written: float
     per_thousand: float | None = None
+    memory_bytes: int | None = None
 
 
 def prices_of(given: Mapping[str, Any]) -> dict[str, Price]:
@@ -102,8 +104,8 @@ def _round(money: float, per_thousand: float) -> str:
 
 
 def _cost(items: Sequence[Item], column: str, price: Price | None) -> Cost | None:
-    given = [item.answers[column] for item in items if column in item.answers]
-    given = [answer for answer in given if answer.num_tokens]
+    drawn = [sample.answer for item in items for sample in item.of(column)]
+    given = [answer for answer in drawn if answer.num_tokens]
     if not given:
         return None
     num = len(given)
@@ -111,6 +113,7 @@ def _cost(items: Sequence[Item], column: str, price: Price | None) -> Cost | Non
     seconds = sum(answer.share_s for answer in given)
     read = sum(answer.num_prompt_tokens for answer in given) / num
     written = sum(answer.num_tokens for answer in given) / num
+    memory = max((answer.memory_bytes or 0 for answer in given), default=0)
     return Cost(
         num_requests=num,
         p50_s=float(latency[0]),
@@ -119,6 +122,7 @@ def _cost(items: Sequence[Item], column: str, price: Price | None) -> Cost | Non
         tokens_read=read,
         tokens_written=written,
         per_thousand=None if price is None else 1000 * _money(price, seconds / num, read, written),
+        memory_bytes=memory or None,
     )
 
 

@@ -20,7 +20,8 @@ from urllib.parse import urlsplit
 import attrs
 
 from customize._errors import BackendError, OptionError, Unsupported
-from customize.evaluation.columns import Column
+from customize.evaluation.columns import Column, Draw
+from customize.evaluation.families import family_of
 from customize.evaluation.questions import Question
 from customize.interfaces.renderer import Message
 from customize.interfaces.scorer import Answer, Likelihood
@@ -86,7 +87,7 @@ class Endpoint:
 
 @attrs.frozen
 class EndpointColumn(Column):
-    """Greedy answers of an endpoint; it gives no log-probabilities."""
+    """The answers of an endpoint; it gives no log-probabilities."""
 
     name: str
     endpoint: Endpoint
@@ -95,26 +96,33 @@ class EndpointColumn(Column):
     def told(self) -> str:  # type: ignore[override]  # made from the endpoint
         return f"{self.endpoint.model} at {self.endpoint.url}"
 
-    def key(self, question: Question, max_tokens: int) -> str | None:
+    @property
+    def family(self) -> str | None:  # type: ignore[override]  # made from the endpoint
+        return family_of(self.endpoint.model)
+
+    def key(self, question: Question, draw: Draw) -> str | None:
         """Its weights may change behind its name: delete answers.jsonl to ask again."""
-        parts = (self.endpoint.url, self.endpoint.model, question.hash, str(max_tokens))
+        drawn = str(attrs.astuple(draw)) if draw.temperature else str(draw.max_tokens)
+        parts = (self.endpoint.url, self.endpoint.model, question.hash, drawn)
         return hashlib.sha256("|".join(parts).encode()).hexdigest()
 
-    def answers(self, questions: Sequence[Question], max_tokens: int) -> list[Answer]:
+    def answers(self, questions: Sequence[Question], draw: Draw) -> list[Answer]:
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            return list(pool.map(lambda question: self._answer(question, max_tokens), questions))
+            return list(pool.map(lambda question: self._answer(question, draw), questions))
 
     def likelihoods(self, replies: Sequence[tuple[Question, str]]) -> list[Likelihood]:
         if not replies:
             return []
         raise Unsupported(f"{self.endpoint.model} is behind an interface without log-probabilities")
 
-    def _answer(self, question: Question, max_tokens: int) -> Answer:
+    def _answer(self, question: Question, draw: Draw) -> Answer:
         body: dict[str, Any] = {
             "messages": _messages(question),
-            "max_tokens": max_tokens,
-            "temperature": 0,
+            "max_tokens": draw.max_tokens,
+            "temperature": draw.temperature,
         }
+        if draw.temperature:
+            body["seed"] = draw.number
         if question.tools:
             body["tools"] = list(question.tools)
         begun = time.monotonic()

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import attrs
+import numpy as np
 
 from customize._errors import DataError
 from customize.evaluation.cost import Cost
 from customize.evaluation.item import Item
 from customize.evaluation.measures import Change, change, estimate
 from customize.evaluation.scoring import RIGHT, Fault
-from customize.evaluation.statistics import Interval, Verdict, holm, non_inferior
+from customize.evaluation.statistics import (
+    Interval,
+    VarianceSplit,
+    Verdict,
+    holm,
+    non_inferior,
+    variance_split,
+)
 
 MARGIN = 0.10  # of general ability that a customization may cost: ten points
 FEW = 20  # a slice of fewer rows says next to nothing
@@ -35,8 +44,9 @@ class Evaluation:
 
     new: the column that is judged. rival: the one it has to beat; None where it is alone.
     told: who each column is. metric_names: in order, ``right`` first. summaries: figures that are
-    no means, by name, then column or ``new - old``. general: the suite's items, if they were
-    asked. costs: by column. decisions: what is cheaper from where on, in sentences.
+    no means, by name, then column or ``new - old``. general: an evaluation of its own on the
+    general suite, if it was asked. costs: by column. decisions: what is cheaper from where on, in
+    sentences.
     """
 
     columns: tuple[str, ...]
@@ -49,22 +59,38 @@ class Evaluation:
     summaries: Mapping[str, Mapping[str, Interval]] = attrs.field(factory=dict)
     faults: tuple[Fault, ...] = ()
     notes: tuple[str, ...] = ()
-    general: tuple[Item, ...] = ()
+    general: Evaluation | None = None
     gates: tuple[GateResult, ...] = ()
     costs: Mapping[str, Cost] = attrs.field(factory=dict)
     decisions: tuple[str, ...] = ()
 
     @cached_property
     def rates(self) -> frozenset[str]:
-        """The metrics that are 0 or 1 on every item: their means are shares."""
+        """The metrics that are 0 or 1 for every answer: their means are shares."""
         other = {
             metric
             for item in self.items
-            for scores in item.scores.values()
-            for metric, value in scores.items()
+            for column in item.scores
+            for sample in item.of(column)
+            for metric, value in sample.scores.items()
             if value not in (0.0, 1.0)
         }
         return frozenset(self.metric_names) - other
+
+    @cached_property
+    def num_samples(self) -> int:
+        """Answers a row."""
+        return max((len(item.of(self.new)) for item in self.items), default=1)
+
+    def variance(self, column: str, metric: str = RIGHT) -> VarianceSplit | None:
+        """How much of the scores' variance is between rows, and how much between answers to one.
+
+        None where one answer a row was drawn, or fewer than two rows have all scores.
+        """
+        drawn = [[s.scores.get(metric, math.nan) for s in i.of(column)] for i in self.items]
+        scores_NK = np.array(drawn, np.float64)
+        scores_NK = scores_NK[np.isfinite(scores_NK).all(axis=1)]
+        return variance_split(scores_NK) if min(scores_NK.shape) > 1 else None
 
     @property
     def slices(self) -> tuple[str, ...]:
@@ -152,11 +178,12 @@ class Evaluation:
         }
 
     def general_rate(self, column: str) -> Interval:
-        """Share of the general suite's items that a column has right."""
-        found = estimate(self.general, RIGHT, column)
-        if found is None:
-            raise DataError(f"{column} was not asked the general items")
-        return found
+        """Share of the general suite's items that a column has right.
+
+        Raises:
+            DataError: they were not asked.
+        """
+        return self._general().rate(column)
 
     @property
     def base(self) -> str:
@@ -164,15 +191,21 @@ class Evaluation:
         return self.columns[0]
 
     def general_change(self) -> Interval:
-        """The judged column minus the base on the general suite."""
-        found = change(self.general, RIGHT, self.new, self.base)
-        if found is None:
-            raise DataError("the general items were not asked: evaluate with general=True")
-        return found.interval
+        """The judged column minus the base on the general suite.
+
+        Raises:
+            DataError: they were not asked.
+        """
+        return self._general().change(self.new, self.base)
 
     def general_verdict(self) -> str:
         """Whether general ability is non-inferior to the base's by less than ``MARGIN``."""
         return _KEPT[non_inferior(self.general_change(), MARGIN)]
+
+    def _general(self) -> Evaluation:
+        if self.general is None:
+            raise DataError("the general items were not asked: evaluate with general=True")
+        return self.general
 
     def verdict(self) -> str:
         """Of all gates together: the worst of theirs; ``pass`` where there are none."""

@@ -23,7 +23,7 @@ from customize.evaluation.statistics import (
 from customize.evaluation.wording import amount, points
 from customize.interfaces.gate import Gate
 
-GENERAL = "general"  # the metric of the general suite
+GENERAL = "general"  # right answers on the general suite; general.METRIC is another of its metrics
 
 
 @attrs.frozen
@@ -74,14 +74,15 @@ def _verdict(gate: Gate, gain: Interval) -> Verdict:
 
 
 def _measured(evaluation: Evaluation, gate: Gate) -> _Measured:
-    old = gate.than or (evaluation.base if gate.metric == GENERAL else evaluation.rival)
+    if (suite := evaluation.general) is not None and gate.metric.split(".")[0] == GENERAL:
+        return _measured(suite, attrs.evolve(gate, metric=gate.metric.partition(".")[2] or RIGHT))
+    old = gate.than or evaluation.rival
     if old is None or old not in evaluation.columns:
         raise OptionError(f"{gate}: no column {old!r}: there are {', '.join(evaluation.columns)}")
     if gate.metric in evaluation.summaries:
         return _of_summary(evaluation, gate, old)
-    metric = RIGHT if gate.metric == GENERAL else gate.metric
-    items = evaluation.general if gate.metric == GENERAL else evaluation.of(gate.slice)
-    found = change(list(items), metric, evaluation.new, old)
+    metric = gate.metric
+    found = change(evaluation.of(gate.slice), metric, evaluation.new, old)
     if found is None:
         among = [
             *evaluation.metric_names,
@@ -89,10 +90,9 @@ def _measured(evaluation: Evaluation, gate: Gate) -> _Measured:
             *([GENERAL] if evaluation.general else []),
         ]
         raise OptionError(f"{gate}: no score {gate.metric!r}: there are {', '.join(among)}")
-    gain = _gain(evaluation, gate.metric, found.interval)
+    gain = _gain(evaluation, metric, found.interval)
     missing = _faults(evaluation, "expect" if metric == RIGHT else metric)
-    is_rate = gate.metric == GENERAL or metric in evaluation.rates
-    return _Measured(gain, found.num_items, old, missing, is_rate)
+    return _Measured(gain, found.num_items, old, missing, metric in evaluation.rates)
 
 
 def _of_summary(evaluation: Evaluation, gate: Gate, old: str) -> _Measured:

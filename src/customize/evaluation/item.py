@@ -12,11 +12,21 @@ from customize.interfaces.scorer import Answer
 
 
 @attrs.frozen
+class Sample:
+    """One of several answers to a row, and its scores by metric."""
+
+    answer: Answer
+    scores: Mapping[str, float]
+
+
+@attrs.frozen
 class Item:
     """hash: sha256 of what was asked. slices: value by field. cluster: None where rows stand alone.
 
     answers: by column. scores: by column, then metric; what could not be scored is not there.
     flags: what is wrong with the row, such as ``in training``.
+    samples: by column, where several answers were drawn: ``answers`` has the first of them, and
+    ``scores`` their means.
     """
 
     id: str
@@ -27,11 +37,17 @@ class Item:
     answers: Mapping[str, Answer]
     scores: Mapping[str, Mapping[str, float]]
     flags: tuple[str, ...] = ()
+    samples: Mapping[str, tuple[Sample, ...]] = attrs.field(factory=dict)
 
     def right(self, column: str) -> bool | None:
         """Whether the column's answer is as the row expects; None where that is not known."""
-        found = self.scores[column].get(RIGHT)
+        found = self.of(column)[0].scores.get(RIGHT)
         return None if found is None else bool(found)
+
+    def of(self, column: str) -> tuple[Sample, ...]:
+        """Every answer of a column with its scores: one, unless several were drawn."""
+        drawn = self.samples.get(column)
+        return drawn or (Sample(self.answers[column], self.scores.get(column, {})),)
 
     def to_json(self) -> dict[str, Any]:
         """Without the likelihoods that scorers asked for."""
@@ -44,13 +60,22 @@ class Item:
             "flags": list(self.flags),
             "answers": {column: _answer(given) for column, given in self.answers.items()},
             "scores": {column: dict(given) for column, given in self.scores.items()},
+            "samples": {
+                column: [{"answer": _answer(s.answer), "scores": dict(s.scores)} for s in drawn]
+                for column, drawn in self.samples.items()
+            },
         }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Item:
         """What ``to_json`` gave."""
         answers = {column: Answer(**given) for column, given in value["answers"].items()}
-        return cls(**{**value, "answers": answers, "flags": tuple(value["flags"])})
+        samples = {
+            column: tuple(Sample(Answer(**s["answer"]), s["scores"]) for s in drawn)
+            for column, drawn in value["samples"].items()
+        }
+        flags = tuple(value["flags"])
+        return cls(**{**value, "answers": answers, "flags": flags, "samples": samples})
 
 
 def _answer(given: Answer) -> dict[str, Any]:

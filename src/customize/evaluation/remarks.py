@@ -13,6 +13,7 @@ def remarks(evaluation: Evaluation) -> list[str]:
     return [
         *evaluation.notes,
         *_power(evaluation),
+        *_samples(evaluation),
         *_none_seen(evaluation),
         *_faults(evaluation),
         *_flags(evaluation),
@@ -38,6 +39,42 @@ def headline(evaluation: Evaluation) -> str:
         f"{evaluation.new.capitalize()} {told} {rival.get(evaluation.rival, evaluation.rival)} "
         f"on {num} rows: {rate}{unit[0]}, a change of {show(change, True)}{unit[1]}."
     )
+
+
+def broken(general: Evaluation) -> list[str]:
+    """What the general suite shows beside right and wrong, against the base: in a line or two."""
+    shown = {
+        "text.bits_per_byte": "bits a byte of general text",
+        "kl_to_base": "nats a token from the base",
+        "degeneration.repeats": "points repetitive",
+        "degeneration.empty": "points empty",
+        "degeneration.words": "words an answer",
+    }
+    told = []
+    for metric, unit in shown.items():
+        found = [c for c in general.changes if (c.metric, c.slice) == (metric, "all")]
+        show = points if metric in general.rates else amount
+        told += [f"{show(c.interval, True)} {unit}" for c in found]
+    return [f"general: {'; '.join(told)}."] if told else []
+
+
+def _samples(evaluation: Evaluation) -> list[str]:
+    """Where noise comes from: whether more rows or more answers a row would narrow the interval."""
+    metric, num = evaluation.metric_names[0], len(evaluation.items)
+    split = evaluation.variance(evaluation.new, metric)
+    if split is None:
+        return []
+    drawn = evaluation.num_samples
+    now = split.standard_error(num, drawn)
+    if not now:
+        return []
+    more_answers = 100 * (1 - split.standard_error(num, 2 * drawn) / now)
+    more_rows = 100 * (1 - split.standard_error(2 * num, drawn) / now)
+    return [
+        f"Of {drawn} answers a row: the variance of {metric} is {split.between:.2g} between rows "
+        f"and {split.within:.2g} between answers to one. Twice the answers would narrow its "
+        f"interval by {more_answers:.0f} %, twice the rows by {more_rows:.0f} %."
+    ]
 
 
 def _power(evaluation: Evaluation) -> list[str]:

@@ -21,15 +21,19 @@ from customize.evaluation.measures import estimate
 from customize.evaluation.scoring import Fault
 from customize.evaluation.statistics import Interval
 
-SCHEMA = 2
+SCHEMA = 3
 RESULTS, ITEMS, JUNIT = "results.json", "items.jsonl", "junit.xml"
 
 
 def write(evaluation: Evaluation, folder: Path) -> None:
     """All three files, each put in place whole."""
     folder.mkdir(parents=True, exist_ok=True)
-    suites = (("rows", evaluation.items), ("general", evaluation.general))
-    lines = [json.dumps({"suite": s, **item.to_json()}) for s, items in suites for item in items]
+    suites = {"rows": evaluation, "general": evaluation.general}
+    lines = [
+        json.dumps({"suite": suite, **item.to_json()})
+        for suite, of in suites.items()
+        for item in (of.items if of else ())
+    ]
     replace_text(folder / ITEMS, "".join(f"{line}\n" for line in lines))
     replace_text(folder / RESULTS, json.dumps(to_json(evaluation), indent=1) + "\n")
     replace_text(folder / JUNIT, junit(evaluation))
@@ -54,9 +58,14 @@ def read(folder: Path) -> Evaluation:
     for line in (folder / ITEMS).read_text("utf-8").splitlines():
         item = json.loads(line)
         of_suite[item.pop("suite")].append(Item.from_json(item))
+    general = value["general"] and _from_json(value["general"], of_suite["general"], None)
+    return _from_json(value, of_suite["rows"], general)
+
+
+def _from_json(value: dict[str, Any], items: list[Item], general: Evaluation | None) -> Evaluation:
     return Evaluation(
         columns=tuple(value["columns"]),
-        items=tuple(of_suite["rows"]),
+        items=tuple(items),
         new=value["new"],
         rival=value["rival"],
         told=value["columns"],
@@ -68,7 +77,7 @@ def read(folder: Path) -> Evaluation:
         },
         faults=tuple(Fault(**fault) for fault in value["faults"]),
         notes=tuple(value["notes"]),
-        general=tuple(of_suite["general"]),
+        general=general,
         costs={column: Cost(**cost) for column, cost in value["costs"].items()},
         decisions=tuple(value["decisions"]),
         gates=tuple(GateResult(**gate) for gate in value["gates"]),
@@ -92,11 +101,12 @@ def to_json(evaluation: Evaluation) -> dict[str, Any]:
             for metric in evaluation.metric_names
         },
         "changes": [attrs.asdict(change) for change in evaluation.changes],
+        "variances": _variances(evaluation),
         "summaries": {
             figure: {column: attrs.asdict(one) for column, one in found.items()}
             for figure, found in evaluation.summaries.items()
         },
-        "general": _general(evaluation),
+        "general": None if evaluation.general is None else to_json(evaluation.general),
         "costs": {column: attrs.asdict(cost) for column, cost in evaluation.costs.items()},
         "decisions": list(evaluation.decisions),
         "faults": [attrs.asdict(fault) for fault in evaluation.faults],
@@ -127,15 +137,14 @@ def _by_slice(evaluation: Evaluation, metric: str, column: str) -> dict[str, Any
     return {slice: attrs.asdict(one) for slice, one in found.items() if one is not None}
 
 
-def _general(evaluation: Evaluation) -> dict[str, Any] | None:
-    if not evaluation.general:
-        return None
+def _variances(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
+    """By metric and column, where several answers a row were drawn."""
+    found = {
+        metric: {column: evaluation.variance(column, metric) for column in evaluation.columns}
+        for metric in evaluation.metric_names
+    }
     return {
-        "num_items": len(evaluation.general),
-        "rates": {
-            column: attrs.asdict(evaluation.general_rate(column))
-            for column in dict.fromkeys((evaluation.base, evaluation.new))
-        },
-        "change": attrs.asdict(evaluation.general_change()),
-        "verdict": evaluation.general_verdict(),
+        metric: {column: attrs.asdict(one) for column, one in of.items() if one is not None}
+        for metric, of in found.items()
+        if any(of.values())
     }

@@ -48,6 +48,13 @@ def score(
     return scores, faults
 
 
+def mean_scores(samples: Sequence[Mapping[str, float]]) -> Scores:
+    """By metric, over the samples that have it."""
+    metrics = dict.fromkeys(metric for scores in samples for metric in scores)
+    having = {m: [scores[m] for scores in samples if m in scores] for m in metrics}
+    return {metric: sum(values) / len(values) for metric, values in having.items()}
+
+
 def needs_answer(question: Question, scorers: Mapping[str, Scorer]) -> bool:
     """Whether anything looks at what a model says, and not only at what it finds likely."""
     own = question.expectation.scorers.values() if question.expectation else ()

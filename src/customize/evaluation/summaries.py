@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from customize.evaluation.item import Item
-from customize.evaluation.measures import Floats, Ints
+from customize.evaluation.item import Item, Sample
+from customize.evaluation.measures import Floats
 from customize.evaluation.statistics import Interval, bootstrap, cluster_numbers
 from customize.interfaces.scorer import Scorer
 
@@ -35,39 +35,37 @@ def summaries(
 def _of(
     items: Sequence[Item], name: str, scorer: Scorer, columns: Sequence[str]
 ) -> dict[str, Interval]:
-    """Of one column; of two, the first minus the second."""
-    chosen = [i for i in items if all(_parts(i, name, column) for column in columns)]
-    if not chosen:
+    """Of one column; of two, the first minus the second. Answers to one row stay together."""
+    drawn = [
+        (item.cluster or str(number), parts)
+        for number, item in enumerate(items)
+        for samples in zip(*(item.of(column) for column in columns), strict=True)
+        if all(parts := [_parts(sample, name) for sample in samples])
+    ]
+    if not drawn:
         return {}
-    scores = [_matrix(chosen, name, column) for column in columns]
-    clusters_N = _clusters(chosen)
+    scores = [_matrix([parts[n] for _, parts in drawn]) for n in range(len(columns))]
+    clusters_N = cluster_numbers([key for key, _ in drawn])
 
     def statistic(figure: str, weights_RN: Floats) -> Floats:
         values = [scorer.summary(each, weights_RN)[figure] for each in scores]
         return values[0] if len(values) == 1 else values[0] - values[1]
 
-    figures = scorer.summary(scores[0], np.ones((1, len(chosen))))
+    figures = scorer.summary(scores[0], np.ones((1, len(drawn))))
     return {
-        figure: bootstrap(lambda w, f=figure: statistic(f, w), len(chosen), clusters_N)  # type: ignore[misc]
+        figure: bootstrap(lambda w, f=figure: statistic(f, w), len(drawn), clusters_N)  # type: ignore[misc]
         for figure in figures
     }
 
 
-def _parts(item: Item, name: str, column: str) -> dict[str, float]:
+def _parts(sample: Sample, name: str) -> dict[str, float]:
     prefix = f"{name}."
     return {
         metric.removeprefix(prefix): value
-        for metric, value in item.scores.get(column, {}).items()
+        for metric, value in sample.scores.items()
         if metric == name or metric.startswith(prefix)
     }
 
 
-def _matrix(items: Sequence[Item], name: str, column: str) -> dict[str, Floats]:
-    rows = [_parts(item, name, column) for item in items]
+def _matrix(rows: Sequence[Mapping[str, float]]) -> dict[str, Floats]:
     return {part: np.array([row.get(part, np.nan) for row in rows]) for part in rows[0]}
-
-
-def _clusters(items: Sequence[Item]) -> Ints | None:
-    if any(item.cluster is None for item in items):
-        return None
-    return cluster_numbers([str(item.cluster) for item in items])

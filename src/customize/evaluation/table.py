@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from customize.evaluation.evaluation import FEW, MARGIN, Evaluation
-from customize.evaluation.remarks import remarks
+from customize.evaluation.remarks import broken, remarks
 from customize.evaluation.scoring import RIGHT
 from customize.evaluation.wording import amount, label, points
+
+_LONGEST = 30  # of a name in 80 columns, beside a count and two figures with intervals
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -42,7 +44,7 @@ def _by_slice(evaluation: Evaluation) -> Table:
             style="dim" if slice and num_rows < FEW else None,
         )
     if evaluation.general:
-        made.add_row("general ability", str(len(evaluation.general)), *_general(evaluation))
+        made.add_row("general ability", _count(evaluation.general, RIGHT), *_general(evaluation))
     return made
 
 
@@ -53,11 +55,11 @@ def _others(evaluation: Evaluation) -> Table:
         made.add_column(column, justify="right", no_wrap=True)
     for metric in evaluation.metric_names[1:]:
         cells = _cells(evaluation, metric, None, [evaluation.new])
-        made.add_row(metric, _count(evaluation, metric), *cells)
+        made.add_row(_fitting(metric), _count(evaluation, metric), *cells)
     for figure, found in evaluation.summaries.items():
         shown = [amount(found[evaluation.new])] if evaluation.new in found else [""]
         change = found.get(f"{evaluation.new} - {evaluation.rival}")
-        made.add_row(figure, "", *shown, *([amount(change, True)] if change else []))
+        made.add_row(_fitting(figure), "", *shown, *([amount(change, True)] if change else []))
     return made
 
 
@@ -85,6 +87,7 @@ def caption(evaluation: Evaluation) -> str:
             f"general ability ({evaluation.new} minus {evaluation.base}): "
             f"{evaluation.general_verdict()}, margin {MARGIN * 100:.0f} points."
         )
+        lines += broken(evaluation.general)
     return "\n".join([*lines, *remarks(evaluation)])
 
 
@@ -101,6 +104,11 @@ def _cells(
     wanted = (metric, slice or "all")
     changes = [c for c in evaluation.changes if (c.metric, c.slice) == wanted]
     return [*cells, *(show(change.interval, True) for change in changes)]
+
+
+def _fitting(name: str) -> str:
+    """A metric's name, short enough that its figures are not cut off."""
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}\u2026"
 
 
 def _has(evaluation: Evaluation, slice: str | None, metric: str, column: str) -> bool:

@@ -41,6 +41,7 @@ class Answer:
     share_s: the batch's seconds divided by its answers.
     likelihoods: of the replies that scorers asked for.
     right: whether the row's ``expect`` held; None where there is none.
+    memory_bytes: the most that the process held meanwhile; None where that is not known.
     """
 
     text: str
@@ -53,6 +54,7 @@ class Answer:
     share_s: float
     likelihoods: Mapping[str, Likelihood] = attrs.field(factory=dict)
     right: bool | None = None
+    memory_bytes: int | None = None
 
 
 class Scorer(ABC):

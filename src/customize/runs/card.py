@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from customize._files import replace_text
 from customize.evaluation.evaluation import Evaluation
-from customize.evaluation.remarks import headline, remarks
+from customize.evaluation.remarks import broken, headline, remarks
 from customize.runs.folder import RunFolder
 from customize.training.recipe import Recipe
 
@@ -53,7 +53,10 @@ def _evaluated(evaluation: Evaluation | None) -> str:
         return "It was not evaluated yet."
     gates = [f"* {gate.verdict}: `{gate.gate}`: {gate.told}" for gate in evaluation.gates]
     general = (
-        [f"* general ability, against the base: {evaluation.general_verdict()}"]
+        [
+            f"* general ability, against the base: {evaluation.general_verdict()}",
+            *(f"* {line}" for line in broken(evaluation.general)),
+        ]
         if evaluation.general and evaluation.rival
         else []
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,15 +22,24 @@ from customize.evaluation.cost import prices_of
 from customize.evaluation.endpoints import Endpoint, EndpointColumn
 from customize.evaluation.evaluate import evaluate
 from customize.evaluation.evaluation import Evaluation
+from customize.evaluation.families import family_of
 from customize.evaluation.gates import check_columns, judged
+from customize.evaluation.judging import Judge, read_labels
+from customize.evaluation.judging.labels import Labels
 from customize.evaluation.progress import AnswerProgress
 from customize.evaluation.prompting import Prompting
 from customize.evaluation.scorers import as_scorers
+from customize.evaluation.suites import general as suite
 from customize.interfaces.dataset import Row
 from customize.interfaces.gate import Gate
 from customize.runs.folder import RunFolder
 from customize.runs.report import keep
-from customize.training.evaluation_plan import EvaluationPlan, parse_gates
+from customize.training.evaluation_plan import (
+    EvaluationPlan,
+    JudgePlan,
+    judge_plan_of,
+    parse_gates,
+)
 
 if TYPE_CHECKING:
     from customize.runs.run import Run
@@ -49,8 +59,11 @@ class Asked:
     shots: Sequence[int] = (0,)
     development: Rows | None = None
     max_tokens: int = 64
-    general: bool = False
+    samples: int = 1
+    temperature: float = 0.0
+    general: bool | int = False
     scorers: Any = ()  # names, names with options, scorers or functions
+    judge: JudgePlan | None = None
     slices: Sequence[str] = ("trait",)
     cluster: str | None = None
     gates: Sequence[Gate] = ()
@@ -96,8 +109,11 @@ def evaluate_as_planned(run: Run, plan: EvaluationPlan) -> Evaluation:
         shots=plan.shots,
         development=plan.development,
         max_tokens=plan.max_tokens,
+        samples=plan.samples,
+        temperature=plan.temperature,
         general=plan.general,
         scorers=plan.scorers,
+        judge=judge_plan_of(plan.judge),
         slices=plan.slices,
         cluster=plan.cluster,
         gates=parse_gates(plan.gates),
@@ -141,11 +157,19 @@ def column_of(run: Run, name: str, base: bool = False) -> SnapshotColumn:
     weights = run.folder.weights() if run.folder else run.adapter
     if base or weights is None:
         return SnapshotColumn(
-            name, run.base, fingerprint=_base(run), told=f"the base, {_named(run)}"
+            name,
+            run.base,
+            fingerprint=_base(run),
+            told=f"the base, {_named(run)}",
+            family=_family(run),
         )
-    fingerprint = f"{_base(run)} {_hash(weights)}"
-    told = str(run.folder.path if run.folder else weights)
-    return SnapshotColumn(name, run.customized, fingerprint=fingerprint, told=told)
+    return SnapshotColumn(
+        name,
+        run.customized,
+        fingerprint=f"{_base(run)} {_hash(weights)}",
+        told=str(run.folder.path if run.folder else weights),
+        family=_family(run),
+    )
 
 
 def raise_for_gates(evaluation: Evaluation) -> None:
@@ -176,10 +200,13 @@ def _kept(
         columns,
         rows,
         max_tokens=asked.max_tokens,
+        samples=asked.samples,
+        temperature=asked.temperature,
         scorers=as_scorers(asked.scorers),
+        judge=_judge(asked.judge),
         slices=asked.slices,
         cluster=asked.cluster,
-        general=asked.general,
+        general=suite.NUM_ITEMS if asked.general is True else int(asked.general),
         rival=rival,
         store=store,
         progress=AnswerProgress(),
@@ -191,6 +218,13 @@ def _kept(
     if folder is not None:
         keep(evaluation, folder, run.folder)
     return evaluation
+
+
+def _judge(plan: JudgePlan | None) -> Judge | None:
+    if plan is None:
+        return None
+    labels = Labels() if plan.labels is None else read_labels(Path(plan.labels), plan.of == "pairs")
+    return Judge(other_column(plan.model, "the judge"), plan, labels)
 
 
 def _store(folder: Path | None) -> AnswerStore:
@@ -250,6 +284,14 @@ def _apart(old: RunFolder, new: RunFolder) -> tuple[str, str]:
 
 def _named(run: Run) -> str:
     return run.model.name if run.model else run.backend.name
+
+
+def _family(run: Run) -> str | None:
+    """By the model's name, or else by what its configuration says that it is."""
+    if run.model is None:
+        return None
+    config = json.loads((run.model.path / "config.json").read_text("utf-8"))
+    return family_of(run.model.name) or family_of(str(config.get("model_type", "")))
 
 
 def _base(run: Run) -> str:

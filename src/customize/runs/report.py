@@ -21,6 +21,7 @@ from customize.evaluation.remarks import headline, remarks
 from customize.evaluation.results import read, write
 from customize.evaluation.scoring import RIGHT
 from customize.evaluation.statistics import Interval
+from customize.evaluation.suites import general as suite
 from customize.evaluation.wording import amount, label, points
 from customize.runs.card import write_card
 from customize.runs.folder import RunFolder
@@ -90,27 +91,32 @@ def _facts(folder: RunFolder) -> dict[str, Any]:
 
 
 def _compared(evaluation: Evaluation) -> dict[str, Any]:
-    first = evaluation.metric_names[0]
     return {
         "name": evaluation.new,
-        "columns": evaluation.columns,
         "told": evaluation.told,
-        "rival": evaluation.rival,
         "headline": headline(evaluation),
         "verdict": _SIGNS[evaluation.verdict()] if evaluation.gates else None,
         "kind": evaluation.verdict(),
         "gates": [{"sign": _SIGNS[g.verdict], **attrs.asdict(g)} for g in evaluation.gates],
-        "metric": "% right" if first == RIGHT else first,
-        "rows": [_row(evaluation, first, slice) for slice in (*evaluation.slices, None)],
-        "metrics": [
-            _row(evaluation, metric, None, metric) for metric in evaluation.metric_names[1:]
-        ],
-        "summaries": [_summary(evaluation, name) for name in evaluation.summaries],
+        **_lines(evaluation),
         "few": FEW,
         "costs": _costs(evaluation),
         "remarks": remarks(evaluation),
-        "general": _general(evaluation) if evaluation.general and evaluation.rival else None,
+        "general": _general(evaluation),
         "answers": [_answers(evaluation, item) for item in _spread(evaluation.items)],
+    }
+
+
+def _lines(evaluation: Evaluation) -> dict[str, Any]:
+    """The two tables: the first metric by slice, and the others."""
+    first, *others = evaluation.metric_names
+    return {
+        "columns": evaluation.columns,
+        "rival": evaluation.rival,
+        "metric": "% right" if first == RIGHT else first,
+        "rows": [_row(evaluation, first, slice) for slice in (*evaluation.slices, None)],
+        "metrics": [_row(evaluation, metric, None, metric) for metric in others],
+        "summaries": [_summary(evaluation, name) for name in evaluation.summaries],
     }
 
 
@@ -169,11 +175,13 @@ def _answers(evaluation: Evaluation, item: Item) -> dict[str, Any]:
     }
 
 
-def _general(evaluation: Evaluation) -> dict[str, Any]:
+def _general(evaluation: Evaluation) -> dict[str, Any] | None:
+    if evaluation.general is None or evaluation.rival is None:
+        return None
     return {
-        "num_items": len(evaluation.general),
-        "base": points(evaluation.general_rate(evaluation.base)),
-        "customized": points(evaluation.general_rate(evaluation.new)),
+        **_lines(evaluation.general),
+        "num_items": sum(RIGHT in i.scores[evaluation.base] for i in evaluation.general.items),
+        "num_shipped": suite.NUM_ITEMS,
         "change": points(evaluation.general_change(), signed=True),
         "verdict": evaluation.general_verdict(),
         "margin": f"{100 * MARGIN:.0f}",
@@ -187,6 +195,7 @@ def _costs(evaluation: Evaluation) -> list[dict[str, str]]:
             "latency": f"{cost.p50_s:.2g} s, {cost.p95_s:.2g} s",
             "speed": f"{cost.tokens_per_s:,.0f}",
             "tokens": f"{cost.tokens_read:,.0f}, {cost.tokens_written:,.0f}",
+            "memory": "" if cost.memory_bytes is None else f"{cost.memory_bytes / 1e6:,.0f} MB",
             "price": "" if cost.per_thousand is None else f"{cost.per_thousand:.3g}",
         }
         for column, cost in evaluation.costs.items()

@@ -159,12 +159,15 @@ class Run:
         development: str | Path | Sequence[Mapping[str, Any]] | None = None,
         against: Mapping[str, str | os.PathLike[str] | Run | Endpoint] | None = None,
         max_tokens: int = 64,
+        samples: int = 1,
+        temperature: float = 0.0,
         scorers: Mapping[str, object] | Sequence[object] = (),
+        judge: Mapping[str, object] | None = None,
         slices: Sequence[str] = ("trait",),
         cluster: str | None = None,
         gates: Sequence[str | Gate] = (),
         prices: Mapping[str, Mapping[str, float]] | None = None,
-        general: bool = False,
+        general: bool | int = False,
         to: str | os.PathLike[str] | None = None,
     ) -> Evaluation:
         """Base, base with its best prompt, others and customized, on the same rows.
@@ -180,13 +183,17 @@ class Run:
                 ``https://host/v1#model``.
             scorers: for every row beside its ``expect``: names, names with their options,
                 `Scorer` objects, or functions of (text, row).
+            samples: answers a row, drawn at ``temperature``; one, the likeliest, unless given.
+            judge: a model as judge: ``model``, and also ``criterion``, ``of`` (answers or pairs),
+                ``labels`` (a file of people's) and ``max_tokens``.
             slices: fields of the rows, also ``length`` and ``language``.
             cluster: a field that rows which belong together share.
             gates: what must be shown, as `better` and `no_worse` make them or as text; the
                 answers are in ``gates``, and nothing is raised.
             prices: by column: ``hour`` (of the machine), or ``input`` and ``output`` (a million
                 tokens each), and ``fixed`` (spent once).
-            general: also ask 150 general items, to see what the customization broke.
+            general: also ask the 300 general items, or so many of them, and weigh general texts,
+                to see what the customization broke.
 
         Raises:
             DataError: rows say nothing of what is right, share an id, or are development rows too.
@@ -194,7 +201,7 @@ class Run:
                 wrong; ``general`` is asked of a base alone.
         """
         from customize.runs.evaluating import Asked, evaluate_run, other_column
-        from customize.training.evaluation_plan import check_choice, parse_gates
+        from customize.training.evaluation_plan import check_choice, judge_plan_of, parse_gates
 
         texts = (prompts,) if isinstance(prompts, str) else tuple(prompts)
         check_choice(texts, shots, development is not None)
@@ -204,8 +211,11 @@ class Run:
             shots=shots,
             development=development,
             max_tokens=max_tokens,
+            samples=samples,
+            temperature=temperature,
             general=general,
             scorers=scorers,
+            judge=judge_plan_of(judge),
             slices=slices,
             cluster=cluster,
             gates=parse_gates(gates),

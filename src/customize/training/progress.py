@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TextIO
 
+from customize._memory import peak_bytes
+
 _PLAIN_EVERY_S = 10.0
 
 
@@ -56,21 +58,11 @@ class Progress:
             parts.append(f"held out {metrics['validation_loss']:.3f}")
         if self._tokens:
             parts.append(f"{self._tokens / seconds:,.0f} tokens/s")
-        memory = _peak_memory_mb()
+        memory = peak_bytes()
         if memory:
-            parts.append(f"{memory:,.0f} MB at most")
+            parts.append(f"{memory / 1e6:,.0f} MB at most")
         if number == self._total:
             parts.append(f"{seconds:.0f} s")
         elif taken:
             parts.append(f"{seconds / taken * (self._total - number):.0f} s left")
         return "  ".join(parts)
-
-
-def _peak_memory_mb() -> float | None:
-    """Peak resident memory of this process, where the system tells."""
-    try:
-        import resource
-    except ImportError:
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak / 1e3

@@ -50,7 +50,10 @@ def read_recipe(path: Path, settings: Sequence[str] = ()) -> Recipe:
     stages = values.get("stages")
     for inside in (values, *(stages if isinstance(stages, list) else ())):
         _beside_all(path, inside, _LOCAL)
-    _beside_all(path, values.get("evaluate"), ("data", "development"))
+    evaluation = values.get("evaluate")
+    _beside_all(path, evaluation, ("data", "development"))
+    if isinstance(evaluation, dict):
+        _beside_all(path, evaluation.get("judge"), ("labels", "model"))
     for setting in settings:
         _set(values, places, setting)
     return make_recipe(values, places, str(path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from customize.evaluation.statistics.agreement import kappa as kappa
 from customize.evaluation.statistics.bootstrap import Statistic as Statistic
 from customize.evaluation.statistics.bootstrap import bootstrap as bootstrap
 from customize.evaluation.statistics.bootstrap import weighted_mean as weighted_mean
@@ -16,6 +17,9 @@ from customize.evaluation.statistics.intervals import t_quantile as t_quantile
 from customize.evaluation.statistics.power import detectable as detectable
 from customize.evaluation.statistics.power import deviation as deviation
 from customize.evaluation.statistics.power import rows_needed as rows_needed
+from customize.evaluation.statistics.prediction_powered import (
+    prediction_powered as prediction_powered,
+)
 from customize.evaluation.statistics.rates import paired_difference as paired_difference
 from customize.evaluation.statistics.rates import rule_of_three as rule_of_three
 from customize.evaluation.statistics.rates import score as score

@@ -1,7 +1,8 @@
-"""General ability: 150 short items that show what a customization broke. Knows no user's rows.
+"""General ability: 300 short items and 20 short texts that show what a customization broke.
 
-110 items are choices: each choice is scored as the assistant's whole reply, and the likeliest is
-the answer. 40 are written: the greedy reply is checked. Both read no other model's judgement.
+Knows no user's rows. Choices are scored as the assistant's whole reply, and the likeliest is the
+answer; what is written is the greedy reply, checked by its ``expect``; texts are weighed as the
+assistant's reply. None reads another model's judgement.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from importlib.resources import files
 from typing import Any
 
 import attrs
+
+NUM_ITEMS = 300
 
 
 @attrs.frozen
@@ -27,13 +30,40 @@ class GeneralItem:
 
 def items() -> tuple[GeneralItem, ...]:
     """All items, always in the same order."""
-    text = files(__name__).joinpath("items.jsonl").read_text("utf-8")
-    return tuple(GeneralItem(**json.loads(line)) for line in text.splitlines())
+    return tuple(GeneralItem(**value) for value in _lines("items.jsonl"))
 
 
-def rows() -> list[dict[str, Any]]:
-    """The items as rows to evaluate on."""
-    return [_row(item) for item in items()]
+def rows(num_items: int = NUM_ITEMS) -> list[dict[str, Any]]:
+    """So many of the items as rows to evaluate on: always the same, each kind with its share."""
+    return [_row(item) for item in _chosen(items(), num_items)]
+
+
+def texts() -> list[dict[str, Any]]:
+    """General texts as rows: what was asked for, and the text as the answer."""
+    return [
+        {
+            "id": value["id"],
+            "trait": "text",
+            "messages": [
+                {"role": "user", "content": value["asked"]},
+                {"role": "assistant", "content": value["text"]},
+            ],
+        }
+        for value in _lines("texts.jsonl")
+    ]
+
+
+def _chosen(among: tuple[GeneralItem, ...], num: int) -> list[GeneralItem]:
+    """At even distances through the items sorted by kind."""
+    ordered = sorted(among, key=lambda item: (item.kind, item.id))
+    num = min(num, len(ordered))
+    chosen = {ordered[i * len(ordered) // num].id for i in range(num)}
+    return [item for item in among if item.id in chosen]
+
+
+def _lines(name: str) -> list[dict[str, Any]]:
+    text = files(__name__).joinpath(name).read_text("utf-8")
+    return [json.loads(line) for line in text.splitlines()]
 
 
 def _row(item: GeneralItem) -> dict[str, Any]:

@@ -1,0 +1,127 @@
+"""Items: every question answered by all columns, scored, and judged. Compares nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import attrs
+
+from customize.evaluation.answer_store import AnswerStore
+from customize.evaluation.answering import Tell, answers
+from customize.evaluation.columns import Column, Draw
+from customize.evaluation.expectations import said
+from customize.evaluation.grouping import Grouping
+from customize.evaluation.item import Item, Sample
+from customize.evaluation.judging import Judge, judged
+from customize.evaluation.progress import AnswerProgress
+from customize.evaluation.questions import Question
+from customize.evaluation.scoring import Fault, mean_scores, needs_answer, score
+from customize.interfaces.scorer import Answer, Scorer
+
+# By column, then question.
+Samples = dict[str, list[Sample]]
+
+
+@attrs.frozen
+class Collector:
+    """How questions are answered: draws one answer each, or several where ``samples`` says so."""
+
+    store: AnswerStore = attrs.field(factory=AnswerStore)
+    progress: AnswerProgress | None = None
+    draw: Draw = attrs.field(factory=Draw)
+    samples: int = 1
+    judge: Judge | None = None
+
+    def items(
+        self,
+        columns: Sequence[Column],
+        questions: Sequence[Question],
+        scorers: Mapping[str, Scorer],
+        grouping: Grouping,
+        rival: str | None = None,
+    ) -> tuple[list[Item], list[Fault]]:
+        """Each question with every column's answers, and what could not be scored.
+
+        ``rival`` is what a judge compares the last column with, where it judges pairs.
+        """
+        clusters = [grouping.cluster_of(question) for question in questions]
+        faults: list[Fault] = []
+        rounds = [
+            self._round(number, columns, questions, scorers, rival, faults)
+            for number in range(self.samples)
+        ]
+        return [
+            _item(question, n, rounds, grouping, clusters[n])
+            for n, question in enumerate(questions)
+        ], faults
+
+    def tell(self, who: str, num_answers: int) -> Tell:
+        """What is called with the number of answers that have come."""
+        if self.progress is None:
+            return lambda count: None
+        self.progress.begin(who, num_answers)
+        return self.progress.tell
+
+    def _round(
+        self,
+        number: int,
+        columns: Sequence[Column],
+        questions: Sequence[Question],
+        scorers: Mapping[str, Scorer],
+        rival: str | None,
+        faults: list[Fault],
+    ) -> Samples:
+        found: Samples = {}
+        for column in columns:
+            given = self._answers(column, questions, scorers, number)
+            scores, more = score(column, questions, given, scorers, self.store)
+            found[column.name] = [Sample(*each) for each in zip(given, scores, strict=True)]
+            faults += more
+        if self.judge is None:
+            return found
+        spoken = {name: [sample.answer for sample in each] for name, each in found.items()}
+        verdicts, more = judged(self.judge, questions, spoken, rival, self.store, self.tell)
+        faults += more
+        return {
+            name: [
+                attrs.evolve(sample, scores={**sample.scores, **verdicts[name][n]})
+                for n, sample in enumerate(each)
+            ]
+            for name, each in found.items()
+        }
+
+    def _answers(
+        self,
+        column: Column,
+        questions: Sequence[Question],
+        scorers: Mapping[str, Scorer],
+        number: int,
+    ) -> list[Answer]:
+        asked = [
+            n
+            for n, question in enumerate(questions)
+            if self.judge is not None or needs_answer(question, scorers)
+        ]
+        found = [said("")] * len(questions)
+        tell = self.tell(column.name, len(asked))
+        draw = attrs.evolve(self.draw, number=number)
+        given = answers(column, [questions[n] for n in asked], draw, self.store, tell)
+        for n, answer in zip(asked, given, strict=True):
+            found[n] = answer
+        return found
+
+
+def _item(
+    question: Question, n: int, rounds: Sequence[Samples], grouping: Grouping, cluster: str | None
+) -> Item:
+    samples = {name: tuple(found[name][n] for found in rounds) for name in rounds[0]}
+    return Item(
+        id=question.id,
+        question=question.text,
+        hash=question.hash,
+        slices=grouping.slices_of(question),
+        cluster=cluster,
+        answers={name: drawn[0].answer for name, drawn in samples.items()},
+        scores={name: mean_scores([s.scores for s in drawn]) for name, drawn in samples.items()},
+        samples=samples if len(rounds) > 1 else {},
+    )

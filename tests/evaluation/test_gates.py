@@ -1,0 +1,126 @@
+"""Gates: pass, fail, or inconclusive with the rows they would need."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from saying import asked, compared
+
+from customize import (
+    DataError,
+    Evaluation,
+    OptionError,
+    better,
+)
+from customize.evaluation.gates import judge
+from customize.evaluation.scorers import as_scorers
+from customize.evaluation.statistics import paired_difference, superior
+from customize.interfaces.gate import parse_gate
+
+
+def _with(only_new: int, only_old: int, n: int) -> Evaluation:
+    rows = [
+        asked(
+            k,
+            base="yes" if only_new <= k < only_new + only_old else "no",
+            customized="yes" if k < only_new else "no",
+        )
+        for k in range(n)
+    ]
+    return compared(rows)
+
+
+@pytest.mark.parametrize(
+    ("counts", "gate", "verdict"),
+    [
+        ((30, 5, 100), "better(right)", "pass"),
+        ((5, 30, 100), "better(right)", "fail"),
+        ((7, 5, 100), "better(right)", "inconclusive"),
+        ((5, 5, 400), "no_worse(right, margin=0.05)", "pass"),
+        ((5, 30, 100), "no_worse(right, margin=0.05)", "fail"),
+        ((5, 5, 40), "no_worse(right, margin=0.05)", "inconclusive"),
+    ],
+)
+def test_a_gate_passes_fails_or_needs_more_rows(
+    counts: tuple[int, int, int], gate: str, verdict: str
+) -> None:
+    got = judge(_with(*counts), parse_gate(gate))
+    assert got.verdict == verdict
+    assert got.gate == gate
+    assert ("rows are needed" in got.told) == (verdict == "inconclusive")
+
+
+def test_the_rows_a_gate_asks_for_are_enough_in_four_of_five_studies() -> None:
+    told = judge(_with(9, 4, 60), better()).told
+    needed = int(told.rsplit("about ", 1)[1].split()[0])
+    rng = np.random.default_rng(0)
+    passed = 0
+    for b, c, _ in rng.multinomial(needed, [9 / 60, 4 / 60, 47 / 60], size=500):
+        passed += superior(paired_difference(int(b), int(c), needed)) == "pass"
+    assert 0.72 <= passed / 500 <= 0.9
+
+
+def test_one_cluster_and_figures_that_are_not_defined_are_inconclusive() -> None:
+    rows = [asked(n, document="one", answerable=True) for n in range(10)]
+    got = compared(rows, cluster="document", scorers=as_scorers(["degeneration", "abstention"]))
+    for metric in ("degeneration.words", "abstention.precision"):
+        result = judge(got, better(metric))
+        assert result.verdict == "inconclusive"
+        assert "do not show how much it varies" in result.told
+
+
+def test_less_is_better_where_the_scorer_says_so() -> None:
+    rows = [asked(n, base="", customized="yes") for n in range(30)]
+    got = compared(rows, scorers=as_scorers(["degeneration"]))
+    assert judge(got, better("degeneration.empty")).verdict == "pass"
+    assert judge(got, better("degeneration.words")).verdict == "pass"
+
+
+def test_a_gate_on_a_figure_over_all_rows() -> None:
+    rows = [asked(n, base="no", customized="yes") for n in range(40)]
+    got = compared(rows, scorers=as_scorers(["calibration"]))
+    assert got.summaries["calibration.ece"]["base"].estimate == pytest.approx(math.exp(-0.1))
+    assert judge(got, better("calibration.ece")).verdict == "pass"
+
+
+@pytest.mark.parametrize(
+    ("gate", "told"),
+    [
+        (better("rigth"), "no score 'rigth': there are right"),
+        (better(than="prompted"), "no column 'prompted': there are base, customized"),
+        (better(slice="trait=x"), "no row is in 'trait=x'"),
+    ],
+)
+def test_a_gate_on_what_is_not_there_is_refused(gate: Any, told: str) -> None:
+    with pytest.raises((OptionError, DataError), match=told):
+        judge(_with(1, 1, 10), gate)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "better(right)",
+        "better(right, than=prompted)",
+        "no_worse(general, margin=0.1)",
+        "no_worse(rouge_l, margin=0.02, than=base, slice=trait=short and polite)",
+    ],
+)
+def test_a_gate_is_read_as_it_is_written(text: str) -> None:
+    assert str(parse_gate(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("right", "a gate reads"),
+        ("better(right, margin=1)", "better has no 'margin'"),
+        ("no_worse(right, margin=x)", "margin must be a number"),
+        ("no_worse(right, margin=0)", "margin above 0"),
+    ],
+)
+def test_a_gate_that_cannot_be_read_says_how_one_is_written(text: str, told: str) -> None:
+    with pytest.raises(OptionError, match=told):
+        parse_gate(text)
