@@ -14,6 +14,8 @@ from typing import Literal
 
 import attrs
 
+from customize.data.national_ids import WRITTEN, NationalId, luhn
+
 # Lengths of IBANs by country, for the most used of the registry (ISO 13616).
 _IBAN_LENGTHS = {
     **dict.fromkeys(["NO"], 15),
@@ -34,6 +36,7 @@ _IBAN_LENGTHS = {
     **dict.fromkeys(["MT"], 31),
 }
 _SEPARATORS = str.maketrans("", "", " -.()/\u00a0")
+_NUMBER = re.compile(r"\d(?:\D{0,2}\d){5}")
 _LEAST_ENTROPY = 3.5  # bits a character
 
 
@@ -55,14 +58,15 @@ class _Rule:
     hint: str  # a text without it has no match; "" is in every text
     pattern: re.Pattern[str]
     value: Callable[[re.Match[str]], str | None]  # None: the checksum says no
+    is_number: bool = False  # six digits close together are in all that it finds
 
 
 def find(text: str) -> Iterator[Match]:
     """Everything sensitive in ``text``, by kind; a stretch is reported once."""
     taken = bytearray()  # a mark for each character; made when there is something to mark
-    folded = text.casefold()
+    folded, has_number = text.casefold(), _NUMBER.search(text) is not None
     for rule in _RULES:
-        if rule.hint not in folded:
+        if rule.hint not in folded or (rule.is_number and not has_number):
             continue
         for match in rule.pattern.finditer(text):
             value = rule.value(match)
@@ -77,12 +81,6 @@ def mask(value: str) -> str:
     """The first characters (four of a long value, else one), and how many there are."""
     shown = value[:4] if len(value) >= 16 else value[:1]
     return f"{shown}\u2026 ({len(value)} characters)"
-
-
-def luhn(digits: str) -> bool:
-    """Whether the check digit of a card number is right (ISO/IEC 7812-1)."""
-    doubled = [int(digit) * (1 + position % 2) for position, digit in enumerate(reversed(digits))]
-    return sum(number - 9 * (number > 9) for number in doubled) % 10 == 0
 
 
 def iban(compact: str) -> bool:
@@ -115,6 +113,14 @@ def _card(match: re.Match[str]) -> str | None:
     return digits if len(digits) in lengths and luhn(digits) else None
 
 
+def _national(one: NationalId) -> Callable[[re.Match[str]], str | None]:
+    def value(match: re.Match[str]) -> str | None:
+        compact = match[0].translate(_SEPARATORS).replace("+", "")
+        return match[0] if one.is_valid(compact) else None
+
+    return value
+
+
 def _phone(match: re.Match[str]) -> str | None:
     digits = match[0].translate(_SEPARATORS).lstrip("+")
     return match[0] if 9 <= len(digits) <= 15 and len(set(digits)) > 2 else None
@@ -138,7 +144,8 @@ def _rule(
     pattern: str,
     value: Callable[[re.Match[str]], str | None] = _whole,
 ) -> _Rule:
-    return _Rule(group, kind, hint, re.compile(pattern), value)
+    is_number = value not in (_whole, _assigned, _address)
+    return _Rule(group, kind, hint, re.compile(pattern), value, is_number)
 
 
 _OCTET = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
@@ -177,6 +184,7 @@ _RULES = (
     _rule(
         "personal", "card number", "", r"(?<![\d.+-])[2-6]\d{3}(?:[ -]?\d){9,15}(?![\d-])", _card
     ),
+    *(_rule("personal", one.kind, "", written, _national(one)) for one, written in WRITTEN),
     _rule(
         "personal",
         "IPv4 address",
