@@ -16,9 +16,17 @@ from pathlib import Path
 import nox
 
 PLUGINS = sorted(path.name for path in Path("plugins").iterdir() if path.is_dir())
-# Each brings a tracker, with up to ninety packages of its own: only the session of its tests does.
-TRACKERS = ["customize-mlflow", "customize-tensorboard", "customize-trackio", "customize-wandb"]
-LIGHT = [name for name in PLUGINS if name not in TRACKERS]
+# Each brings a tracker or an evaluator, with up to ninety packages of its own: only the session of
+# its tests installs those, and what else those tests need.
+APART = {
+    "customize-inspect": ("customize-sft",),
+    "customize-lm-eval": ("customize-torch", "transformers", "accelerate", "peft"),
+    "customize-mlflow": ("customize-sft",),
+    "customize-tensorboard": ("customize-sft",),
+    "customize-trackio": ("customize-sft",),
+    "customize-wandb": ("customize-sft",),
+}
+LIGHT = [name for name in PLUGINS if name not in APART]
 BACKENDS = {
     "cpu": "plugins/customize-torch/tests",
     "cuda": "plugins/customize-cuda/tests",
@@ -34,6 +42,7 @@ FOR_TESTS = (
     *("scipy", "statsmodels"),  # statistics are checked against them
     "jsonschema",
     "triton; platform_system == 'Linux'",  # interpreted, where there is no GPU
+    "python-stdnum",  # so are the check digits of national ids
 )
 # Two workers with one thread each: threads of two workers on two cores wait for one another.
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
@@ -49,7 +58,7 @@ def _install(
     constraints: str | Path = CONSTRAINTS,
     bare: list[str] | None = None,
 ) -> None:
-    """The core, plugins (all but trackers unless named) and other packages, from this clone.
+    """The core, plugins (all but those apart unless named) and other packages, from this clone.
 
     ``bare``: plugins without what they need: enough for listing and the reference.
     """
@@ -62,6 +71,13 @@ def _install(
     if bare:
         editable = [part for name in bare for part in ("-e", f"plugins/{name}")]
         session.install("-q", "--no-deps", *editable)
+
+
+def _install_apart(session: nox.Session, name: str, constraints: str | Path = CONSTRAINTS) -> None:
+    needs = APART[name]
+    ours = [need for need in needs if need in PLUGINS]
+    others = [need for need in needs if need not in PLUGINS]
+    _install(session, "pytest", *others, plugins=[*ours, name], constraints=constraints)
 
 
 def _lower_bounds(folders: Iterable[str]) -> Iterator[str]:
@@ -105,7 +121,7 @@ def tests(session: nox.Session) -> None:
     On the newest version of every dependency but torch, since nothing has an upper bound;
     ``minimums`` does the same on the lowest.
     """
-    _install(session, *FOR_TESTS, bare=TRACKERS)
+    _install(session, *FOR_TESTS, bare=list(APART))
     session.run("pytest", "-n", "2", *session.posargs, env=ENVIRONMENT)
 
 
@@ -120,8 +136,8 @@ def core(session: nox.Session) -> None:
 @nox.parametrize("name", PLUGINS, ids=PLUGINS)
 def plugin(session: nox.Session, name: str) -> None:
     """Run one plugin's own tests: ``nox -s "plugin(customize-sft)"``."""
-    if name in TRACKERS:
-        _install(session, "pytest", plugins=["customize-sft", name])
+    if name in APART:
+        _install_apart(session, name)
     else:
         _install(session, "pytest", "transformers", "peft")
     session.run("pytest", f"plugins/{name}", *session.posargs)
@@ -143,19 +159,18 @@ def backend(session: nox.Session, name: str) -> None:
 def minimums(session: nox.Session) -> None:
     """Run every test on the lowest declared version of every dependency but torch."""
     constraints = _lowest(session, ".", *(f"plugins/{name}" for name in PLUGINS))
-    _install(session, *FOR_TESTS, constraints=constraints, bare=TRACKERS)
+    _install(session, *FOR_TESTS, constraints=constraints, bare=list(APART))
     session.run("pytest", "-n", "2", *session.posargs, env=ENVIRONMENT)
 
 
 @nox.session
-@nox.parametrize("name", TRACKERS, ids=TRACKERS)
-def tracker_minimums(session: nox.Session, name: str) -> None:
-    """Run the tests of a tracker's plugin on the lowest version of it that is declared.
+@nox.parametrize("name", list(APART), ids=list(APART))
+def minimums_apart(session: nox.Session, name: str) -> None:
+    """Run the tests of a plugin that stands apart on the lowest versions that it declares.
 
-    Of what the core needs the tracker may ask for a higher version than the core does.
+    Of what the core needs the plugin may ask for a higher version than the core does.
     """
-    constraints = _lowest(session, f"plugins/{name}")
-    _install(session, "pytest", plugins=["customize-sft", name], constraints=constraints)
+    _install_apart(session, name, constraints=_lowest(session, f"plugins/{name}"))
     session.run("pytest", f"plugins/{name}", *session.posargs)
 
 
@@ -165,7 +180,7 @@ def docs(session: nox.Session) -> None:
 
     ``git diff docs/reference`` then shows what was out of date.
     """
-    _install(session, *FOR_TESTS, bare=TRACKERS)
+    _install(session, *FOR_TESTS, bare=list(APART))
     session.run("python", "docs/make_reference.py")
     session.run("pytest", "tests/docs", *session.posargs, env=ENVIRONMENT)
 

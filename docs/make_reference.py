@@ -27,6 +27,7 @@ from customize.plugins import as_json, faults, hooks, listing, load, specs
 from customize.plugins.specs import KINDS
 from customize.testing.rules import KINDS as KINDS_OF_RULES
 from customize.testing.rules import rules_of
+from customize.training.evaluation_plan import EvaluationPlan, JudgePlan
 from customize_torch.checking.page import GLOSSARY, table
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -116,6 +117,8 @@ def _options() -> Iterator[str]:
     yield from _options_of("Keys of a recipe", customize.Recipe, "")
     yield from _options_of("adapter: LoRA", customize.LoRA, "Written `adapter.rank` and so on.")
     yield from _options_of("adapter: full", customize.Full, "Written `adapter: full`.")
+    yield from _options_of("evaluate", EvaluationPlan, "Written `evaluate.NAME`.")
+    yield from _options_of("evaluate.judge", JudgePlan, "Written `evaluate.judge.NAME`.")
     for kind, written in (
         ("method", "Written `options.NAME` in a recipe, for `method: {}`."),
         ("backend", "Given in Python: pass an instance as `backend`."),

@@ -1,0 +1,1 @@
+"""Runs of customize as models of Inspect: ``customize/runs/pizza``."""
