@@ -96,6 +96,20 @@ def test_what_so_many_rows_can_show_is_told() -> None:
     assert told.startswith("100 rows show a change of 14 points or more")
 
 
+def test_long_names_leave_room_for_their_figures() -> None:
+    from rich.console import Console
+
+    def a_scorer_whose_name_is_far_too_long_for_a_terminal(text: str, row: Row) -> float:
+        return 1234.5
+
+    scorers = as_scorers([a_scorer_whose_name_is_far_too_long_for_a_terminal])
+    stream = io.StringIO()
+    Console(file=stream, width=80).print(table(compared([asked(1), asked(2)], scorers=scorers)))
+    [line] = [line for line in stream.getvalue().splitlines() if "a_scorer_whose" in line]
+    assert "1.23e+03 [1.23e+03, 1.23e+03]" in line
+    assert "\u2026" in line
+
+
 def test_slices_are_fields_length_and_language() -> None:
     rows = [asked(n, topic=("a", "b")[n % 2]) for n in range(4)]
     rows[0]["messages"] = [{"role": "user", "content": "Wo ist der Laden und wie geht das?"}]

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import attrs
+import numpy as np
 import pytest
+from saying import asked, taught
 
 from customize import OptionError
-from customize.evaluation import Item
+from customize._memory import peak_bytes, resident_bytes
+from customize.evaluation import Item, SnapshotColumn, evaluate
 from customize.evaluation.cost import costs, decision, prices_of
 from customize.evaluation.expectations import said
 
@@ -79,3 +84,22 @@ def test_a_price_that_is_none_is_refused(given: dict[str, Any], told: str) -> No
 def test_a_price_of_nobody_is_refused() -> None:
     with pytest.raises(OptionError, match="a price for 'huge': the columns are big"):
         costs(items(), ["big"], prices_of({"huge": {"hour": 1}}))
+
+
+def test_memory_is_the_most_that_was_held_while_a_column_answered() -> None:
+    session = taught("yes")
+    got = evaluate([SnapshotColumn("customized", session)], [asked(1), asked(2)], max_tokens=4)
+    held = [item.answers["customized"].memory_bytes for item in got.items]
+    assert got.costs["customized"].memory_bytes == max(filter(None, held))
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the system does not tell")
+def test_resident_memory_is_what_the_system_says_and_grows_with_what_is_held() -> None:
+    before = resident_bytes()
+    assert before is not None
+    found = re.search(r"VmRSS:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert found
+    assert before == pytest.approx(int(found[1]) * 1024, rel=0.05)
+    held = np.ones(8_000_000)  # 64 MB
+    assert (resident_bytes() or 0) - before > 0.8 * held.nbytes
+    assert (peak_bytes() or 0) >= before

@@ -12,7 +12,12 @@ import pytest
 
 from customize import BackendError, Endpoint, OptionError
 from customize.evaluation import EndpointColumn, evaluate
+from customize.evaluation.judging import Judge
 from customize.evaluation.scorers import as_scorers
+from customize.runs.evaluating import other_column
+from customize.training.evaluation_plan import JudgePlan
+
+PLAN = JudgePlan(model="http://…", max_tokens=33)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -30,7 +35,8 @@ class Handler(BaseHTTPRequestHandler):
             return
         self.send_response(200)
         self.end_headers()
-        said = f"Heard: {body['messages'][-1]['content']}"
+        asked = body["messages"][-1]["content"]
+        said = "Verdict: yes" if "Verdict:" in asked else f"Heard: {asked}"
         reply = {
             "choices": [{"message": {"content": said}, "finish_reason": "stop"}],
             "usage": {"prompt_tokens": 7, "completion_tokens": 3},
@@ -121,3 +127,26 @@ def test_log_probabilities_are_told_to_be_missing(server: ThreadingHTTPServer) -
 def test_an_address_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(OptionError, match="an endpoint reads https://HOST/v1#MODEL"):
         Endpoint.parse(text)
+
+
+def test_an_endpoint_judges_what_another_one_says(server: ThreadingHTTPServer) -> None:
+    rows = [{k: v for k, v in row.items() if k != "expect"} for row in ROWS]
+    judge = Judge(
+        other_column(f"http://127.0.0.1:{server.server_port}/v1#gpt-9", "the judge"), PLAN
+    )
+    got = evaluate([column(server)], rows, judge=judge)
+    assert got.rate("big", metric="judge").estimate == 1
+    seen = [body for body in Handler.seen if body["model"] == "gpt-9"]
+    assert len(seen) == 6
+    assert (seen[0]["max_tokens"], seen[0]["temperature"]) == (33, 0)
+    assert "Heard: question 0" in seen[0]["messages"][0]["content"]
+    assert judge.column.family == "gpt"
+
+
+def test_several_answers_are_drawn_with_seeds_of_their_own(server: ThreadingHTTPServer) -> None:
+    evaluate([column(server)], ROWS[:1], samples=3, temperature=0.7)
+    assert [(body["temperature"], body["seed"]) for body in Handler.seen] == [
+        (0.7, 0),
+        (0.7, 1),
+        (0.7, 2),
+    ]

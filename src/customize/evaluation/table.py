@@ -38,7 +38,7 @@ def _by_slice(evaluation: Evaluation) -> Table:
         num_rows = len(evaluation.of(slice))
         mark = " *" if worst is not None and slice == worst.slice else ""
         made.add_row(
-            f"{label(slice)}{mark}",
+            f"{_fitting(label(slice))}{mark}",
             str(num_rows),
             *_cells(evaluation, first, slice, evaluation.columns),
             style="dim" if slice and num_rows < FEW else None,
