@@ -17,7 +17,7 @@ from customize import (
     Session,
     Unsupported,
 )
-from customize.evaluation import Column, Draw, evaluate
+from customize.evaluation import Column, Draw, Terms, evaluate
 from customize.evaluation.expectations import said
 from customize.evaluation.questions import Question
 from customize.testing import ToyBackend
@@ -69,4 +69,5 @@ def asked(number: int, base: str = "no", customized: str = "yes", **more: Any) -
 
 
 def compared(rows: Any, names: str = "base customized", **more: Any) -> Evaluation:
-    return evaluate([Says(name) for name in names.split()], rows, **more)
+    beside = {key: more.pop(key) for key in ("training", "notes", "progress") if key in more}
+    return evaluate([Says(name) for name in names.split()], rows, Terms(**more), **beside)

@@ -16,7 +16,7 @@ from customize import (
     Scorer,
     Session,
 )
-from customize.evaluation import Prompting, SnapshotColumn, evaluate
+from customize.evaluation import Prompting, SnapshotColumn, Terms, evaluate
 from customize.evaluation.progress import AnswerProgress
 from customize.evaluation.questions import questions_of
 from customize.evaluation.remarks import remarks
@@ -30,7 +30,7 @@ def test_columns_answer_the_same_rows_and_are_paired() -> None:
     session = taught("yes")
     rows = [row("one", includes="yes")] * 3 + [row("two", excludes="yes")] * 2
     columns = [SnapshotColumn("base", session.base()), SnapshotColumn("customized", session)]
-    got = evaluate(columns, rows, max_tokens=6)
+    got = evaluate(columns, rows, Terms(max_tokens=6))
     assert got.rate("customized", "trait=one").estimate == 1
     assert got.rate("base", "trait=one").estimate == 0
     assert got.rate("customized", "trait=two").estimate == 0

@@ -13,7 +13,7 @@ from saying import asked, taught
 
 from customize import OptionError
 from customize._memory import peak_bytes, resident_bytes
-from customize.evaluation import Item, SnapshotColumn, evaluate
+from customize.evaluation import Item, SnapshotColumn, Terms, evaluate
 from customize.evaluation.cost import costs, decision, prices_of
 from customize.evaluation.expectations import said
 
@@ -88,7 +88,9 @@ def test_a_price_of_nobody_is_refused() -> None:
 
 def test_memory_is_the_most_that_was_held_while_a_column_answered() -> None:
     session = taught("yes")
-    got = evaluate([SnapshotColumn("customized", session)], [asked(1), asked(2)], max_tokens=4)
+    got = evaluate(
+        [SnapshotColumn("customized", session)], [asked(1), asked(2)], Terms(max_tokens=4)
+    )
     held = [item.answers["customized"].memory_bytes for item in got.items]
     assert got.costs["customized"].memory_bytes == max(filter(None, held))
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from customize import BackendError, Endpoint, OptionError
-from customize.evaluation import EndpointColumn, evaluate
+from customize.evaluation import EndpointColumn, Terms, evaluate
 from customize.evaluation.judging import Judge
 from customize.evaluation.scorers import as_scorers
 from customize.runs.evaluating import other_column
@@ -80,7 +80,7 @@ def test_an_endpoint_answers_rows_in_their_order(
     server: ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MY_KEY", "sesame")
-    got = evaluate([column(server)], ROWS, max_tokens=9)
+    got = evaluate([column(server)], ROWS, Terms(max_tokens=9))
     assert got.rate("big").estimate == 1
     answer = got.items[3].answers["big"]
     assert (answer.num_prompt_tokens, answer.num_tokens, answer.finished) == (7, 3, True)
@@ -119,7 +119,7 @@ def test_a_refusal_and_a_redirect_end_it_and_the_key_stays_out_of_the_message(
 
 def test_log_probabilities_are_told_to_be_missing(server: ThreadingHTTPServer) -> None:
     rows = [{**row, "choices": ["a", "b"], "answer": 0} for row in ROWS]
-    got = evaluate([column(server)], rows, scorers=as_scorers(["choice"]))
+    got = evaluate([column(server)], rows, Terms(scorers=as_scorers(["choice"])))
     assert "without log-probabilities" in got.faults[0].error
 
 
@@ -134,7 +134,7 @@ def test_an_endpoint_judges_what_another_one_says(server: ThreadingHTTPServer) -
     judge = Judge(
         other_column(f"http://127.0.0.1:{server.server_port}/v1#gpt-9", "the judge"), PLAN
     )
-    got = evaluate([column(server)], rows, judge=judge)
+    got = evaluate([column(server)], rows, Terms(judge=judge))
     assert got.rate("big", metric="judge").estimate == 1
     seen = [body for body in Handler.seen if body["model"] == "gpt-9"]
     assert len(seen) == 6
@@ -144,7 +144,7 @@ def test_an_endpoint_judges_what_another_one_says(server: ThreadingHTTPServer) -
 
 
 def test_several_answers_are_drawn_with_seeds_of_their_own(server: ThreadingHTTPServer) -> None:
-    evaluate([column(server)], ROWS[:1], samples=3, temperature=0.7)
+    evaluate([column(server)], ROWS[:1], Terms(samples=3, temperature=0.7))
     assert [(body["temperature"], body["seed"]) for body in Handler.seen] == [
         (0.7, 0),
         (0.7, 1),

@@ -12,7 +12,7 @@ import pytest
 from saying import Says, asked, row, taught
 
 from customize import Evaluation, Prompt, Sampling, no_worse
-from customize.evaluation import SnapshotColumn, evaluate
+from customize.evaluation import SnapshotColumn, Terms, evaluate
 from customize.evaluation.answer_store import AnswerStore
 from customize.evaluation.gates import judge
 from customize.evaluation.general_ability import kl_to_base
@@ -34,7 +34,7 @@ def columns() -> list[SnapshotColumn]:
 
 @pytest.fixture(scope="module")
 def evaluated() -> Evaluation:
-    return evaluate(columns(), [row("one", includes="yes")], max_tokens=4, general=NUM)
+    return evaluate(columns(), [row("one", includes="yes")], Terms(max_tokens=4, general=NUM))
 
 
 def test_the_suite_is_an_evaluation_of_its_own(evaluated: Evaluation) -> None:
@@ -118,7 +118,7 @@ def test_the_distance_is_computed_once(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 def test_columns_behind_an_interface_have_no_distance() -> None:
     pair = [_Answers("base"), _Answers("customized")]
-    got = evaluate(pair, [asked(1)], general=20)
+    got = evaluate(pair, [asked(1)], Terms(general=20))
     assert got.general is not None
     assert "kl_to_base" not in got.general.metric_names
 
@@ -133,7 +133,7 @@ class _Answers(Says):
 def test_a_base_alone_is_compared_with_nothing_and_answers_the_general_items_too() -> None:
     from rich.console import Console
 
-    got = evaluate(columns()[:1], [row("one", includes="yes")], max_tokens=4, general=NUM)
+    got = evaluate(columns()[:1], [row("one", includes="yes")], Terms(max_tokens=4, general=NUM))
     stream = io.StringIO()
     Console(file=stream, width=80).print(table(got))
     shown = stream.getvalue()

@@ -12,7 +12,7 @@ import pytest
 from saying import Says, asked
 
 from customize import Answer, DataError, Evaluation, Likelihood, OptionError, better
-from customize.evaluation import Column, Draw, evaluate
+from customize.evaluation import Column, Draw, Terms, evaluate
 from customize.evaluation.answer_store import AnswerStore
 from customize.evaluation.expectations import said
 from customize.evaluation.families import family_of
@@ -55,7 +55,7 @@ class Judges(Column):
 
 def judged(rows: Any, judges: Column | None = None, labels: Any = None, **plan: Any) -> Evaluation:
     made = Judge(judges or Judges(), JudgePlan(model="x", **plan), *([labels] if labels else []))
-    return evaluate([Says("base"), Says("customized")], rows, judge=made)
+    return evaluate([Says("base"), Says("customized")], rows, Terms(judge=made))
 
 
 def without_expect(number: int, **more: Any) -> dict[str, Any]:
@@ -105,14 +105,14 @@ def test_a_judge_without_a_verdict_is_counted_and_named() -> None:
 def test_pairs_of_one_column_are_refused() -> None:
     made = Judge(Judges(), JudgePlan(model="x", of="pairs"))
     with pytest.raises(OptionError, match="a judge of pairs needs two columns"):
-        evaluate([Says("base")], [asked(1)], judge=made)
+        evaluate([Says("base")], [asked(1)], Terms(judge=made))
 
 
 def test_verdicts_are_asked_for_once(tmp_path: Path) -> None:
     store, judges = AnswerStore(tmp_path / "answers.jsonl"), Judges()
     made, rows = Judge(judges, JudgePlan(model="x")), [asked(n) for n in range(6)]
     for _ in range(2):
-        evaluate([Says("base"), Says("customized")], rows, judge=made, store=store)
+        evaluate([Says("base"), Says("customized")], rows, Terms(judge=made), store=store)
     assert len(judges.heard) == 12
 
 
@@ -207,7 +207,7 @@ def test_a_judge_of_the_same_family_is_flagged() -> None:
     columns = [Says("base", "qwen"), Says("customized", "qwen")]
     for family, told in (("qwen", True), ("gpt", False)):
         made = Judge(Judges(family=family), JudgePlan(model="x"))
-        got = evaluate(columns, [asked(1)], judge=made)
+        got = evaluate(columns, [asked(1)], Terms(judge=made))
         assert (
             any("of the same family (qwen) as base, customized" in x for x in remarks(got)) == told
         )

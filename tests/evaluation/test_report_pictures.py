@@ -20,7 +20,7 @@ import pytest
 from saying import asked, compared, taught
 
 from customize import better, no_worse
-from customize.evaluation import SnapshotColumn, evaluate
+from customize.evaluation import SnapshotColumn, Terms, evaluate
 from customize.evaluation.gates import judged
 from customize.evaluation.scorers import as_scorers
 from customize.runs import report
@@ -54,7 +54,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     got = compared(rows, "base customized", scorers=scorers, training=training)
     session = taught("yes")
     columns = [SnapshotColumn("base", session.base()), SnapshotColumn("customized", session)]
-    toy = evaluate(columns, rows[:5], max_tokens=4, general=60)
+    toy = evaluate(columns, rows[:5], Terms(max_tokens=4, general=60))
     got = judged(
         _with(got, toy),
         [better(), no_worse("general", margin=0.1), no_worse("degeneration.words", margin=0.01)],

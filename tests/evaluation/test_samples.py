@@ -10,7 +10,7 @@ import pytest
 from saying import asked, compared, row, taught
 
 from customize import OptionError
-from customize.evaluation import SnapshotColumn, evaluate
+from customize.evaluation import SnapshotColumn, Terms, evaluate
 from customize.evaluation.answer_store import AnswerStore
 from customize.evaluation.remarks import remarks
 from customize.evaluation.results import read, write
@@ -54,14 +54,14 @@ def test_samples_of_a_model_differ_between_rows_and_numbers_and_are_kept(tmp_pat
     for n, each in enumerate(rows):
         each["messages"] = [{"role": "user", "content": f"q{n}"}]
     store = AnswerStore(tmp_path / "answers.jsonl")
-    got = evaluate([column], rows, max_tokens=8, store=store, **DRAWN)
+    got = evaluate([column], rows, Terms(max_tokens=8, **DRAWN), store=store)
     texts = {s.answer.text for item in got.items for s in item.of("customized")}
     assert len(texts) == 12
     write(got, tmp_path / "eval")
     again = read(tmp_path / "eval")
     assert again.items == tuple(got.items)
     assert again.variance("customized") == got.variance("customized")
-    more = evaluate([column], rows, max_tokens=8, samples=5, temperature=1.0, store=store)
+    more = evaluate([column], rows, Terms(max_tokens=8, samples=5, temperature=1.0), store=store)
     assert [i.of("customized")[:4] for i in more.items] == [i.of("customized") for i in got.items]
 
 

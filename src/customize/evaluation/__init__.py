@@ -11,3 +11,4 @@ from customize.evaluation.evaluate import evaluate as evaluate
 from customize.evaluation.evaluation import Evaluation as Evaluation
 from customize.evaluation.item import Item as Item
 from customize.evaluation.prompting import Prompting as Prompting
+from customize.evaluation.terms import Terms as Terms

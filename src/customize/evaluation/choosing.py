@@ -12,6 +12,7 @@ from customize.evaluation.columns import SnapshotColumn
 from customize.evaluation.evaluate import evaluate
 from customize.evaluation.prompting import Prompting
 from customize.evaluation.questions import questions_of, shared
+from customize.evaluation.terms import Terms
 from customize.interfaces.dataset import Row
 from customize.interfaces.renderer import Message
 
@@ -52,7 +53,7 @@ def best_prompting(
     found = []
     for candidate in candidates:
         column = attrs.evolve(base, prompting=candidate)
-        got = evaluate([column], judged, max_tokens=max_tokens, slices=(), store=store)
+        got = evaluate([column], judged, Terms(max_tokens=max_tokens, slices=()), store=store)
         found.append(sum(bool(item.right(column.name)) for item in got.items))
     best = max(range(len(found)), key=lambda number: (found[number], -number))
     return Chosen(candidates[best], found[best], len(judged), len(candidates))

@@ -19,75 +19,62 @@ from customize.evaluation.evaluation import Evaluation
 from customize.evaluation.general_ability import KL, SCORERS, general_ability
 from customize.evaluation.grouping import Grouping
 from customize.evaluation.item import Item
-from customize.evaluation.judging import Judge, judge_notes, judge_summaries
+from customize.evaluation.judging import judge_notes, judge_summaries
 from customize.evaluation.progress import AnswerProgress
 from customize.evaluation.questions import questions_of
 from customize.evaluation.red_flags import with_flags
 from customize.evaluation.scoring import RIGHT, Fault
 from customize.evaluation.summaries import summaries
+from customize.evaluation.terms import Terms
 from customize.interfaces.dataset import Row
 from customize.interfaces.scorer import Scorer
-from customize.training.evaluation_plan import check_samples
 
 
 def evaluate(
     columns: Sequence[Column],
     rows: Iterable[Row],
+    terms: Terms = Terms(),  # noqa: B008  # it is frozen
     *,
-    max_tokens: int = 64,
-    samples: int = 1,
-    temperature: float = 0.0,
-    scorers: Mapping[str, Scorer] | None = None,
-    judge: Judge | None = None,
-    slices: Sequence[str] = ("trait",),
-    cluster: str | None = None,
-    general: int = 0,
-    rival: str | None = None,
     store: AnswerStore | None = None,
     progress: AnswerProgress | None = None,
     training: Iterable[Row] | None = None,
-    prices: Mapping[str, Price] | None = None,
     notes: Sequence[str] = (),
 ) -> Evaluation:
     """Every column answers every row, and all are scored.
 
     A row has ``messages`` and ``expect``, and may have ``id`` and fields to slice by; an
-    assistant's last message is its reference answer and is not shown. ``scorers`` and ``judge``
-    score every row beside its ``expect``, which may then be left out.
-
-    Args:
-        samples: answers a row, drawn at ``temperature``; 0 takes the likeliest, of which one.
-        slices: fields of rows, and ``length`` and ``language`` of the question.
-        cluster: a field that rows which belong together share.
-        general: so many items of the general suite are answered by the first column and the last.
-        rival: what the last column has to beat; ``prompted``, or else the first, unless given.
-        training: rows that were trained on: test rows and answers that have much in common with
-            them are flagged.
-        prices: by column.
+    assistant's last message is its reference answer and is not shown. Test rows and answers that
+    have much in common with rows of ``training`` are flagged.
 
     Raises:
         DataError: there are no rows, two share an id, or one says nothing of what is right.
         OptionError: there are no columns, or two of one name.
     """
-    check_samples(samples, temperature)
-    rows, names, given = list(rows), _names(columns), dict(scorers or {})
-    rival = _rival(names) if rival is None else rival
-    draw = Draw(max_tokens, temperature)
-    collect = Collector(store or AnswerStore(), progress, draw, samples, judge)
-    questions = questions_of(rows, need_expect=not given and judge is None)
+    rows, names = list(rows), _names(columns)
+    rival = _rival(names) if terms.rival is None else terms.rival
+    collect = _collector(terms, store, progress)
+    questions = questions_of(rows, need_expect=not terms.scorers and terms.judge is None)
     known = {} if training is None else contamination(rows, training)
-    items, faults = collect.items(columns, questions, given, Grouping(slices, cluster), rival)
+    grouping = Grouping(terms.slices, terms.cluster)
+    items, faults = collect.items(columns, questions, terms.scorers, grouping, rival)
     items = with_flags(items, questions, columns, known, training or ())
-    on_suite = _of_suite(columns, collect, general)
+    on_suite = _of_suite(columns, collect, terms.general)
     if progress is not None:
         progress.end()
     return attrs.evolve(
-        _compared(columns, items, rival, given, faults),
+        _compared(columns, items, rival, terms.scorers, faults),
         general=on_suite,
-        costs=costs(items, names, prices or {}),
-        decisions=_decisions(items, names, prices or {}),
-        notes=(*notes, *([] if judge is None else judge_notes(judge, columns, items, rival))),
+        costs=costs(items, names, terms.prices),
+        decisions=_decisions(items, names, terms.prices),
+        notes=(*notes, *judge_notes(terms.judge, columns, items, rival)),
     )
+
+
+def _collector(
+    terms: Terms, store: AnswerStore | None, progress: AnswerProgress | None
+) -> Collector:
+    draw = Draw(terms.max_tokens, terms.temperature)
+    return Collector(store or AnswerStore(), progress, draw, terms.samples, terms.judge)
 
 
 def _compared(

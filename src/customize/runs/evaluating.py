@@ -30,6 +30,7 @@ from customize.evaluation.progress import AnswerProgress
 from customize.evaluation.prompting import Prompting
 from customize.evaluation.scorers import as_scorers
 from customize.evaluation.suites import general as suite
+from customize.evaluation.terms import Terms
 from customize.interfaces.dataset import Row
 from customize.interfaces.gate import Gate
 from customize.runs.folder import RunFolder
@@ -77,6 +78,7 @@ def evaluate_run(
 
     ``to`` keeps the results; a run's own folder unless given.
     """
+    terms = _terms(asked, None)
     folder = run.folder.evaluation if to is None and run.folder else to
     store = _store(folder)
     rows = list(read(asked.rows))
@@ -94,7 +96,7 @@ def evaluate_run(
         columns.append(column_of(run, "customized"))
     elif asked.general:
         raise OptionError("general compares a customization with its base: this is a base")
-    return _kept(run, columns, asked, rows, notes, store, folder, rival=None)
+    return _kept(run, columns, terms, asked.gates, rows, notes, store, folder)
 
 
 def evaluate_as_planned(run: Run, plan: EvaluationPlan) -> Evaluation:
@@ -133,12 +135,13 @@ def compare_runs(new: Run, old: Run, asked: Asked, to: Path | None) -> Evaluatio
     assert new.folder is not None
     assert old.folder is not None
     names = _apart(old.folder, new.folder)
+    terms = _terms(asked, names[0])
     folder = new.folder.evaluation if to is None else to
     store = _store(folder)
     columns: list[Column] = [column_of(new, "base", base=True)]
     columns += [column_of(old, names[0]), column_of(new, names[1])]
     rows = list(read(asked.rows))
-    return _kept(new, columns, asked, rows, [], store, folder, rival=names[0])
+    return _kept(new, columns, terms, asked.gates, rows, [], store, folder)
 
 
 def other_column(source: str | os.PathLike[str] | Run | Endpoint, name: str) -> Column:
@@ -188,17 +191,31 @@ def raise_for_gates(evaluation: Evaluation) -> None:
 def _kept(
     run: Run,
     columns: Sequence[Column],
-    asked: Asked,
+    terms: Terms,
+    gates: Sequence[Gate],
     rows: Sequence[Row],
     notes: Sequence[str],
     store: AnswerStore,
     folder: Path | None,
-    rival: str | None,
 ) -> Evaluation:
-    check_columns(asked.gates, [column.name for column in columns])
+    check_columns(gates, [column.name for column in columns])
     evaluation = evaluate(
         columns,
         rows,
+        terms,
+        store=store,
+        progress=AnswerProgress(),
+        training=_training_rows(run),
+        notes=notes,
+    )
+    evaluation = judged(evaluation, gates)
+    if folder is not None:
+        keep(evaluation, folder, run.folder)
+    return evaluation
+
+
+def _terms(asked: Asked, rival: str | None) -> Terms:
+    return Terms(
         max_tokens=asked.max_tokens,
         samples=asked.samples,
         temperature=asked.temperature,
@@ -208,16 +225,8 @@ def _kept(
         cluster=asked.cluster,
         general=suite.NUM_ITEMS if asked.general is True else int(asked.general),
         rival=rival,
-        store=store,
-        progress=AnswerProgress(),
-        training=_training_rows(run),
         prices=prices_of(asked.prices),
-        notes=notes,
     )
-    evaluation = judged(evaluation, asked.gates)
-    if folder is not None:
-        keep(evaluation, folder, run.folder)
-    return evaluation
 
 
 def _judge(plan: JudgePlan | None) -> Judge | None:

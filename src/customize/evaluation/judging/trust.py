@@ -50,30 +50,43 @@ def judge_summaries(
 
 
 def judge_notes(
-    judge: Judge, columns: Sequence[Column], items: Sequence[Item], rival: str | None
+    judge: Judge | None, columns: Sequence[Column], items: Sequence[Item], rival: str | None
 ) -> list[str]:
     """Who judged by what, what is known of its agreement, and where it judges its own kind."""
-    who, new = judge.column.told, columns[-1].name
-    notes = [f"{who} judges {judge.plan.of} by: {judge.plan.criterion}"]
-    steady = [s.scores[STEADY] for i in items for s in i.of(new) if STEADY in s.scores]
-    if steady:
-        share = 100 * sum(steady) / len(steady)
-        notes.append(f"In {share:.0f} % of {len(steady)} pairs it says the same in both orders.")
+    if judge is None:
+        return []
+    new = columns[-1].name
     labelled = sum(LABEL in s.scores for i in items for c in columns for s in i.of(c.name))
-    if not labelled:
-        notes.append(
-            "No person labelled these answers: whether people agree with the judge is not known."
-        )
-    elif labelled < _FEW:
-        notes.append(f"{labelled} labels are few: {_FEW} show whether the judge can be trusted.")
     among = [c for c in columns if judge.plan.of == "answers" or c.name in (new, rival)]
-    kin = [c.name for c in among if c.family is not None and c.family == judge.column.family]
-    if kin:
-        notes.append(
-            f"The judge is of the same family ({judge.column.family}) as {', '.join(kin)}: judges "
-            "prefer their own kind."
-        )
-    return notes
+    return [
+        f"{judge.column.told} judges {judge.plan.of} by: {judge.plan.criterion}",
+        *_steadiness([s.scores[STEADY] for i in items for s in i.of(new) if STEADY in s.scores]),
+        *_labels(labelled),
+        *_kin(judge.column.family, among),
+    ]
+
+
+def _steadiness(steady: Sequence[float]) -> list[str]:
+    if not steady:
+        return []
+    share = 100 * sum(steady) / len(steady)
+    return [f"In {share:.0f} % of {len(steady)} pairs it says the same in both orders."]
+
+
+def _labels(num: int) -> list[str]:
+    if not num:
+        return [
+            "No person labelled these answers: whether people agree with the judge is not known."
+        ]
+    return [f"{num} labels are few: take {_FEW} to know the judge."] if num < _FEW else []
+
+
+def _kin(family: str | None, among: Sequence[Column]) -> list[str]:
+    kin = [column.name for column in among if family is not None and column.family == family]
+    if not kin:
+        return []
+    named = ", ".join(kin)
+    return [f"The judge is of the same family ({family}) as {named}: judges prefer their own kind."]
 
 
 def _of(items: Sequence[Item], columns: Sequence[str]) -> tuple[Floats, Floats, Ints]:
