@@ -104,6 +104,21 @@ def test_the_curves_are_the_logged_losses(run: Run) -> None:
     assert slope < 0
 
 
+def test_the_curve_of_risk_is_that_of_the_scores(run: Run) -> None:
+    rows = [{**ROWS[0], "id": str(n)} for n in range(3)]
+    got = run.evaluate(rows, scorers=["calibration"], max_tokens=4)
+    page = page_of(run)
+    assert "Coverage and risk (calibration)" in page
+    lines = [a["points"] for tag, a in Tags(page).seen if tag == "polyline"]
+    base, customized = (
+        [float(y) for _, y in re.findall(r"([\d.]+),([\d.]+)", str(line))] for line in lines[:2]
+    )
+    assert got.rate("base").estimate == 0
+    assert got.rate("customized").estimate == 1
+    assert len(set(base)) == len(set(customized)) == 1
+    assert base[0] < customized[0]  # all wrong is at the top, none at the bottom
+
+
 def items(base: int, customized: int, n: int = 40) -> Evaluation:
     """The first ``base`` and the first ``customized`` of n items are right."""
     return Evaluation(

@@ -50,11 +50,10 @@ def general_ability(
     ]
     items, faults = [], []
     for asked, scorers in parts:
-        questions = questions_of(asked, need_expect=False)
-        more, wrong = plain.items(columns, questions, scorers, Grouping())
+        more, wrong = plain.items(columns, _questions(asked), scorers, Grouping())
         items += more
         faults += wrong
-    drawn = questions_of(written, need_expect=False)[:_NUM_DRAWN]
+    drawn = _questions(written[:_NUM_DRAWN])
     return _with_distance(items, columns, drawn, plain.store), faults
 
 
@@ -75,6 +74,10 @@ def kl_to_base(
         store.keep({keys[n]: ratio for n, ratio in zip(batch, ratios, strict=True)})
         found |= dict(zip(batch, ratios, strict=True))
     return [found[n].logprob / found[n].num_tokens for n in range(len(questions))]
+
+
+def _questions(rows: Sequence[Row]) -> list[Question]:
+    return questions_of(rows, need_expect=False) if rows else []
 
 
 def _with_distance(

@@ -72,11 +72,6 @@ def change(
     return Change(metric, new, old, slice, len(chosen), num_clusters, interval, p)
 
 
-def score_matrix(items: Sequence[Item], metric: str, column: str) -> Floats:
-    """Scores by item, NaN where there is none; [N]."""
-    return np.array([item.scores.get(column, {}).get(metric, np.nan) for item in items])
-
-
 def _scores(items: Sequence[Item], metric: str, column: str) -> Floats:
     return np.array([item.scores[column][metric] for item in items])
 

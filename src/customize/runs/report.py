@@ -5,7 +5,7 @@ All text is escaped by the template; the drawings are SVG in the page; there is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,10 @@ from customize.evaluation.statistics import Interval
 from customize.evaluation.suites import general as suite
 from customize.evaluation.wording import amount, label, points
 from customize.runs.card import write_card
+from customize.runs.drawings import loss_curves, risk_curves
 from customize.runs.folder import RunFolder
 
 REPORT = "report.html"
-_WIDTH, _HEIGHT, _LEFT, _BOTTOM = 640, 220, 44, 24
 _SHOWN = 12
 _SIGNS = {"pass": "\u2713 passed", "fail": "\u2717 failed", "inconclusive": "? inconclusive"}
 
@@ -84,9 +84,7 @@ def _facts(folder: RunFolder) -> dict[str, Any]:
         "lineage": folder.lineage(),
         "steps": len(metrics),
         "tokens": int(sum(m.get("tokens", 0) for m in metrics)),
-        "curves": _curves(metrics),
-        "width": _WIDTH,
-        "height": _HEIGHT,
+        "curves": loss_curves(metrics),
     }
 
 
@@ -100,6 +98,7 @@ def _compared(evaluation: Evaluation) -> dict[str, Any]:
         "gates": [{"sign": _SIGNS[g.verdict], **attrs.asdict(g)} for g in evaluation.gates],
         **_lines(evaluation),
         "few": FEW,
+        "risks": risk_curves(evaluation),
         "costs": _costs(evaluation),
         "remarks": remarks(evaluation),
         "general": _general(evaluation),
@@ -210,28 +209,3 @@ def _spread(items: Sequence[Item]) -> list[Item]:
 
 def _bar(rate: Interval) -> Bar:
     return Bar(100 * rate.low, 100 * rate.estimate, 100 * rate.high)
-
-
-def _curves(metrics: Sequence[Mapping[str, float]]) -> dict[str, Any]:
-    """Points of the training loss and of the first held-out measure, in the drawing's units."""
-    series = {"training": [(m["step"], m["loss"]) for m in metrics if "loss" in m]}
-    held = [(m["step"], m["validation_loss"]) for m in metrics if "validation_loss" in m]
-    if held:
-        series["held out"] = held
-    values = [value for line in series.values() for _, value in line]
-    if not values:
-        return {"lines": {}, "top": "", "steps": 0}
-    top, last = max(values) * 1.05 or 1.0, max(step for line in series.values() for step, _ in line)
-    lines = {
-        name: " ".join(f"{_across(s, last):.1f},{_up(v, top):.1f}" for s, v in line)
-        for name, line in series.items()
-    }
-    return {"lines": lines, "top": f"{top:.2f}", "steps": int(last)}
-
-
-def _across(step: float, last: float) -> float:
-    return _LEFT + (_WIDTH - _LEFT - 8) * (step / last)
-
-
-def _up(value: float, top: float) -> float:
-    return (_HEIGHT - _BOTTOM) * (1 - value / top) + 4
