@@ -26,20 +26,20 @@ def prediction_powered(
     keep the interval from collapsing where the labels all agree with the predictions.
     """
     known_N = np.isfinite(labels_N)
+    keys_N = np.arange(len(labels_N)) if clusters_N is None else clusters_N
     weight = _weight(predicted_N, labels_N)
     rest_N = weight * predicted_N[~known_N]
     error_n = labels_N[known_N] - weight * predicted_N[known_N]
     estimate = float(error_n.mean() + (rest_N.mean() if len(rest_N) else 0.0))
-    if len(error_n) < 2:
+    num = len(np.unique(keys_N[known_N]))
+    if num < 2:
         return Interval(estimate, -math.inf, math.inf)
     away_N = np.zeros(len(predicted_N))
     away_N[known_N] = (error_n - error_n.mean()) / len(error_n)
     if len(rest_N):
         away_N[~known_N] = (rest_N - rest_N.mean()) / len(rest_N)
-    keys_N = np.arange(len(away_N)) if clusters_N is None else clusters_N
     sums_C = np.bincount(keys_N, weights=away_N)
-    pretended = 2.0 / len(error_n) ** 2
-    half = t_quantile(len(error_n) - 1) * math.sqrt(float(sums_C @ sums_C) + pretended)
+    half = t_quantile(num - 1) * math.sqrt(float(sums_C @ sums_C) + 2 / num**2)
     return Interval(estimate, estimate - half, estimate + half)
 
 
