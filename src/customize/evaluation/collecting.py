@@ -79,13 +79,23 @@ class Collector:
             faults += more
         if self.judge is None:
             return found
-        spoken = {name: [sample.answer for sample in each] for name, each in found.items()}
-        verdicts, more = judged(self.judge, questions, spoken, rival, self.store, self.tell)
+        return self._judged(self.judge, found, questions, rival, faults)
+
+    def _judged(
+        self,
+        judge: Judge,
+        found: Samples,
+        questions: Sequence[Question],
+        rival: str | None,
+        faults: list[Fault],
+    ) -> Samples:
+        given = {name: [sample.answer for sample in each] for name, each in found.items()}
+        verdicts, more = judged(judge, questions, given, rival, self.store, self.tell)
         faults += more
         return {
             name: [
-                attrs.evolve(sample, scores={**sample.scores, **verdicts[name][n]})
-                for n, sample in enumerate(each)
+                attrs.evolve(sample, scores={**sample.scores, **verdict})
+                for sample, verdict in zip(each, verdicts[name], strict=True)
             ]
             for name, each in found.items()
         }
