@@ -13,7 +13,8 @@ import time
 
 import pytest
 
-from customize.data.sensitive import entropy, find, iban, luhn
+from customize.data.national_ids import luhn
+from customize.data.sensitive import entropy, find, iban
 
 LETTERS = string.ascii_letters + string.digits
 

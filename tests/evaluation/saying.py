@@ -62,7 +62,7 @@ class Says(Column):
         return [Likelihood(-float(len(text)), 1) for _, text in replies]
 
 
-def asked(number: int, base: str = "no", customized: str = "yes", **more: Any) -> dict[str, Any]:
+def asked(number: int, base: Any = "no", customized: Any = "yes", **more: Any) -> dict[str, Any]:
     messages = [{"role": "user", "content": f"question {number}"}]
     said_by = {"base": base, "customized": customized}
     return {"id": str(number), "messages": messages, "expect": {"equals": "yes"}, **said_by, **more}

@@ -7,7 +7,6 @@ import math
 from pathlib import Path
 from typing import Any
 
-import attrs
 import pytest
 from saying import Says, asked
 
@@ -234,4 +233,4 @@ def test_a_judge_that_is_misspelt_is_refused_before_the_work() -> None:
         judge_plan_of({"modle": "x"})
     with pytest.raises(OptionError, match=r"judge\.of must be one of answers, pairs"):
         EvaluationPlan(data="x", judge={"model": "x", "of": "triples"})
-    assert attrs.asdict(JudgePlan(model="x"))["of"] == "answers"
+    assert judge_plan_of({"model": "x"}) == JudgePlan(model="x")

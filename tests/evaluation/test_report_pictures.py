@@ -14,6 +14,7 @@ import subprocess
 import zlib
 from pathlib import Path
 
+import attrs
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -56,18 +57,12 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     columns = [SnapshotColumn("base", session.base()), SnapshotColumn("customized", session)]
     toy = evaluate(columns, rows[:5], Terms(max_tokens=4, general=60))
     got = judged(
-        _with(got, toy),
+        attrs.evolve(got, general=toy.general, costs=toy.costs),
         [better(), no_worse("general", margin=0.1), no_worse("degeneration.words", margin=0.01)],
     )
     folder = tmp_path_factory.mktemp("report")
     keep(got, folder, None)
     return folder / "report.html"
-
-
-def _with(got: object, toy: object) -> object:
-    import attrs
-
-    return attrs.evolve(got, general=toy.general, costs=toy.costs)  # type: ignore[attr-defined, type-var]
 
 
 def browse(folder: Path, address: Path, *options: str) -> str:

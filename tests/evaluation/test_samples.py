@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import attrs
 import numpy as np
@@ -17,7 +18,7 @@ from customize.evaluation.results import read, write
 from customize.evaluation.scorers import as_scorers
 from customize.evaluation.statistics import variance_split
 
-DRAWN = {"samples": 4, "temperature": 1.0}
+DRAWN: dict[str, Any] = {"samples": 4, "temperature": 1.0}
 
 
 def mixed(n: int) -> list[str]:

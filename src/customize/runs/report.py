@@ -113,7 +113,11 @@ def _lines(evaluation: Evaluation) -> dict[str, Any]:
         "columns": evaluation.columns,
         "rival": evaluation.rival,
         "metric": "% right" if first == RIGHT else first,
-        "rows": [_row(evaluation, first, slice) for slice in (*evaluation.slices, None)],
+        "rows": [
+            _row(evaluation, first, slice)
+            for slice in (*evaluation.slices, None)
+            if _num_rows(evaluation, first, slice)
+        ],
         "metrics": [_row(evaluation, metric, None, metric) for metric in others],
         "summaries": [_summary(evaluation, name) for name in evaluation.summaries],
     }
@@ -128,17 +132,24 @@ def _row(
     wanted = (metric, slice or "all")
     found = [c for c in evaluation.changes if (c.metric, c.slice) == wanted]
     worst = evaluation.worst_slice(metric)
-    items = evaluation.of(slice)
+    items, num_rows = evaluation.of(slice), _num_rows(evaluation, metric, slice)
     return {
         "name": name or label(slice),
         "is_all": slice is None and name is None,
-        "num_rows": len(items),
-        "few": slice is not None and len(items) < FEW,
+        "num_rows": num_rows,
+        "few": slice is not None and num_rows < FEW,
         "worst": worst is not None and slice == worst.slice,
         "cells": [_cell(evaluation, items, metric, column) for column in evaluation.columns],
         "change": show(found[0].interval, True) if found else "",
         "p": f"{found[0].p_holm:.2g}" if found else "",
     }
+
+
+def _num_rows(evaluation: Evaluation, metric: str, slice: str | None) -> int:
+    """How many have the metric, in any column."""
+    return sum(
+        any(metric in scores for scores in item.scores.values()) for item in evaluation.of(slice)
+    )
 
 
 def _cell(

@@ -44,11 +44,11 @@ def exposure(
 
     Rather than all codes ``others`` are drawn, from which the share of likelier ones is estimated.
     """
-    ranked = [
-        tuple(_bits(snapshot, canary, others, seed) for canary in canaries)
-        for snapshot in (run.customized, run.base)
-    ]
-    return Exposure(*ranked, most=math.log2(others + 1))
+    return Exposure(
+        customized=tuple(_bits(run.customized, canary, others, seed) for canary in canaries),
+        base=tuple(_bits(run.base, canary, others, seed) for canary in canaries),
+        most=math.log2(others + 1),
+    )
 
 
 def _bits(snapshot: customize.Snapshot, canary: Canary, others: int, seed: int) -> float:

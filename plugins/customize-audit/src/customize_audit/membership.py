@@ -71,7 +71,7 @@ def membership(
     gain = [b - a for a, b in zip(loss, before, strict=True)]
     return Membership(
         by_loss=area(-loss[0], -loss[1], seed),
-        by_gain=area(*gain, seed),
+        by_gain=area(gain[0], gain[1], seed),
         num_members=len(members),
         num_others=len(others),
     )

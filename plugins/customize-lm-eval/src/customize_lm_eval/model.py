@@ -159,11 +159,11 @@ class RunLM(LM):
         """A token of more than half the probability is the likeliest; else the model is asked."""
         same = [True] * len(pairs)
         open_ = [n for n, each in enumerate(logprobs) if (each <= np.log(0.5)).any()]
-        for wanted in (lambda after: after[:1], lambda after: after):  # most are refuted by one
+        for length in (1, None):  # most are refuted by their first token
             open_ = [n for n in open_ if same[n]]
             for start in range(0, len(open_), _AT_ONCE):
                 part = open_[start : start + _AT_ONCE]
-                ends = [wanted(pairs[n][1]) for n in part]
+                ends = [pairs[n][1][:length] for n in part]
                 said = self._said([pairs[n][0] for n in part], max(map(len, ends)))
                 for n, end, tokens in zip(part, ends, said, strict=True):
                     same[n] = np.array_equal(tokens[: len(end)], end)
