@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from customize.cli import evaluation_options
 from customize.evaluation.expectations import parse_expect, said
 from customize.evaluation.questions import questions_of
 from customize.evaluation.suites.general import NUM_ITEMS, items, rows, texts
@@ -63,6 +64,10 @@ def test_texts_are_short_and_apart() -> None:
     found = [row["messages"][1]["content"] for row in texts()]
     assert len(set(found)) == len(found) == 20
     assert all(40 <= len(text.split()) <= 90 for text in found)
+
+
+def test_the_command_knows_how_many_there_are() -> None:
+    assert evaluation_options.NUM_ITEMS == NUM_ITEMS
 
 
 def test_the_suite_is_small() -> None:

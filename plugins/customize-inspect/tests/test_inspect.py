@@ -74,7 +74,6 @@ def test_a_task_is_answered_by_the_run_and_by_its_base(tmp_path: Path) -> None:
     assert base.results.scores[0].metrics["accuracy"].value == 0
 
 
-@tool
 def look() -> Any:
     async def execute(at: str) -> str:
         """Look at a thing.
@@ -105,7 +104,7 @@ async def test_a_call_of_a_tool_is_read_back(tmp_path: Path) -> None:
 
 def test_tools_are_told_to_the_model(tmp_path: Path) -> None:
     run = taught(SAID, tmp_path / "run")
-    log = evaluated(run, tmp_path / "logs", use_tools([look()]))
+    log = evaluated(run, tmp_path / "logs", use_tools([tool(look)()]))
     [sample] = log.samples
     [described] = [event.tools for event in sample.events if event.event == "model"]
     parameters = described[0].parameters.model_dump(exclude_none=True)

@@ -21,6 +21,7 @@ from lm_eval.models.huggingface import HFLM  # noqa: E402
 from lm_eval.tasks import TaskManager  # noqa: E402
 
 from customize_lm_eval import RunLM  # noqa: E402  # after the packages that it needs
+from customize_torch.backend import CPU  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def ours(folder: Path) -> Any:
-    return RunLM(customize.open(folder))
+    return RunLM(customize.open(folder, backend=CPU(dtype="float32")))
 
 
 @pytest.fixture(scope="module")

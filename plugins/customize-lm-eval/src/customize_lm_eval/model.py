@@ -42,6 +42,9 @@ class RunLM(LM):
         self._name = f"{run!r}{' base' if base else ''}"
         config = json.loads((run.model.path / "config.json").read_text("utf-8"))
         self.max_length = int(config.get("max_position_embeddings", 2048))
+        # Where a text has no context, as for the harness' own models.
+        begin = config.get("bos_token_id")
+        self._prefix = renderer.stop_tokens[0] if begin is None else int(begin)
 
     @property
     def tokenizer_name(self) -> str:
@@ -102,11 +105,6 @@ class RunLM(LM):
                 for n, [completion] in zip(part, completions, strict=True):
                     found[n] = _cut(self._renderer.decode(completion.tokens), until)
         return found
-
-    @property
-    def _prefix(self) -> int:
-        """Where a text has no context: the token that ends one, as for GPT-2."""
-        return self._renderer.stop_tokens[0]
 
     def _pair(self, context: str, continuation: str) -> tuple[Tokens, Tokens]:
         """Both in tokens, the context cut from the left where the model cannot hold it."""
