@@ -60,17 +60,31 @@ class SnapshotColumn(Column):
 
     def answers(self, questions: Sequence[Question], max_tokens: int) -> list[Answer]:
         prompts = [Prompt(self._prompt(question)) for question in questions]
-        ended, begun = dict.fromkeys(range(len(prompts)), 0.0), time.monotonic()
+        found = self._drawn(prompts, Sampling(max_tokens=max_tokens, temperature=0.0))
+        return [answer for [answer] in found]
+
+    def samples(
+        self, questions: Sequence[Question], n: int, sampling: Sampling, seed: int
+    ) -> list[list[Answer]]:
+        """``n`` answers to each question, drawn."""
+        prompts = [Prompt(self._prompt(question), n, seed) for question in questions]
+        return self._drawn(prompts, sampling)
+
+    def _drawn(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[Answer]]:
+        ended: dict[tuple[int, int], float] = {}
+        begun = time.monotonic()
 
         def on_token(prompt: int, completion: int, token: int) -> None:
-            ended[prompt] = time.monotonic() - begun
+            ended[prompt, completion] = time.monotonic() - begun
 
-        sampling = Sampling(max_tokens=max_tokens, temperature=0.0)
         completions = self.snapshot.sample(prompts, sampling, on_token).result()
-        share_s = (time.monotonic() - begun) / max(len(prompts), 1)
+        share_s = (time.monotonic() - begun) / max(sum(map(len, completions)), 1)
         return [
-            self._answer(prompt, completion, ended[number], share_s)
-            for number, (prompt, [completion]) in enumerate(zip(prompts, completions, strict=True))
+            [
+                self._answer(prompt, one, ended.get((i, j), 0.0), share_s)
+                for j, one in enumerate(drawn)
+            ]
+            for i, (prompt, drawn) in enumerate(zip(prompts, completions, strict=True))
         ]
 
     def likelihoods(self, replies: Sequence[tuple[Question, str]]) -> list[Likelihood]:
