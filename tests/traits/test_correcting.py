@@ -73,6 +73,15 @@ def test_the_runs_adapter_is_continued_and_compared_with_as_it_was(
     assert metrics(found)[0]["loss"] == pytest.approx(np.log(2), rel=1e-6)
 
 
+def test_a_new_adapter_stands_on_the_runs(run: Run, trait: Make, tmp_path: Path) -> None:
+    assert run.folder is not None
+    found = correct(run, trait(), tmp_path / "c", adapter={"rank": 4})
+    assert found.run.folder is not None
+    adapter = found.run.folder.recipe().adapter
+    assert (adapter["rank"], adapter["on"]) == (4, str(run.folder.path))  # type: ignore[index]
+    assert found.verdict == "corrected"
+
+
 def test_a_model_gets_an_adapter_of_its_own(run: Run, trait: Make, tmp_path: Path) -> None:
     base = Run(None, None, run.backend)
     made = trait(expect={"includes": "no"}, answers=("no",))

@@ -51,6 +51,7 @@ def read_recipe(path: Path, settings: Sequence[str] = ()) -> Recipe:
     for inside in (values, *(stages if isinstance(stages, list) else ())):
         beside_all(path, inside, _LOCAL)
     beside_all(path, values.get("evaluate"), ("data", "development"))
+    beside_all(path, values.get("adapter"), ("on",))
     for setting in settings:
         _set(values, places, setting)
     return make_recipe(values, places, str(path))

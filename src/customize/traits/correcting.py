@@ -82,6 +82,7 @@ def correct(
     general: bool = True,
     margin: float = MARGIN,
     options: Mapping[str, Any] | None = None,
+    adapter: Mapping[str, Any] | None = None,
     backend: str | Backend | None = None,
     **drawing: Any,  # Drawing's options, checked strictly
 ) -> Correction:
@@ -98,6 +99,8 @@ def correct(
         general: also ask the 150 general items.
         margin: how much of other traits, checks and form may be lost: 0.1 is ten points.
         options: of `dpo`; a rate of 1e-4, two epochs and an SFT term of 0.2 unless given.
+        adapter: LoRA's options, for a new adapter, on top of the run's where it has one; unless
+            given a run's own is continued.
         drawing: num_samples, temperature, max_tokens, pairs_per_prompt, seed.
 
     Raises:
@@ -114,7 +117,7 @@ def correct(
         default_texts() if texts is None else list(read(texts, kind="chat")),
     )
     proposed(run, wanted, folder, drawn)
-    corrected = _trained(run, wanted, folder, {**OPTIONS, **(options or {})}, drawn.seed)
+    corrected = _trained(run, adapter, folder, {**OPTIONS, **(options or {})}, drawn.seed)
     evaluation = _measured(run, corrected, rows, folder, drawn.max_tokens, general)
     found = judgement(evaluation, wanted, margin)
     assert corrected.folder is not None
@@ -145,14 +148,18 @@ def measure_traits(
 
 
 def _trained(
-    run: Run, trait: Trait, folder: CorrectionFolder, options: Mapping[str, Any], seed: int
+    run: Run,
+    adapter: Mapping[str, Any] | None,
+    folder: CorrectionFolder,
+    options: Mapping[str, Any],
+    seed: int,
 ) -> Run:
     """The run that learns from the pairs, from where the given one ended."""
-    model, revision, adapter = _start(run)
+    model, revision = _model(run)
     return train(
         model=model,
         revision=revision,
-        adapter=adapter,
+        adapter=_adapter(run, adapter),
         data=folder.pairs,
         to=folder.run,
         method="dpo",
@@ -162,16 +169,22 @@ def _trained(
     )
 
 
-def _start(run: Run) -> tuple[str, str | None, str | dict[str, Any]]:
-    """Model, revision and adapter to go on from: a run's own is continued, a model gets a new."""
+def _model(run: Run) -> tuple[str, str | None]:
+    """What names the model that a run stands on, and the revision of a hub model."""
     if run.folder is not None:
         recipe = run.folder.recipe()
-        return recipe.model, recipe.revision, str(run.folder.path)
+        return recipe.model, recipe.revision
     if run.model is None:
-        return "toy", None, {}
+        return run.backend.name, None  # the toy backend, which holds no model
     known = run.model.revision is not None or run.model.name in names("model")
-    model = run.model.name if known else str(run.model.path)
-    return model, run.model.revision, {} if run.adapter is None else str(run.adapter)
+    return run.model.name if known else str(run.model.path), run.model.revision
+
+
+def _adapter(run: Run, given: Mapping[str, Any] | None) -> str | dict[str, Any]:
+    below = run.adapter if run.folder is None else run.folder.path
+    if given is None:
+        return {} if below is None else str(below)
+    return dict(given) if below is None else {**given, "on": str(below)}
 
 
 def _measured(
