@@ -21,7 +21,7 @@ _FIRST = 7000  # shops are numbered; far from those of the pizza store's own row
 
 def rows(lines: list[str], split: str) -> list[dict[str, object]]:
     """What each customer writes, after the system prompt of its shop."""
-    made = []
+    made: list[dict[str, object]] = []
     for number, line in enumerate(lines):
         shop = Shop(split, _FIRST + number)
         system = {"role": "system", "content": shop.system_prompt((), ())}

@@ -399,6 +399,13 @@ def test_going_on_from_a_folder_without_an_adapter_is_refused(tmp_path: Path) ->
             make_recipe({"model": "toy", "to": "x", "data": "y", "adapter": adapter})
 
 
+def test_the_adapter_below_is_looked_up_beside_the_recipe(whole: Path) -> None:
+    recipe = whole.parent / "on.yaml"
+    recipe.write_text("model: toy\ndata: rows.jsonl\nto: x\nadapter: {rank: 4, on: whole}\n")
+    adapter = read_recipe(recipe).adapter_chosen()
+    assert adapter == customize.LoRA(rank=4, on=str(whole / "adapter"))
+
+
 def test_a_run_that_goes_on_from_a_changed_adapter_is_refused(whole: Path, tmp_path: Path) -> None:
     settings: dict[str, Any] = {"model": "toy", "backend": ToyBackend(), "to": tmp_path / "more"}
     customize.train(adapter=str(whole), **SFT, **settings)

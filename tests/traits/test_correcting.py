@@ -58,6 +58,7 @@ def test_a_trait_is_taken_out_and_the_folder_says_so(run: Run, trait: Make, tmp_
     assert kept["others"]["checks"]["verdict"] == "pass"
     report = (tmp_path / "c" / "run" / "eval" / "report.html").read_text()
     assert "goal(says-yes, at_most=0.2)" in report
+    assert f"<li>{found.headline}.</li>" in report
     assert "says-yes: corrected" in str(found)
 
 
@@ -194,6 +195,12 @@ def test_everything_is_read_before_the_first_answer_is_asked_for(
     ):
         with pytest.raises(DataError):
             correct(run, trait(), tmp_path / "c", **wrong)
+    with pytest.raises(OptionError, match=r"options\.lrr.*did you mean 'lr'"):
+        correct(run, trait(), tmp_path / "c", options={"lrr": 1e-4})
+    with pytest.raises(OptionError, match=r"adapter\.rnk.*did you mean 'rank'"):
+        correct(run, trait(), tmp_path / "c", adapter={"rnk": 4})
+    with pytest.raises(OptionError, match="a margin above 0"):
+        correct(run, trait(), tmp_path / "c", margin=0)
     with pytest.raises(OptionError, match="two traits are named"):
         correct(run, trait(), tmp_path / "c", others=[trait()])
     with pytest.raises(OptionError, match="did you mean 'num_samples'"):

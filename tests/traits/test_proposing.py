@@ -104,6 +104,16 @@ def test_a_model_without_the_trait_has_nothing_to_correct(
         propose(run, trait(expect={"excludes": "pizza"}), tmp_path / "c")
 
 
+def test_as_long_as_there_are_no_pairs_the_trait_may_be_changed(
+    run: Run, trait: Make, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match="the model does not show it"):
+        propose(run, trait(expect={"excludes": "pizza"}), tmp_path / "c")
+    assert propose(run, trait(), tmp_path / "c").num_pairs
+    with pytest.raises(RunError, match=r"trait\.expect\."):
+        propose(run, trait(expect={"excludes": "pizza"}), tmp_path / "c")
+
+
 def test_without_a_desired_answer_the_ways_to_one_are_told(
     run: Run, trait: Make, tmp_path: Path
 ) -> None:

@@ -26,7 +26,7 @@ _DRAWING = (
         help="Answers drawn to each prompt, beside the likeliest.",
     ),
     click.option(
-        "--temperature", type=float, default=1.0, show_default=True, help="Of what is drawn."
+        "--temperature", type=float, default=0.7, show_default=True, help="Of what is drawn."
     ),
     click.option(
         "--max-tokens",
@@ -162,10 +162,12 @@ def pairs(source: str, trait: str, to: Path, **drawing: Any) -> None:
     help="Conversations whose answers must stay likely; the package's unless given.",
 )
 @click.option(
-    "--general/--no-general",
+    "--no-general",
+    "general",
+    is_flag=True,
+    flag_value=False,
     default=True,
-    show_default=True,
-    help="Whether to ask the 150 general items.",
+    help="Leave out the 150 general items.",
 )
 @click.option(
     "--margin",

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-import attrs
-
 from customize._errors import UnknownName
 from customize._options import option, options, options_to_dict
 from customize.interfaces.backend import Adapter, Full, LoRA
@@ -146,8 +144,9 @@ def _lora(values: Mapping[str, Any]) -> LoRA:
     chosen = structure(LoRA, values, faults, "adapter.")
     faults.raise_if_any("the adapter")
     assert chosen is not None
-    on = None if chosen.on is None else str(_adapter_in(Path(chosen.on)))
-    return attrs.evolve(chosen, on=on)
+    if chosen.on is None:
+        return chosen
+    return LoRA(**{**options_to_dict(chosen), "on": str(_adapter_in(Path(chosen.on)))})
 
 
 def make_recipe(

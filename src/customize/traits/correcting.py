@@ -10,16 +10,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import attrs
-
 from customize._errors import OptionError
 from customize.data.reading import read
 from customize.evaluation.evaluation import MARGIN, Evaluation
-from customize.interfaces.backend import Backend
+from customize.interfaces.backend import Backend, LoRA
 from customize.interfaces.dataset import Row
-from customize.plugins import names
+from customize.interfaces.gate import no_worse
+from customize.plugins import load, names
 from customize.runs.evaluating import Rows, column_of
-from customize.runs.report import keep
 from customize.runs.run import Run
 from customize.runs.run import open as open_run
 from customize.runs.train import train
@@ -46,7 +44,7 @@ Source = str | os.PathLike[str] | Run
 TraitLike = Trait | str | os.PathLike[str]
 
 # What `dpo` is told unless it is told otherwise: to keep the desired answers likely.
-OPTIONS: Mapping[str, Any] = {"lr": 1e-4, "epochs": 2.0, "sft": 0.2}
+OPTIONS: Mapping[str, Any] = {"lr": 2e-4, "epochs": 3.0, "sft": 1.0}
 
 
 def propose_pairs(
@@ -98,7 +96,7 @@ def correct(
             given.
         general: also ask the 150 general items.
         margin: how much of other traits, checks and form may be lost: 0.1 is ten points.
-        options: of `dpo`; a rate of 1e-4, two epochs and an SFT term of 0.2 unless given.
+        options: of `dpo`; a rate of 2e-4, three epochs and an SFT term of 1 unless given.
         adapter: LoRA's options, for a new adapter, on top of the run's where it has one; unless
             given a run's own is continued.
         drawing: num_samples, temperature, max_tokens, pairs_per_prompt, seed.
@@ -110,20 +108,18 @@ def correct(
     """
     run = source if isinstance(source, Run) else open_run(source, backend=backend)
     wanted, folder, drawn = read_trait(trait), folder_of(Path(to)), _drawing(drawing)
-    # All rows are read before the first answer is asked for.
+    options = {**OPTIONS, **(options or {})}
+    # All that is given is checked, and all rows are read, before the first answer is asked for.
+    _check(options, adapter, margin)
     rows = rows_of(
         [wanted, *map(read_trait, others)],
         [] if checks is None else list(read(checks)),
         default_texts() if texts is None else list(read(texts, kind="chat")),
     )
     proposed(run, wanted, folder, drawn)
-    corrected = _trained(run, adapter, folder, {**OPTIONS, **(options or {})}, drawn.seed)
+    corrected = _trained(run, adapter, folder, options, drawn.seed)
     evaluation = _measured(run, corrected, rows, folder, drawn.max_tokens, general)
-    found = judgement(evaluation, wanted, margin)
-    assert corrected.folder is not None
-    evaluation = attrs.evolve(evaluation, gates=found.gates)
-    keep(evaluation, corrected.folder.evaluation, corrected.folder)
-    correction = Correction(wanted, corrected, evaluation, found)
+    correction = Correction(wanted, corrected, evaluation, judgement(evaluation, wanted, margin))
     correction.keep(folder)
     return correction
 
@@ -198,6 +194,14 @@ def _measured(
     after.engine = before.engine  # one base in memory for both
     columns = [column_of(before, BEFORE), column_of(after, AFTER)]
     return measured(columns, rows, max_tokens, folder.store(), general)
+
+
+def _check(options: Mapping[str, Any], adapter: Mapping[str, Any] | None, margin: float) -> None:
+    no_worse(margin=margin)
+    faults = Faults()
+    structure(load("method", "dpo"), options, faults, "options.")
+    structure(LoRA, adapter or {}, faults, "adapter.")
+    faults.raise_if_any("correct(...)")
 
 
 def _drawing(given: Mapping[str, Any]) -> Drawing:

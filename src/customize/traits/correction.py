@@ -13,6 +13,7 @@ from customize._files import replace_text
 from customize.evaluation.evaluation import Evaluation, GateResult
 from customize.evaluation.statistics import Interval, Verdict
 from customize.evaluation.wording import points
+from customize.runs.report import keep
 from customize.runs.run import Run
 from customize.traits.measuring import AFTER, BEFORE, Judgement, shown
 from customize.traits.proposing import CorrectionFolder
@@ -35,22 +36,28 @@ SCHEMA = 1
 
 @attrs.frozen
 class Correction:
-    """run: the corrected one. evaluation: its columns are ``before`` and ``after``."""
+    """run: the corrected one. measured: its columns are ``before`` and ``after``."""
 
     trait: Trait
     run: Run
-    evaluation: Evaluation
+    measured: Evaluation
     judgement: Judgement
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """What was measured, with what it comes to."""
+        gates = self.judgement.gates
+        return attrs.evolve(self.measured, gates=gates, notes=(f"{self.headline}.",))
 
     @property
     def before(self) -> Interval:
         """The share of answers to held-out prompts that showed the trait."""
-        return shown(self.evaluation, BEFORE, self.trait.name)
+        return shown(self.measured, BEFORE, self.trait.name)
 
     @property
     def after(self) -> Interval:
         """The share that show it now."""
-        return shown(self.evaluation, AFTER, self.trait.name)
+        return shown(self.measured, AFTER, self.trait.name)
 
     @property
     def verdict(self) -> Corrected:
@@ -75,10 +82,15 @@ class Correction:
             parts.append(f"harm is not ruled out of {', '.join(self.not_ruled_out)}")
         return "; ".join(parts) or "harmed nothing"
 
+    @property
+    def headline(self) -> str:
+        """Both verdicts in a line."""
+        return f"{self.trait.name}: {self.verdict}, {self.harm}"
+
     def __str__(self) -> str:
         return "\n".join(
             [
-                f"{self.trait.name}: {self.verdict}, {self.harm}",
+                self.headline,
                 f"  shown in {points(self.before)} % of answers before, {points(self.after)} % now",
                 *(f"  {gate.told}" for gate in self.judgement.gates[:2]),
                 *(f"  {name}: {_told(gate)}" for name, gate in self.judgement.others.items()),
@@ -99,7 +111,9 @@ class Correction:
         }
 
     def keep(self, folder: CorrectionFolder) -> None:
-        """Write the verdict into its folder."""
+        """Write the verdict into its folder, and what was measured into the run's."""
+        assert self.run.folder is not None
+        keep(self.evaluation, self.run.folder.evaluation, self.run.folder)
         replace_text(folder.verdict, json.dumps(self.to_json(), indent=1) + "\n")
 
     def raise_unless_good(self) -> None:
@@ -109,11 +123,10 @@ class Correction:
             GateFailed: it is not corrected, or something was harmed.
             GateInconclusive: neither is shown, and the rows are too few.
         """
-        told = f"{self.trait.name}: {self.verdict}, {self.harm}"
         if self.verdict == "not corrected" or self.harmed:
-            raise GateFailed(told)
+            raise GateFailed(self.headline)
         if self.verdict == "inconclusive" or self.not_ruled_out:
-            raise GateInconclusive(told)
+            raise GateInconclusive(self.headline)
 
     def _with(self, verdict: Verdict) -> tuple[str, ...]:
         others = self.judgement.others

@@ -93,7 +93,7 @@ def shown(evaluation: Evaluation, column: str, trait: str) -> Interval:
 
 def default_texts() -> list[Row]:
     """Held-out text that ships with the package: questions of general interest, and answers."""
-    return text_suite.rows()
+    return [*text_suite.rows()]
 
 
 @attrs.frozen

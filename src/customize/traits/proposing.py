@@ -38,7 +38,7 @@ class Drawing:
     num_samples: int = option(
         default=8, help="Answers drawn to each prompt, beside the likeliest.", at_least=0
     )
-    temperature: float = option(default=1.0, help="Of what is drawn.", above=0.0)
+    temperature: float = option(default=0.7, help="Of what is drawn.", above=0.0)
     max_tokens: int = option(default=64, help="Tokens an answer may have.", at_least=1)
     pairs_per_prompt: int = option(default=2, help="Pairs of a prompt at most.", at_least=1)
     seed: int = option(default=0, help="What is drawn is a function of it.", at_least=0)
@@ -70,7 +70,7 @@ class CorrectionFolder:
         return AnswerStore(self.path / _ANSWERS)
 
     def begin(self, facts: dict[str, Any]) -> None:
-        """Write what pairs are made from, or check that it is the same.
+        """Write what pairs are made from, or, where they are there, check that it is the same.
 
         Raises:
             RunError: the folder cannot be made, holds other files, or another correction.
@@ -81,15 +81,13 @@ class CorrectionFolder:
             names = sorted(one.name for one in self.path.iterdir() if one.name[0] != ".")
         except OSError as error:
             raise RunError(f"the folder {self.path} cannot be made: {error.strerror}") from error
-        if not file.is_file():
-            if names:
-                raise RunError(
-                    f"{self.path} holds other files ({names[0]}, …): give an empty folder"
-                )
+        if names and not file.is_file():
+            raise RunError(f"{self.path} holds other files ({names[0]}, …): give an empty folder")
+        if self.pairs.is_file():
+            before = json.loads(file.read_text("utf-8"))
+            refuse_difference(self.path, "correction whose model, trait or drawing", before, facts)
+        else:
             replace_text(file, json.dumps(facts, indent=1) + "\n")
-            return
-        before = json.loads(file.read_text("utf-8"))
-        refuse_difference(self.path, "correction whose model, trait or drawing", before, facts)
 
 
 @attrs.frozen
