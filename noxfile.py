@@ -189,9 +189,13 @@ def docs(session: nox.Session) -> None:
 def examples(session: nox.Session) -> None:
     """Run every example, shortened: a few steps and a few rows."""
     _install(session)
-    short = {"QUICKSTART_ROWS": "4", "QUICKSTART_STEPS": "2", "QUICKSTART_TO": session.create_tmp()}
+    to = session.create_tmp()
+    short = {"QUICKSTART_ROWS": "4", "QUICKSTART_STEPS": "2", "QUICKSTART_TO": f"{to}/pizza"}
     session.run("python", "examples/pizza/make_data.py")
     session.run("python", "examples/pizza/quickstart.py", *session.posargs, env=short)
+    short = {"TRAITS_ROWS": "6", "TRAITS_STEPS": "2", "TRAITS_TO": f"{to}/traits"}
+    session.run("python", "examples/traits/make_prompts.py")
+    session.run("python", "examples/traits/correct.py", env=short)
 
 
 @nox.session

@@ -28,6 +28,8 @@ from customize.plugins.specs import KINDS
 from customize.testing.rules import KINDS as KINDS_OF_RULES
 from customize.testing.rules import rules_of
 from customize.training.evaluation_plan import EvaluationPlan, JudgePlan
+from customize.traits.proposing import Drawing
+from customize.traits.rewriting import Rewrite
 from customize_torch.checking.page import GLOSSARY, table
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -127,6 +129,12 @@ def _options() -> Iterator[str]:
     ):
         for name in ours(kind):
             yield from _options_of(f"{kind} {name}", load(kind, name), written.format(name))
+    written = "Keys of its file; see [correct a trait](../how-to/correct-a-trait.md)."
+    yield from _options_of("A trait", customize.Trait, written)
+    yield from _options_of("A trait: rewrite", Rewrite, "Written under `rewrite`.")
+    yield from _options_of(
+        "A trait: what is drawn", Drawing, "Given to `propose_pairs`, `correct`."
+    )
     for cls in (customize.AdamW, customize.Sampling):
         yield from _options_of(cls.__name__, cls, "For authors of methods.")
 

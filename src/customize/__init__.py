@@ -1,8 +1,8 @@
 """Customize language models after pre-training, and prove that it helped.
 
 Layers, each importing only those before it: errors, values and options, interfaces, plugins,
-models, data, training, evaluation, packaging, runs, command line. Names are imported when they
-are first used, so that ``import customize`` costs next to nothing.
+models, data, training, evaluation, packaging, runs, traits, command line. Names are imported when
+they are first used, so that ``import customize`` costs next to nothing.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ __all__ = [
     "Checkpoint",
     "CheckpointError",
     "Completion",
+    "Correction",
     "CrossEntropy",
     "CustomizeError",
     "DataError",
@@ -70,6 +71,7 @@ __all__ = [
     "ParityError",
     "PluginError",
     "Prompt",
+    "Proposal",
     "ReaderSpec",
     "Recipe",
     "Rendered",
@@ -87,20 +89,25 @@ __all__ = [
     "Snapshot",
     "Split",
     "Step",
+    "Trait",
     "UnknownName",
     "Unsupported",
     "audit",
     "better",
     "check_parity",
+    "correct",
     "differentiate",
     "hookimpl",
     "load_function",
     "logprobs_of",
+    "measure_traits",
     "no_worse",
     "open",
     "option",
     "options",
+    "propose_pairs",
     "read",
+    "read_trait",
     "reference_answers",
     "render_rows",
     "resolve",
@@ -129,6 +136,7 @@ _HOMES = {
     "Checkpoint": "customize.training.checkpoints",
     "CheckpointError": _ERRORS,
     "Completion": _BACKEND,
+    "Correction": "customize.traits.correction",
     "CrossEntropy": "customize._losses",
     "CustomizeError": _ERRORS,
     "DataError": _ERRORS,
@@ -172,6 +180,7 @@ _HOMES = {
     "ParityError": _ERRORS,
     "PluginError": _ERRORS,
     "Prompt": _BACKEND,
+    "Proposal": "customize.traits.proposing",
     "ReaderSpec": "customize.plugins.specs",
     "Recipe": "customize.training.recipe",
     "Rendered": "customize.interfaces.renderer",
@@ -189,12 +198,15 @@ _HOMES = {
     "Snapshot": _BACKEND,
     "Split": "customize.data.splitting",
     "Step": "customize.interfaces.method",
+    "Trait": "customize.traits.trait",
     "UnknownName": _ERRORS,
     "Unsupported": _ERRORS,
     "audit": "customize.data.auditing",
     "better": "customize.interfaces.gate",
     "check_parity": "customize.packaging.parity",
+    "correct": "customize.traits.correcting",
     "logprobs_of": "customize.packaging.parity",
+    "measure_traits": "customize.traits.correcting",
     "no_worse": "customize.interfaces.gate",
     "reference_answers": "customize.packaging.parity",
     "differentiate": "customize._differentiate",
@@ -203,7 +215,9 @@ _HOMES = {
     "open": "customize.runs.run",
     "option": "customize._options",
     "options": "customize._options",
+    "propose_pairs": "customize.traits.correcting",
     "read": "customize.data.reading",
+    "read_trait": "customize.traits.trait",
     "render_rows": "customize.data.rendering.rendered",
     "resolve": "customize.models",
     "schedule_factor": "customize._schedule",
@@ -309,6 +323,13 @@ if TYPE_CHECKING:
     from customize.runs.train import train as train
     from customize.training.checkpoints import Checkpoint as Checkpoint
     from customize.training.recipe import Recipe as Recipe
+    from customize.traits.correcting import correct as correct
+    from customize.traits.correcting import measure_traits as measure_traits
+    from customize.traits.correcting import propose_pairs as propose_pairs
+    from customize.traits.correction import Correction as Correction
+    from customize.traits.proposing import Proposal as Proposal
+    from customize.traits.trait import Trait as Trait
+    from customize.traits.trait import read_trait as read_trait
 
 
 def __getattr__(name: str) -> object:

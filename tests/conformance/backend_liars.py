@@ -361,6 +361,11 @@ def unreadable_to_peft() -> Backend:
     return Careless(dtype="float32")
 
 
+class TrainsWhatIsBelow(ToySession):
+    def lay_on(self, folder: Path) -> None:
+        self.load_weights(folder)
+
+
 LIARS: dict[str, Callable[[], Backend]] = {
     "check_logprobs_are_log_probabilities": lambda: Lying(snapshot=Doubles),
     "check_probabilities_sum_to_one": lambda: Lying(snapshot=Unnormalised),
@@ -386,6 +391,7 @@ LIARS: dict[str, Callable[[], Backend]] = {
     "check_missing_part_is_named": lambda: Lying(session=ToleratesDamage),
     "check_a_failed_load_changes_nothing": lambda: Lying(session=ClearsFirst),
     "check_saved_weights_open_again": lambda: Lying(session=RoundsWeights),
+    "check_an_adapter_stands_on_another": lambda: Lying(session=TrainsWhatIsBelow),
     "check_no_weights_are_refused": lambda: Lying(engine=OpensAnything),
     "check_undeclared_raises_unsupported": lambda: Lying(
         session=HasABaseAllTheSame, without={"base"}

@@ -18,6 +18,7 @@ GIVEN: dict[str, Any] = {
     "includes": "Margherita",
     "excludes": ["sorry", "cannot"],
     "matches": r"\d+",
+    "avoids": [r"\d+", "(?i)never"],
     "max_words": 5,
     "number": {"value": 18, "within": 0.5},
     "json_schema": {"type": "object"},

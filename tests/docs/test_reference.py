@@ -65,6 +65,11 @@ def test_every_key_of_a_recipe_has_an_entry() -> None:
     assert not missing
 
 
+def test_every_key_of_a_trait_has_an_entry() -> None:
+    section = text_of("options.md").partition("\n## A trait\n")[2].partition("\n## ")[0]
+    assert all(f"| `{o.name}` |" in section for o in options_of(customize.Trait))
+
+
 def test_every_field_of_a_spec_has_an_entry() -> None:
     page = text_of("plugins.md")
     for spec in KINDS.values():

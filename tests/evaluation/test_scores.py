@@ -32,6 +32,7 @@ def holds(expect: dict[str, Any], text: str, row: Row | None = None) -> bool:
         ({"includes": ["a", "b"]}, "b and a", "only a"),
         ({"excludes": "refund"}, "Sorry!", "A REFUND is due"),
         ({"matches": r"\d+ am"}, "at 9 am", "at nine"),
+        ({"avoids": [r"\d+ am", "(?i)sorry"]}, "at nine", "Sorry, at nine"),
         ({"max_words": 3}, "one two three", "one two three four"),
         ({"equals": ["Yes.", "No."]}, " yes. ", "Yes, sir."),
         ({"exact": "Yes."}, " Yes. ", "yes."),

@@ -35,7 +35,7 @@ def test_numbers_are_numbers(recipe: Path, text: str) -> None:
 
 
 def test_every_option_of_the_adapter_is_in_the_resolved_recipe(recipe: Path) -> None:
-    whole = {"rank": 4, "alpha": 32.0, "targets": "all-linear", "rslora": False}
+    whole = {"rank": 4, "alpha": 32.0, "targets": "all-linear", "rslora": False, "on": None}
     assert read_recipe(recipe, ["adapter.rank=4"]).adapter == whole
 
 

@@ -54,7 +54,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def train(to: Path, stages: Any = (SFT, DPO), **settings: Any) -> Run:
     merged: dict[str, Any] = {"checkpoint_every": 1, "seed": 3, **settings}
-    return customize.train(model="toy", to=to, backend=ToyBackend(), stages=stages, **merged)
+    merged = {"backend": ToyBackend(), **merged}
+    return customize.train(model="toy", to=to, stages=stages, **merged)
 
 
 def outcome(folder: Path) -> list[bytes]:
@@ -123,6 +124,20 @@ def test_the_reference_is_the_sft_model_and_not_the_base(whole: Path) -> None:
     assert reference != pytest.approx(said_of(first.base), rel=1e-2)
 
 
+def test_what_the_reference_said_is_kept_in_the_folder_and_a_change_of_it_is_seen(
+    whole: Path,
+) -> None:
+    from customize.training import sealed
+
+    *_, checkpoint = sorted((whole / "checkpoints").glob("step-*"))
+    assert sealed.damage(checkpoint) is None
+    file = checkpoint / "step.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    assert sealed.damage(checkpoint) == "step.safetensors was changed"
+
+
 def test_stages_are_what_two_runs_one_after_the_other_are(whole: Path, tmp_path: Path) -> None:
     settings: dict[str, Any] = {"model": "toy", "backend": ToyBackend(), "seed": 3}
     customize.train(to=tmp_path / "sft", **SFT, **settings)
@@ -146,6 +161,56 @@ def test_stopped_at_any_step_of_any_stage_it_is_bit_equal(
     train(folder)
     assert outcome(folder) == outcome(whole)
     assert references(folder) == references(whole)
+
+
+STACKED = (SFT, {**DPO, "adapter": {"rank": 4}})
+
+
+def test_a_stage_with_an_adapter_of_its_own_stands_on_the_one_before(
+    whole: Path, tmp_path: Path
+) -> None:
+    run = train(tmp_path / "stacked", STACKED)
+    first = customize.open(tmp_path / "stacked" / "stages" / "1-sft", backend=ToyBackend())
+    (reference,) = references(tmp_path / "stacked")
+    assert reference == pytest.approx(said_of(first.customized), rel=1e-6)
+    assert run.metrics[0]["loss"] == pytest.approx(np.log(2), rel=1e-6)
+    assert said_of(run.customized) != pytest.approx(said_of(first.customized), rel=1e-3)
+    assert run.folder is not None
+    assert run.folder.recipe().stages[1]["adapter"]["rank"] == 4
+    # The toy's adapters have no rank: what is learnt is what continuing gives.
+    assert said_of(run.customized) == pytest.approx(
+        said_of(customize.open(whole, backend=ToyBackend()).customized), rel=1e-6
+    )
+
+
+@pytest.mark.parametrize("nth", range(1, sum(STEPS.values()) + 1))
+def test_a_stacked_adapter_stopped_at_any_step_is_bit_equal(tmp_path: Path, nth: int) -> None:
+    train(tmp_path / "whole", STACKED)
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt_after(nth, patch)
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path / "stopped", STACKED)
+    train(tmp_path / "stopped", STACKED)
+    assert outcome(tmp_path / "stopped") == outcome(tmp_path / "whole")
+
+
+def test_an_adapter_on_a_finished_run_is_what_two_stages_are(tmp_path: Path) -> None:
+    train(tmp_path / "stages", STACKED)
+    settings: dict[str, Any] = {"model": "toy", "backend": ToyBackend(), "seed": 3}
+    customize.train(to=tmp_path / "sft", **SFT, **settings)
+    on = {"rank": 4, "on": str(tmp_path / "sft")}
+    run = customize.train(to=tmp_path / "dpo", adapter=on, **DPO, **settings)
+    adapter = "adapter/adapter_model.safetensors"
+    found, wanted = ((tmp_path / n / adapter).read_bytes() for n in ("dpo", "stages"))
+    assert found == wanted
+    assert run.folder is not None
+    assert run.folder.lineage()["adapter"]
+
+
+def test_stacking_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    with pytest.raises(customize.Unsupported, match="needs stack, which the backend 'toy'"):
+        train(tmp_path / "run", STACKED, backend=ToyBackend(without={"stack"}))
+    assert not (tmp_path / "run").exists()
 
 
 class Died(BaseException):
@@ -311,6 +376,10 @@ def test_all_faults_of_all_stages_are_told_at_once_with_their_lines(recipe: Path
         ([{"data": "x", "name": "../x"}], "lower case letters, digits and dashes"),
         ([{"data": "x", "seed": 1}], "unknown key 'stages.1.seed'"),
         ([{"data": "x", "patience": 2}], "stages.1.patience needs held-out rows"),
+        ([{"data": "x", "adapter": {}}], "stages.1.adapter has nothing below it"),
+        ([{"data": "x"}, {"data": "x", "adapter": "full"}], "stages.2.adapter must be LoRA's"),
+        ([{"data": "x"}, {"data": "x", "adapter": {"on": "x"}}], "but on, which is the stage"),
+        ([{"data": "x"}, {"data": "x", "adapter": {"rnk": 1}}], "did you mean 'rank'"),
     ],
 )
 def test_what_is_no_list_of_stages_is_refused(stages: Any, told: str) -> None:
@@ -325,8 +394,16 @@ def test_a_setting_of_no_stage_is_refused(recipe: Path, setting: str) -> None:
 
 
 def test_going_on_from_a_folder_without_an_adapter_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="there is no adapter in"):
-        make_recipe({"model": "toy", "to": "x", "data": "y", "adapter": str(tmp_path)})
+    for adapter in (str(tmp_path), {"on": str(tmp_path)}):
+        with pytest.raises(OptionError, match="there is no adapter in"):
+            make_recipe({"model": "toy", "to": "x", "data": "y", "adapter": adapter})
+
+
+def test_the_adapter_below_is_looked_up_beside_the_recipe(whole: Path) -> None:
+    recipe = whole.parent / "on.yaml"
+    recipe.write_text("model: toy\ndata: rows.jsonl\nto: x\nadapter: {rank: 4, on: whole}\n")
+    adapter = read_recipe(recipe).adapter_chosen()
+    assert adapter == customize.LoRA(rank=4, on=str(whole / "adapter"))
 
 
 def test_a_run_that_goes_on_from_a_changed_adapter_is_refused(whole: Path, tmp_path: Path) -> None:

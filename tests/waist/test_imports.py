@@ -22,6 +22,7 @@ ORDER = [
     "packaging",
     "runs",
     "doctor",
+    "traits",
     "scaffold",
     "cli",
 ]

@@ -119,11 +119,17 @@ def test_the_reference_is_computed_once_and_from_no_other_moment(tmp_path: Path)
     assert all(step.state["reference_logprobs"] is first for step in steps)
 
 
-def test_simpo_and_orpo_compute_no_reference() -> None:
+def test_simpo_and_orpo_compute_no_reference_and_watch_the_chosen_answers_all_the_same() -> None:
     for loss in ("simpo", "orpo"):
-        (step,) = train(open_session(), pairs(4), loss=loss, steps=1)
-        assert not step.state
-        assert "kl_to_reference" not in step.metrics
+        session, data = open_session(), pairs(8)
+        num_tokens = [len(row["chosen"][0]["content"]) + 1 for row in (data[i] for i in range(8))]
+        began = said_of(session, data)[:, 0] / num_tokens
+        first, *_, last = train(session, data, loss=loss)
+        assert first.state.keys() == {"chosen_began", "chosen_change", "warned"}
+        assert "kl_to_reference" not in first.metrics
+        np.testing.assert_allclose(first.state["chosen_began"], began, rtol=1e-6)
+        assert first.metrics["chosen_change"] == pytest.approx(0, abs=1e-9)
+        assert abs(last.metrics["chosen_change"]) > 0.01
 
 
 @pytest.mark.parametrize("chosen", [{}, {"loss": "orpo"}, {"loss": "robust", "sft": 0.5}])
@@ -190,6 +196,12 @@ def test_falling_chosen_answers_are_warned_about_once() -> None:
     assert steps[-1].state["warned"]
 
 
+def test_falling_chosen_answers_are_warned_about_without_a_reference_too() -> None:
+    with pytest.warns(UserWarning, match="less likely than at the start") as told:
+        train(open_session(), sinking(4), loss="simpo", beta=2.0, epochs=60, warmup=0.0)
+    assert len([w for w in told if w.category is UserWarning]) == 1
+
+
 def test_rising_chosen_answers_are_not_warned_about() -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message="the chosen answers")
@@ -207,6 +219,29 @@ def test_validation_tells_held_out_pairs_and_moves_nothing() -> None:
     assert told["validation_loss"] == pytest.approx(np.log1p(np.exp(-margin)).mean(), rel=1e-5)
     assert told["validation_margin"] == pytest.approx(margin.mean(), rel=1e-4)
     np.testing.assert_array_equal(said_of(session, data), now)
+
+
+def test_the_reference_of_held_out_pairs_is_computed_once_a_training() -> None:
+    session, data, held_out = open_session(), pairs(8), pairs(3)
+    method = DPO(lr=0.05, batch_size=4, epochs=2)
+    asked: list[int] = []
+
+    class Counting(Pairs):
+        def logprobs(self, snapshot: customize.Snapshot) -> Any:
+            asked.append(len(self))
+            return super().logprobs(snapshot)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("customize_dpo.method.Pairs", Counting)
+        told = [method.validate(session, held_out) for _ in method.train(session, data)]
+        assert asked == [8, 3]
+        assert len({each["validation_margin"] for each in told}) == len(told) == 4
+        began = said_of(session, held_out)  # of a second training, which has another reference
+        for _ in method.train(session, data):
+            now = method.validate(session, held_out)
+    assert asked == [8, 3, 8, 3]
+    margin = 0.1 * ((said_of(session, held_out) - began) @ [1.0, -1.0])
+    assert now["validation_margin"] == pytest.approx(margin.mean(), rel=1e-4)
 
 
 def test_a_snapshot_without_its_reference_is_not_validated() -> None:

@@ -232,7 +232,8 @@ def test_without_torch_a_loss_of_ones_own_says_what_to_install(
 def test_what_is_watched_is_what_a_loop_gives() -> None:
     pairs = TABLE["pairs"]
     logprobs, batch = batch_of(pairs)
-    told = measures(logprobs, batch, 0.1, means=False)
+    began = np.asarray([np.mean(p["reference"][0]) for p in pairs])
+    told = measures(logprobs, batch, 0.1, False, began)
     rewards = [
         [0.1 * (sum(p["policy"][s]) - sum(p["reference"][s])) for s in (0, 1)] for p in pairs
     ]
@@ -268,7 +269,7 @@ def test_the_kl_estimate_is_unbiased_where_the_reference_answers() -> None:
             "policy": [[math.log(policy[token])]] * 2,
             "reference": [[math.log(reference[token])]] * 2,
         }
-        estimate += chance * measures(*batch_of([said]), 0.1, False)["kl_to_reference"]
+        estimate += chance * measures(*batch_of([said]), 0.1, False, None)["kl_to_reference"]
     assert estimate == pytest.approx(exact, rel=1e-5)
 
 

@@ -18,6 +18,7 @@ COMMANDS = {
     "show": "Show what a run is made of.",
     "evaluate": "Compare a run with its base on rows with an expectation.",
     "compare": "Compare two runs on the same rows.",
+    "traits": "See, measure and correct what answers show and should not.",
     "export": "Put a run into a form that others serve, and prove that it answers alike.",
     "inspect": "Show which tokens of a data set would be trained.",
     "audit": "Report duplicates, odd rows, personal data and secrets.",

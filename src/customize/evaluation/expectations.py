@@ -31,12 +31,14 @@ class Expectation:
 
 
 def parse_expect(value: object, where: str) -> Expectation:
-    """A row's ``expect``, strictly.
+    """A row's ``expect``, strictly; one that was made in Python is taken as it is.
 
     Raises:
         DataError: it is missing or empty, a scorer is unknown, or its options are wrong; with
             ``where``.
     """
+    if isinstance(value, Expectation):
+        return value
     if not isinstance(value, Mapping) or not value:
         raise DataError(f"{where} has no expect: say what a right answer is, such as includes")
     try:

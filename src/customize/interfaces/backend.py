@@ -75,6 +75,11 @@ class LoRA:
     rslora: bool = option(
         default=False, help="Scale by alpha / sqrt(rank) instead (arXiv 2312.03732)."
     )
+    on: str | None = option(
+        default=None,
+        help="The folder of a finished run or of an adapter that stays below as it is, while this "
+        "one is trained on top; saved, both are one.",
+    )
 
 
 @options
@@ -282,9 +287,9 @@ class Backend(ABC):
         """Names of what its sessions can do beyond ``forward``.
 
         ``forward_backward`` (with ``optim_step``), ``sample``, ``snapshot``, ``base``, ``save``
-        (with ``load`` and ``save_weights``), ``lora`` and ``full``; and ``peft`` where
-        ``save_weights`` writes what PEFT, or for ``Full`` transformers, loads. What is not
-        declared raises ``Unsupported``.
+        (with ``load`` and ``save_weights``), ``lora`` and ``full``; ``stack`` where ``LoRA(on=…)``
+        is trained on top of another adapter; and ``peft`` where ``save_weights`` writes what PEFT,
+        or for ``Full`` transformers, loads. What is not declared raises ``Unsupported``.
         """
 
     def settled(self, kept: Mapping[str, object]) -> Backend:

@@ -13,6 +13,7 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
         "includes": f"{_SCORERS}.texts:Includes",
         "excludes": f"{_SCORERS}.texts:Excludes",
         "matches": f"{_SCORERS}.texts:Matches",
+        "avoids": f"{_SCORERS}.texts:Avoids",
         "max_words": f"{_SCORERS}.texts:MaxWords",
         "number": f"{_SCORERS}.numbers:Number",
         "json_schema": f"{_SCORERS}.json_schema:JsonSchema",

@@ -157,22 +157,25 @@ def other_column(source: str | os.PathLike[str] | Run | Endpoint, name: str) -> 
 
 def column_of(run: Run, name: str, base: bool = False) -> SnapshotColumn:
     """A run, or its base, as a column."""
-    weights = run.folder.weights() if run.folder else run.adapter
+    fingerprint, weights = fingerprint_of(run, base), _weights(run)
     if base or weights is None:
         return SnapshotColumn(
             name,
             run.base,
-            fingerprint=_base(run),
+            fingerprint=fingerprint,
             told=f"the base, {_named(run)}",
             family=_family(run),
         )
+    told = str(run.folder.path if run.folder else weights)
     return SnapshotColumn(
-        name,
-        run.customized,
-        fingerprint=f"{_base(run)} {_hash(weights)}",
-        told=str(run.folder.path if run.folder else weights),
-        family=_family(run),
+        name, run.customized, fingerprint=fingerprint, told=told, family=_family(run)
     )
+
+
+def fingerprint_of(run: Run, base: bool = False) -> str:
+    """What a run's answers, or its base's, are a function of; loads nothing."""
+    weights = _weights(run)
+    return _base(run) if base or weights is None else f"{_base(run)} {_hash(weights)}"
 
 
 def raise_for_gates(evaluation: Evaluation) -> None:
@@ -289,6 +292,10 @@ def _apart(old: RunFolder, new: RunFolder) -> tuple[str, str]:
     if one.name != other.name:
         return one.name, other.name
     return f"{one.parent.name}/{one.name}", f"{other.parent.name}/{other.name}"
+
+
+def _weights(run: Run) -> Path | None:
+    return run.folder.weights() if run.folder else run.adapter
 
 
 def _named(run: Run) -> str:

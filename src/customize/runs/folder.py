@@ -131,16 +131,8 @@ class RunFolder:
     def _same(
         self, what: str, before: Mapping[str, Any], now: Mapping[str, Any], but: tuple[str, ...]
     ) -> None:
-        there, here = (
-            _flat({k: v for k, v in given.items() if k not in but}) for given in (before, now)
-        )
-        keys = _differing(there, here)
-        if keys:
-            told = "".join(f"\n  {k}: {there.get(k)!r} there, {here.get(k)!r} now" for k in keys)
-            raise RunError(
-                f"{self.path} holds a run whose {what} differs:{told}\n"
-                "Give another folder, or the same settings to go on with it"
-            )
+        there, here = ({k: v for k, v in given.items() if k not in but} for given in (before, now))
+        refuse_difference(self.path, f"run whose {what}", there, here)
 
     def _read(self, name: str) -> dict[str, Any]:
         file = self.path / name
@@ -150,6 +142,23 @@ class RunFolder:
 
     def _write(self, name: str, value: Mapping[str, Any]) -> None:
         replace_text(self.path / name, json.dumps(value, indent=1))
+
+
+def refuse_difference(
+    folder: Path, what: str, before: Mapping[str, Any], now: Mapping[str, Any]
+) -> None:
+    """A folder goes on with what it holds alone.
+
+    Raises:
+        RunError: something differs; its keys are named.
+    """
+    there, here = _flat(before), _flat(now)
+    if keys := _differing(there, here):
+        told = "".join(f"\n  {k}: {there.get(k)!r} there, {here.get(k)!r} now" for k in keys)
+        raise RunError(
+            f"{folder} holds a {what} differs:{told}\n"
+            "Give another folder, or the same settings to go on with it"
+        )
 
 
 def folder_fingerprint(folder: Path) -> str:

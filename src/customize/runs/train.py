@@ -17,7 +17,7 @@ from customize._files import replace_text, writing
 from customize._options import options_to_dict
 from customize.data.dataset import IndexedDataset
 from customize.data.reading import read
-from customize.interfaces.backend import Adapter, Backend, Session
+from customize.interfaces.backend import Adapter, Backend, LoRA, Session
 from customize.interfaces.method import Method
 from customize.interfaces.model import ModelFolder
 from customize.interfaces.observer import Observer
@@ -126,6 +126,7 @@ def _run(
     quiet_libraries()  # before a backend imports them
     for one in given:
         _require(one.method, backend)
+    _require_stacking(recipe, backend)
     folder = RunFolder(_prepared(recipe))
     with held(folder.path):
         # The rows of every stage are read before the first is trained.
@@ -163,14 +164,14 @@ def _train_all(
     # The toy backend holds no model; every other is given one.
     engine = backend.load(model)  # type: ignore[arg-type]
     where = f"{model.name if model else last.recipe.model} on {backend.name}"
-    for stage in before:
+    for number, stage in enumerate(before, start=1):
         inner = RunFolder(Path(stage.recipe.to))
         inner.path.mkdir(parents=True, exist_ok=True)
         inner.begin(stage.recipe, _lineage(model, backend, stage, start))
         if not inner.finished:
             _say(f"{type(stage.method).__name__} of {where}")
             _train(stage, engine.open(start, last.recipe.seed), inner, watching)
-        start = inner.weights()
+        start = last.recipe.adapter_of_stage(number + 1, inner.weights())
     _say(f"{type(last.method).__name__} of {where}")
     _train(last, engine.open(start, last.recipe.seed), folder, watching)
 
@@ -182,6 +183,16 @@ def _require(method: Method, backend: Backend) -> None:
         raise Unsupported(
             f"{type(method).__name__} needs {', '.join(sorted(missing))}, which the backend "
             f"{backend.name!r} does not declare: choose another backend, or other options"
+        )
+
+
+def _require_stacking(recipe: Recipe, backend: Backend) -> None:
+    stacked = recipe.adapter if isinstance(recipe.adapter, Mapping) else {}
+    wanted = stacked.get("on") is not None or any("adapter" in stage for stage in recipe.stages)
+    if wanted and "stack" not in backend.capabilities():
+        raise Unsupported(
+            "an adapter on top of another needs stack, which the backend "
+            f"{backend.name!r} does not declare: leave adapter out, to continue the one there is"
         )
 
 
@@ -269,7 +280,8 @@ def _read(source: Source, method: Method, recipe: Recipe) -> IndexedDataset:
 def _lineage(
     model: ModelFolder | None, backend: Backend, stage: _Stage, start: Adapter | Path
 ) -> dict[str, Any]:
-    went_on = {"adapter": folder_fingerprint(start)} if isinstance(start, Path) else {}
+    below = start.on if isinstance(start, LoRA) else start if isinstance(start, Path) else None
+    went_on = {} if below is None else {"adapter": folder_fingerprint(Path(below))}
     return {
         "model": model.fingerprint if model else backend.name,
         "data": stage.data.fingerprint,

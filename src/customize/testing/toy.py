@@ -28,6 +28,7 @@ from customize.interfaces.backend import (
     Failed,
     Full,
     Handle,
+    LoRA,
     LossOutput,
     OnToken,
     Prompt,
@@ -39,8 +40,11 @@ from customize.interfaces.model import ModelFolder
 from customize.testing.renderer import NUM_TOKENS, ToyRenderer
 
 Table = npt.NDArray[np.float64]
-CAPABILITIES = frozenset({"forward_backward", "sample", "snapshot", "base", "save", "lora", "full"})
+CAPABILITIES = frozenset(
+    {"forward_backward", "sample", "snapshot", "base", "save", "lora", "full", "stack"}
+)
 FINGERPRINT = "toy"
+_KEPT = ("delta", "mean", "square", "below")
 
 
 class ToyBackend(Backend):
@@ -75,7 +79,11 @@ class ToyEngine(Engine):
     def open(self, adapter: Adapter | Path, seed: int = 0) -> Session:
         if not isinstance(adapter, Path):
             _require(self.capabilities, "full" if isinstance(adapter, Full) else "lora")
-            return self.new_session(seed)
+            session = self.new_session(seed)
+            if isinstance(adapter, LoRA) and adapter.on is not None:
+                _require(self.capabilities, "stack")
+                session.lay_on(Path(adapter.on))
+            return session
         session = self.new_session(seed)
         session.load_weights(adapter)
         return session
@@ -133,6 +141,7 @@ class ToySession(Session):
         self._steps = 0
         self._named: dict[str, Table] = {}
         self._delta, self._mean, self._square = (np.zeros_like(engine.table_VV) for _ in range(3))
+        self._below: Table = np.zeros_like(engine.table_VV)
 
     def forward(self, batch: Batch) -> Handle[Floats]:
         return self._now().forward(batch)
@@ -144,7 +153,7 @@ class ToySession(Session):
 
     def forward_backward(self, batch: Batch, loss: Loss) -> Handle[LossOutput]:
         _require(self.capabilities, "forward_backward")
-        table = self._engine.table_VV + self._delta
+        table = self._engine.table_VV + self._below + self._delta
         logprobs = self._now().logprobs(batch)
         value, gradient = loss.evaluate(logprobs, batch)
         grown = _gradient(table, batch, gradient)
@@ -182,7 +191,7 @@ class ToySession(Session):
         _require(self.capabilities, "snapshot")
         if name not in self._named:
             raise CheckpointError(f"no snapshot {name!r} (there are: {sorted(self._named)})")
-        return self._engine.snapshot_of(self._engine.table_VV + self._named[name])
+        return self._engine.snapshot_of(self._engine.table_VV + self._below + self._named[name])
 
     def base(self) -> Snapshot:
         _require(self.capabilities, "base")
@@ -190,7 +199,7 @@ class ToySession(Session):
 
     def save(self, folder: Path) -> None:
         _require(self.capabilities, "save")
-        arrays = {"delta": self._delta, "mean": self._mean, "square": self._square}
+        arrays = {name: getattr(self, f"_{name}") for name in _KEPT}
         pending = {} if self._pending is None else {"pending": self._pending}
         named = {f"snapshot.{name}": table for name, table in self._named.items()}
         _write(folder / "state.safetensors", {**arrays, **pending, **named})
@@ -207,7 +216,7 @@ class ToySession(Session):
             raise ModelError(f"{folder} was saved from another base")
         arrays = _read(folder / "state.safetensors")
         self._steps, self.seed = state["steps"], state["seed"]
-        self._delta, self._mean, self._square = (arrays[k] for k in ("delta", "mean", "square"))
+        self._delta, self._mean, self._square, self._below = (arrays[k] for k in _KEPT)
         self._pending = arrays.get("pending")
         marker = "snapshot."
         self._named = {k[len(marker) :]: v for k, v in arrays.items() if k.startswith(marker)}
@@ -215,7 +224,7 @@ class ToySession(Session):
     def save_weights(self, folder: Path) -> None:
         _require(self.capabilities, "save")
         folder.mkdir(parents=True, exist_ok=True)
-        _write(folder / "adapter_model.safetensors", {"delta": self._delta})
+        _write(folder / "adapter_model.safetensors", {"delta": self._below + self._delta})
 
     def load_weights(self, folder: Path) -> None:
         """Go on from what ``save_weights`` wrote."""
@@ -224,8 +233,13 @@ class ToySession(Session):
             raise CheckpointError(f"{folder} lacks {file.name}")
         self._delta = _read(file)["delta"]
 
+    def lay_on(self, folder: Path) -> None:
+        """What ``save_weights`` wrote there stays below, and is not trained."""
+        self.load_weights(folder)
+        self._below, self._delta = self._delta, np.zeros_like(self._delta)
+
     def _now(self) -> ToySnapshot:
-        return self._engine.snapshot_of(self._engine.table_VV + self._delta)
+        return self._engine.snapshot_of(self._engine.table_VV + self._below + self._delta)
 
 
 def _require(capabilities: frozenset[str], what: str) -> None:

@@ -23,6 +23,7 @@ OF_A_STAGE = (
     "keep_best",
     "patience",
 )
+_NO_ADAPTER = "there is no adapter in {!r}; a run has one when it is finished"
 _FOLDER_NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 
 # Keys that change nothing of what is learnt; what a backend's change is in the lineage.
@@ -81,7 +82,8 @@ class Recipe:
     stages: tuple[Mapping[str, Any], ...] = option(
         default=(),
         help="Trained one after the other, each from where the one before ended. Each has "
-        f"{', '.join(OF_A_STAGE)} of its own, and a name.",
+        f"{', '.join(OF_A_STAGE)} of its own, and a name; with LoRA's options under adapter it "
+        "trains a new one on top of the adapter of the stage before, which is continued else.",
     )
 
     def to_dict(self) -> dict[str, Any]:
@@ -124,16 +126,27 @@ class Recipe:
             return Full()
         if isinstance(self.adapter, str):
             return _adapter_in(Path(self.adapter))
-        faults = Faults()
-        chosen = structure(LoRA, self.adapter, faults, "adapter.")
-        faults.raise_if_any("the adapter")
-        assert chosen is not None
-        return chosen
+        return _lora(self.adapter)
+
+    def adapter_of_stage(self, number: int, below: Path) -> Adapter | Path:
+        """What the stage of that number, from 2, opens after one whose weights are in ``below``."""
+        own = self.stages[number - 1].get("adapter")
+        return below if own is None else _lora({**own, "on": str(below)})
 
     def observers_chosen(self) -> Mapping[str, Mapping[str, Any]]:
         """The names in ``observers``, each with its options."""
         given = self.observers
         return given if isinstance(given, Mapping) else {name: {} for name in given}
+
+
+def _lora(values: Mapping[str, Any]) -> LoRA:
+    faults = Faults()
+    chosen = structure(LoRA, values, faults, "adapter.")
+    faults.raise_if_any("the adapter")
+    assert chosen is not None
+    if chosen.on is None:
+        return chosen
+    return LoRA(**{**options_to_dict(chosen), "on": str(_adapter_in(Path(chosen.on)))})
 
 
 def make_recipe(
@@ -194,17 +207,35 @@ def _stage(stage: Any, prefix: str, faults: Faults) -> dict[str, Any]:
         faults.add(prefix.rstrip("."), f"{prefix}data is missing: a stage holds keys and values")
         return {}
     own = {key: value for key, value in stage.items() if key in OF_A_STAGE}
+    known = ["name", "adapter", *OF_A_STAGE]
     for key in stage:
-        if key not in ("name", *OF_A_STAGE):
-            faults.add(prefix + str(key), unknown(prefix + str(key), key, ["name", *OF_A_STAGE]))
+        if key not in known:
+            faults.add(prefix + str(key), unknown(prefix + str(key), key, known))
     name = stage.get("name", own.get("method", "sft"))
     if not isinstance(name, str) or not _FOLDER_NAME.fullmatch(name):
         told = f"{prefix}name must be lower case letters, digits and dashes (got {name!r})"
         faults.add(f"{prefix}name", told)
     recipe = _single({"model": "", "to": "", **own}, faults, prefix)
+    adapter = _check_adapter_of_stage(stage, prefix, faults)
     if recipe is None:
         return {}
-    return {"name": name, **{key: getattr(recipe, key) for key in OF_A_STAGE}}
+    return {"name": name, **adapter, **{key: getattr(recipe, key) for key in OF_A_STAGE}}
+
+
+def _check_adapter_of_stage(
+    stage: Mapping[str, Any], prefix: str, faults: Faults
+) -> dict[str, Any]:
+    """The stage's ``adapter`` with all of LoRA's options, if it has one."""
+    place, adapter = f"{prefix}adapter", stage.get("adapter")
+    if "adapter" not in stage:
+        return {}
+    if prefix == "stages.1.":
+        faults.add(place, f"{place} has nothing below it: write adapter beside stages")
+    elif not isinstance(adapter, Mapping) or adapter.get("on") is not None:
+        faults.add(place, f"{place} must be LoRA's options but on, which is the stage before")
+    elif (lora := structure(LoRA, adapter, faults, f"{place}.")) is not None:
+        return {"adapter": dict(options_to_dict(lora))}
+    return {}
 
 
 def _check_names(names: list[str], faults: Faults) -> None:
@@ -223,17 +254,20 @@ def _check_adapter(adapter: Any, faults: Faults) -> dict[str, Any] | str:
     """All of LoRA's options, defaults too, or the text that was given."""
     if isinstance(adapter, Mapping):
         lora = structure(LoRA, adapter, faults, "adapter.")
+        if lora is not None and lora.on is not None and not _holds_weights(lora.on):
+            faults.add("adapter.on", f"adapter.on: {_NO_ADAPTER.format(lora.on)}")
         return {} if lora is None else dict(options_to_dict(lora))
     if not isinstance(adapter, str):
         told = f"adapter must be LoRA's options, 'full' or a folder to go on from (got {adapter!r})"
         faults.add("adapter", told)
-    elif adapter != "full" and not any(_adapter_in(Path(adapter)).glob("*.safetensors")):
-        faults.add(
-            "adapter",
-            "adapter must be LoRA's options, 'full', or a folder to go on from: there is no "
-            f"adapter in {adapter!r}; a run has one when it is finished",
-        )
+    elif adapter != "full" and not _holds_weights(adapter):
+        told = "adapter must be LoRA's options, 'full', or a folder to go on from: "
+        faults.add("adapter", told + _NO_ADAPTER.format(adapter))
     return str(adapter)
+
+
+def _holds_weights(folder: str) -> bool:
+    return any(_adapter_in(Path(folder)).glob("*.safetensors"))
 
 
 def _check_backend(values: Mapping[str, Any], faults: Faults) -> None:

@@ -46,14 +46,15 @@ def read_recipe(path: Path, settings: Sequence[str] = ()) -> Recipe:
     Raises:
         OptionError: with every fault, and the line it is on.
     """
-    values, places = _load(path)
+    values, places = load_yaml(path, "model: smollm2")
     stages = values.get("stages")
     for inside in (values, *(stages if isinstance(stages, list) else ())):
-        _beside_all(path, inside, _LOCAL)
+        beside_all(path, inside, _LOCAL)
     evaluation = values.get("evaluate")
-    _beside_all(path, evaluation, ("data", "development"))
+    beside_all(path, evaluation, ("data", "development"))
     if isinstance(evaluation, dict):
-        _beside_all(path, evaluation.get("judge"), ("labels", "model"))
+        beside_all(path, evaluation.get("judge"), ("labels", "model"))
+    beside_all(path, values.get("adapter"), ("on",))
     for setting in settings:
         _set(values, places, setting)
     return make_recipe(values, places, str(path))
@@ -76,17 +77,22 @@ def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
     return values
 
 
-def _load(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
+def load_yaml(path: Path, example: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """A file's keys and values, and where each key stands; ``example`` is a line one may have.
+
+    Raises:
+        OptionError: it cannot be read, is not plain YAML, or has a key twice.
+    """
     try:
         text = path.read_text("utf-8")
         node = yaml.compose(text, Loader=_Loader)
         values = yaml.load(text, Loader=_Loader)
     except OSError as error:
-        raise OptionError(f"the recipe {path} cannot be read: {error.strerror}") from error
+        raise OptionError(f"{path} cannot be read: {error.strerror}") from error
     except (*_NOT_YAML, UnicodeDecodeError) as error:
         raise OptionError(f"{path} is not plain YAML: {error}") from error
     if not isinstance(node, yaml.MappingNode):
-        raise OptionError(f"{path} must hold keys and values, such as 'model: smollm2'")
+        raise OptionError(f"{path} must hold keys and values, such as '{example}'")
     places: dict[str, str] = {}
     _note_places(node, path, "", places)
     return values, places
@@ -138,16 +144,16 @@ def _part(parts: list[Any], number: str) -> Any:
     return parts[int(number) - 1]
 
 
-def _beside_all(recipe: Path, values: Any, keys: Sequence[str]) -> None:
-    """Make the texts under these keys paths beside the recipe; what is no mapping is left."""
+def beside_all(file: Path, values: Any, keys: Sequence[str]) -> None:
+    """Make the texts under these keys paths beside the file; what is no mapping is left."""
     for key in keys if isinstance(values, dict) else ():
         if isinstance(values.get(key), str):
-            values[key] = _beside(recipe, values[key])
+            values[key] = _beside(file, values[key])
 
 
-def _beside(recipe: Path, value: str) -> str:
-    """A path relative to the recipe, where such a file exists; else the text as it is."""
-    local = recipe.parent / value
+def _beside(file: Path, value: str) -> str:
+    """A path relative to the file, where such a one exists; else the text as it is."""
+    local = file.parent / value
     return str(local) if not Path(value).is_absolute() and local.exists() else value
 
 

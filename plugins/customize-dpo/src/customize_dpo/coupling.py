@@ -73,7 +73,11 @@ class Coupled:
 
 
 def measures(
-    logprobs: npt.NDArray[np.floating], batch: Batch, beta: float, means: bool
+    logprobs: npt.NDArray[np.floating],
+    batch: Batch,
+    beta: float,
+    means: bool,
+    began_P: Numbers | None,
 ) -> Mapping[str, float]:
     """What to watch, means over the batch's pairs.
 
@@ -81,13 +85,14 @@ def measures(
     margin: their difference; accuracy: the share of pairs where it is above 0.
     logprob_chosen, logprob_rejected: the policy's, of whole answers, in nats.
 
-    With a reference also, in nats a token:
+    Also, in nats a token:
 
-    chosen_change: how much likelier the chosen answers became.
-    kl_to_reference: KL(reference || policy), by the estimate ``r - 1 - log r`` over all answers'
-        tokens, r the policy's probability over the reference's. It is never negative, and unbiased
-        where the reference itself gave the answers; elsewhere it tells how far the policy has
-        moved on these answers.
+    chosen_change: how much likelier the chosen answers are than ``began_P``, what each of their
+        tokens had at the start; left out where that is not known.
+    kl_to_reference: KL(reference || policy), where there is a reference, by the estimate
+        ``r - 1 - log r`` over all answers' tokens, r the policy's probability over the
+        reference's. It is never negative, and unbiased where the reference itself gave the
+        answers; elsewhere it tells how far the policy has moved on these answers.
     """
     said = Said.of(logprobs, batch)
     size_P2 = said.num_tokens_P2 if means else np.ones_like(said.num_tokens_P2)
@@ -101,9 +106,9 @@ def measures(
         "logprob_chosen": said.policy_P2[:, 0].mean(),
         "logprob_rejected": said.policy_P2[:, 1].mean(),
     }
+    if began_P is not None:
+        told["chosen_change"] = (said.policy_P2[:, 0] / said.num_tokens_P2[:, 0] - began_P).mean()
     if "reference_logprobs" in batch.columns:
         away = (logprobs - batch.columns["reference_logprobs"])[batch.scored].astype(np.float64)
-        change_P2 = (said.policy_P2 - said.reference_P2) / said.num_tokens_P2
-        told["chosen_change"] = change_P2[:, 0].mean()
         told["kl_to_reference"] = (np.expm1(away) - away).mean()
     return {name: float(value) for name, value in told.items()}

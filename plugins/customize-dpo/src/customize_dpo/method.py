@@ -1,9 +1,9 @@
 """Direct preference optimisation: the whole algorithm. Knows sessions and pairs, no device."""
 
-import warnings
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
 
 from customize import (
     AdamW,
@@ -24,10 +24,9 @@ from customize import (
 from customize_dpo.coupling import Coupled, measures
 from customize_dpo.losses import NAMED, REFERENCE_FREE, PairLoss, differentiated
 from customize_dpo.pairs import Floats, Pairs
+from customize_dpo.watching import watched
 
 _REFERENCE = "reference"
-_FALLEN = 0.1  # nats a token
-_FADING = 0.9  # of the running mean that is compared with it
 
 
 @options
@@ -35,7 +34,7 @@ class DPO(Method):
     """From pairs: more of what was chosen, less of what was rejected, staying near the start.
 
     The reference is the model as it is when the method begins. What it says of every answer is
-    computed once, before the first step, and kept in the step's state.
+    computed once, before the first step, and kept in the step's state; of held-out pairs once too.
     """
 
     data: ClassVar[str] = "preference"
@@ -108,6 +107,7 @@ class DPO(Method):
 
     def train(self, session: Session, data: Dataset, resume: Step | None = None) -> Iterator[Step]:
         self.check_rows(data)
+        self._held_out.pop(session, None)
         pairs = Pairs(data, session.renderer, self.max_length)
         state = self._begun(session, pairs) if resume is None else dict(resume.state)
         total, pair_loss = self.num_steps(data), self._pair_loss()
@@ -116,6 +116,7 @@ class DPO(Method):
             places = range(first, first + self.batch_size)
             chosen = [shuffled_row(session.seed, place, len(data)) for place in places]
             batch = pairs.batch(chosen, state.get("reference_logprobs"))
+            began = state["chosen_began"][chosen]
             if not batch.sequence_columns["share"].any():
                 raise DataError(f"step {number}: every pair of the batch has weight 0")
             rate = self.lr * schedule_factor(self.schedule, number, total, self.warmup)
@@ -125,25 +126,32 @@ class DPO(Method):
             )
             metrics = {
                 "loss": output.result().loss,
-                **measures(output.result().logprobs, batch, self.beta, self._means),
+                **measures(output.result().logprobs, batch, self.beta, self._means, began),
                 "grad_norm": norm.result(),
                 "lr": rate,
                 "epoch": first / len(data),
                 "tokens": float(batch.num_tokens),
                 "trained_tokens": float(batch.scored.sum()),
             }
-            state = self._watched(state, metrics)
+            state = watched(state, metrics)
             yield Step(number, metrics, state)
 
     def validate(self, snapshot: Snapshot, rows: Dataset) -> Mapping[str, float]:
         """``validation_loss`` and what else is watched, over all pairs at once."""
         pairs = Pairs(rows, snapshot.renderer, self.max_length)
-        batch = pairs.batch(range(len(pairs)), self._said_by_reference(snapshot, pairs))
+        reference = self._said_by_reference(snapshot, pairs)
+        batch = pairs.batch(range(len(pairs)), reference)
         logprobs = snapshot.forward(batch).result()
         coupled = self._coupled(self._pair_loss(), pairs, range(len(pairs)))
-        found = measures(logprobs, batch, self.beta, self._means)
+        began = None if reference is None else pairs.means_of_chosen(reference)
+        found = measures(logprobs, batch, self.beta, self._means, began)
         loss, _ = coupled.evaluate(logprobs, batch)
         return {"validation_loss": loss, **{f"validation_{k}": v for k, v in found.items()}}
+
+    @cached_property
+    def _held_out(self) -> WeakKeyDictionary[Session, dict[str, Floats]]:
+        """What the reference says of held-out pairs, by their fingerprint."""
+        return WeakKeyDictionary()
 
     @property
     def _means(self) -> bool:
@@ -162,29 +170,21 @@ class DPO(Method):
         return Coupled(pair_loss, self._means, self.sft, [pairs.place(i) for i in chosen])
 
     def _begun(self, session: Session, pairs: Pairs) -> dict[str, Any]:
-        """The state before the first step: what the reference says, from the snapshot of now."""
+        """The state before the first step: what is said of the answers now."""
+        state = {"chosen_change": 0.0, "warned": False}
         if self.loss in REFERENCE_FREE:
-            return {}
+            return {**state, "chosen_began": pairs.chosen_means(session)}
         reference = pairs.logprobs(session.snapshot(_REFERENCE))
-        return {"reference_logprobs": reference, "chosen_change": 0.0, "warned": False}
+        began = pairs.means_of_chosen(reference)
+        return {**state, "chosen_began": began, "reference_logprobs": reference}
 
     def _said_by_reference(self, snapshot: Snapshot, pairs: Pairs) -> Floats | None:
+        """Of held-out pairs, computed once for each session and training."""
         if self.loss in REFERENCE_FREE:
             return None
         if not isinstance(snapshot, Session):
             raise Unsupported("a reference is needed: validate the session that was trained")
-        return pairs.logprobs(snapshot.named_snapshot(_REFERENCE))
-
-    def _watched(self, state: dict[str, Any], metrics: Mapping[str, float]) -> dict[str, Any]:
-        """Warn, once a run, when the chosen answers themselves became clearly less likely."""
-        if not state:
-            return state
-        change = _FADING * state["chosen_change"] + (1 - _FADING) * metrics["chosen_change"]
-        fallen = change < -_FALLEN
-        if fallen and not state["warned"]:
-            warnings.warn(
-                f"the chosen answers have become less likely than at the start ({change:.2f} nats "
-                "a token): the margin grows because both sides fall. Set sft=0.2, or lower lr",
-                stacklevel=2,
-            )
-        return {**state, "chosen_change": change, "warned": bool(fallen or state["warned"])}
+        kept = self._held_out.setdefault(snapshot, {})
+        if pairs.fingerprint not in kept:
+            kept[pairs.fingerprint] = pairs.logprobs(snapshot.named_snapshot(_REFERENCE))
+        return kept[pairs.fingerprint]

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from customize import Batch, DataError, Dataset, Rendered, Renderer, Snapshot, render_rows
 
 Floats = npt.NDArray[np.float32]
+Numbers = npt.NDArray[np.float64]
 SIDES = ("chosen", "rejected")
 _LISTED = 10
 _AT_ONCE = 64  # pairs a forward; the backend cuts them as it needs to
@@ -77,6 +78,11 @@ class Pairs:
             )
         self._ends = np.asarray(ends, np.int64)
 
+    @property
+    def fingerprint(self) -> str:
+        """Of the data and of how it is rendered."""
+        return self._sides.fingerprint
+
     def __len__(self) -> int:
         return len(self._data)
 
@@ -104,9 +110,27 @@ class Pairs:
         column[batch.scored] = np.concatenate(parts)
         return batch.with_columns(reference_logprobs=column)
 
+    def chosen_means(self, snapshot: Snapshot) -> Numbers:
+        """The mean log-probability of each chosen answer's tokens [P], without the other sides."""
+        return np.concatenate([*self._chosen_means(snapshot)])
+
+    def means_of_chosen(self, logprobs: Floats) -> Numbers:
+        """The same [P], of what ``logprobs`` gave."""
+        sums_2P = np.add.reduceat(logprobs.astype(np.float64), self._ends[:-1])
+        means_P: Numbers = sums_2P[::2] / np.diff(self._ends)[::2]
+        return means_P
+
     def logprobs(self, snapshot: Snapshot) -> Floats:
         """Of every answer's tokens, pair by pair and side by side."""
         return np.concatenate([*self._logprobs(snapshot)])
+
+    def _chosen_means(self, snapshot: Snapshot) -> Iterator[Numbers]:
+        for first in range(0, len(self), _AT_ONCE):
+            rows = [self._rendered[2 * pair] for pair in range(len(self))[first : first + _AT_ONCE]]
+            batch = Batch.from_sequences([(row.tokens, {"weights": row.weights}) for row in rows])
+            said = (snapshot.forward(batch).result(), batch.scored)
+            sums_P, num_P = (batch.sum_by_sequence(v.astype(np.float64)) for v in said)
+            yield sums_P / num_P
 
     def _logprobs(self, snapshot: Snapshot) -> Iterator[Floats]:
         for first in range(0, len(self), _AT_ONCE):

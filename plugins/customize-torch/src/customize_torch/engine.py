@@ -26,7 +26,7 @@ from customize_torch.policy import Policy
 from customize_torch.session import TorchSession, TorchSnapshot
 
 CAPABILITIES = frozenset(
-    {"forward_backward", "sample", "snapshot", "base", "save", "lora", "full", "peft"}
+    {"forward_backward", "sample", "snapshot", "base", "save", "lora", "full", "stack", "peft"}
 )
 
 
@@ -56,24 +56,46 @@ class TorchEngine(Engine):
         if isinstance(adapter, Full):
             return self._session(adapter, self._all_tensors(), seed)
         layers = {n: self._layer(n) for n in self._base.switchboard.targets(adapter.targets)}
-        return self._session(adapter, lora.fresh(layers, adapter.rank, seed), seed)
+        below = {} if adapter.on is None else self._below(Path(adapter.on), lora.scale_of(adapter))
+        return self._session(adapter, lora.fresh(layers, adapter.rank, seed), seed, below)
 
     def base(self) -> Snapshot:
         return TorchSnapshot(self._plain, self.renderer, self._budget)
 
     def _resume(self, folder: Path, seed: int) -> Session:
-        chosen: Adapter = Full()
         if storage.is_adapter(folder):
-            chosen, tensors = storage.read_adapter(folder, self._model.fingerprint)
-            wanted = lora.fresh(self._base.switchboard.layers, chosen.rank, 0)
-        else:
-            tensors = storage.read_model(folder, self._model.fingerprint)
-            wanted = dict(self._base.model.named_parameters())
+            return self._session(*self._adapter_in(folder), seed)
+        tensors = storage.read_model(folder, self._model.fingerprint)
+        wanted = dict(self._base.model.named_parameters())
+        return self._session(Full(), self._fitting(folder, tensors, wanted), seed)
+
+    def _below(self, folder: Path, scale: float) -> dict[str, Tensor]:
+        """The adapter in the folder, as it is under this scale."""
+        if not storage.is_adapter(folder):
+            raise ModelError(
+                f"{folder} holds a whole model, on which no adapter is stacked: name it as the "
+                "model, or go on from it with adapter"
+            )
+        adapter, tensors = self._adapter_in(folder)
+        return lora.rescaled(tensors, lora.scale_of(adapter) / scale)
+
+    def _adapter_in(self, folder: Path) -> tuple[LoRA, dict[str, Tensor]]:
+        adapter, tensors = storage.read_adapter(folder, self._model.fingerprint)
+        wanted = lora.fresh(self._base.switchboard.layers, adapter.rank, 0)
+        return adapter, self._fitting(folder, tensors, wanted)
+
+    def _fitting(
+        self, folder: Path, tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """The tensors where the model computes.
+
+        Raises:
+            ModelError: one is not of the model's.
+        """
         for name, tensor in tensors.items():
             if name not in wanted or wanted[name].shape != tensor.shape:
                 raise ModelError(f"{folder}: {name} does not fit {self._model.name}")
-        here = {name: tensor.to(self._base.place.device) for name, tensor in tensors.items()}
-        return self._session(chosen, here, seed)
+        return {name: tensor.to(self._base.place.device) for name, tensor in tensors.items()}
 
     def _layer(self, name: str) -> nn.Linear:
         return self._base.switchboard.layers[name]
@@ -81,10 +103,16 @@ class TorchEngine(Engine):
     def _all_tensors(self) -> dict[str, Tensor]:
         return {n: p.detach().float().clone() for n, p in self._base.model.named_parameters()}
 
-    def _session(self, adapter: Adapter, tensors: Mapping[str, Tensor], seed: int) -> Session:
+    def _session(
+        self,
+        adapter: Adapter,
+        tensors: Mapping[str, Tensor],
+        seed: int,
+        below: Mapping[str, Tensor] | None = None,
+    ) -> Session:
         scale = lora.scale_of(adapter) if isinstance(adapter, LoRA) else None
         return TorchSession(
-            Policy(self._base, tensors, scale),
+            Policy(self._base, tensors, scale, below or {}),
             self._plain,
             adapter,
             self._model,

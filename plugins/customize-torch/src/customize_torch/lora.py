@@ -108,6 +108,44 @@ def fresh(layers: Mapping[str, nn.Linear], rank: int, seed: int) -> dict[str, Te
     return tensors
 
 
+def stacked(
+    below: Mapping[str, Tensor], own: Mapping[str, Tensor], whole: bool = False
+) -> dict[str, Tensor]:
+    """Two adapters of one scale as one of the sum of their ranks, by PEFT's names.
+
+    ``B₁A₁ + B₂A₂ = [B₁ B₂][A₁; A₂]``. With ``whole`` a layer that only one of them adapts has that
+    rank too, filled with zeros.
+    """
+    if not below:
+        return dict(own)
+    ranks = [_rank(below), _rank(own)]
+    out = {}
+    for name in dict.fromkeys((*below, *own)):
+        dim = 0 if "lora_A" in name else 1
+        parts = [some.get(name) for some in (below, own)]
+        like = next(part for part in parts if part is not None)
+        filled = [
+            _zeros(like, dim, rank) if part is None and whole else part
+            for part, rank in zip(parts, ranks, strict=True)
+        ]
+        out[name] = torch.cat([part for part in filled if part is not None], dim)
+    return out
+
+
+def rescaled(tensors: Mapping[str, Tensor], factor: float) -> dict[str, Tensor]:
+    """The adapter as it is under a scale that is ``factor`` times smaller."""
+    return {name: t * factor if "lora_B" in name else t for name, t in tensors.items()}
+
+
+def _rank(tensors: Mapping[str, Tensor]) -> int:
+    return next(t.shape[0] for name, t in tensors.items() if "lora_A" in name)
+
+
+def _zeros(like: Tensor, dim: int, rank: int) -> Tensor:
+    shape = [rank if d == dim else size for d, size in enumerate(like.shape)]
+    return like.new_zeros(shape)
+
+
 def updates_of(
     tensors: Mapping[str, Tensor], scale: float, dtype: torch.dtype
 ) -> dict[str, Update]:

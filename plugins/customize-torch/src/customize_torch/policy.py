@@ -22,7 +22,7 @@ from customize_torch.attention import Plan, Segments, following
 from customize_torch.head import logprobs_of
 from customize_torch.kernels import Place
 from customize_torch.layout import lay
-from customize_torch.lora import Switchboard, rounded, updates_of
+from customize_torch.lora import Switchboard, rounded, stacked, updates_of
 from customize_torch.recomputing import Recomputing
 
 
@@ -52,12 +52,14 @@ class Base:
 class Policy:
     """tensors: LoRA's by PEFT's names, or all of the model's when everything is trained.
 
-    scale: LoRA's, or None when everything is trained.
+    scale: LoRA's, or None when everything is trained. below: an adapter of the same scale that
+    stays as it is.
     """
 
     base: Base
     tensors: Mapping[str, Tensor]
     scale: float | None = 0.0
+    below: Mapping[str, Tensor] = attrs.field(factory=dict)
 
     def hidden(self, tokens_N: Tensor, positions_N: Tensor, plan: Plan) -> Tensor:
         """The decoder's last hidden states, [N, C]."""
@@ -96,8 +98,8 @@ class Policy:
         """The same with LoRA's tensors as they are computed with: rounded once for many steps."""
         if self.scale is None:
             return self
-        tensors = rounded(self.tensors, self.base.place.dtype)
-        return attrs.evolve(self, tensors=tensors)
+        both = stacked(self.below, self.tensors)
+        return attrs.evolve(self, tensors=rounded(both, self.base.place.dtype), below={})
 
     def check(self, tokens: npt.NDArray[np.int32]) -> None:
         """Raises DataError for a token the model has no row for, before a device fails on it."""
@@ -112,6 +114,7 @@ class Policy:
     def _in_force(self) -> Iterator[None]:
         updates = {}
         if self.scale is not None:
-            updates = updates_of(self.tensors, self.scale, self.base.place.dtype)
+            both = stacked(self.below, self.tensors)
+            updates = updates_of(both, self.scale, self.base.place.dtype)
         with self.base.switchboard.using(updates):
             yield

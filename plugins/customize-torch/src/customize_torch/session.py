@@ -44,6 +44,7 @@ from customize_torch import optimizer, storage
 from customize_torch.budget import Budget
 from customize_torch.cutting import Longs
 from customize_torch.determinism import repeatable
+from customize_torch.lora import stacked
 from customize_torch.policy import Policy
 from customize_torch.sampling import sample
 
@@ -199,6 +200,7 @@ class TorchSession(Session):
             "means": self._moments.means,
             "squares": self._moments.squares,
             "gradients": self._gradients,
+            "below": self._policy.below,
             **{f"snapshot:{name}": policy.tensors for name, policy in self._named.items()},
         }
         storage.write_tensors(folder / "state.safetensors", groups)
@@ -225,22 +227,31 @@ class TorchSession(Session):
         self.seed = state["seed"]
         self._budget.tokens = min(self._budget.tokens, state["token_budget"])
         scale = state["scale"]
-        self._policy = Policy(self._policy.base, groups["weights"], scale)
+        kept = attrs.evolve(self._policy, scale=scale, below=groups.get("below", {}))
+        self._policy = attrs.evolve(kept, tensors=groups["weights"])
         self._moments = optimizer.Moments(state["steps"], groups["means"], groups["squares"])
         self._gradients = groups.get("gradients", {})
         self._named = {
-            key.removeprefix("snapshot:"): Policy(self._policy.base, tensors, scale)
+            key.removeprefix("snapshot:"): attrs.evolve(kept, tensors=tensors)
             for key, tensors in groups.items()
             if key.startswith("snapshot:")
         }
 
     def save_weights(self, folder: Path) -> None:
-        tensors = self._policy.tensors
+        policy, base = self._policy, self._model.fingerprint
         if isinstance(self._adapter, LoRA):
+            tensors = stacked(policy.below, policy.tensors, whole=True)
             layers = [k.removesuffix(".lora_A.weight") for k in tensors if "lora_A" in k]
-            storage.write_adapter(folder, self._adapter, tensors, layers, self._model.fingerprint)
+            adapter = self._adapter if not policy.below else self._as_one(tensors, layers)
+            storage.write_adapter(folder, adapter, tensors, layers, base)
         else:
-            storage.write_model(folder, self._model.path, tensors, self._model.fingerprint)
+            storage.write_model(folder, self._model.path, policy.tensors, base)
+
+    def _as_one(self, tensors: Mapping[str, Tensor], layers: list[str]) -> LoRA:
+        """What a stack of two is when it is saved: one adapter of the same scale."""
+        rank = tensors[f"{layers[0]}.lora_A.weight"].shape[0]
+        assert self._policy.scale is not None
+        return LoRA(rank=rank, alpha=self._policy.scale * rank, targets=tuple(layers))
 
     def _at(self, policy: Policy) -> TorchSnapshot:
         return TorchSnapshot(policy, self.renderer, self._budget)

@@ -43,6 +43,15 @@ def _check(value: Texts) -> None:
         raise OptionError(f"must be a text or a list of texts, none empty (got {value!r})")
 
 
+def _check_patterns(value: Texts) -> None:
+    _check(value)
+    for text in listed(value):
+        try:
+            re.compile(text)
+        except re.error as error:
+            raise OptionError(f"the pattern {text!r} is wrong: {error}") from error
+
+
 @options
 class Includes(Scorer):
     """Every text is in the answer; case and spacing do not count."""
@@ -100,15 +109,23 @@ class Matches(Scorer):
     patterns: Texts = option(help="What must be found.")
 
     def __attrs_post_init__(self) -> None:
-        _check(self.patterns)
-        for text in listed(self.patterns):
-            try:
-                re.compile(text)
-            except re.error as error:
-                raise OptionError(f"the pattern {text!r} is wrong: {error}") from error
+        _check_patterns(self.patterns)
 
     def score(self, answer: Answer, row: Row) -> Score:
         return all(re.search(pattern, answer.text) for pattern in listed(self.patterns))
+
+
+@options
+class Avoids(Scorer):
+    """No pattern (Python's regular expressions) is found in the answer."""
+
+    patterns: Texts = option(help="What must not be found.")
+
+    def __attrs_post_init__(self) -> None:
+        _check_patterns(self.patterns)
+
+    def score(self, answer: Answer, row: Row) -> Score:
+        return not any(re.search(pattern, answer.text) for pattern in listed(self.patterns))
 
 
 @options

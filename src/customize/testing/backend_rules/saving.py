@@ -5,12 +5,14 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from customize._errors import CheckpointError, ModelError
 from customize._losses import CrossEntropy
-from customize.interfaces.backend import AdamW, Adapter, Session
+from customize.interfaces.backend import AdamW, Adapter, LoRA, Session
 from customize.testing.backend_rules.effects import probe
 from customize.testing.backend_rules.subject import BackendSubject
-from customize.testing.expecting import expect_equal, expect_raises
+from customize.testing.expecting import expect, expect_close, expect_equal, expect_raises
 from customize.testing.rules import needs
 
 
@@ -104,6 +106,40 @@ def check_saved_weights_open_again(subject: BackendSubject) -> None:
         wanted = session.forward(seen).result()
         found = subject.engine.open(folder).forward(seen).result()
         expect_equal(found, wanted, f"{type(adapter).__name__}, opened")
+
+
+@needs("forward_backward", "save", "lora", "stack")
+def check_an_adapter_stands_on_another(subject: BackendSubject) -> None:
+    """LoRA on the folder of an adapter begins as that one, which then stays as it is: a step that
+    only decays weights changes nothing. It learns, is saved and gone on with, and what
+    ``save_weights`` writes is both as one.
+    """
+    seen, near = probe(subject), subject.tolerance.logprobs
+    session, folder = subject.trained(subject.adapters[0]), subject.folder() / "below"
+    session.save_weights(folder)
+    wanted = session.forward(seen).result()
+    on = LoRA(rank=2, alpha=6.0, on=str(folder))
+    top = subject.engine.open(on, seed=3)
+    expect_close(top.forward(seen).result(), wanted, near, "a new adapter on a trained one")
+    top.optim_step(AdamW(lr=0.5, weight_decay=1.0)).result()
+    expect_close(top.forward(seen).result(), wanted, near, "the one below, weights decayed")
+    _step(top, subject)
+    learnt = top.forward(seen).result()
+    moved = float(np.abs(learnt - wanted).max())
+    expect(moved > near, "an adapter on another one does not learn")
+    saved, as_one = subject.folder(), subject.folder() / "both"
+    top.save(saved)
+    top.save_weights(as_one)
+    again = subject.engine.open(on, seed=3)
+    again.load(saved)
+    expect_equal(again.forward(seen).result(), learnt, "saved with what is below, and loaded")
+    found = subject.engine.open(as_one).forward(seen).result()
+    expect_close(found, learnt, near, "both as one adapter")
+
+
+def _step(session: Session, subject: BackendSubject) -> None:
+    session.forward_backward(subject.batch(), CrossEntropy())
+    session.optim_step(AdamW(lr=0.05)).result()
 
 
 def _learnt(subject: BackendSubject, adapter: Adapter | None = None) -> Session:

@@ -1,4 +1,4 @@
-"""General ability: 300 short items and 20 short texts that show what a customization broke.
+"""General ability: 300 short items and 50 short texts that show what a customization broke.
 
 Knows no user's rows. Choices are scored as the assistant's whole reply, and the likeliest is the
 answer; what is written is the greedy reply, checked by its ``expect``; texts are weighed as the

@@ -1,0 +1,212 @@
+"""correct(): from a model that shows a trait to one that does not, and the proof.
+
+What the present model says → pairs → your eyes → DPO → the trait and everything else, measured.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from customize._errors import OptionError
+from customize.data.reading import read
+from customize.evaluation.evaluation import MARGIN, Evaluation
+from customize.interfaces.backend import Backend, LoRA
+from customize.interfaces.dataset import Row
+from customize.interfaces.gate import no_worse
+from customize.plugins import load, names
+from customize.runs.evaluating import Rows, column_of
+from customize.runs.run import Run
+from customize.runs.run import open as open_run
+from customize.runs.train import train
+from customize.training.structuring import Faults, structure
+from customize.traits.correction import Correction
+from customize.traits.measuring import (
+    AFTER,
+    BEFORE,
+    default_texts,
+    judgement,
+    measured,
+    rows_of,
+)
+from customize.traits.proposing import (
+    CorrectionFolder,
+    Drawing,
+    Proposal,
+    folder_of,
+    proposed,
+)
+from customize.traits.trait import Trait, read_trait
+
+Source = str | os.PathLike[str] | Run
+TraitLike = Trait | str | os.PathLike[str]
+
+# What `dpo` is told unless it is told otherwise: to keep the desired answers likely.
+OPTIONS: Mapping[str, Any] = {"lr": 2e-4, "epochs": 3.0, "sft": 1.0}
+
+
+def propose_pairs(
+    source: Source,
+    trait: TraitLike,
+    *,
+    to: str | os.PathLike[str],
+    backend: str | Backend | None = None,
+    **drawing: Any,  # Drawing's options, checked strictly
+) -> Proposal:
+    """Ask a run or model the trait's prompts, and put its undesired answers into pairs.
+
+    They are in ``pairs.jsonl`` of the folder ``to``, to be read and edited; `correct` on the same
+    folder learns from what is then there, and asks nothing again.
+
+    Raises:
+        OptionError: the trait or an option is wrong.
+        DataError: the model does not show the trait, or no desired answer is known.
+        RunError: the folder holds another correction.
+    """
+    run = source if isinstance(source, Run) else open_run(source, backend=backend)
+    return proposed(run, read_trait(trait), folder_of(Path(to)), _drawing(drawing))
+
+
+def correct(
+    source: Source,
+    trait: TraitLike,
+    *,
+    to: str | os.PathLike[str],
+    others: Sequence[TraitLike] = (),
+    checks: Rows | None = None,
+    texts: Rows | None = None,
+    general: bool = True,
+    margin: float = MARGIN,
+    options: Mapping[str, Any] | None = None,
+    adapter: Mapping[str, Any] | None = None,
+    backend: str | Backend | None = None,
+    **drawing: Any,  # Drawing's options, checked strictly
+) -> Correction:
+    """Take a trait out of a run or model by preference pairs, and show what else it changed.
+
+    Goes on with what the folder ``to`` holds: answers, pairs as they were edited, checkpoints.
+    The result is the run in its folder ``run``.
+
+    Args:
+        others: traits that must not become more frequent.
+        checks: the task's own rows with ``expect``, which must not get worse.
+        texts: conversations whose last answers must stay likely; those of the package unless
+            given.
+        general: also ask the general items.
+        margin: how much of other traits, checks and form may be lost: 0.1 is ten points.
+        options: of `dpo`; a rate of 2e-4, three epochs and an SFT term of 1 unless given.
+        adapter: LoRA's options, for a new adapter, on top of the run's where it has one; unless
+            given a run's own is continued.
+        drawing: num_samples, temperature, max_tokens, pairs_per_prompt, seed.
+
+    Raises:
+        OptionError: a trait or an option is wrong.
+        DataError: the model does not show the trait, or rows cannot be used.
+        RunError: the folder holds another correction.
+    """
+    run = source if isinstance(source, Run) else open_run(source, backend=backend)
+    wanted, folder, drawn = read_trait(trait), folder_of(Path(to)), _drawing(drawing)
+    options = {**OPTIONS, **(options or {})}
+    # All that is given is checked, and all rows are read, before the first answer is asked for.
+    _check(options, adapter, margin)
+    rows = rows_of(
+        [wanted, *map(read_trait, others)],
+        [] if checks is None else list(read(checks)),
+        default_texts() if texts is None else list(read(texts, kind="chat")),
+    )
+    proposed(run, wanted, folder, drawn)
+    corrected = _trained(run, adapter, folder, options, drawn.seed)
+    evaluation = _measured(run, corrected, rows, folder, drawn.max_tokens, general)
+    correction = Correction(wanted, corrected, evaluation, judgement(evaluation, wanted, margin))
+    correction.keep(folder)
+    return correction
+
+
+def measure_traits(
+    source: Source,
+    traits: Sequence[TraitLike],
+    *,
+    max_tokens: int = 64,
+    backend: str | Backend | None = None,
+) -> Evaluation:
+    """How often a run or model shows each trait, on its held-out prompts; slices by ``part``.
+
+    Raises:
+        OptionError: a trait is wrong, or there is none.
+    """
+    if not traits:
+        raise OptionError("there is no trait to measure: name at least one")
+    run = source if isinstance(source, Run) else open_run(source, backend=backend)
+    rows = rows_of([read_trait(trait) for trait in traits])
+    return measured([column_of(run, BEFORE)], rows, max_tokens)
+
+
+def _trained(
+    run: Run,
+    adapter: Mapping[str, Any] | None,
+    folder: CorrectionFolder,
+    options: Mapping[str, Any],
+    seed: int,
+) -> Run:
+    """The run that learns from the pairs, from where the given one ended."""
+    model, revision = _model(run)
+    return train(
+        model=model,
+        revision=revision,
+        adapter=_adapter(run, adapter),
+        data=folder.pairs,
+        to=folder.run,
+        method="dpo",
+        options=options,
+        backend=run.backend,
+        seed=seed,
+    )
+
+
+def _model(run: Run) -> tuple[str, str | None]:
+    """What names the model that a run stands on, and the revision of a hub model."""
+    if run.folder is not None:
+        recipe = run.folder.recipe()
+        return recipe.model, recipe.revision
+    if run.model is None:
+        return run.backend.name, None  # the toy backend, which holds no model
+    known = run.model.revision is not None or run.model.name in names("model")
+    return run.model.name if known else str(run.model.path), run.model.revision
+
+
+def _adapter(run: Run, given: Mapping[str, Any] | None) -> str | dict[str, Any]:
+    below = run.adapter if run.folder is None else run.folder.path
+    if given is None:
+        return {} if below is None else str(below)
+    return dict(given) if below is None else {**given, "on": str(below)}
+
+
+def _measured(
+    before: Run,
+    after: Run,
+    rows: Sequence[Row],
+    folder: CorrectionFolder,
+    max_tokens: int,
+    general: bool,
+) -> Evaluation:
+    after.engine = before.engine  # one base in memory for both
+    columns = [column_of(before, BEFORE), column_of(after, AFTER)]
+    return measured(columns, rows, max_tokens, folder.store(), general)
+
+
+def _check(options: Mapping[str, Any], adapter: Mapping[str, Any] | None, margin: float) -> None:
+    no_worse(margin=margin)
+    faults = Faults()
+    structure(load("method", "dpo"), options, faults, "options.")
+    structure(LoRA, adapter or {}, faults, "adapter.")
+    faults.raise_if_any("correct(...)")
+
+
+def _drawing(given: Mapping[str, Any]) -> Drawing:
+    faults = Faults()
+    made = structure(Drawing, given, faults)
+    faults.raise_if_any("what is drawn")
+    assert made is not None
+    return made

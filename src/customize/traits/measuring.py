@@ -1,0 +1,174 @@
+"""A trait and what else could suffer, measured on the same rows. Knows no training.
+
+Every row says under ``part`` what it is there for: a trait's name, ``checks`` or ``texts``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+
+from customize._errors import DataError, OptionError
+from customize.evaluation.answer_store import AnswerStore
+from customize.evaluation.columns import Column
+from customize.evaluation.evaluate import evaluate
+from customize.evaluation.evaluation import MARGIN, Evaluation, GateResult
+from customize.evaluation.gates import GENERAL, judge
+from customize.evaluation.measures import change, estimate
+from customize.evaluation.progress import AnswerProgress
+from customize.evaluation.questions import questions_of
+from customize.evaluation.scorers.degeneration import Degeneration
+from customize.evaluation.scorers.likelihood import Perplexity
+from customize.evaluation.scoring import RIGHT
+from customize.evaluation.statistics import Interval, Verdict, non_inferior
+from customize.evaluation.suites import general as suite
+from customize.evaluation.terms import Terms
+from customize.evaluation.wording import amount, points
+from customize.interfaces.dataset import Row
+from customize.interfaces.gate import better, no_worse
+from customize.traits.trait import CHECKS, TEXTS, Trait
+
+PART = "part"
+BEFORE, AFTER = "before", "after"
+TEXT_MARGIN = 0.1  # nats a token of held-out text that a correction may cost: a tenth of likelihood
+LENGTH_MARGIN = 0.3  # of the words of an answer, by which they may become more or fewer
+_SCORERS = {"form": Degeneration(), "text": Perplexity()}
+
+
+def rows_of(
+    traits: Sequence[Trait], checks: Sequence[Row] = (), texts: Sequence[Row] = ()
+) -> list[Row]:
+    """Rows to measure on, each with its part.
+
+    Raises:
+        OptionError: two traits share a name.
+        DataError: a check says nothing of what is right, or a text holds no answer.
+    """
+    names = [trait.name for trait in traits]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise OptionError(f"two traits are named {twice[0]!r}: give each a name of its own")
+    if checks:
+        questions_of(checks, need_expect=True)
+    for number, row in enumerate(texts, 1):
+        if row["messages"][-1].get("role") != "assistant":
+            raise DataError(f"texts, row {number}: it ends with no answer, whose text is measured")
+    parts: list[tuple[str, Sequence[Row]]] = [
+        *((trait.name, [_expecting(trait, row) for row in trait.rows[1]]) for trait in traits),
+        (CHECKS, checks),
+        (TEXTS, [_without_expect(row) for row in texts]),
+    ]
+    return [
+        {**row, "id": f"{part} {row.get('id', number)}", PART: part}
+        for part, rows in parts
+        for number, row in enumerate(rows, 1)
+    ]
+
+
+def measured(
+    columns: Sequence[Column],
+    rows: Sequence[Row],
+    max_tokens: int,
+    store: AnswerStore | None = None,
+    general: bool = False,
+) -> Evaluation:
+    """All columns on all rows, by part."""
+    num_general = suite.NUM_ITEMS if general else 0
+    terms = Terms(max_tokens, scorers=_SCORERS, slices=(PART,), general=num_general)
+    return evaluate(columns, rows, terms, store=store, progress=AnswerProgress())
+
+
+def shown(evaluation: Evaluation, column: str, trait: str) -> Interval:
+    """The share of answers that show the trait."""
+    free = evaluation.rate(column, f"{PART}={trait}")
+    return Interval(1 - free.estimate, 1 - free.high, 1 - free.low)
+
+
+def default_texts() -> list[Row]:
+    """Held-out text that ships with the package: questions of general interest, and answers."""
+    return [*suite.texts()]
+
+
+@attrs.frozen
+class Judgement:
+    """What a correction came to: of the trait, and of everything else by its name."""
+
+    trait: Verdict
+    others: dict[str, GateResult]
+    gates: tuple[GateResult, ...]
+
+
+def judgement(evaluation: Evaluation, trait: Trait, margin: float) -> Judgement:
+    """The trait is judged by its goal and by whether it is rarer; all else by non-inferiority."""
+    here = f"{PART}={trait.name}"
+    rarer = judge(evaluation, better(RIGHT, BEFORE, here))
+    goal = _goal(evaluation, trait)
+    verdicts = (rarer.verdict, goal.verdict)
+    verdict: Verdict = (
+        "fail" if "fail" in verdicts else "pass" if set(verdicts) == {"pass"} else "inconclusive"
+    )
+    others = _others(evaluation, trait, margin)
+    return Judgement(verdict, others, (rarer, goal, *others.values()))
+
+
+def _goal(evaluation: Evaluation, trait: Trait) -> GateResult:
+    after = shown(evaluation, AFTER, trait.name)
+    verdict: Verdict = "inconclusive"
+    if after.high <= trait.goal:
+        verdict = "pass"
+    elif after.low > trait.goal:
+        verdict = "fail"
+    told = f"{points(after)} % of answers show {trait.name}, at most {100 * trait.goal:g} % may"
+    missing = sum(fault.scorer == "expect" for fault in evaluation.faults)
+    if missing and verdict == "pass":
+        verdict, told = "inconclusive", f"{told}, but {missing} answers have no score"
+    return GateResult(f"goal({trait.name}, at_most={trait.goal:g})", verdict, told)
+
+
+def _others(evaluation: Evaluation, trait: Trait, margin: float) -> dict[str, GateResult]:
+    there = dict.fromkeys(item.slices[PART] for item in evaluation.items)
+    found = {
+        part: judge(evaluation, no_worse(RIGHT, margin, BEFORE, f"{PART}={part}"))
+        for part in there
+        if part not in (trait.name, TEXTS)
+    }
+    found["form"] = judge(evaluation, no_worse("form.repeats", margin, BEFORE))
+    if evaluation.general:
+        found["general ability"] = judge(evaluation, no_worse(GENERAL, MARGIN, BEFORE))
+    if TEXTS in there:
+        text = no_worse("text.nats_per_token", TEXT_MARGIN, BEFORE, f"{PART}={TEXTS}")
+        found["held-out text"] = judge(evaluation, text)
+    found["length"] = _length(evaluation, trait)
+    return found
+
+
+def _length(evaluation: Evaluation, trait: Trait) -> GateResult:
+    """Words of answers to everything but the trait's own prompts, in both directions.
+
+    Where the trait is one of length, answers may become shorter.
+    """
+    gate = f"same_length(margin={LENGTH_MARGIN:g})"
+    items = [item for item in evaluation.items if item.slices[PART] != trait.name]
+    before = estimate(items, "form.words", BEFORE)
+    found = change(items, "form.words", AFTER, BEFORE)
+    if before is None or found is None:
+        return GateResult(gate, "inconclusive", "no other rows: give checks, texts or other traits")
+    margin, moved = LENGTH_MARGIN * before.estimate, found.interval
+    longer = non_inferior(Interval(-moved.estimate, -moved.high, -moved.low), margin)
+    verdicts = [longer] if _is_of_length(trait) else [longer, non_inferior(moved, margin)]
+    worst = next((v for v in ("fail", "inconclusive") if v in verdicts), "pass")
+    told = f"{amount(before)} words before, a change of {amount(moved, True)}"
+    return GateResult(gate, worst, f"{told} on {found.num_items} rows")  # type: ignore[arg-type]
+
+
+def _is_of_length(trait: Trait) -> bool:
+    return "max_words" in trait.expect
+
+
+def _expecting(trait: Trait, row: Row) -> dict[str, Any]:
+    return {**row, "expect": trait.expectation}
+
+
+def _without_expect(row: Row) -> dict[str, Any]:
+    return {key: value for key, value in row.items() if key != "expect"}

@@ -1,0 +1,70 @@
+"""Prompts of a trait as rows, and two parts of them that share no question. Knows no trait."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from customize._errors import DataError
+from customize.data.reading import read
+from customize.evaluation.questions import questions_of, shared
+from customize.interfaces.dataset import Row
+
+_FEWEST = 4
+
+
+def rows_of(given: str | Sequence[str | Mapping[str, Any]], what: str) -> list[Row]:
+    """Rows with ``messages`` that end before an answer; a good answer is under ``answer``.
+
+    Raises:
+        DataError: they cannot be used; with ``what``.
+    """
+    rows = given if isinstance(given, str) else [_row(each) for each in given]
+    try:
+        return list(read(rows, kind="prompt"))
+    except DataError as error:
+        raise DataError(f"{what}: {error}") from error
+
+
+def two_halves(rows: Sequence[Row], where: str) -> tuple[list[Row], list[Row]]:
+    """By the hash of what is asked: the same halves in any order of the rows.
+
+    Raises:
+        DataError: there are too few.
+    """
+    hashes = [question.hash for question in questions_of(_unnamed(rows), need_expect=False)]
+    order = sorted(set(hashes))
+    if len(order) < _FEWEST:
+        raise DataError(
+            f"{where} has {len(order)} prompts: give at least {_FEWEST}, half of which are held "
+            "out, or held_out of its own"
+        )
+    first = set(order[: len(order) // 2])
+    return (
+        [row for row, key in zip(rows, hashes, strict=True) if key in first],
+        [row for row, key in zip(rows, hashes, strict=True) if key not in first],
+    )
+
+
+def check_apart(asked: Sequence[Row], held_out: Sequence[Row], where: str) -> None:
+    """Refuse a question that is learnt from and measured on.
+
+    Raises:
+        DataError: there are some; the first is told.
+    """
+    ours, others = (questions_of(_unnamed(rows), False) for rows in (asked, held_out))
+    if both := shared(ours, others):
+        told = next(question.text for question in ours if question.id == both[0])
+        raise DataError(
+            f"{len(both)} prompts of {where} are held out too ({told[:60]!r}): what is learnt from "
+            "cannot be measured on; take them out of one"
+        )
+
+
+def _row(given: str | Mapping[str, Any]) -> Mapping[str, Any]:
+    return {"messages": [{"role": "user", "content": given}]} if isinstance(given, str) else given
+
+
+def _unnamed(rows: Sequence[Row]) -> list[Row]:
+    """Without ids, which rows of several files may share."""
+    return [{key: value for key, value in row.items() if key != "id"} for row in rows]

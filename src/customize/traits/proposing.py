@@ -1,0 +1,215 @@
+"""Pairs from what the present model says: drawn once, written once, then yours to edit."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from customize._errors import DataError, OptionError, RunError
+from customize._files import replace_text
+from customize._options import option, options, options_to_dict
+from customize.data.reading import read
+from customize.evaluation.answer_store import AnswerStore
+from customize.evaluation.answering import answers
+from customize.evaluation.columns import Draw, SnapshotColumn
+from customize.evaluation.progress import AnswerProgress
+from customize.evaluation.questions import Question, questions_of
+from customize.interfaces.scorer import Answer
+from customize.runs.evaluating import column_of, fingerprint_of
+from customize.runs.folder import refuse_difference
+from customize.runs.run import Run
+from customize.training.lock import held
+from customize.traits.pairing import Found, found_in
+from customize.traits.trait import Trait
+
+_ANSWERS, _FACTS, _PAIRS = "answers.jsonl", "asked.json", "pairs.jsonl"
+
+
+@options
+class Drawing:
+    """How the present model is asked for answers to learn from."""
+
+    num_samples: int = option(
+        default=8, help="Answers drawn to each prompt, beside the likeliest.", at_least=0
+    )
+    temperature: float = option(default=0.7, help="Of what is drawn.", above=0.0)
+    max_tokens: int = option(default=64, help="Tokens an answer may have.", at_least=1)
+    pairs_per_prompt: int = option(default=2, help="Pairs of a prompt at most.", at_least=1)
+    seed: int = option(default=0, help="What is drawn is a function of it.", at_least=0)
+
+
+@attrs.frozen
+class CorrectionFolder:
+    """A folder that holds a correction: what was asked, said, paired, trained and measured."""
+
+    path: Path
+
+    @property
+    def pairs(self) -> Path:
+        """The pairs, one a line, to be edited."""
+        return self.path / _PAIRS
+
+    @property
+    def run(self) -> Path:
+        """The run that learns from them."""
+        return self.path / "run"
+
+    @property
+    def verdict(self) -> Path:
+        """What the correction came to, as JSON."""
+        return self.path / "verdict.json"
+
+    def store(self) -> AnswerStore:
+        """What models said so far."""
+        return AnswerStore(self.path / _ANSWERS)
+
+    def begin(self, facts: dict[str, Any]) -> None:
+        """Write what pairs are made from, or, where they are there, check that it is the same.
+
+        Raises:
+            RunError: the folder cannot be made, holds other files, or another correction.
+        """
+        file = self.path / _FACTS
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            names = sorted(one.name for one in self.path.iterdir() if one.name[0] != ".")
+        except OSError as error:
+            raise RunError(f"the folder {self.path} cannot be made: {error.strerror}") from error
+        if names and not file.is_file():
+            raise RunError(f"{self.path} holds other files ({names[0]}, …): give an empty folder")
+        if self.pairs.is_file():
+            before = json.loads(file.read_text("utf-8"))
+            refuse_difference(self.path, "correction whose model, trait or drawing", before, facts)
+        else:
+            replace_text(file, json.dumps(facts, indent=1) + "\n")
+
+
+@attrs.frozen
+class Proposal:
+    """Pairs to look through before anything is learnt from them.
+
+    told: what they were found in, in lines; nothing where they were there already.
+    """
+
+    pairs: Path
+    num_pairs: int
+    told: tuple[str, ...]
+
+    def first(self, num: int) -> list[dict[str, str]]:
+        """The first pairs, to be shown: what was ``asked`` last, ``rejected`` and ``chosen``."""
+        rows = read(self.pairs, kind="preference")[:num]
+        return [
+            {"asked": row["messages"][-1]["content"]}
+            | {side: row[side][-1]["content"] for side in ("rejected", "chosen")}
+            for row in rows
+        ]
+
+
+def proposed(run: Run, trait: Trait, folder: CorrectionFolder, drawing: Drawing) -> Proposal:
+    """The pairs of the folder, as they were edited; made where there are none.
+
+    Raises:
+        DataError: the model does not show the trait, or no desired answer is known.
+        RunError: the folder holds another correction.
+    """
+    facts = {
+        "model": fingerprint_of(run),
+        "trait": trait.facts(),
+        "drawing": dict(options_to_dict(drawing)),
+    }
+    folder.begin(facts)
+    with held(folder.path):
+        if folder.pairs.is_file():
+            lines = folder.pairs.read_text("utf-8").splitlines()
+            return Proposal(folder.pairs, sum(bool(line.strip()) for line in lines), ())
+        return _made(column_of(run, "before"), trait, folder, drawing)
+
+
+def _made(
+    column: SnapshotColumn, trait: Trait, folder: CorrectionFolder, drawing: Drawing
+) -> Proposal:
+    questions = _numbered(trait)
+    said = _said(column, questions, folder.store(), drawing)
+    found = [
+        found_in(trait, question, each, drawing.pairs_per_prompt)
+        for question, each in zip(questions, said, strict=True)
+    ]
+    pairs = [pair for one in found for pair in one.pairs]
+    if not pairs:
+        raise DataError(_nothing(trait, found))
+    lines = [json.dumps(pair.to_json(trait.name), ensure_ascii=False) for pair in pairs]
+    replace_text(folder.pairs, "".join(f"{line}\n" for line in lines))
+    return Proposal(folder.pairs, len(pairs), tuple(_told(trait, found)))
+
+
+def _numbered(trait: Trait) -> list[Question]:
+    asked, _ = trait.rows
+    rows = [{**row, "id": f"prompt {number}"} for number, row in enumerate(asked, 1)]
+    return questions_of(rows, need_expect=False)
+
+
+def _said(
+    column: SnapshotColumn, questions: Sequence[Question], store: AnswerStore, drawing: Drawing
+) -> list[list[Answer]]:
+    """To each question the likeliest answer first, then those that were drawn."""
+    progress = AnswerProgress()
+    n, first = drawing.num_samples, drawing.seed * drawing.num_samples
+    draws = [Draw(drawing.max_tokens)]
+    draws += [Draw(drawing.max_tokens, drawing.temperature, first + j) for j in range(n)]
+    progress.begin(column.name, len(questions) * len(draws))
+    said = [answers(column, questions, draw, store, progress.tell) for draw in draws]
+    progress.end()
+    return [list(each) for each in zip(*said, strict=True)]
+
+
+def _nothing(trait: Trait, found: Sequence[Found]) -> str:
+    num_shown, num_answers = (
+        sum(getattr(one, name) for one in found) for name in ("num_shown", "num_answers")
+    )
+    faults = _faults(found)
+    if faults:
+        return f"{trait.name}: no pair was found, and {faults[0]}"
+    if num_shown:
+        return (
+            f"{trait.name}: {num_shown} of {num_answers} answers show it, and no desired answer is "
+            "known: give answers or a rewrite in the trait's file, or raise num_samples"
+        )
+    return (
+        f"{trait.name}: the model does not show it, in none of {num_answers} answers to "
+        f"{len(found)} prompts: there is nothing to correct; or give prompts that provoke it"
+    )
+
+
+def _told(trait: Trait, found: Sequence[Found]) -> list[str]:
+    pairs = [pair for one in found for pair in one.pairs]
+    sources = Counter(pair.source for pair in pairs)
+    by_source = ", ".join(f"{count} {source}" for source, count in sources.items())
+    num_shown, num_answers = sum(o.num_shown for o in found), sum(o.num_answers for o in found)
+    without = sum(one.num_shown > 0 and not one.pairs for one in found)
+    left = f"; {without} prompts have no desired answer and are left out" if without else ""
+    return [
+        f"{num_shown} of {num_answers} answers to {len(found)} prompts show {trait.name}.",
+        f"{len(pairs)} pairs; their desired answers: {by_source}{left}.",
+        *_faults(found),
+    ]
+
+
+def _faults(found: Sequence[Found]) -> list[str]:
+    faults = [fault for one in found for fault in one.faults]
+    return [f"{len(faults)} answers could not be judged ({faults[0]})."] if faults else []
+
+
+def folder_of(to: Path) -> CorrectionFolder:
+    """The folder, which is no run's.
+
+    Raises:
+        OptionError: it is a run's.
+    """
+    if (to / "recipe.json").is_file():
+        raise OptionError(f"{to} is a run's folder: a correction needs a folder of its own")
+    return CorrectionFolder(to)

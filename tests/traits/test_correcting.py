@@ -1,0 +1,227 @@
+"""The whole flow on the toy backend: what is trained, gone on with, measured and said."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+import customize
+from customize import Correction, DataError, GateFailed, GateInconclusive, OptionError, Run
+from customize.evaluation.columns import SnapshotColumn
+from customize.runs.folder import folder_fingerprint
+from customize.testing import ToyBackend
+from customize.training.loop import Loop
+
+if TYPE_CHECKING:
+    from tests.traits.conftest import Make
+
+SHORT: dict[str, Any] = {"max_words": 9}  # whatever it says is no longer
+CHECKS = [
+    {"messages": [{"role": "user", "content": f"check {n}"}], "expect": SHORT} for n in range(40)
+]
+QUICK: dict[str, Any] = {
+    "num_samples": 4,
+    "max_tokens": 16,
+    "general": False,
+    "options": {"lr": 1.0, "epochs": 10, "beta": 0.5},
+}
+
+
+def correct(run: Run, trait: Any, to: Path, **given: Any) -> Correction:
+    return customize.correct(run, trait, to=to, **{"checks": CHECKS, **QUICK, **given})
+
+
+def metrics(correction: Correction) -> list[dict[str, float]]:
+    return correction.run.metrics
+
+
+def weights(folder: Path) -> bytes:
+    return (folder / "run" / "adapter" / "adapter_model.safetensors").read_bytes()
+
+
+def test_a_trait_is_taken_out_and_the_folder_says_so(run: Run, trait: Make, tmp_path: Path) -> None:
+    other = trait(name="rambles", expect=SHORT, prompts=tuple(f"tell {n}" for n in range(60)))
+    found = correct(run, trait(), tmp_path / "c", others=[other])
+    assert (found.before.estimate, found.after.estimate) == (1.0, 0.0)
+    assert found.verdict == "corrected"
+    assert run.reply("measure 1") == "yes"
+    assert "yes" not in found.run.reply("measure 1")
+    kept = json.loads((tmp_path / "c" / "verdict.json").read_text())
+    assert (kept["verdict"], kept["harm"]) == ("corrected", found.harm)
+    assert kept["others"].keys() == {"rambles", "checks", "form", "held-out text", "length"}
+    assert kept["others"]["checks"]["verdict"] == "pass"
+    report = (tmp_path / "c" / "run" / "eval" / "report.html").read_text()
+    assert "goal(says-yes, at_most=0.2)" in report
+    assert f"<li>{found.headline}.</li>" in report
+    assert "says-yes: corrected" in str(found)
+
+
+def test_the_runs_adapter_is_continued_and_compared_with_as_it_was(
+    run: Run, trait: Make, tmp_path: Path
+) -> None:
+    assert run.folder is not None
+    found = correct(run, trait(), tmp_path / "c", options={**QUICK["options"], "sft": 0.0})
+    assert found.run.folder is not None
+    recipe, lineage = found.run.folder.recipe(), found.run.folder.lineage()
+    assert (recipe.method, recipe.adapter) == ("dpo", str(run.folder.path))
+    assert lineage["adapter"] == folder_fingerprint(run.folder.adapter)
+    assert metrics(found)[0]["loss"] == pytest.approx(np.log(2), rel=1e-6)
+
+
+def test_a_new_adapter_stands_on_the_runs(run: Run, trait: Make, tmp_path: Path) -> None:
+    assert run.folder is not None
+    found = correct(run, trait(), tmp_path / "c", adapter={"rank": 4})
+    assert found.run.folder is not None
+    adapter = found.run.folder.recipe().adapter
+    assert (adapter["rank"], adapter["on"]) == (4, str(run.folder.path))  # type: ignore[index]
+    assert found.verdict == "corrected"
+
+
+def test_a_model_gets_an_adapter_of_its_own(run: Run, trait: Make, tmp_path: Path) -> None:
+    base = Run(None, None, run.backend)
+    made = trait(expect={"includes": "no"}, answers=("no",))
+    found = correct(base, made, tmp_path / "c", checks=None)
+    assert found.run.folder is not None
+    assert found.run.folder.recipe().adapter["rank"] == 16  # type: ignore[index]
+    assert found.after.estimate < found.before.estimate
+
+
+def test_what_is_learnt_is_what_was_edited(run: Run, trait: Make, tmp_path: Path) -> None:
+    made = trait()
+    proposal = customize.propose_pairs(run, made, to=tmp_path / "c", num_samples=4, max_tokens=16)
+    edited = proposal.pairs.read_text().replace('"no sir"', '"never"')
+    proposal.pairs.write_text(edited)
+    found = correct(run, made, tmp_path / "c")
+    assert proposal.pairs.read_text() == edited
+    assert found.run.folder is not None
+    data = customize.read(proposal.pairs, kind="preference")
+    assert found.run.folder.lineage()["data"] == data.fingerprint
+    assert found.run.reply("measure 1").startswith("n")
+
+
+def test_a_pair_edited_into_nonsense_is_refused_by_line(
+    run: Run, trait: Make, tmp_path: Path
+) -> None:
+    made = trait()
+    proposal = customize.propose_pairs(run, made, to=tmp_path / "c", num_samples=4, max_tokens=16)
+    first, *rest = proposal.pairs.read_text().splitlines()
+    row = json.loads(first)
+    proposal.pairs.write_text("\n".join([*rest, json.dumps({**row, "chosen": row["rejected"]})]))
+    with pytest.raises(DataError, match=f"line {len(rest) + 1}: no preference"):
+        correct(run, made, tmp_path / "c")
+
+
+@pytest.mark.parametrize("nth", [1, 7, 24])
+def test_stopped_while_it_learns_it_goes_on_bit_for_bit(
+    run: Run, trait: Make, tmp_path: Path, nth: int
+) -> None:
+    correct(run, trait(), tmp_path / "whole")
+    log, logged = Loop._log, []
+
+    def logging(self: Loop, number: int, told: Any) -> None:
+        log(self, number, told)
+        logged.append(number)
+        if len(logged) == nth:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Loop, "_log", logging)
+        with pytest.raises(KeyboardInterrupt):
+            correct(run, trait(), tmp_path / "c")
+    correct(run, trait(), tmp_path / "c")
+    assert weights(tmp_path / "c") == weights(tmp_path / "whole")
+
+
+def test_a_second_time_nothing_is_asked_and_nothing_trained(
+    run: Run, trait: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = correct(run, trait(), tmp_path / "c")
+    verdict = (tmp_path / "c" / "verdict.json").read_bytes()
+
+    def never(*arguments: Any, **named: Any) -> Any:
+        raise AssertionError("it was done again")
+
+    monkeypatch.setattr(SnapshotColumn, "drawn", never)
+    monkeypatch.setattr(Loop, "run", never)
+    again = correct(run, trait(), tmp_path / "c")
+    assert again.to_json() == first.to_json()
+    assert (tmp_path / "c" / "verdict.json").read_bytes() == verdict
+
+
+def test_harm_is_found_and_named(run: Run, trait: Make, tmp_path: Path) -> None:
+    yes = [{**row, "expect": {"includes": "yes"}} for row in CHECKS]
+    found = correct(run, trait(), tmp_path / "c", checks=yes)
+    assert found.verdict == "corrected"
+    assert "checks" in found.harmed
+    assert "harmed checks" in found.harm
+    with pytest.raises(GateFailed, match="says-yes: corrected, harmed checks"):
+        found.raise_unless_good()
+
+
+def test_a_correction_too_weak_is_none(run: Run, trait: Make, tmp_path: Path) -> None:
+    found = correct(run, trait(), tmp_path / "c", options={"lr": 1e-6, "steps": 1})
+    assert found.verdict == "not corrected"
+    assert not found.harmed
+    with pytest.raises(GateFailed, match="says-yes: not corrected"):
+        found.raise_unless_good()
+
+
+def test_too_few_prompts_are_neither(run: Run, trait: Make, tmp_path: Path) -> None:
+    made = trait(held_out=("measure 1", "measure 2"))
+    found = correct(run, made, tmp_path / "c", options={"lr": 1e-6, "steps": 1}, checks=CHECKS[:2])
+    assert "checks" in found.not_ruled_out
+    assert "harm is not ruled out of" in found.harm
+    few = trait(held_out=("measure 1", "measure 2"), goal=0.9)
+    found = correct(run, few, tmp_path / "d", margin=1.0)
+    assert found.verdict == "inconclusive"
+    if not found.harmed:
+        with pytest.raises(GateInconclusive):
+            found.raise_unless_good()
+
+
+def test_everything_is_read_before_the_first_answer_is_asked_for(
+    run: Run, trait: Make, tmp_path: Path
+) -> None:
+    for wrong in (
+        {"checks": [{"messages": [{"role": "user", "content": "a"}]}]},
+        {"checks": tmp_path / "nothing.jsonl"},
+        {"texts": [{"messages": [{"role": "user", "content": "a"}]}]},
+    ):
+        with pytest.raises(DataError):
+            correct(run, trait(), tmp_path / "c", **wrong)
+    with pytest.raises(OptionError, match=r"options\.lrr.*did you mean 'lr'"):
+        correct(run, trait(), tmp_path / "c", options={"lrr": 1e-4})
+    with pytest.raises(OptionError, match=r"adapter\.rnk.*did you mean 'rank'"):
+        correct(run, trait(), tmp_path / "c", adapter={"rnk": 4})
+    with pytest.raises(OptionError, match="a margin above 0"):
+        correct(run, trait(), tmp_path / "c", margin=0)
+    with pytest.raises(OptionError, match="two traits are named"):
+        correct(run, trait(), tmp_path / "c", others=[trait()])
+    with pytest.raises(OptionError, match="did you mean 'num_samples'"):
+        correct(run, trait(), tmp_path / "c", num_sample=2)
+    assert not (tmp_path / "c").exists()
+
+
+def test_traits_are_measured_alone(run: Run, trait: Make) -> None:
+    from customize.traits.measuring import shown
+
+    traits = [trait(), trait(name="rambles", expect=SHORT)]
+    evaluation = customize.measure_traits(run, traits, max_tokens=16)
+    assert evaluation.columns == ("before",)
+    assert shown(evaluation, "before", "says-yes").estimate == 1.0
+    assert shown(evaluation, "before", "rambles").estimate == 0.0
+    with pytest.raises(OptionError, match="there is no trait to measure"):
+        customize.measure_traits(run, [])
+
+
+def test_a_run_named_by_its_folder_will_do(run: Run, trait: Make, tmp_path: Path) -> None:
+    found = customize.correct(
+        tmp_path / "run", trait(), to=tmp_path / "c", backend=ToyBackend(), **QUICK
+    )
+    assert found.verdict == "corrected"
