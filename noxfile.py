@@ -25,6 +25,7 @@ BACKENDS = {
     "rocm": "plugins/customize-rocm/tests",
 }
 CONSTRAINTS = "requirements/constraints.txt"
+EXTRA = ("torch", "sft", "dpo", "grpo")  # what the extra cpu of the core brings
 ON_A_RUN = ("exporter", "observer")  # kinds whose tests need our other wheels
 KINDS = "from customize.scaffold import KINDS; print(*KINDS)"
 # They build and install distributions: those of tests/plugins/installed, and the tutorial's.
@@ -189,7 +190,7 @@ def downstream(session: nox.Session) -> None:
     with tempfile.TemporaryDirectory() as outside:  # no git, no configuration of ours above
         place = Path(outside)
         session.install("-q", "build")
-        for ours in (".", *(f"plugins/customize-{name}" for name in ("torch", "sft", "dpo"))):
+        for ours in (".", *(f"plugins/customize-{name}" for name in EXTRA)):
             session.run("python", "-m", "build", "--outdir", outside, ours, silent=True)
         core, *others = map(str, sorted(place.glob("*.whl")))
         session.install("-q", core)
