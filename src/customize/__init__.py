@@ -76,6 +76,7 @@ __all__ = [
     "OutOfRoom",
     "Outcome",
     "ParityError",
+    "Played",
     "PluginError",
     "Prompt",
     "ReaderSpec",
@@ -198,6 +199,7 @@ _HOMES = {
     "OutOfRoom": _ERRORS,
     "Outcome": "customize.interfaces.observer",
     "ParityError": _ERRORS,
+    "Played": "customize.evaluation.playing",
     "PluginError": _ERRORS,
     "Prompt": _BACKEND,
     "ReaderSpec": "customize.plugins.specs",
@@ -298,6 +300,7 @@ if TYPE_CHECKING:
     from customize.data.splitting import split as split
     from customize.evaluation.endpoints import Endpoint as Endpoint
     from customize.evaluation.evaluation import Evaluation as Evaluation
+    from customize.evaluation.playing import Played as Played
     from customize.interfaces.backend import AdamW as AdamW
     from customize.interfaces.backend import Adapter as Adapter
     from customize.interfaces.backend import Backend as Backend

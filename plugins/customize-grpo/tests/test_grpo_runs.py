@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 from toy_rewards import ROWS, likeness
 
 import customize
 from customize import EpisodesFailed, OptionError, Run, RunError
+from customize.cli.group import cli
+from customize.runs.replaying import replay
 from customize.testing import ToyBackend
 from customize.training import checkpoints
 from customize.training.recipe_file import read_recipe, recipe_from_settings
@@ -164,3 +167,79 @@ def test_a_stage_has_a_reward_of_its_own(tmp_path: Path) -> None:
     )  # fmt: skip
     assert len(run.metrics) == 4
     assert (tmp_path / "run" / "episodes.jsonl").is_file()
+
+
+def command(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, arguments)
+
+
+@pytest.mark.parametrize(("every", "first"), [(1, 4), (2, 3), (100, 1)])
+def test_a_step_is_replayed_from_the_run_folder(every: int, first: int, tmp_path: Path) -> None:
+    def brief(completion: str) -> float:
+        return -float(len(completion))
+
+    run = customize.train(
+        model="toy", method="grpo", backend=ToyBackend(), to=tmp_path / "run", data=ROWS,
+        reward={likeness: 1.0, brief: 0.5}, checkpoint_every=every,
+        options={**SMALL, "kl": 0.1, "schedule": "linear"},
+    )  # fmt: skip
+    found = replay(run, 4)
+    assert (dict(found.differing), found.first) == ({}, first)
+    assert "equal to the last bit" in str(found)
+
+
+def test_a_replay_tells_what_differs(tmp_path: Path) -> None:
+    run = train(tmp_path / "run")
+    file = tmp_path / "run" / "episodes.jsonl"
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    lines[-1]["reward"] += 1.0
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = replay(run, 4)
+    assert not found.is_equal
+    assert {"reward", "grad_norm"} <= found.differing.keys()
+    with pytest.raises(RunError, match="has no step 5: there are 1 to 4"):
+        replay(run, 5)
+
+
+def test_episodes_are_looked_at_side_by_side(tmp_path: Path) -> None:
+    train(tmp_path / "run")
+    shown = command("look", str(tmp_path / "run"), "--groups", "2")
+    assert shown.exit_code == 0
+    assert "step 4: 12 episodes" in shown.output
+    assert "advantage" in shown.output
+    assert "1 more groups: --groups 3" in shown.output
+    assert "step 2" in command("look", str(tmp_path / "run"), "--step", "2").output
+
+
+def test_a_reward_is_inspected_on_the_rows_own_answers(tmp_path: Path) -> None:
+    rows = [{"prompt": "2 + 2?", "answer": "4"}, {"prompt": "3 + 2?", "answer": "5"}]
+    file = tmp_path / "sums.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    shown = command("inspect", str(file), "--reward", "toy_rewards:right")
+    assert shown.exit_code == 0, shown.output
+    assert "No row's own answer is worth less" in shown.output
+    wrong = command("inspect", str(file), "--reward", "toy_rewards:wrong")
+    assert "row 1's own answer is rewarded 0, and less than" in str(wrong.exception)
+    assert "give --model" in command("inspect", str(file)).output
+
+
+def test_an_environment_evaluates_base_and_customized_on_the_same_episodes(tmp_path: Path) -> None:
+    def letters(completion: str) -> float:
+        return float("a" <= completion[:1] <= "m")
+
+    options = {"batch_size": 4, "group_size": 16, "steps": 15, "max_tokens": 1, "lr": 0.6}
+    run = train(tmp_path / "run", reward=letters, options=options)
+    found = run.evaluate(ROWS, environment=customize.judged(letters), samples=20, max_tokens=1)
+    assert (found.num_rows, found.num_episodes) == (6, 120)
+    change = found.changes["reward"]
+    assert change.low > 0.5
+    episodes = found.episodes
+    by_hand = sum(e.reward for e in episodes["customized"]) - sum(
+        e.reward for e in episodes["base"]
+    )
+    assert change.estimate == pytest.approx(by_hand / 120)
+    pairs = zip(episodes["base"], episodes["customized"], strict=True)
+    assert all((a.seed, a.place) == (b.seed, b.place) for a, b in pairs)
+    assert "reward" in str(found)
+    again = run.evaluate(ROWS, environment=customize.judged(letters), samples=20, max_tokens=1)
+    assert again.changes == found.changes

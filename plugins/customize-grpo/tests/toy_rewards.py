@@ -21,6 +21,14 @@ def likeness(completion: str, messages: Any) -> float:
     return sum(ord(c) % 7 for c in completion) / 10 + len(asked & set(completion))
 
 
+def right(completion: str, answer: str) -> float:
+    return float(completion == answer)
+
+
+def wrong(completion: str, answer: str) -> float:
+    return float(completion != answer)
+
+
 @attrs.frozen
 class GivenRows:
     """Rows as they are."""

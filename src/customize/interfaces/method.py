@@ -76,11 +76,12 @@ class Method(ABC):
     def replay(
         self,
         session: Session,
-        data: Dataset,
         number: int,
+        total: int,
         records: Mapping[str, Sequence[Mapping[str, Any]]],
     ) -> Step:
-        """Take a step again from what it recorded; the session is as it was before that step.
+        """Take step ``number`` of ``total`` again from what it recorded, in a session as it was
+        before that step. Metrics in seconds are its own.
 
         Raises:
             Unsupported: this method records nothing.

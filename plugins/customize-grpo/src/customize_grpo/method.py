@@ -71,8 +71,8 @@ class GRPO(Choices):
     def replay(
         self,
         session: Session,
-        data: Dataset,
         number: int,
+        total: int,
         records: Mapping[str, Sequence[Mapping[str, Any]]],
     ) -> Step:
         """A step again, from its episodes: nothing is sampled and nothing judged."""
@@ -81,7 +81,7 @@ class GRPO(Choices):
         rows = records["episodes"]
         version = rows[0]["version"] if rows else number - 1
         gathered = Gathered([Episode.from_json(row) for row in rows], version, 0.0)
-        metrics, _ = self._learn(session, gathered, number, self.num_steps(data))
+        metrics, _ = self._learn(session, gathered, number, total)
         return Step(number, metrics)
 
     def validate(self, snapshot: Snapshot, rows: Dataset) -> Mapping[str, float]:
