@@ -158,7 +158,7 @@ def test_an_episode_is_the_same_after_json() -> None:
 
 def test_what_is_no_generator_is_refused() -> None:
     with pytest.raises(OptionError, match="must be a generator"):
-        customize.environment(lambda row, rng: 1.0)
+        customize.environment(lambda row, rng: 1.0)  # type: ignore[type-var]
 
 
 def test_what_takes_other_things_is_refused() -> None:

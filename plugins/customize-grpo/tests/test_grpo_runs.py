@@ -231,7 +231,7 @@ def test_an_environment_evaluates_base_and_customized_on_the_same_episodes(tmp_p
     run = train(tmp_path / "run", reward=letters, options=options)
     found = run.evaluate(ROWS, environment=customize.judged(letters), samples=20, max_tokens=1)
     assert (found.num_rows, found.num_episodes) == (6, 120)
-    change = found.changes["reward"]
+    change = found.changes["base"]["reward"]
     assert change.low > 0.5
     episodes = found.episodes
     by_hand = sum(e.reward for e in episodes["customized"]) - sum(
@@ -243,3 +243,8 @@ def test_an_environment_evaluates_base_and_customized_on_the_same_episodes(tmp_p
     assert "reward" in str(found)
     again = run.evaluate(ROWS, environment=customize.judged(letters), samples=20, max_tokens=1)
     assert again.changes == found.changes
+    beside = run.evaluate(
+        ROWS, environment=customize.judged(letters), against={"same": run}, max_tokens=1
+    )
+    assert beside.changes["same"]["reward"].estimate == 0.0
+    assert list(beside.means) == ["base", "same", "customized"]

@@ -27,28 +27,28 @@ class Played:
     """What base and customized were rewarded, episode by episode, with intervals of 95 %.
 
     means: by column, then ``reward``, ``solved``, ``tokens``, ``turns``, ``truncated`` and each
-    part. changes: customized less base, paired by row and seed; rows with several episodes count
-    as one cluster.
+    part. changes: the last column less each other one, paired by row and seed; the episodes of a
+    row count as one cluster.
     failed: episodes that failed for one of them and were left out of both, by error.
     """
 
     num_rows: int
     num_episodes: int
     means: Mapping[str, Mapping[str, Interval]]
-    changes: Mapping[str, Interval]
+    changes: Mapping[str, Mapping[str, Interval]]
     failed: Mapping[str, int]
     episodes: Mapping[str, Sequence[Episode]] = attrs.field(repr=False)
 
     def __str__(self) -> str:
-        columns = list(self.means)
-        names = list(self.means[columns[0]])
+        heads = [*self.means, *(f"less {name}" for name in self.changes)]
+        names = list(next(iter(self.means.values())))
         width = max(map(len, names))
         lines = [f"{self.num_episodes} episodes of {self.num_rows} rows"]
-        lines.append(" ".join([" " * width, *(f"{c:>24}" for c in columns), f"{'change':>24}"]))
+        lines.append(" ".join([" " * width, *(f"{head:>24}" for head in heads)]))
         for name in names:
-            shown = [_shown(self.means[column][name]) for column in columns]
-            change = _shown(self.changes[name], "+") if name in self.changes else ""
-            lines.append(" ".join([f"{name:{width}}", *(f"{s:>24}" for s in [*shown, change])]))
+            shown = [_shown(figures[name]) for figures in self.means.values() if name in figures]
+            shown += [_shown(c[name], "+") for c in self.changes.values() if name in c]
+            lines.append(" ".join([f"{name:{width}}", *(f"{text:>24}" for text in shown)]))
         lines += [f"left out: {count} × {error}" for error, count in self.failed.items()]
         return "\n".join(lines)
 
@@ -82,11 +82,14 @@ def play_columns(
     values = {
         name: _values([episodes[i] for i in kept], solved) for name, episodes in played.items()
     }
-    names = list(columns)
+    *others, last = columns
     changes = {
-        figure: mean(values[names[-1]][figure] - values[names[0]][figure], clusters_N)
-        for figure in values[names[0]]
-        if len(names) > 1 and figure in values[names[-1]]
+        other: {
+            figure: mean(values[last][figure] - values_N, clusters_N)
+            for figure, values_N in values[other].items()
+            if figure in values[last]
+        }
+        for other in others
     }
     return Played(
         num_rows=len(rows),

@@ -107,8 +107,8 @@ class Isolated:
         episode.asked.append(asked)
         episode.answers.append(answer)
         if "raised" in answer:
-            error = WorkerError(answer["raised"], answer["told"], answer["traceback"])
-            return self._ended(number, None, error, began)
+            raised = WorkerError(answer["raised"], answer["told"], answer["traceback"])
+            return self._ended(number, None, raised, began)
         if "returned" in answer:
             return self._ended(number, answer["returned"], None, began)
         return Said(_turn(answer["yielded"]), False, None, time.perf_counter() - began)

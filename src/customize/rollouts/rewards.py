@@ -19,7 +19,8 @@ from customize.interfaces.environment import Verdict
 from customize.interfaces.renderer import Message
 
 Function = Callable[..., Any]  # a person's: asked by its parameters' names
-Given = str | Function | Mapping[str | Function, float] | Sequence[str | Function]
+# A function, several, or weights by function; a key's type would have to be the very same.
+Given = str | Function | Mapping[Any, float] | Sequence[str | Function]
 
 OWN = ("completion", "messages", "row", "num_tokens", "truncated")
 

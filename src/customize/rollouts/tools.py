@@ -178,5 +178,8 @@ def _fits(value: Any, schema: Mapping[str, Any]) -> bool:
         return False
     if not isinstance(value, _PYTHON[schema["type"]]):
         return False
-    items = schema.get("items")
-    return items is None or all(_fits(item, items) for item in value)
+    return "items" not in schema or _all_fit(value, schema["items"])
+
+
+def _all_fit(values: Any, schema: Mapping[str, Any]) -> bool:
+    return all(_fits(value, schema) for value in values)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from customize._errors import OptionError
 from customize.data.reading import read
 from customize.evaluation.playing import Played, play_columns
 from customize.interfaces.backend import Sampling, Snapshot
@@ -21,6 +23,7 @@ def play_run(
     run: Run,
     rows: str | Path | Sequence[Mapping[str, Any]],
     given: str | Function | Environment,
+    against: Mapping[str, Any],
     sampling: Sampling,
     max_turns: int,
     samples: int,
@@ -30,7 +33,8 @@ def play_run(
     """The base, and the customized model where the run is one, play the same episodes.
 
     Raises:
-        OptionError: the environment cannot be used, or not with these rows.
+        OptionError: the environment cannot be used, or not with these rows; another that plays
+            is neither run nor model.
         EpisodesFailed: no episode went well.
     """
     environment = find_environment(given)
@@ -38,7 +42,19 @@ def play_run(
     if environment.check is not None:
         environment.check(read_rows)
     columns: dict[str, Snapshot] = {"base": run.base}
+    columns |= {name: _snapshot(other, name) for name, other in against.items()}
     if run.folder is not None or run.adapter is not None:
         columns["customized"] = run.customized
     driver = Driver(environment, sampling, max_turns=max_turns)
     return play_columns(driver, columns, read_rows, samples, seed, solved)
+
+
+def _snapshot(given: Any, name: str) -> Snapshot:
+    from customize.runs.run import Run, open
+
+    other = given if isinstance(given, Run) else None
+    if other is None and isinstance(given, (str, os.PathLike)) and "://" not in str(given):
+        other = open(given)
+    if other is None:
+        raise OptionError(f"against {name!r}: a run or a model plays, and no endpoint")
+    return other.customized

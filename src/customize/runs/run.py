@@ -177,6 +177,7 @@ class Run:
         rows: str | Path | Sequence[Mapping[str, Any]],
         *,
         environment: str | Function | Environment,
+        against: Mapping[str, str | os.PathLike[str] | Run | Endpoint] | None = None,
         samples: int = 4,
         temperature: float = 1.0,
         max_tokens: int = 64,
@@ -219,9 +220,9 @@ class Run:
         change. For a reward give ``customize.judged(reward, tools)``.
 
         Args:
-            environment: as the option of the method grpo; beside it only ``samples``,
-                ``temperature``, ``max_tokens``, ``max_turns``, ``seed`` and ``solved`` (the reward
-                that counts as solved) are read.
+            environment: as the option of the method grpo; beside it only ``against`` (runs and
+                models), ``samples``, ``temperature``, ``max_tokens``, ``max_turns``, ``seed`` and
+                ``solved`` (the reward that counts as solved) are read.
             prompts: for the base; with several, or with ``shots``, the numbers of examples to
                 try, the best on the ``development`` rows is taken. Without any it is left out.
             against: others that answer too, by name: runs, models, or an `Endpoint`, also as
@@ -245,7 +246,9 @@ class Run:
             from customize.runs.playing import play_run
 
             sampling = Sampling(max_tokens=max_tokens, temperature=temperature)
-            return play_run(self, rows, environment, sampling, max_turns, samples, seed, solved)
+            return play_run(
+                self, rows, environment, against or {}, sampling, max_turns, samples, seed, solved
+            )
         from customize.runs.evaluating import Asked, evaluate_run, other_column
         from customize.training.evaluation_plan import check_choice, parse_gates
 

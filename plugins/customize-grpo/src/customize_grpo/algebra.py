@@ -74,7 +74,8 @@ class Algebra:
 
     def _baseline(self, reward_G: Numbers, length_G: Numbers) -> Numbers | float:
         if self.baseline == "leave_one_out":  # arXiv 2402.14740
-            return (reward_G.sum() - reward_G) / (len(reward_G) - 1)
+            others_G: Numbers = (reward_G.sum() - reward_G) / (len(reward_G) - 1)
+            return others_G
         if self.baseline == "length":  # arXiv 2505.23585
             return float((length_G * reward_G).sum() / length_G.sum())
         return float(reward_G.mean())
@@ -120,7 +121,8 @@ def _of_sequences(logprobs_N: Numbers, batch: Batch) -> Numbers:
     away_N = np.where(batch.scored, logprobs_N - sampled_N, 0.0)
     number_S = batch.sum_by_sequence(batch.scored.astype(np.float64))
     mean_S = batch.sum_by_sequence(away_N) / np.maximum(number_S, 1)
-    return sampled_N + np.repeat(mean_S, batch.lengths)
+    seen_N: Numbers = sampled_N + np.repeat(mean_S, batch.lengths)
+    return seen_N
 
 
 def _spread(values: Numbers) -> float:

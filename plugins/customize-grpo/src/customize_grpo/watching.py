@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -129,7 +128,7 @@ def _shares(every: Sequence[Episode], sound: Sequence[Episode]) -> dict[str, flo
     stops = Counter(episode.stop for episode in sound)
     out |= {f"stop/{stop}": stops[stop] / max(len(sound), 1) for stop in _STOPS}
     faults: Counter[str] = Counter()
-    calls: defaultdict[str, list[Any]] = defaultdict(list)
+    calls: defaultdict[str, list[tuple[int, float]]] = defaultdict(list)
     for episode in every:
         faults.update(episode.faults)
         for name, told in episode.calls.items():
@@ -137,8 +136,8 @@ def _shares(every: Sequence[Episode], sound: Sequence[Episode]) -> dict[str, flo
     out |= {f"faults/{kind}": count / number for kind, count in sorted(faults.items())}
     errors = Counter(str(e.error).partition(":")[0] for e in every if e.failed)
     out |= {f"errors/{kind}": count / number for kind, count in sorted(errors.items())}
-    for name, told in sorted(calls.items()):
-        count = sum(n for n, _ in told)
+    for name, each in sorted(calls.items()):
+        count = sum(n for n, _ in each)
         out[f"calls/{name}"] = count / number
-        out[f"calls/{name}_s"] = sum(seconds for _, seconds in told) / max(count, 1)
+        out[f"calls/{name}_s"] = sum(seconds for _, seconds in each) / max(count, 1)
     return out

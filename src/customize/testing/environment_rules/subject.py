@@ -71,7 +71,7 @@ class EnvironmentSubject(Subject):
     def play(self, row: Row, seed: int, replies: Sequence[Reply]) -> Played:
         """One episode; when the replies are spent it is told that there is no more room."""
         own = copy.deepcopy(row)
-        turns = []
+        turns: list[Any] = []
         with stage_for(self.environment) as stage:
             number = stage.begin(own, seed)
             [said] = stage.send([(number, None)])
