@@ -248,3 +248,14 @@ def test_an_environment_evaluates_base_and_customized_on_the_same_episodes(tmp_p
     )
     assert beside.changes["same"]["reward"].estimate == 0.0
     assert list(beside.means) == ["base", "same", "customized"]
+
+
+def test_the_report_shows_the_reward_and_what_was_said(tmp_path: Path) -> None:
+    def script(completion: str) -> float:
+        return float(len(set(completion)))
+
+    train(tmp_path / "run", reward=script)
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "Reward by step" in page
+    assert "said most often" in page
+    assert "rewarded most" in page

@@ -35,9 +35,8 @@ def command(folder: Path, step: int | None, groups: int, side_by_side: int) -> N
     from rich.console import Console
 
     from customize.runs.folder import RunFolder
-    from customize.runs.replaying import episodes_of
 
-    episodes = episodes_of(RunFolder(folder), step)
+    episodes = RunFolder(folder).episodes(step)
     console = Console()
     console.print(f"step {episodes[0]['step']}: {len(episodes)} episodes")
     numbers = list(dict.fromkeys(episode["group"] for episode in episodes))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -83,29 +81,6 @@ def replay(run: Run, number: int) -> Replayed:
     return Replayed(number, done + 1, _lasting(metrics), _differing(logged[number], metrics))
 
 
-def episodes_of(folder: RunFolder, number: int | None) -> list[dict[str, Any]]:
-    """The episodes of a step, by default the last.
-
-    Raises:
-        RunError: there are none.
-    """
-    file = folder.path / "episodes.jsonl"
-    if not file.is_file():
-        raise RunError(f"{folder.path} has no episodes: its method does not learn by reward")
-    found: list[dict[str, Any]] = []
-    with file.open(encoding="utf-8", errors="replace") as lines:
-        for line in lines:
-            episode = _parsed(line)
-            if episode is None or number not in (None, episode["step"]):
-                continue
-            if found and found[-1]["step"] != episode["step"]:
-                found = []
-            found.append(episode)
-    if not found:
-        raise RunError(f"{file} has no episodes of step {number}")
-    return found
-
-
 def _method(folder: RunFolder) -> Method:
     recipe = folder.recipe()
     options = {k: _without_functions(k, v) for k, v in recipe.options.items()}
@@ -157,28 +132,14 @@ def _session(run: Run, folder: RunFolder, number: int) -> tuple[Session, int]:
 
 
 def _records(folder: RunFolder, method: Method, steps: range) -> Mapping[int, Records]:
-    found: defaultdict[int, dict[str, list[dict[str, Any]]]] = defaultdict(
-        lambda: {name: [] for name in method.records}
-    )
+    found: dict[int, dict[str, list[dict[str, Any]]]] = {
+        step: {name: [] for name in method.records} for step in steps
+    }
     for name in method.records:
-        file = folder.path / f"{name}.jsonl"
-        if not file.is_file():
-            raise RunError(f"{file} is missing: without it no step can be taken again")
-        with file.open(encoding="utf-8", errors="replace") as lines:
-            for line in lines:
-                row = _parsed(line)
-                if row is not None and row["step"] in steps:
-                    found[row["step"]][name].append(row)
+        for row in folder.records(name):
+            if row["step"] in steps:
+                found[row["step"]][name].append(row)
     return found
-
-
-def _parsed(line: str) -> dict[str, Any] | None:
-    """None for a line that a kill has cut."""
-    try:
-        row = json.loads(line)
-    except ValueError:
-        return None
-    return row if isinstance(row, dict) and "step" in row else None
 
 
 def _total(folder: RunFolder, method: Method) -> int:

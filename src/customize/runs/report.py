@@ -5,9 +5,11 @@ All text is escaped by the template; the drawings are SVG in the page; there is 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import attrs
@@ -27,7 +29,7 @@ from customize.runs.folder import RunFolder
 
 REPORT = "report.html"
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM = 640, 220, 44, 24
-_SHOWN = 12
+_SHOWN, _COMPLETIONS = 12, 5
 _SIGNS = {"pass": "\u2713 passed", "fail": "\u2717 failed", "inconclusive": "? inconclusive"}
 
 
@@ -83,10 +85,34 @@ def _facts(folder: RunFolder) -> dict[str, Any]:
         "lineage": folder.lineage(),
         "steps": len(metrics),
         "tokens": int(sum(m.get("tokens", 0) for m in metrics)),
+        "measure": "reward" if _is_rewarded(metrics) else "loss",
         "curves": _curves(metrics),
+        "completions": _completions(folder) if _is_rewarded(metrics) else None,
         "width": _WIDTH,
         "height": _HEIGHT,
     }
+
+
+def _is_rewarded(metrics: Sequence[Mapping[str, float]]) -> bool:
+    return bool(metrics) and "reward" in metrics[-1]
+
+
+def _completions(folder: RunFolder) -> dict[str, Any]:
+    """Of the last step: what was rewarded most, and what was said most often."""
+    episodes = [episode for episode in folder.episodes() if not episode["error"]]
+    said = [(episode, _last_said(episode)) for episode in episodes]
+    best = sorted(said, key=lambda one: -one[0]["reward"])[:_COMPLETIONS]
+    often = Counter(text for _, text in said).most_common(_COMPLETIONS)
+    return {
+        "step": episodes[0]["step"] if episodes else 0,
+        "best": [{"reward": f"{one['reward']:.3g}", "text": text} for one, text in best],
+        "often": [{"count": count, "of": len(said), "text": text} for text, count in often],
+    }
+
+
+def _last_said(episode: Mapping[str, Any]) -> str:
+    said = [m["content"] for m in episode["messages"] if m["role"] == "assistant"]
+    return shorten(said[-1], 300) if said else ""
 
 
 def _compared(evaluation: Evaluation) -> dict[str, Any]:
@@ -204,20 +230,25 @@ def _bar(rate: Interval) -> Bar:
 
 
 def _curves(metrics: Sequence[Mapping[str, float]]) -> dict[str, Any]:
-    """Points of the training loss and of the first held-out measure, in the drawing's units."""
-    series = {"training": [(m["step"], m["loss"]) for m in metrics if "loss" in m]}
-    held = [(m["step"], m["validation_loss"]) for m in metrics if "validation_loss" in m]
+    """Points of the loss, or of the reward, and of the same on held-out rows, in the drawing's
+    units."""
+    name = "reward" if _is_rewarded(metrics) else "loss"
+    series = {"training": [(m["step"], m[name]) for m in metrics if name in m]}
+    held_out = f"validation_{name}"
+    held = [(m["step"], m[held_out]) for m in metrics if held_out in m]
     if held:
         series["held out"] = held
     values = [value for line in series.values() for _, value in line]
     if not values:
-        return {"lines": {}, "top": "", "steps": 0}
-    top, last = max(values) * 1.05 or 1.0, max(step for line in series.values() for step, _ in line)
+        return {"lines": {}, "top": "", "low": "", "steps": 0}
+    low = min(0.0, *values)
+    top = max(values) + 0.05 * (max(values) - low) or 1.0
+    last = max(step for line in series.values() for step, _ in line)
     lines = {
-        name: " ".join(f"{_across(s, last):.1f},{_up(v, top):.1f}" for s, v in line)
-        for name, line in series.items()
+        label: " ".join(f"{_across(s, last):.1f},{_up(v - low, top - low):.1f}" for s, v in line)
+        for label, line in series.items()
     }
-    return {"lines": lines, "top": f"{top:.2f}", "steps": int(last)}
+    return {"lines": lines, "top": f"{top:.2f}", "low": f"{low:.3g}", "steps": int(last)}
 
 
 def _across(step: float, last: float) -> float:
