@@ -51,6 +51,7 @@ class Babbling(Snapshot):
 
     def __init__(self, renderer: ChatRenderer) -> None:
         self.renderer = renderer
+        self._size = renderer.vocabulary_size
         self.said: dict[int, tuple[list[int], list[int]]] = {}
 
     def forward(self, batch: Any) -> Any:
@@ -61,7 +62,7 @@ class Babbling(Snapshot):
 
     def _complete(self, prompt: Prompt, sampling: Sampling) -> Completion:
         rng = np.random.default_rng(prompt.seed)
-        tokens = rng.integers(0, self.renderer.vocabulary_size, sampling.max_tokens)
+        tokens = rng.integers(0, self._size, sampling.max_tokens)
         ended = rng.random() < 0.5
         if ended:
             tokens = np.append(tokens[: rng.integers(0, 6)], self.renderer.stop_tokens[0])

@@ -322,7 +322,7 @@ def test_a_planted_loophole_is_told() -> None:
     for text in (
         "the reward's part loophole.e rises while loophole.many falls",
         "entropy has fallen from",
-        "of the completions differ",
+        "of the completions are one and the same",
         "of the episodes are cut",
     ):
         assert any(text in one for one in found), text

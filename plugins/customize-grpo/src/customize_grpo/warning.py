@@ -9,9 +9,9 @@ from typing import Any
 State = dict[str, Any]  # JSON values
 
 _FIRST, _FADING = 3, 0.7  # steps that make the beginning, and what of the past a mean keeps
-_WATCHED = ("entropy", "length", "truncated", "distinct")
+_WATCHED = ("entropy", "length", "truncated", "most_said")
 _MOVED = 0.1  # of a part, to say that it rose or fell
-_HALVED, _LONG, _CUT, _DISTINCT = 0.5, 2.0, 0.25, 0.2
+_HALVED, _LONG, _CUT, _SAME = 0.5, 2.0, 0.25, 0.5
 
 
 def warned(state: Mapping[str, Any], metrics: Mapping[str, float], number: int) -> State:
@@ -59,11 +59,11 @@ def _troubles(first: Mapping[str, float], now: Mapping[str, float]) -> Iterator[
             f"{now['truncated']:.0%} of the episodes are cut: raise max_tokens or max_turns, or "
             "set truncated=drop",
         )
-    if now["distinct"] < _DISTINCT:
+    if now["most_said"] > max(_SAME, 2 * first["most_said"]):
         yield (
-            "distinct",
-            f"only {now['distinct']:.0%} of the completions differ: the model says the same to "
-            "every prompt; look at them with customize look",
+            "most_said",
+            f"{now['most_said']:.0%} of the completions are one and the same, whatever the prompt: "
+            "look at them with customize look",
         )
 
 

@@ -26,7 +26,8 @@ def of_episodes(choices: Choices, gathered: Gathered) -> dict[str, float]:
     reward, reward/…: the mean, and of each part. flat_right, flat_wrong: shares of groups in which
     all are rewarded alike, at least ``solved`` or less. length_ended: of replies that were not cut.
     entropy: nats a token, the mean of what each sampled token surprised. distinct: share of
-    different completions. stop/…, faults/…, errors/…: shares of episodes; calls/… a number each.
+    different completions; most_said: of the commonest one. stop/…, faults/…, errors/…: shares of
+    episodes. calls/…: a number an episode.
     """
     every = gathered.episodes
     sound = counted(choices, every)
@@ -110,6 +111,7 @@ def _groups(choices: Choices, sound: Sequence[Episode]) -> Mapping[str, float]:
 def _lengths(sound: Sequence[Episode]) -> Mapping[str, float]:
     lengths = [episode.num_sampled for episode in sound]
     ended = [episode.num_sampled for episode in sound if not episode.truncated]
+    said = Counter(episode.completion for episode in sound)
     surprise = sum(-float(s.logprobs.sum(dtype=np.float64)) for e in sound for s in e.sequences)
     return {
         "length": float(np.mean(lengths or [0])),
@@ -117,7 +119,8 @@ def _lengths(sound: Sequence[Episode]) -> Mapping[str, float]:
         "length_ended": float(np.mean(ended or [0])),
         "truncated": 1 - len(ended) / max(len(sound), 1),
         "entropy": surprise / max(sum(lengths), 1),
-        "distinct": len({e.completion for e in sound}) / max(len(sound), 1),
+        "distinct": len(said) / max(len(sound), 1),
+        "most_said": max(said.values(), default=0) / max(len(sound), 1),
         "turns": float(np.mean([episode.turns for episode in sound] or [0])),
     }
 
