@@ -178,6 +178,9 @@ def examples(session: nox.Session) -> None:
     short = {"QUICKSTART_ROWS": "4", "QUICKSTART_STEPS": "2", "QUICKSTART_TO": session.create_tmp()}
     session.run("python", "examples/pizza/make_data.py")
     session.run("python", "examples/pizza/quickstart.py", *session.posargs, env=short)
+    short = {"RL_STEPS": "1", "RL_ROWS": "2", "RL_TO": session.create_tmp()}
+    for script in ("calculating", "formatting"):
+        session.run("python", f"examples/rl/{script}.py", env=short)
 
 
 @nox.session
@@ -235,6 +238,13 @@ def dpo_benchmarks(session: nox.Session) -> None:
     """Learn from pairs beside TRL: as ``benchmarks``, and about as long."""
     _install(session, "trl==1.16.0", "transformers", "peft", "datasets", "accelerate")
     session.run("python", "benchmarks/dpo.py", *session.posargs)
+
+
+@nox.session
+def grpo_benchmarks(session: nox.Session) -> None:
+    """Learn by reward beside TRL: as ``benchmarks``, and about half as long."""
+    _install(session, "trl==1.16.0", "transformers", "peft", "datasets", "accelerate")
+    session.run("python", "benchmarks/grpo.py", *session.posargs)
 
 
 @nox.session

@@ -74,7 +74,7 @@ def test_what_an_environment_does_wrong_is_told(act: Callable[[], Any], told: st
 def test_a_time_limit_holds_whatever_the_code_does(act: Callable[[], Any]) -> None:
     began = time.monotonic()
     [episode] = play(failing(act, seconds=0.1), "ok")
-    assert episode.error == "TimeoutError: no turn within 0.1 s"
+    assert episode.error == "TimeoutError: nothing within 0.1 s"
     assert time.monotonic() - began < 4.0
 
 
@@ -202,8 +202,8 @@ def test_async_environments_wait_together_and_yield_the_reward_last() -> None:
 @pytest.mark.parametrize(
     ("how", "told"),
     [
-        ("waits", "TimeoutError: no turn within 0.2 s"),
-        ("blocks", "TimeoutError: no turn within 0.2 s"),
+        ("waits", "TimeoutError: nothing within 0.2 s"),
+        ("blocks", "TimeoutError: nothing within 0.2 s"),
         ("raises", "OSError: gone"),
         ("leaves", "SystemExit: 3"),
         ("ends", "RuntimeError: ended without a reward: yield it last, a number or parts"),
@@ -270,3 +270,15 @@ def test_a_judge_is_asked_once_of_a_group_without_failure() -> None:
 
 def _length(completion: str) -> float:
     return float(len(completion))
+
+
+def test_a_judge_of_siblings_has_a_limit_too() -> None:
+    def slow(completions: Any, rows: Any) -> list[float]:
+        time.sleep(30)
+        return [1.0] * len(completions)
+
+    began = time.monotonic()
+    judged = customize.judged(customize.group(slow), seconds=0.1)
+    episodes = play(judged, "ok", size=2)
+    assert [e.error for e in episodes] == ["TimeoutError: nothing within 0.1 s"] * 2
+    assert time.monotonic() - began < 4.0

@@ -27,7 +27,7 @@ def test_it_plays_like_one_that_is_not_isolated() -> None:
 @pytest.mark.parametrize(
     ("how", "told"),
     [
-        ("hangs", "TimeoutError: no turn within 1 s"),
+        ("hangs", "TimeoutError: nothing within 1 s"),
         ("crashes", "Crash: its process ended (nothing more came; exit code 7)"),
         ("raises", "OSError: gone"),
     ],

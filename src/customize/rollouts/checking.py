@@ -12,9 +12,11 @@ import attrs
 from customize._errors import OptionError
 from customize.interfaces.dataset import Row
 from customize.interfaces.environment import Rows
+from customize.rollouts.limits import limited
 from customize.rollouts.rewards import OWN, Finished, Part, Reward
 
 _COMPARED = 64  # rows
+_SECONDS = 30.0  # for one answer
 _ANSWER = "answer"
 
 
@@ -95,7 +97,7 @@ def _judged(reward: Reward, row: Row, index: int, text: str, what: str) -> float
 def _of(part: Part, finished: Finished, index: int, what: str) -> list[float]:
     told = {"own": "own answer", "empty": "empty answer", "other": "question, on another's answer,"}
     try:
-        return list(part.of(finished).values())
+        return list(limited(_SECONDS, part.of, finished).values())
     except Exception as error:  # whatever a person's code raises
         raise OptionError(
             f"the reward {part.name} raises {type(error).__name__} on row {index + 1}'s "

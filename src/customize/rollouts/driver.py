@@ -24,6 +24,7 @@ from customize.interfaces.backend import Completion, Prompt, Sampling, Snapshot
 from customize.interfaces.environment import Environment, Reply, ToolCall, Turn, Verdict
 from customize.interfaces.renderer import Message, Renderer, Tool
 from customize.rollouts.episode import Ask, Episode, Spoken
+from customize.rollouts.limits import limited
 from customize.rollouts.rewards import number
 from customize.rollouts.stages import Said, Sent, Stage, stage_for
 
@@ -86,14 +87,11 @@ class Driver:
         """Those that go on, each with its next prompt."""
         said = stage.send([(one.number, what) for one, what in sent])
         going = [one for (one, _), what in zip(sent, said, strict=True) if one.take(what)]
-        full = [(one, OutOfRoom(one.room())) for one in going if one.room()]
-        if not full:
-            return going
-        for (one, _), what in zip(
-            full, stage.send([(one.number, room) for one, room in full]), strict=True
-        ):
+        full = [one for one in going if one.room()]
+        answers = stage.send([(one.number, OutOfRoom(one.room())) for one in full]) if full else []
+        for one, what in zip(full, answers, strict=True):
             one.end(what)
-        return [one for one in going if not one.ended]
+        return [one for one in going if not one.ended] if full else going
 
     def _judged(
         self, asks: Sequence[Ask], episodes: Sequence[Episode], groups: Set[int]
@@ -118,7 +116,8 @@ class Driver:
             return [e if e.failed else _failed(e, told, first.traceback) for e in episodes]
         try:
             rows = [copy.deepcopy(ask.row) for ask in asks]
-            verdicts = judge([e.completion for e in episodes], rows)
+            completions = [episode.completion for episode in episodes]
+            verdicts = limited(self.environment.seconds, judge, completions, rows)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # whatever a person's code raises

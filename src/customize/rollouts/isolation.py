@@ -20,6 +20,7 @@ import attrs
 from customize._errors import OptionError, OutOfRoom
 from customize.interfaces.dataset import Row
 from customize.interfaces.environment import Environment, Reply, ToolCall, Turn
+from customize.rollouts.limits import late
 from customize.rollouts.stages import Said, Sent
 
 _START_S = 60.0  # imports of the environment's module included
@@ -172,7 +173,7 @@ class _Worker:
             return self._parsed(line)
         except TimeoutError:
             self.kill()
-            raise WorkerError("TimeoutError", f"no turn within {seconds:g} s") from None
+            raise WorkerError("TimeoutError", str(late(seconds))) from None
         except (OSError, ValueError) as error:
             self.kill()
             code = self._process.returncode

@@ -65,3 +65,26 @@ class Alarm:
         if self._armed and self._only_if():
             self.fired = True
             raise TimeLimit
+
+
+def limited(seconds: float, function: Callable[..., T], *arguments: object) -> T:
+    """The function's value, under an alarm where one can be set.
+
+    Raises:
+        TimeoutError: it took longer.
+    """
+    if not can_interrupt():
+        return function(*arguments)
+    with Alarm() as alarm:
+        try:
+            value = alarm.call(seconds, function, *arguments)
+        except TimeLimit:
+            raise late(seconds) from None
+    if alarm.fired:
+        raise late(seconds)
+    return value
+
+
+def late(seconds: float) -> TimeoutError:
+    """What people are told in place of our own signal."""
+    return TimeoutError(f"nothing within {seconds:g} s")

@@ -14,7 +14,7 @@ import attrs
 from customize._errors import OptionError, OutOfRoom
 from customize.interfaces.dataset import Row
 from customize.interfaces.environment import Environment, Reply, Verdict
-from customize.rollouts.limits import Alarm, TimeLimit, can_interrupt
+from customize.rollouts.limits import Alarm, TimeLimit, can_interrupt, late
 
 # What an environment is sent: nothing at first, a reply, or that there is no room for another.
 Sent = Reply | OutOfRoom | None
@@ -102,14 +102,14 @@ class Direct:
             else:
                 value = self._alarm.call(limit, generator.send, what)
         except StopIteration as end:
-            error = _limit(limit) if self._alarm.fired else None
+            error = late(limit) if self._alarm.fired else None
             return self._ended(number, end.value, error, began)
         except KeyboardInterrupt:
             raise
         except BaseException as raised:  # whatever a person's code raises, SystemExit too
             return self._ended(number, None, told_limit(raised, limit), began)
         if self._alarm.fired:  # it caught that and went on
-            return self._ended(number, None, _limit(limit), began)
+            return self._ended(number, None, late(limit), began)
         return Said(value, False, None, time.perf_counter() - began)
 
     def _ended(self, number: int, value: Any, error: BaseException | None, began: float) -> Said:
@@ -181,7 +181,7 @@ class Gathered:
     def _result(self, task: asyncio.Task[Said]) -> Said:
         """Of one that catches even being cancelled there is none, and it is left behind."""
         limit = self._environment.seconds
-        return task.result() if task.done() else Said(None, True, _limit(limit), limit)
+        return task.result() if task.done() else Said(None, True, late(limit), limit)
 
     async def _send(self, number: int, what: Sent) -> Said:
         generator, limit = self._open[number], self._environment.seconds
@@ -196,10 +196,10 @@ class Gathered:
         except KeyboardInterrupt:
             raise
         except BaseException as raised:  # whatever a person's code raises
-            late = isinstance(raised, TimeoutError) and time.perf_counter() - began >= limit
-            return await self._ended(number, None, _limit(limit) if late else raised, began)
+            over = isinstance(raised, TimeoutError) and time.perf_counter() - began >= limit
+            return await self._ended(number, None, late(limit) if over else raised, began)
         if time.perf_counter() - began > limit + _GRACE_S:  # it caught that and went on
-            return await self._ended(number, None, _limit(limit), began)
+            return await self._ended(number, None, late(limit), began)
         if is_reward(value):
             return await self._ended(number, value, None, began)
         return Said(value, False, None, time.perf_counter() - began)
@@ -233,11 +233,7 @@ def told_limit(error: BaseException, seconds: float) -> BaseException:
     """What people are told in place of our own signal."""
     if not isinstance(error, TimeLimit):
         return error
-    return _limit(seconds).with_traceback(error.__traceback__)
-
-
-def _limit(seconds: float) -> TimeoutError:
-    return TimeoutError(f"no turn within {seconds:g} s")
+    return late(seconds).with_traceback(error.__traceback__)
 
 
 def _of_closing(error: BaseException) -> str:
