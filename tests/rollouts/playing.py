@@ -7,7 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from customize import Ask, Completion, Done, Driver, Episode, OnToken, Prompt, Sampling, Snapshot
+from customize import (
+    Ask,
+    ChatRenderer,
+    Completion,
+    Done,
+    Driver,
+    Episode,
+    OnToken,
+    Prompt,
+    Sampling,
+    Snapshot,
+)
 from customize import episode_seed as seed_of
 from customize.interfaces.backend import Handle
 from customize.testing import ToyRenderer
@@ -19,8 +30,9 @@ Speaks = Callable[[str], str]
 class Speaker(Snapshot):
     """Says what a function of the conversation so far says; a snapshot like any other."""
 
-    def __init__(self, speaks: Speaks | str) -> None:
-        self.renderer = ToyRenderer()
+    def __init__(self, speaks: Speaks | str, renderer: ChatRenderer | None = None) -> None:
+        self.renderer = renderer or ToyRenderer()
+        self._chat = renderer
         self.prompts: list[list[int]] = []
         self._speaks = speaks if callable(speaks) else lambda text: str(speaks)
 
@@ -35,8 +47,9 @@ class Speaker(Snapshot):
     def _complete(self, prompt: Prompt, sampling: Sampling) -> Completion:
         self.prompts.append(prompt.tokens.tolist())
         text = self._speaks(self.renderer.decode(prompt.tokens))
-        tokens = [*text.encode(), 0][: sampling.max_tokens]
-        ended = len(tokens) == len(text.encode()) + 1
+        said = self._chat.encode_text(text).tolist() if self._chat else list(text.encode())
+        tokens = [*said, self.renderer.stop_tokens[0]][: sampling.max_tokens]
+        ended = len(tokens) == len(said) + 1
         logprobs = -np.arange(1, len(tokens) + 1, dtype=np.float32)
         return Completion(
             np.asarray(tokens, np.int32), logprobs, 2 * logprobs, "stop" if ended else "length"

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from fractions import Fraction
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from playing import play
+from playing import Speaker, asks, play
 
 import customize
-from customize import BadCall, OptionError, calculator, judged
+from customize import BadCall, ChatRenderer, Driver, OptionError, Sampling, calculator, judged
 from customize.rollouts.tools import Tool
+from customize.testing import write_tiny_model
 
 
 def search(query: str, limit: int = 3, kind: Literal["all", "new"] = "all") -> str:
@@ -216,3 +218,25 @@ def test_the_calculator_is_a_tool() -> None:
     schema = Tool.of(calculator).schema["function"]
     assert schema["name"] == "calculator"
     assert schema["parameters"]["properties"]["expression"]["description"]
+
+
+def test_a_real_template_writes_tools_calls_and_results(tmp_path: Path) -> None:
+    """Qwen2.5's, under the control tokens of the tiny model."""
+    folder = write_tiny_model(tmp_path / "model").path
+    source = (Path(__file__).parents[1] / "rendering" / "templates" / "qwen2_5.jinja").read_text()
+    source = source.replace("<|im_start|>", "<|begin|>").replace("<|im_end|>", "<|end|>")
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps({**settings, "chat_template": source}))
+    renderer = ChatRenderer.from_folder(folder)
+    replies = iter([call("strict", numbers=[40, 2]), call("add", x=1), "42"])
+    speaker = Speaker(lambda text: next(replies), renderer)
+    driver = Driver(judged(right, [strict]), Sampling(max_tokens=200))
+    [episode] = driver.play(speaker, asks())
+    shown = renderer.text_of(episode.sequences[0].tokens)
+    assert json.dumps(Tool.of(strict).schema) in shown
+    assert "<|begin|>user\n<tool_response>\n" in shown
+    assert '{"sum": 42, "note": null}' in shown
+    assert "error: there is no tool 'add': there are strict" in shown
+    assert (episode.reward, episode.turns, episode.faults) == (1.0, 3, {"unknown_tool": 1})
+    trained = renderer.text_of(episode.sequences[0].tokens[episode.sequences[0].sampled])
+    assert trained == f"{call('strict', numbers=[40, 2])}<|end|>{call('add', x=1)}<|end|>42<|end|>"
