@@ -6,7 +6,6 @@ is the cheaper way. Figures go into the README between two marks; none is typed 
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -98,9 +97,12 @@ def _table(trial: Trial, run: customize.Run, others: Mapping[str, customize.Run]
     for column in list(others):
         cells = [_cell(played.changes[column]["reward"], "+") for played in found]
         lines.append(f"| the gain over {column} | {cells[0]} | {cells[1]} |")
-    lengths = [round(p.means["customized"]["tokens"].estimate, 1) for p in found]
-    told = json.dumps({"rows": len(rows), "tokens": lengths})
-    return "\n".join([*lines, "", f"Mean rewards with intervals of 95 %, paired by row: {told}."])
+    greedy, sampled = (p.means["customized"]["tokens"].estimate for p in found)
+    told = (
+        f"Mean rewards of {len(rows)} held-out rows with intervals of 95 %; gains are paired by "
+        f"row.\n{greedy:.1f} tokens an episode greedy, {sampled:.1f} sampled."
+    )
+    return "\n".join([*lines, "", told])
 
 
 def _cell(interval: Any, sign: str = "") -> str:

@@ -255,7 +255,7 @@ def test_a_group_with_a_failed_member_is_as_if_it_had_never_been() -> None:
 
 POLICY = OfTwo([0.3, -0.4, 0.9])
 REWARD = {(0, 0): 0.2, (0, 1): 1.0, (1, 0): -0.5, (1, 1): 0.7}
-ANSWERS = list(itertools.product((0, 1), repeat=2))
+ANSWERS = [(0, 0), (0, 1), (1, 0), (1, 1)]
 
 
 def _probability(answer: tuple[int, int]) -> float:
@@ -365,10 +365,8 @@ def test_a_surrogate_of_ones_own_is_what_it_says() -> None:
     pytest.importorskip("torch")
     rng = np.random.default_rng(3)
     episodes = episodes_of(rng)[:4]
-    own, named = (
-        GRPO(reward=likeness, **settings)
-        for settings in ({"surrogate": "test_grpo_algebra:clipped"}, {"preset": "dr-grpo"})
-    )
+    own = GRPO(reward=likeness, surrogate="test_grpo_algebra:clipped")
+    named = GRPO(reward=likeness, preset="dr-grpo")
     found = []
     for method in (own, named):
         batch, _ = method._batch(Fixed(None), episodes)  # type: ignore[arg-type]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from toy_rewards import ROWS, likeness, two_turns
 
 from customize.testing import conformance
 from customize_grpo.method import GRPO
 
-SMALL = {"batch_size": 3, "group_size": 4, "steps": 3, "max_tokens": 8, "lr": 0.05}
+SMALL: dict[str, Any] = {"batch_size": 3, "group_size": 4, "steps": 3, "max_tokens": 8, "lr": 0.05}
 
 test_plugin = conformance(plugin="customize_grpo._plugin")
 test_plain = conformance(method=GRPO(reward=likeness, **SMALL), on=ROWS)
