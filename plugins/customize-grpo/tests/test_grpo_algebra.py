@@ -291,7 +291,9 @@ def _gradient_of(method: GRPO, group: Any, reference: OfTwo | None) -> Any:
     by_token = -weight_E[owner_K] * advantage_K  # at a ratio of 1 that is the loss's gradient
     if reference is not None and method.kl_as == "loss":
         by_token = _with_k3(method, group, reference, weight_E)
-    return sum(POLICY.gradient(*a, by_token[2 * i : 2 * i + 2]) for i, a in enumerate(group))
+    return sum(
+        POLICY.gradient(a[0], a[1], by_token[2 * i : 2 * i + 2]) for i, a in enumerate(group)
+    )
 
 
 MASK = np.array([False, True, True])
@@ -313,7 +315,7 @@ def _with_k3(method: GRPO, group: Any, reference: OfTwo, weight_E: Any) -> Any:
         "reference_logprobs": told,
     }
     offsets = np.arange(len(group) + 1, dtype=np.int64) * 3
-    batch = Batch(np.zeros(len(own), np.int32), offsets, columns)  # type: ignore[arg-type]
+    batch = Batch(np.zeros(len(own), np.int32), offsets, columns)
     return method.objective().evaluate(own, batch)[1][np.tile(MASK, len(group))]
 
 
