@@ -68,9 +68,7 @@ def command(
     click.echo(f"Written: {html}")
 
 
-def _show_rewards(
-    data: str, names: tuple[str, ...], rows: int, on_bad_rows: OnBadRows
-) -> None:
+def _show_rewards(data: str, names: tuple[str, ...], rows: int, on_bad_rows: OnBadRows) -> None:
     from rich.console import Console
     from rich.table import Table
 
