@@ -33,6 +33,7 @@ BACKENDS = {
     "rocm": "plugins/customize-rocm/tests",
 }
 CONSTRAINTS = "requirements/constraints.txt"
+EXTRA = ("torch", "sft", "dpo", "grpo")  # what the extra cpu of the core brings
 ON_A_RUN = ("exporter", "observer")  # kinds whose tests need our other wheels
 KINDS = "from customize.scaffold import KINDS; print(*KINDS)"
 # They build and install distributions: those of tests/plugins/installed, and the tutorial's.
@@ -196,6 +197,9 @@ def examples(session: nox.Session) -> None:
     short = {"TRAITS_ROWS": "6", "TRAITS_STEPS": "2", "TRAITS_TO": f"{to}/traits"}
     session.run("python", "examples/traits/make_prompts.py")
     session.run("python", "examples/traits/correct.py", env=short)
+    short = {"RL_STEPS": "1", "RL_ROWS": "2", "RL_TO": f"{to}/rl"}
+    for script in ("calculating", "formatting"):
+        session.run("python", f"examples/rl/{script}.py", env=short)
 
 
 @nox.session
@@ -208,7 +212,7 @@ def downstream(session: nox.Session) -> None:
     with tempfile.TemporaryDirectory() as outside:  # no git, no configuration of ours above
         place = Path(outside)
         session.install("-q", "build")
-        for ours in (".", *(f"plugins/customize-{name}" for name in ("torch", "sft", "dpo"))):
+        for ours in (".", *(f"plugins/customize-{name}" for name in EXTRA)):
             session.run("python", "-m", "build", "--outdir", outside, ours, silent=True)
         core, *others = map(str, sorted(place.glob("*.whl")))
         session.install("-q", core)
@@ -253,6 +257,13 @@ def dpo_benchmarks(session: nox.Session) -> None:
     """Learn from pairs beside TRL: as ``benchmarks``, and about as long."""
     _install(session, "trl==1.16.0", "transformers", "peft", "datasets", "accelerate")
     session.run("python", "benchmarks/dpo.py", *session.posargs)
+
+
+@nox.session
+def grpo_benchmarks(session: nox.Session) -> None:
+    """Learn by reward beside TRL: as ``benchmarks``, and about half as long."""
+    _install(session, "trl==1.16.0", "transformers", "peft", "datasets", "accelerate")
+    session.run("python", "benchmarks/grpo.py", *session.posargs)
 
 
 @nox.session

@@ -8,6 +8,9 @@
 * ``tokens.jsonl``: the same as tokens and mask, in the order customize trains on them;
 * ``adapter``: LoRA as it is at the start, in PEFT's format, so that both sides begin alike.
 
+``make_prompts`` makes one with the store's questions alone, in ``rows.jsonl`` and as messages that
+TRL takes in ``tokens.jsonl``, in the order customize asks them.
+
 ``make_pairs`` makes one with pairs instead: ``rows.jsonl`` has the store's answers as chosen and
 another question's answer as rejected; ``tokens.jsonl`` has prompt, chosen and rejected apart.
 """
@@ -79,6 +82,18 @@ def make_pairs(work: str, folder: Path, batch_size: int, steps: int) -> None:
     _make(work, folder, rows, _pairs_in_order)
 
 
+def make_prompts(work: str, folder: Path, batch_size: int, steps: int) -> None:
+    """The same with questions alone, as the episodes of a step begin."""
+    chats = _conversations(batch_size * steps)
+    _make(work, folder, [{"prompt": chat[:-1]} for chat in chats], _prompts_in_order)
+
+
+def _prompts_in_order(file: Path, session: customize.Session) -> list[dict[str, Any]]:
+    data = customize.read(file, kind="prompt")
+    order = [customize.shuffled_row(SEED, place, len(data)) for place in range(len(data))]
+    return [{"prompt": data[row]["messages"]} for row in order]
+
+
 def _chats(count: int) -> list[list[dict[str, str]]]:
     """Chats of 1 to 12 exchanges, log-normal as the lengths of people's chats are."""
     rng = np.random.default_rng(SEED)
@@ -101,7 +116,7 @@ def _make(
     work: str,
     folder: Path,
     rows: list[dict[str, Any]],
-    in_order: Callable[[Path, customize.Session], list[dict[str, list[int]]]],
+    in_order: Callable[[Path, customize.Session], list[dict[str, Any]]],
 ) -> None:
     if folder.exists():
         return

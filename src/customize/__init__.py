@@ -1,8 +1,8 @@
 """Customize language models after pre-training, and prove that it helped.
 
 Layers, each importing only those before it: errors, values and options, interfaces, plugins,
-models, data, training, evaluation, packaging, runs, traits, command line. Names are imported when
-they are first used, so that ``import customize`` costs next to nothing.
+models, data, rollouts, training, evaluation, packaging, runs, traits, command line. Names are
+imported when they are first used, so that ``import customize`` costs next to nothing.
 """
 
 from __future__ import annotations
@@ -15,13 +15,15 @@ __all__ = [
     "CISPO",
     "DRO",
     "PPO",
-    "Adapter",
     "AdamW",
+    "Adapter",
     "Answer",
+    "Ask",
     "Audit",
     "Backend",
     "BackendError",
     "BackendSpec",
+    "BadCall",
     "Batch",
     "ChatRenderer",
     "Checkpoint",
@@ -34,8 +36,13 @@ __all__ = [
     "Dataset",
     "DatasetSpec",
     "Done",
+    "Driver",
     "Endpoint",
     "Engine",
+    "Environment",
+    "EnvironmentSpec",
+    "Episode",
+    "EpisodesFailed",
     "Evaluation",
     "ExportError",
     "Exportable",
@@ -67,8 +74,10 @@ __all__ = [
     "ObserverSpec",
     "OnToken",
     "OptionError",
+    "OutOfRoom",
     "Outcome",
     "ParityError",
+    "Played",
     "PluginError",
     "Prompt",
     "Proposal",
@@ -78,6 +87,7 @@ __all__ = [
     "RenderedRows",
     "Renderer",
     "RenderingError",
+    "Reply",
     "Row",
     "Run",
     "RunBusy",
@@ -88,16 +98,26 @@ __all__ = [
     "Session",
     "Snapshot",
     "Split",
+    "Spoken",
     "Step",
+    "ToolCall",
     "Trait",
+    "Turn",
     "UnknownName",
     "Unsupported",
+    "Verdict",
     "audit",
     "better",
+    "calculator",
     "check_parity",
     "correct",
     "differentiate",
+    "environment",
+    "episode_seed",
+    "find_environment",
+    "group",
     "hookimpl",
+    "judged",
     "load_function",
     "logprobs_of",
     "measure_traits",
@@ -105,6 +125,7 @@ __all__ = [
     "open",
     "option",
     "options",
+    "overlong",
     "propose_pairs",
     "read",
     "read_trait",
@@ -124,13 +145,15 @@ _HOMES = {
     "CISPO": "customize._losses",
     "DRO": "customize._losses",
     "PPO": "customize._losses",
-    "Adapter": _BACKEND,
     "AdamW": _BACKEND,
+    "Adapter": _BACKEND,
     "Answer": "customize.interfaces.scorer",
+    "Ask": "customize.rollouts.episode",
     "Audit": "customize.data.audit_report",
     "Backend": _BACKEND,
     "BackendError": _ERRORS,
     "BackendSpec": "customize.plugins.specs",
+    "BadCall": _ERRORS,
     "Batch": "customize._batch",
     "ChatRenderer": "customize.data.rendering",
     "Checkpoint": "customize.training.checkpoints",
@@ -143,8 +166,13 @@ _HOMES = {
     "Dataset": "customize.interfaces.dataset",
     "DatasetSpec": "customize.plugins.specs",
     "Done": _BACKEND,
+    "Driver": "customize.rollouts.driver",
     "Endpoint": "customize.evaluation.endpoints",
     "Engine": _BACKEND,
+    "Environment": "customize.interfaces.environment",
+    "EnvironmentSpec": "customize.plugins.specs",
+    "Episode": "customize.rollouts.episode",
+    "EpisodesFailed": _ERRORS,
     "Evaluation": "customize.evaluation.evaluation",
     "ExportError": _ERRORS,
     "Exportable": "customize.interfaces.exporter",
@@ -176,8 +204,10 @@ _HOMES = {
     "ObserverSpec": "customize.plugins.specs",
     "OnToken": _BACKEND,
     "OptionError": _ERRORS,
+    "OutOfRoom": _ERRORS,
     "Outcome": "customize.interfaces.observer",
     "ParityError": _ERRORS,
+    "Played": "customize.evaluation.playing",
     "PluginError": _ERRORS,
     "Prompt": _BACKEND,
     "Proposal": "customize.traits.proposing",
@@ -187,6 +217,7 @@ _HOMES = {
     "RenderedRows": "customize.data.rendering",
     "Renderer": "customize.interfaces.renderer",
     "RenderingError": _ERRORS,
+    "Reply": "customize.interfaces.environment",
     "Row": "customize.interfaces.dataset",
     "Run": "customize.runs.run",
     "RunBusy": _ERRORS,
@@ -197,27 +228,38 @@ _HOMES = {
     "Session": _BACKEND,
     "Snapshot": _BACKEND,
     "Split": "customize.data.splitting",
+    "Spoken": "customize.rollouts.episode",
     "Step": "customize.interfaces.method",
+    "ToolCall": "customize.interfaces.environment",
     "Trait": "customize.traits.trait",
+    "Turn": "customize.interfaces.environment",
     "UnknownName": _ERRORS,
     "Unsupported": _ERRORS,
+    "Verdict": "customize.interfaces.environment",
     "audit": "customize.data.auditing",
     "better": "customize.interfaces.gate",
+    "calculator": "customize.rollouts.calculator",
     "check_parity": "customize.packaging.parity",
     "correct": "customize.traits.correcting",
+    "differentiate": "customize._differentiate",
+    "environment": "customize.interfaces.environment",
+    "episode_seed": "customize.rollouts.episode",
+    "find_environment": "customize.rollouts.judged",
+    "group": "customize.rollouts.rewards",
+    "hookimpl": "customize.plugins.hooks",
+    "judged": "customize.rollouts.judged",
+    "load_function": "customize._functions",
     "logprobs_of": "customize.packaging.parity",
     "measure_traits": "customize.traits.correcting",
     "no_worse": "customize.interfaces.gate",
-    "reference_answers": "customize.packaging.parity",
-    "differentiate": "customize._differentiate",
-    "hookimpl": "customize.plugins.hooks",
-    "load_function": "customize._functions",
     "open": "customize.runs.run",
     "option": "customize._options",
     "options": "customize._options",
+    "overlong": "customize.rollouts.rewards",
     "propose_pairs": "customize.traits.correcting",
     "read": "customize.data.reading",
     "read_trait": "customize.traits.trait",
+    "reference_answers": "customize.packaging.parity",
     "render_rows": "customize.data.rendering.rendered",
     "resolve": "customize.models",
     "schedule_factor": "customize._schedule",
@@ -230,9 +272,11 @@ if TYPE_CHECKING:
     from customize._batch import Batch as Batch
     from customize._differentiate import differentiate as differentiate
     from customize._errors import BackendError as BackendError
+    from customize._errors import BadCall as BadCall
     from customize._errors import CheckpointError as CheckpointError
     from customize._errors import CustomizeError as CustomizeError
     from customize._errors import DataError as DataError
+    from customize._errors import EpisodesFailed as EpisodesFailed
     from customize._errors import ExportError as ExportError
     from customize._errors import GateFailed as GateFailed
     from customize._errors import GateInconclusive as GateInconclusive
@@ -241,6 +285,7 @@ if TYPE_CHECKING:
     from customize._errors import NonFiniteError as NonFiniteError
     from customize._errors import OptionError as OptionError
     from customize._errors import OutOfMemoryError as OutOfMemoryError
+    from customize._errors import OutOfRoom as OutOfRoom
     from customize._errors import ParityError as ParityError
     from customize._errors import PluginError as PluginError
     from customize._errors import RenderingError as RenderingError
@@ -269,6 +314,7 @@ if TYPE_CHECKING:
     from customize.data.splitting import split as split
     from customize.evaluation.endpoints import Endpoint as Endpoint
     from customize.evaluation.evaluation import Evaluation as Evaluation
+    from customize.evaluation.playing import Played as Played
     from customize.interfaces.backend import AdamW as AdamW
     from customize.interfaces.backend import Adapter as Adapter
     from customize.interfaces.backend import Backend as Backend
@@ -287,6 +333,12 @@ if TYPE_CHECKING:
     from customize.interfaces.backend import Snapshot as Snapshot
     from customize.interfaces.dataset import Dataset as Dataset
     from customize.interfaces.dataset import Row as Row
+    from customize.interfaces.environment import Environment as Environment
+    from customize.interfaces.environment import Reply as Reply
+    from customize.interfaces.environment import ToolCall as ToolCall
+    from customize.interfaces.environment import Turn as Turn
+    from customize.interfaces.environment import Verdict as Verdict
+    from customize.interfaces.environment import environment as environment
     from customize.interfaces.exporter import Exportable as Exportable
     from customize.interfaces.exporter import Exporter as Exporter
     from customize.interfaces.gate import Gate as Gate
@@ -312,12 +364,23 @@ if TYPE_CHECKING:
     from customize.plugins.hooks import hookimpl as hookimpl
     from customize.plugins.specs import BackendSpec as BackendSpec
     from customize.plugins.specs import DatasetSpec as DatasetSpec
+    from customize.plugins.specs import EnvironmentSpec as EnvironmentSpec
     from customize.plugins.specs import ExporterSpec as ExporterSpec
     from customize.plugins.specs import MethodSpec as MethodSpec
     from customize.plugins.specs import ModelSpec as ModelSpec
     from customize.plugins.specs import ObserverSpec as ObserverSpec
     from customize.plugins.specs import ReaderSpec as ReaderSpec
     from customize.plugins.specs import ScorerSpec as ScorerSpec
+    from customize.rollouts.calculator import calculator as calculator
+    from customize.rollouts.driver import Driver as Driver
+    from customize.rollouts.episode import Ask as Ask
+    from customize.rollouts.episode import Episode as Episode
+    from customize.rollouts.episode import Spoken as Spoken
+    from customize.rollouts.episode import episode_seed as episode_seed
+    from customize.rollouts.judged import find_environment as find_environment
+    from customize.rollouts.judged import judged as judged
+    from customize.rollouts.rewards import group as group
+    from customize.rollouts.rewards import overlong as overlong
     from customize.runs.run import Run as Run
     from customize.runs.run import open as open
     from customize.runs.train import train as train

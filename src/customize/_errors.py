@@ -12,6 +12,9 @@ CustomizeError
 ├── BackendError (RuntimeError)        work that failed below the waist
 │   ├── NonFiniteError (ArithmeticError)   a loss or gradient is NaN or infinite
 │   └── OutOfMemoryError (MemoryError)     what cannot be cut further does not fit
+├── EpisodesFailed (RuntimeError)      environments failed too often to go on
+├── BadCall (ValueError)               raised by a tool: the model called it wrongly
+├── OutOfRoom (RuntimeError)           raised inside an environment: no more turns or tokens
 ├── RunError (RuntimeError)            a run folder that cannot be used as asked
 │   ├── RunBusy                        another process holds it
 │   └── CheckpointError                no checkpoint is whole
@@ -72,6 +75,21 @@ class NonFiniteError(BackendError, ArithmeticError):
 
 class OutOfMemoryError(BackendError, MemoryError):
     """Memory does not hold what cannot be cut further; nothing of the step is left."""
+
+
+class EpisodesFailed(CustomizeError, RuntimeError):
+    """Too many episodes of a step failed; the message has the first failure whole."""
+
+
+class BadCall(CustomizeError, ValueError):
+    """For a tool to raise when the model called it wrongly: the message is said to the model."""
+
+
+class OutOfRoom(CustomizeError, RuntimeError):
+    """Raised where an environment yields, when there are no more turns or tokens.
+
+    It may catch it and return a reward for what was reached; otherwise the reward is 0.
+    """
 
 
 class RunError(CustomizeError, RuntimeError):

@@ -6,7 +6,7 @@ import hashlib
 import inspect
 import re
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
@@ -36,6 +36,26 @@ def load_function(option: str | Callable[..., Any]) -> Callable[..., Any]:
     return found  # type: ignore[no-any-return]  # what a module holds has no type here
 
 
+def holds_functions(value: object) -> bool:
+    """Whether an option's value is a function, or has some in it."""
+    if isinstance(value, Mapping):
+        return any(holds_functions(key) or holds_functions(v) for key, v in value.items())
+    if isinstance(value, (list, tuple)):
+        return any(map(holds_functions, value))
+    return callable(value)
+
+
+def described(value: Any) -> Any:  # of the same shape
+    """An option's value with each function in it told by name and hash."""
+    if not holds_functions(value):
+        return value
+    if isinstance(value, Mapping):
+        return {described(key): described(v) for key, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [described(item) for item in value]
+    return describe_function(value)
+
+
 def describe_function(function: Callable[..., Any]) -> str:
     """Its name and a sha256 of its source and the plain values it was made with.
 
@@ -44,16 +64,19 @@ def describe_function(function: Callable[..., Any]) -> str:
     Raises:
         OptionError: its source cannot be read.
     """
-    name = getattr(function, "__qualname__", type(function).__name__)
+    plain = inspect.unwrap(function)
+    name = getattr(plain, "__qualname__", type(plain).__name__)
     try:
-        source = textwrap.dedent(inspect.getsource(function))
-        held = inspect.getclosurevars(function).nonlocals
+        source = textwrap.dedent(inspect.getsource(plain))
+        held = dict(inspect.getclosurevars(plain).nonlocals)
     except (OSError, TypeError) as error:
         raise OptionError(
             f"the source of {name} cannot be read ({error}): write the function in a file, "
             "or name it as 'package.module:name'"
         ) from error
+    if plain is not function:  # what it is wrapped in may have values of its own
+        held |= getattr(function, "__dict__", {})
     values = [(k, v) for k, v in sorted(held.items()) if isinstance(v, _PLAIN)]
-    defaults = [v for v in getattr(function, "__defaults__", None) or () if isinstance(v, _PLAIN)]
+    defaults = [v for v in getattr(plain, "__defaults__", None) or () if isinstance(v, _PLAIN)]
     told = repr((source, values, defaults))
     return f"{name}, sha256 {hashlib.sha256(told.encode()).hexdigest()}"

@@ -59,22 +59,33 @@ class ImportanceSampling:
 
 @attrs.frozen
 class PPO:
-    """``-Σ w · min(r · A, clip(r, low, high) · A)`` (arXiv 1707.06347, equation 7)."""
+    """``-Σ w · min(r · A, clip(r, low, high) · A)`` (arXiv 1707.06347, equation 7).
+
+    dual: where A < 0 no term is less than ``dual · A`` (arXiv 1912.09729).
+    """
 
     name: ClassVar[str] = "ppo"
     couples: ClassVar[Couples] = "token"
     low: float = 0.8
     high: float = 1.2
+    dual: float | None = None
 
     def __attrs_post_init__(self) -> None:
         _check_thresholds(self.low, self.high)
+        if self.dual is not None and self.dual <= 1:
+            raise OptionError(f"dual must be > 1 (got {self.dual})")
 
     def evaluate(self, logprobs: npt.NDArray[np.floating], batch: Batch) -> tuple[float, Numbers]:
         weights, advantages, ratio = _policy_columns(logprobs, batch)
         free = ratio * advantages
         clipped = np.clip(ratio, self.low, self.high) * advantages
         gradient = np.where(free <= clipped, -weights * free, 0.0)
-        return float(-(weights * np.minimum(free, clipped)).sum()), gradient
+        terms = np.minimum(free, clipped)
+        if self.dual is not None:
+            beyond = (advantages < 0) & (terms < self.dual * advantages)
+            terms = np.where(beyond, self.dual * advantages, terms)
+            gradient = np.where(beyond, 0.0, gradient)
+        return float(-(weights * terms).sum()), gradient
 
 
 @attrs.frozen

@@ -6,7 +6,7 @@ from typing import Any, TypeVar, dataclass_transform, get_type_hints
 import attrs
 
 from customize._errors import OptionError
-from customize._functions import describe_function
+from customize._functions import described
 
 T = TypeVar("T")
 
@@ -116,4 +116,4 @@ def options_to_dict(instance: object) -> Mapping[str, Any]:
     A function is told by its name and the sha256 of its source.
     """
     values = {o.name: getattr(instance, o.name) for o in options_of(type(instance))}
-    return {k: describe_function(v) if callable(v) else v for k, v in values.items()}
+    return {name: described(value) for name, value in values.items()}

@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 import backend_liars
+import environment_liars
 import exporter_liars
 import method_liars
 import observer_liars
@@ -18,8 +19,10 @@ import pytest
 import sampling_liars
 import scorer_liars
 
+from customize import find_environment
 from customize.testing.backend_rules.subject import BackendSubject
 from customize.testing.dataset_rules.subject import DatasetSubject
+from customize.testing.environment_rules.subject import EnvironmentSubject
 from customize.testing.exporter_rules.subject import ExporterSubject
 from customize.testing.holding import hold
 from customize.testing.method_rules.subject import MethodSubject
@@ -47,6 +50,7 @@ LIARS: Mapping[str, Mapping[str, Any]] = {
     "reader": other_liars.READERS,
     "observer": observer_liars.LIARS,
     "scorer": scorer_liars.LIARS,
+    "environment": environment_liars.LIARS,
     "plugin": plugin_liars.LIARS,
 }
 
@@ -144,6 +148,13 @@ def test_a_lying_observer_is_caught_by_its_rule_alone(rule: str | None) -> None:
 def test_a_lying_scorer_is_caught_by_its_rule_alone(rule: str | None) -> None:
     made = scorer_liars.Honest() if rule is None else scorer_liars.LIARS[rule]()
     assert broken(ScorerSubject("liar", made)) == ([] if rule is None else [rule])
+
+
+@pytest.mark.parametrize("rule", [None, *environment_liars.LIARS])
+def test_a_lying_environment_is_caught_by_its_rule_alone(rule: str | None) -> None:
+    made = environment_liars.honest if rule is None else environment_liars.LIARS[rule]
+    subject = EnvironmentSubject("liar", find_environment(made))
+    assert broken(subject) == ([] if rule is None else [rule])
 
 
 @pytest.mark.parametrize("rule", [None, *plugin_liars.LIARS])

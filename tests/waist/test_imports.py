@@ -17,6 +17,7 @@ ORDER = [
     "plugins",
     "models",
     "data",
+    "rollouts",
     "training",
     "evaluation",
     "packaging",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from customize import (
     Session,
 )
 from customize_torch.backend import CPU
+from customize_torch.policy import Policy
 from customize_torch.sampling import _Row, _together
 
 GREEDY = Sampling(max_tokens=12, temperature=0.0, stop_tokens=())
@@ -135,3 +137,24 @@ def test_how_many_are_decoded_at_once_changes_nothing(model: ModelFolder) -> Non
     ]
     for few, many in zip(*(handle.result() for handle in said), strict=True):
         assert [c.tokens.tolist() for c in few] == [c.tokens.tolist() for c in many]
+
+
+def test_equal_prompts_of_other_seeds_are_computed_once(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the episodes of a group have them; what they say is what each says alone."""
+    group = [Prompt(prompts()[1].tokens, seed=seed) for seed in range(4)]
+    mixed = [group[0], *prompts()[:1], *group[1:]]
+    sampling = Sampling(max_tokens=6, stop_tokens=())
+    alone = [session.sample([prompt], sampling).result()[0][0] for prompt in mixed]
+    seen = []
+    hidden = Policy.hidden
+
+    def watched(self: Policy, tokens: torch.Tensor, *others: Any) -> torch.Tensor:
+        seen.append(len(tokens))
+        return hidden(self, tokens, *others)
+
+    monkeypatch.setattr(Policy, "hidden", watched)
+    together = session.sample(mixed, sampling).result()
+    assert seen[0] == len(group[0].tokens) + len(mixed[1].tokens)
+    assert [c.tokens.tolist() for (c,) in together] == [c.tokens.tolist() for c in alone]

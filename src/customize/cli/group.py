@@ -16,6 +16,8 @@ COMMANDS = {
     "train": "Train from a recipe, or go on with an unfinished run.",
     "chat": "Talk with a run or a model.",
     "show": "Show what a run is made of.",
+    "look": "Look at the episodes of a step, side by side.",
+    "replay": "Take a step again from its episodes, and compare.",
     "evaluate": "Compare a run with its base on rows with an expectation.",
     "compare": "Compare two runs on the same rows.",
     "traits": "See, measure and correct what answers show and should not.",

@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 
 @click.command("inspect")
 @click.argument("data")
-@click.option("--model", required=True, help="Whose template and tokenizer.")
+@click.option("--model", help="Whose template and tokenizer.")
+@click.option(
+    "--reward",
+    multiple=True,
+    metavar="MODULE:NAME",
+    help="Show in place of tokens what a reward gives to answers: a row's own, none, another's.",
+)
 @click.option("--revision", help="Branch, tag or commit of a hub model.")
 @click.option(
     "--rows", default=5, show_default=True, type=click.IntRange(min=1), help="Rows to show."
@@ -30,13 +36,24 @@ if TYPE_CHECKING:
 @on_bad_rows
 def command(
     data: str,
-    model: str,
+    model: str | None,
+    reward: tuple[str, ...],
     revision: str | None,
     rows: int,
     html: Path | None,
     on_bad_rows: OnBadRows,
 ) -> None:
-    """Show the first rows of DATA as tokens, those that would be trained marked, and counts."""
+    """Show the first rows of DATA as tokens, those that would be trained marked, and counts.
+
+    \b
+    customize inspect rows.jsonl --model smollm2
+    customize inspect sums.jsonl --reward my_rewards:correct
+    """
+    if reward:
+        _show_rewards(data, reward, rows, on_bad_rows)
+        return
+    if model is None:
+        raise click.UsageError("give --model, whose tokens to show, or --reward")
     from rich.console import Console
 
     from customize.data.rendering import ChatRenderer, inspect_rows
@@ -49,3 +66,21 @@ def command(
         return
     html.write_text(inspection.html(), "utf-8")
     click.echo(f"Written: {html}")
+
+
+def _show_rewards(data: str, names: tuple[str, ...], rows: int, on_bad_rows: OnBadRows) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from customize.rollouts.checking import check_reward, compared
+    from customize.rollouts.rewards import Reward
+
+    reward = Reward.of(names)
+    read_rows = read_and_tell(data, on_bad_rows, "prompt")
+    table = Table("row", "its own answer", "no answer", "another row's answer")
+    for found in compared(reward, read_rows, rows):
+        other = "" if found.other is None else f"{found.other:g}"
+        table.add_row(str(found.row), f"{found.own:g}", f"{found.empty:g}", other)
+    Console().print(table)
+    check_reward(reward, read_rows)
+    click.echo("No row's own answer is worth less than others.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import attrs
@@ -17,14 +17,17 @@ class Step:
     """One optimizer step that has been taken.
 
     number: 1 for the first.
-    metrics: finite numbers to log.
+    metrics: finite numbers to log; those in seconds end in ``_s``, and no two runs have the same.
     state: JSON values and numpy arrays that a resumed ``train`` needs beyond the session's own
         state; empty when everything is a function of (seed, step, row).
+    records: rows of JSON values to keep, by the name of their file in the run folder; each of the
+        names is in the method's ``records``.
     """
 
     number: int
     metrics: Mapping[str, float]
     state: Mapping[str, Any] = attrs.field(factory=dict)
+    records: Mapping[str, Sequence[Mapping[str, Any]]] = attrs.field(factory=dict)
 
 
 class Method(ABC):
@@ -36,6 +39,7 @@ class Method(ABC):
 
     data: ClassVar[str]
     needs: ClassVar[frozenset[str]]
+    records: ClassVar[tuple[str, ...]] = ()
 
     def needed(self) -> frozenset[str]:
         """What this instance needs of a backend: ``needs``, and what its options add."""
@@ -68,6 +72,23 @@ class Method(ABC):
             raise DataError(f"{name} learns from {self.data} rows (got {data.kind} rows)")
         if len(data) == 0:
             raise DataError("there are no rows to learn from")
+
+    def replay(
+        self,
+        session: Session,
+        number: int,
+        total: int,
+        records: Mapping[str, Sequence[Mapping[str, Any]]],
+    ) -> Step:
+        """Take step ``number`` of ``total`` again from what it recorded, in a session as it was
+        before that step. Metrics in seconds are its own.
+
+        Raises:
+            Unsupported: this method records nothing.
+        """
+        from customize._errors import Unsupported
+
+        raise Unsupported(f"{type(self).__name__} keeps no records to take a step from")
 
     def validate(self, snapshot: Snapshot, rows: Dataset) -> Mapping[str, float]:
         """Metrics on held-out rows; the first is the one ``keep_best`` and ``patience`` minimise.

@@ -10,6 +10,7 @@ import pluggy
 from customize.plugins.specs import (
     BackendSpec,
     DatasetSpec,
+    EnvironmentSpec,
     ExporterSpec,
     MethodSpec,
     ModelSpec,
@@ -70,3 +71,8 @@ def customize_observers(run: ObservedRun | None) -> Iterable[ObserverSpec]:  # t
 @hookspec
 def customize_scorers() -> Iterable[ScorerSpec]:  # type: ignore[empty-body]
     """What an answer is worth, by name."""
+
+
+@hookspec
+def customize_environments() -> Iterable[EnvironmentSpec]:  # type: ignore[empty-body]
+    """What a model is put into to learn by reward, by name."""

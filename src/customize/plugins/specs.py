@@ -131,6 +131,13 @@ class ScorerSpec(Spec):
     kind: ClassVar[str] = "scorer"
 
 
+@attrs.frozen(kw_only=True)
+class EnvironmentSpec(Spec):
+    """An environment by name: ``target`` is an `Environment`, or a generator of (row, rng)."""
+
+    kind: ClassVar[str] = "environment"
+
+
 KINDS: dict[str, type[Spec]] = {
     spec.kind: spec
     for spec in (
@@ -142,5 +149,6 @@ KINDS: dict[str, type[Spec]] = {
         ReaderSpec,
         ObserverSpec,
         ScorerSpec,
+        EnvironmentSpec,
     )
 }

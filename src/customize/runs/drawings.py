@@ -14,14 +14,18 @@ WIDTH, HEIGHT = 640, 220
 _LEFT, _BOTTOM = 44, 24
 
 
-def loss_curves(metrics: Sequence[Mapping[str, float]]) -> dict[str, Any]:
-    """The training loss and the first held-out measure, by step."""
-    series = {"training": [(m["step"], m["loss"]) for m in metrics if "loss" in m]}
-    held = [(m["step"], m["validation_loss"]) for m in metrics if "validation_loss" in m]
+UNITS = {"loss": "nats a token", "reward": "a mean over episodes"}
+
+
+def curves(metrics: Sequence[Mapping[str, float]], name: str) -> dict[str, Any]:
+    """A measure in training, ``loss`` or ``reward``, and the same on held-out rows, by step."""
+    series = {"training": [(m["step"], m[name]) for m in metrics if name in m]}
+    held_out = f"validation_{name}"
+    held = [(m["step"], m[held_out]) for m in metrics if held_out in m]
     if held:
         series["held out"] = held
     last = max((step for line in series.values() for step, _ in line), default=0)
-    return _drawn(series, "nats a token", f"step {last:.0f}", digits=2)
+    return _drawn(series, UNITS[name], f"step {last:.0f}", digits=2)
 
 
 def risk_curves(evaluation: Evaluation) -> list[dict[str, Any]]:
@@ -57,20 +61,22 @@ def _drawn(
     values = [value for line in series.values() for _, value in line]
     if not values:
         return {"lines": {}}
-    top = max(values) * 1.05 or 1.0
+    low = min(0.0, *values)
+    top = max(values) + 0.05 * (max(values) - low) or 1.0
     last = max(across for line in series.values() for across, _ in line)
     return {
-        "lines": {name: _points(line, last, top) for name, line in series.items()},
+        "lines": {name: _points(line, last, low, top) for name, line in series.items()},
         "unit": unit,
         "right": right,
         "top": f"{top:.{digits}f}",
+        "low": f"{low:.3g}",
         "width": WIDTH,
         "height": HEIGHT,
     }
 
 
-def _points(line: Iterable[tuple[float, float]], last: float, top: float) -> str:
-    return " ".join(f"{_across(x, last):.1f},{_up(y, top):.1f}" for x, y in line)
+def _points(line: Iterable[tuple[float, float]], last: float, low: float, top: float) -> str:
+    return " ".join(f"{_across(x, last):.1f},{_up(y - low, top - low):.1f}" for x, y in line)
 
 
 def _across(value: float, last: float) -> float:

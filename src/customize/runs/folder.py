@@ -98,6 +98,36 @@ class RunFolder:
         whole = text[: text.rfind("\n") + 1]  # a kill may have cut the last line
         return [_parsed(line, f"{file}:{i}") for i, line in enumerate(whole.splitlines(), start=1)]
 
+    def records(self, name: str) -> Iterator[dict[str, Any]]:
+        """What a method recorded under this name, each with its step.
+
+        Raises:
+            RunError: there is nothing of it.
+        """
+        file = self.path / f"{name}.jsonl"
+        if not file.is_file():
+            raise RunError(f"{file} is missing: the run's method records no {name}")
+        with file.open(encoding="utf-8", errors="replace") as lines:
+            for number, line in enumerate(lines, start=1):
+                if line.endswith("\n"):  # a kill may have cut the last line
+                    yield _parsed(line, f"{file}:{number}")
+
+    def episodes(self, step: int | None = None) -> list[dict[str, Any]]:
+        """The episodes of a step, by default the last one recorded.
+
+        Raises:
+            RunError: there are none.
+        """
+        found: list[dict[str, Any]] = []
+        for episode in self.records("episodes"):
+            if step in (None, episode["step"]):
+                if found and found[-1]["step"] != episode["step"]:
+                    found = []
+                found.append(episode)
+        if not found:
+            raise RunError(f"{self.path} has no episodes of step {step}")
+        return found
+
     def begin(self, recipe: Recipe, lineage: Mapping[str, Any]) -> list[str]:
         """Write what a new run is, or check that an unfinished one is the same.
 

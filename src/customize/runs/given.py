@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 
 from customize._errors import OptionError
+from customize._functions import holds_functions
 from customize._options import options_to_dict
 from customize.interfaces.dataset import Row
 from customize.interfaces.method import Method
@@ -109,6 +110,6 @@ def _method(recipe: Recipe, stage: Mapping[str, Any]) -> Method:
 
 def _made(recipe: Recipe, given: Mapping[str, Any]) -> Method:
     """A function among the options is as it was given: the recipe only tells which it was."""
-    functions = {name: value for name, value in given.items() if callable(value)}
+    functions = {name: value for name, value in given.items() if holds_functions(value)}
     made: Method = load("method", recipe.method)(**{**recipe.options, **functions})
     return made

@@ -5,9 +5,11 @@ All text is escaped by the template; the drawings are SVG in the page; there is 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import attrs
@@ -24,11 +26,11 @@ from customize.evaluation.statistics import Interval
 from customize.evaluation.suites import general as suite
 from customize.evaluation.wording import amount, label, points
 from customize.runs.card import write_card
-from customize.runs.drawings import loss_curves, risk_curves
+from customize.runs.drawings import curves, risk_curves
 from customize.runs.folder import RunFolder
 
 REPORT = "report.html"
-_SHOWN = 12
+_SHOWN, _COMPLETIONS = 12, 5
 _SIGNS = {"pass": "\u2713 passed", "fail": "\u2717 failed", "inconclusive": "? inconclusive"}
 
 
@@ -84,8 +86,32 @@ def _facts(folder: RunFolder) -> dict[str, Any]:
         "lineage": folder.lineage(),
         "steps": len(metrics),
         "tokens": int(sum(m.get("tokens", 0) for m in metrics)),
-        "curves": loss_curves(metrics),
+        "measure": "reward" if _is_rewarded(metrics) else "loss",
+        "curves": curves(metrics, "reward" if _is_rewarded(metrics) else "loss"),
+        "completions": _completions(folder) if _is_rewarded(metrics) else None,
     }
+
+
+def _is_rewarded(metrics: Sequence[Mapping[str, float]]) -> bool:
+    return bool(metrics) and "reward" in metrics[-1]
+
+
+def _completions(folder: RunFolder) -> dict[str, Any]:
+    """Of the last step: what was rewarded most, and what was said most often."""
+    episodes = [episode for episode in folder.episodes() if not episode["error"]]
+    said = [(episode, _last_said(episode)) for episode in episodes]
+    best = sorted(said, key=lambda one: -one[0]["reward"])[:_COMPLETIONS]
+    often = Counter(text for _, text in said).most_common(_COMPLETIONS)
+    return {
+        "step": episodes[0]["step"] if episodes else 0,
+        "best": [{"reward": f"{one['reward']:.3g}", "text": text} for one, text in best],
+        "often": [{"count": count, "of": len(said), "text": text} for text, count in often],
+    }
+
+
+def _last_said(episode: Mapping[str, Any]) -> str:
+    said = [m["content"] for m in episode["messages"] if m["role"] == "assistant"]
+    return shorten(said[-1], 300) if said else ""
 
 
 def _compared(evaluation: Evaluation) -> dict[str, Any]:

@@ -34,7 +34,7 @@ from customize.training.lock import held
 from customize.training.loop import Loop
 from customize.training.observers import Observers
 from customize.training.progress import Progress
-from customize.training.recipe import OF_A_STAGE, Recipe
+from customize.training.recipe import OF_A_STAGE, Recipe, into_options
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -54,7 +54,8 @@ def train(
     """Train, or go on with an unfinished run in the folder ``to``.
 
     ``settings`` are the recipe's other keys: ``options`` (the method's own), ``adapter``,
-    ``seed``, ``evaluate_every`` and so on; an unknown one is refused. ``method`` and ``backend``
+    ``seed``, ``evaluate_every`` and so on; an unknown one is refused. ``reward``, ``tools`` and
+    ``environment`` are options that may stand beside them. ``method`` and ``backend``
     may be instances; ``data`` and ``validation`` may be lists of dicts. ``observers`` are told of
     the run, and of evaluations of the `Run` that is returned: names, names with their options, or
     instances.
@@ -74,6 +75,8 @@ def train(
         shared["backend"] = backend
     elif "backend_options" in settings:
         raise OptionError("the backend is an instance: leave out backend_options")
+    settings = into_options(settings)
+    stages = [into_options(stage) for stage in stages]
     own = {"data": data, "validation": validation, "method": method}
     own = {key: value for key, value in own.items() if value is not None}
     if stages:

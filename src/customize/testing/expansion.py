@@ -11,6 +11,7 @@ import attrs
 from customize._errors import OptionError
 from customize.interfaces.backend import Backend
 from customize.interfaces.dataset import Dataset, Row
+from customize.interfaces.environment import Environment, Function
 from customize.interfaces.exporter import Exporter
 from customize.interfaces.method import Method
 from customize.interfaces.model import ModelSource
@@ -45,6 +46,7 @@ def conformance(
     reader: str | Read | None = None,
     observer: str | Observer | None = None,
     scorer: str | Scorer | Judge | None = None,
+    environment: str | Environment | Function | None = None,
     plugin: str | None = None,
     on: object = None,
     known_failures: Mapping[str, str] | None = None,
@@ -53,8 +55,8 @@ def conformance(
 
     A subject is an instance or a name; ``plugin`` is the module of an entry point, and all it
     offers. ``on`` is what a subject is tried on where the kit's own will not do: a backend's
-    model, a method's or a scorer's rows, an exporter's backend; a reader needs a file. For a
-    plugin it is a mapping from names it offers.
+    model, a method's, a scorer's or an environment's rows, an exporter's backend; a reader needs a
+    file. For a plugin it is a mapping from names it offers.
     ``known_failures`` are rules that are not kept yet, each with its reason; they must fail.
 
     Raises:
@@ -71,6 +73,7 @@ def conformance(
         "reader": reader,
         "observer": observer,
         "scorer": scorer,
+        "environment": environment,
         "plugin": plugin,
     }
     chosen = [(kind, subject) for kind, subject in given.items() if subject is not None]

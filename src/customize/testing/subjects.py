@@ -16,6 +16,8 @@ from customize.plugins.specs import Spec
 from customize.testing.rules import KINDS
 from customize.testing.subject import Subject
 
+_AS_THEY_ARE = ("dataset", "reader", "scorer", "environment")  # of all others an instance is made
+
 
 @attrs.frozen
 class Candidate:
@@ -24,6 +26,18 @@ class Candidate:
     kind: str
     label: str
     make: Callable[[], Subject]
+
+
+class Unmade(Subject):
+    """What cannot be made without options: it is held to rules by a call of its own."""
+
+    def __init__(self, spec: Spec, error: OptionError) -> None:
+        super().__init__(spec.name)
+        self.kind = spec.kind  # type: ignore[misc]  # of no kind that is known beforehand
+        self._told = f"needs options: conformance({spec.kind}=…), since {error}"
+
+    def obstacle(self) -> str | None:
+        return self._told
 
 
 def candidates(kind: str, given: Any, on: Any = None) -> Sequence[Candidate]:
@@ -59,7 +73,10 @@ def _maker(spec: Spec, on: Any) -> Callable[[], Subject]:
     def make() -> Subject:
         module, _, attribute = spec.target.partition(":")
         target = getattr(import_module(module), attribute)
-        given = target if spec.kind in ("dataset", "reader", "scorer") else target()
+        try:
+            given = target if spec.kind in _AS_THEY_ARE else target()
+        except OptionError as error:
+            return Unmade(spec, error)
         return _MAKERS[spec.kind](spec.name, given, on)
 
     return make
@@ -117,6 +134,13 @@ def _scorer(label: str, given: Any, on: Any) -> Subject:
     return ScorerSubject(label, load("scorer", given) if isinstance(given, str) else given, on)
 
 
+def _environment(label: str, given: Any, on: Any) -> Subject:
+    from customize.rollouts.judged import find_environment
+    from customize.testing.environment_rules.subject import EnvironmentSubject
+
+    return EnvironmentSubject(label, find_environment(given), on)
+
+
 def _plugin(label: str, given: Any, on: Any) -> Subject:
     from customize.testing.plugin_rules.subject import PluginSubject
 
@@ -137,5 +161,6 @@ _MAKERS: dict[str, Callable[[str, Any, Any], Subject]] = {
     "reader": _reader,
     "observer": _observer,
     "scorer": _scorer,
+    "environment": _environment,
     "plugin": _plugin,
 }

@@ -48,7 +48,16 @@ def write(
 
 def latest(folder: Path, complain: Callable[[str], None]) -> Checkpoint | None:
     """The newest whole checkpoint, by step; each damaged one is named through ``complain``."""
+    return latest_before(folder, None, complain)
+
+
+def latest_before(
+    folder: Path, step: int | None, complain: Callable[[str], None]
+) -> Checkpoint | None:
+    """The same among those of earlier steps than ``step``."""
     for checkpoint in reversed(_steps(folder)):
+        if step is not None and checkpoint.step >= step:
+            continue
         fault = sealed.damage(checkpoint.folder)
         if fault is None:
             return checkpoint

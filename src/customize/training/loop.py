@@ -14,7 +14,7 @@ from typing import Any
 
 import attrs
 
-from customize._errors import NonFiniteError, OutOfMemoryError, RunError
+from customize._errors import EpisodesFailed, NonFiniteError, OutOfMemoryError, RunError
 from customize._files import replace_text, sync, writing
 from customize.interfaces.backend import Session
 from customize.interfaces.dataset import Dataset
@@ -56,11 +56,12 @@ class Loop:
         Raises:
             NonFiniteError: a step's numbers are; the last good checkpoint is named.
             OutOfMemoryError: a step does not fit; the steps before it are saved.
+            EpisodesFailed: too many of a step did; the step before it is saved.
             RunError: the folder cannot be written; what was saved before is whole.
             KeyboardInterrupt: Ctrl-C, after the step was finished and saved.
             SystemExit: SIGTERM or SIGHUP, the same, with code 143 or 129.
         """
-        resume, record = self._resume(session)
+        resume, record = self._resume(method, session)
         self.observers.start(resume.number if resume else 0)
         if resume is not None and self._exhausted(record):
             return resume  # it had stopped early and was killed before it said so
@@ -73,6 +74,7 @@ class Loop:
                 self._check(step.number, metrics)
                 metrics.update(self._measure(method, session, held_out, step.number, total, record))
                 self._log(step.number, metrics)
+                self._keep(step)
                 self.observers.step(step.number, metrics)
                 progress.step(step.number, metrics)
                 last = step
@@ -110,6 +112,10 @@ class Loop:
             raise OutOfMemoryError(f"{error}; {self._last_good()}") from error
         except NonFiniteError as error:
             raise NonFiniteError(f"{error}; {self._last_good()}") from error
+        except EpisodesFailed as error:
+            if last is not None and self._newest() < last.number:
+                self._save(session, last, record)
+            raise EpisodesFailed(f"{error}\n{self._last_good()}") from error
 
     def _check(self, number: int, metrics: Mapping[str, float]) -> None:
         wrong = [k for k, v in metrics.items() if not math.isfinite(v)]
@@ -125,13 +131,15 @@ class Loop:
         good = checkpoints.latest(self.checkpoints, lambda text: None)
         return f"the last good checkpoint is {good.folder}" if good else "no step was saved"
 
-    def _resume(self, session: Session) -> tuple[Step | None, _Record]:
+    def _resume(self, method: Method, session: Session) -> tuple[Step | None, _Record]:
         say = Progress(0, 0).say
         found = checkpoints.latest(self.checkpoints, say)
         with writing(str(self.folder)):
             checkpoints.set_aside(self.checkpoints, found.step if found else -1)
             if found is None:
                 (self.folder / METRICS).unlink(missing_ok=True)
+                for name in method.records:
+                    (self.folder / f"{name}.jsonl").unlink(missing_ok=True)
         if found is None:
             if any(self.checkpoints.glob("damaged-*")):
                 say("no checkpoint is whole: the run begins anew")
@@ -139,6 +147,8 @@ class Loop:
         session.load(found.folder / "session")
         step = read_step(found.folder)
         self._truncate_log(step.number, say)
+        for name in method.records:
+            self._truncate_records(name, step.number)
         return step, _Record(**sealed.facts_of(found.folder)["record"])
 
     def _truncate_log(self, number: int, say: Callable[[str], None]) -> None:
@@ -149,6 +159,21 @@ class Loop:
         if len(kept) < number:
             say(f"{file} is damaged: {number - len(kept)} of {number} steps are missing from it")
         replace_text(file, "".join(f"{line}\n" for line in kept))
+
+    def _truncate_records(self, name: str, number: int) -> None:
+        file = self.folder / f"{name}.jsonl"
+        if not file.is_file():
+            return
+        with file.open(encoding="utf-8", errors="replace") as lines:
+            kept = "".join(line for line in lines if _step_of(line) <= number)
+        replace_text(file, kept)
+
+    def _keep(self, step: Step) -> None:
+        for name, rows in step.records.items():
+            file = self.folder / f"{name}.jsonl"
+            told = "".join(json.dumps({"step": step.number, **row}) + "\n" for row in rows)
+            with writing(str(file)), file.open("a", encoding="utf-8") as stream:
+                stream.write(told)
 
     def _log(self, number: int, metrics: Mapping[str, float]) -> None:
         file = self.folder / METRICS

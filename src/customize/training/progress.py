@@ -54,6 +54,8 @@ class Progress:
         parts = [f"step {number}/{self._total}"]
         if "loss" in metrics:
             parts.append(f"loss {metrics['loss']:.3f}")
+        if "reward" in metrics:
+            parts.append(f"reward {metrics['reward']:.3f}")
         if "validation_loss" in metrics:
             parts.append(f"held out {metrics['validation_loss']:.3f}")
         if self._tokens:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from customize._errors import UnknownName
+from customize._errors import OptionError, UnknownName
 from customize._options import option, options, options_to_dict
 from customize.interfaces.backend import Adapter, Full, LoRA
 from customize.training.evaluation_plan import EvaluationPlan
@@ -24,6 +24,8 @@ OF_A_STAGE = (
     "patience",
 )
 _NO_ADAPTER = "there is no adapter in {!r}; a run has one when it is finished"
+# Options of methods that learn by reward, which people write beside ``data``.
+OF_A_METHOD = ("reward", "tools", "environment")
 _FOLDER_NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 
 # Keys that change nothing of what is learnt; what a backend's change is in the lineage.
@@ -161,6 +163,7 @@ def make_recipe(
     Raises:
         OptionError: with every fault at once.
     """
+    values, places = _inside_options(values, places or {})
     faults = Faults(places)
     adapter = _check_adapter(values.get("adapter", {}), faults)
     _check_backend(values, faults)
@@ -171,6 +174,38 @@ def make_recipe(
     faults.raise_if_any(what)
     assert recipe is not None
     return Recipe(**{**recipe.to_dict(), "adapter": adapter, "observers": observers})
+
+
+def into_options(values: Mapping[str, Any]) -> dict[str, Any]:
+    """With ``reward``, ``tools`` and ``environment`` among the ``options``, which they are.
+
+    Raises:
+        OptionError: one is in both places.
+    """
+    beside = {key: values[key] for key in OF_A_METHOD if values.get(key) is not None}
+    rest = {key: value for key, value in values.items() if key not in OF_A_METHOD}
+    if not beside:
+        return rest
+    options = rest.get("options", {})
+    if twice := [key for key in beside if key in options]:
+        raise OptionError(f"{twice[0]} is there twice: leave it out of options")
+    return {**rest, "options": {**options, **beside}}
+
+
+def _inside_options(
+    values: Mapping[str, Any], places: Mapping[str, str]
+) -> tuple[Mapping[str, Any], Mapping[str, str]]:
+    """The same for a whole recipe and each of its stages, and where each key stands then."""
+    moved = into_options(values)
+    if isinstance(values.get("stages"), (list, tuple)):
+        stages = values["stages"]
+        moved["stages"] = [into_options(s) if isinstance(s, Mapping) else s for s in stages]
+    told = {}
+    for key, place in places.items():
+        prefix, _, last = key.rpartition(".")
+        inside = last in OF_A_METHOD and not prefix.endswith("options")
+        told[f"{prefix}.options.{last}".lstrip(".") if inside else key] = place
+    return moved, told
 
 
 def _single(values: Mapping[str, Any], faults: Faults, prefix: str = "") -> Recipe | None:

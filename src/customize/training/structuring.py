@@ -80,6 +80,8 @@ def coerce(value: Any, wanted: Any) -> Any:
         OptionError: it is of another type; the message says which was wanted.
     """
     origin, arguments = typing.get_origin(wanted), typing.get_args(wanted)
+    if wanted is Any:
+        return value
     if origin in (types.UnionType, typing.Union):
         return _one_of(value, arguments)
     if origin is tuple and isinstance(value, (list, tuple)):

@@ -133,8 +133,13 @@ def _prefill(
     policy: Policy, prompts: Sequence[Prompt], rows: Sequence[_Row], max_tokens: int
 ) -> tuple[Decoding, Tensor]:
     """A row for each completion, ready to go on, and the first logits [R, V]."""
-    numbers = sorted({row.prompt for row in rows})
-    nth = {number: i for i, number in enumerate(numbers)}
+    # Equal prompts with other seeds, as the episodes of a group have, are computed once.
+    keys = [prompts[row.prompt].tokens.tobytes() for row in rows]
+    first: dict[bytes, int] = {}
+    for key, row in zip(keys, rows, strict=True):
+        first.setdefault(key, row.prompt)
+    nth = {key: i for i, key in enumerate(first)}
+    numbers = list(first.values())
     lengths = [len(prompts[number].tokens) for number in numbers]
     offsets = np.concatenate([[0], np.cumsum(lengths)]).tolist()
     flat = np.concatenate([prompts[number].tokens for number in numbers]).astype(np.int64)
@@ -145,7 +150,7 @@ def _prefill(
     hidden_NC = policy.hidden(tokens_N, positions_N, plan)
     ends_P = torch.tensor(offsets[1:], device=place.device) - 1
     logits_PV = (hidden_NC[ends_P] @ policy.head_VC.T).float()
-    owners = [nth[row.prompt] for row in rows]
+    owners = [nth[key] for key in keys]
     bounds = list(itertools.pairwise(offsets))
     room = max(lengths) + max_tokens
     cache = Cache.from_prefill(plan, bounds, owners, room + -room % _MULTIPLE)

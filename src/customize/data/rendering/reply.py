@@ -120,6 +120,12 @@ def form_of(written: str, wanted: Calls) -> Form | None:
     return None
 
 
+def is_unread_call(content: str) -> bool:
+    """Whether what is left of a reply without its calls holds the opening of one."""
+    marked = (form for name, form in FORMS.items() if name != "llama")
+    return any(form.opening.search(content) for form in marked)
+
+
 def parse_reply(
     text: str, begins_thinking: bool, form: Form | None = FORMS["hermes"]
 ) -> dict[str, Any]:

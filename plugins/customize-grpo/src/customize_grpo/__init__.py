@@ -1,0 +1,1 @@
+"""Reinforcement learning as a plugin of customize: GRPO and its family."""

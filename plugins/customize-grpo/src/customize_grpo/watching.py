@@ -1,0 +1,146 @@
+"""What a practitioner watches, as numbers a step. Knows no session.
+
+Shape legend: K tokens that were sampled.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from customize import Batch, Episode
+from customize_grpo.choices import Choices
+from customize_grpo.gathering import Gathered, counted, learnable
+
+Numbers = npt.NDArray[np.float64]
+_STOPS = ("done", "length", "turns", "tokens")
+
+
+def of_episodes(choices: Choices, gathered: Gathered) -> dict[str, float]:
+    """Of the episodes themselves. Means are over those whose reward counts.
+
+    reward, reward/…: the mean, and of each part. flat_right, flat_wrong: shares of groups in which
+    all are rewarded alike, at least ``solved`` or less. length_ended: of replies that were not cut.
+    entropy: nats a token, the mean of what each sampled token surprised. distinct: share of
+    different completions; most_said: of the commonest one. stop/…, faults/…, errors/…: shares of
+    episodes. calls/…: a number an episode.
+    """
+    every = gathered.episodes
+    sound = counted(choices, every)
+    return {
+        "episodes": float(len(every)),
+        **_rewards(sound),
+        **_groups(choices, sound),
+        **_lengths(sound),
+        **_shares(every, sound),
+        "sampling_s": gathered.seconds,
+        "environment_s": sum(episode.seconds for episode in every),
+    }
+
+
+def of_updates(
+    choices: Choices, batch: Batch, logprobs: Sequence[npt.NDArray[np.float32]]
+) -> dict[str, float]:
+    """Of the log-probabilities that training saw, before each update.
+
+    mismatch: the most that the first of them is away from the sampler's, in nats; with lag it is
+    how far the policy has moved. ratio, ratio_max, clip_low, clip_high, ess: before the last
+    update; ess is the effective sample size as a share of the tokens. kl_to_start: nats a token.
+    """
+    scored = batch.scored
+    sampled_K = batch.columns["sampling_logprobs"][scored].astype(np.float64)
+    first_K, last_K = (np.asarray(logprobs[i], np.float64)[scored] for i in (0, -1))
+    ratio_K = np.exp(last_K - sampled_K)
+    low, high = _thresholds(choices)
+    out = {
+        "mismatch": float(np.abs(first_K - sampled_K).max()),
+        "ratio": float(ratio_K.mean()),
+        "ratio_max": float(ratio_K.max()),
+        "clip_low": float((ratio_K < low).mean()),
+        "clip_high": float((ratio_K > high).mean()),
+        "ess": float(ratio_K.sum() ** 2 / (ratio_K**2).sum() / len(ratio_K)),
+        "tokens": float(batch.num_tokens),
+        "trained_tokens": float(scored.sum()),
+    }
+    if "reference_logprobs" in batch.columns:
+        away_K = batch.columns["reference_logprobs"][scored] - first_K
+        out["kl_to_start"] = float((np.expm1(away_K) - away_K).mean())
+    return out
+
+
+def _thresholds(choices: Choices) -> tuple[float, float]:
+    low, high = float(choices.clip_low or 0.0), float(choices.clip_high or math.inf)
+    if choices.clip == "ppo":
+        return 1 - low, 1 + high
+    return (low, high) if choices.clip == "weight" else (0.0, math.inf)
+
+
+def _rewards(sound: Sequence[Episode]) -> Mapping[str, float]:
+    rewards = np.array([episode.reward for episode in sound] or [0.0])
+    parts: defaultdict[str, list[float]] = defaultdict(list)
+    for episode in sound:
+        for name, value in episode.parts.items():
+            parts[name].append(value)
+    return {
+        "reward": float(rewards.mean()),
+        "reward_std": float(rewards.std()),
+        **{f"reward/{name}": float(np.mean(values)) for name, values in sorted(parts.items())},
+    }
+
+
+def _groups(choices: Choices, sound: Sequence[Episode]) -> Mapping[str, float]:
+    groups: defaultdict[int, list[float]] = defaultdict(list)
+    for episode in sound:
+        groups[episode.group].append(episode.reward)
+    flat = [rewards[0] for rewards in groups.values() if len(set(rewards)) == 1]
+    right = sum(reward >= choices.solved for reward in flat)
+    number = max(len(groups), 1)
+    teaching = {episode.group for episode in learnable(choices, sound)}
+    return {
+        "groups": float(len(groups)),
+        "groups_taught": float(len(teaching)),
+        "flat_right": right / number,
+        "flat_wrong": (len(flat) - right) / number,
+    }
+
+
+def _lengths(sound: Sequence[Episode]) -> Mapping[str, float]:
+    lengths = [episode.num_sampled for episode in sound]
+    ended = [episode.num_sampled for episode in sound if not episode.truncated]
+    said = Counter(episode.completion for episode in sound)
+    surprise = sum(-float(s.logprobs.sum(dtype=np.float64)) for e in sound for s in e.sequences)
+    return {
+        "length": float(np.mean(lengths or [0])),
+        "length_max": float(max(lengths, default=0)),
+        "length_ended": float(np.mean(ended or [0])),
+        "truncated": 1 - len(ended) / max(len(sound), 1),
+        "entropy": surprise / max(sum(lengths), 1),
+        "distinct": len(said) / max(len(sound), 1),
+        "most_said": max(said.values(), default=0) / max(len(sound), 1),
+        "turns": float(np.mean([episode.turns for episode in sound] or [0])),
+    }
+
+
+def _shares(every: Sequence[Episode], sound: Sequence[Episode]) -> dict[str, float]:
+    out: dict[str, float] = {}
+    number = max(len(every), 1)
+    stops = Counter(episode.stop for episode in sound)
+    out |= {f"stop/{stop}": stops[stop] / max(len(sound), 1) for stop in _STOPS}
+    faults: Counter[str] = Counter()
+    calls: defaultdict[str, list[tuple[int, float]]] = defaultdict(list)
+    for episode in every:
+        faults.update(episode.faults)
+        for name, told in episode.calls.items():
+            calls[name].append(told)
+    out |= {f"faults/{kind}": count / number for kind, count in sorted(faults.items())}
+    errors = Counter(str(e.error).partition(":")[0] for e in every if e.failed)
+    out |= {f"errors/{kind}": count / number for kind, count in sorted(errors.items())}
+    for name, each in sorted(calls.items()):
+        count = sum(n for n, _ in each)
+        out[f"calls/{name}"] = count / number
+        out[f"calls/{name}_s"] = sum(seconds for _, seconds in each) / max(count, 1)
+    return out

@@ -1,0 +1,381 @@
+"""GRPO on the toy backend: learning, groups that teach nothing, failures, lag, resuming, replay."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import random
+import re
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from toy_rewards import ROWS, GivenRows, answers, likeness, session, steps, two_turns
+
+import customize
+from customize import EpisodesFailed, OptionError, Step
+from customize.training.state import read_step, write_step
+from customize_grpo.method import GRPO
+from customize_grpo.presets import PRESETS
+
+SMALL: dict[str, Any] = {"batch_size": 3, "group_size": 4, "steps": 3, "max_tokens": 8, "lr": 0.05}
+
+
+def arm(completion: str) -> float:
+    """A bandit of 256 arms, thirteen of which pay."""
+    return float("a" <= completion[:1] <= "m")
+
+
+@customize.environment
+def two_steps(row: Any, rng: random.Random) -> Any:
+    """The second choice counts only after the right first one."""
+    reply = yield "left or right?"
+    if not reply.text or ord(reply.text[0]) % 2:
+        return 0.0
+    reply = yield "up or down?"
+    return 0.3 + 0.7 * float(bool(reply.text) and ord(reply.text[0]) % 3 == 0)
+
+
+# Steps of 64 episodes; what scales advantages by itself wants a smaller rate.
+RATES = {"reinforce++": 0.6}
+
+
+@pytest.mark.parametrize("preset", [None, *PRESETS])
+def test_a_bandit_is_learnt(preset: str | None) -> None:
+    """At least .9 of the best reward within 20 steps of 64 episodes."""
+    method = GRPO(
+        reward=arm, preset=preset, batch_size=4, group_size=16, steps=20, max_tokens=1,
+        lr=RATES.get(str(preset), 0.6), max_grad_norm=0.0, kl=0.0, refill=0,
+    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = [step.metrics["reward"] for step in steps(method)]
+    assert found[0] < 0.2
+    assert max(found) >= 0.9
+
+
+@pytest.mark.parametrize("preset", [None, *PRESETS])
+def test_an_environment_of_two_steps_is_learnt(preset: str | None) -> None:
+    method = GRPO(
+        environment=two_steps, preset=preset, batch_size=4, group_size=16, steps=20, max_tokens=1,
+        lr=0.6, max_grad_norm=0.0, kl=0.0, refill=0,
+    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = [step.metrics["reward"] for step in steps(method)]
+    assert found[0] < 0.5
+    assert max(found) >= 0.9
+
+
+def test_a_wrong_sign_is_seen() -> None:
+    """The control of the two above."""
+    method = GRPO(
+        reward=lambda completion: -arm(completion),
+        batch_size=4, group_size=16, steps=20, max_tokens=1, lr=0.6,
+    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert steps(method)[-1].metrics["reward"] > -0.1
+
+
+class Counting:
+    """A session that counts what is asked of it."""
+
+    def __init__(self) -> None:
+        self._inner = session()
+        self.trained: list[int] = []
+        self.optimizer_steps = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def forward_backward(self, batch: Any, loss: Any) -> Any:
+        self.trained.append(batch.num_sequences)
+        return self._inner.forward_backward(batch, loss)
+
+    def optim_step(self, optimizer: Any) -> Any:
+        self.optimizer_steps += 1
+        return self._inner.optim_step(optimizer)
+
+
+def flat_for_some(completion: str, messages: Any) -> float:
+    if "0" in messages[0]["content"]:
+        return 1.0
+    if "1" in messages[0]["content"]:
+        return 0.0
+    return float(sum(map(ord, completion)))
+
+
+def test_flat_groups_cost_no_pass_and_are_counted_by_kind() -> None:
+    counting = Counting()
+    method = GRPO(reward=flat_for_some, **{**SMALL, "batch_size": 6, "steps": 1})
+    [step] = steps(method, counting)
+    assert counting.trained == [4 * 4]
+    assert step.metrics["flat_right"] == pytest.approx(1 / 6)
+    assert step.metrics["flat_wrong"] == pytest.approx(1 / 6)
+    assert step.metrics["groups_taught"] == 4
+
+
+def test_when_all_are_flat_no_step_is_taken() -> None:
+    counting = Counting()
+    method = GRPO(reward=lambda completion: 1.0, **SMALL)
+    found = steps(method, counting)
+    assert counting.trained == []
+    assert counting.optimizer_steps == 0
+    assert [step.metrics["grad_norm"] for step in found] == [0.0] * 3
+    assert np.array_equal(answers(counting), answers(session()))
+
+
+def test_refill_samples_further_prompts_in_place_of_flat_groups() -> None:
+    taught = []
+    for refill in (0, 2, 20):
+        settings = {**SMALL, "batch_size": 6, "steps": 1}
+        [step] = steps(GRPO(reward=flat_for_some, refill=refill, **settings))
+        assert step.state["place"] == step.metrics["groups"]
+        taught.append(step.metrics["groups_taught"])
+    assert taught[0] == 4
+    assert 4 < taught[1] <= taught[2] == 6
+
+
+def failing(row: Any, rng: random.Random) -> Any:
+    """A fifth of all episodes fail, each in another way."""
+    number = rng.random()
+    how = int(number * 1000) % 9 if number < 0.2 else None
+    try:
+        reply = yield row["messages"]
+        if how is not None:
+            return _fail(how)
+    except GeneratorExit:
+        if how == 8:
+            yield "It does not close."
+        raise
+    return float(len(set(reply.text)))
+
+
+def _fail(how: int) -> Any:
+    if how == 0:
+        raise OSError("sandbox gone")
+    if how == 1:
+        re.match(r"(a|aa)+$", "a" * 60 + "b")
+    if how in (2, 8):
+        time.sleep(30)
+    if how == 3:
+        raise SystemExit(1)
+    while how == 4:
+        with contextlib.suppress(Exception):
+            time.sleep(30)
+    return {5: float("nan"), 6: "good", 7: None}.get(how)
+
+
+def whole(row: Any, rng: random.Random) -> Any:
+    """The same without failures."""
+    rng.random()
+    reply = yield row["messages"]
+    return float(len(set(reply.text)))
+
+
+BAD: dict[str, Any] = {**SMALL, "batch_size": 8, "group_size": 8, "steps": 4, "max_errors": 0.5}
+
+
+def test_what_fails_is_as_if_it_had_never_been_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    quick = customize.environment(seconds=0.1)(failing)
+    with_failures = session()
+    found = steps(GRPO(environment=quick, **BAD), with_failures)
+    failed = {
+        (e["step"], e["group"], e["index"])
+        for step in found
+        for e in ({**one, "step": step.number} for one in step.records["episodes"])
+        if e["error"]
+    }
+    kinds = {name for step in found for name in step.metrics if name.startswith("errors/")}
+    told = {f"errors/{kind}Error" for kind in ("OS", "Timeout", "Value", "Type")}
+    assert kinds == {*told, "errors/SystemExit"}
+    assert len(failed) >= 10
+    _never_draw(monkeypatch, {(group, index) for _, group, index in failed})
+    without = session()
+    never = steps(GRPO(environment=customize.environment(whole), **BAD), without)
+    assert np.array_equal(answers(with_failures), answers(without))
+    for before, after in zip(found, never, strict=True):
+        assert before.metrics["reward"] == after.metrics["reward"]
+
+
+def _never_draw(monkeypatch: pytest.MonkeyPatch, left_out: set[tuple[int, int]]) -> None:
+    play = customize.Driver.play
+
+    def fewer(self: Any, snapshot: Any, asks: Any) -> Any:
+        return play(self, snapshot, [a for a in asks if (a.group, a.index) not in left_out])
+
+    monkeypatch.setattr(customize.Driver, "play", fewer)
+
+
+def test_when_too_many_fail_the_run_stops_with_the_authors_own_error() -> None:
+    def gone(completion: str) -> float:
+        raise OSError("sandbox gone")
+
+    with pytest.raises(EpisodesFailed) as raised:
+        steps(GRPO(reward=gone, **SMALL))
+    told = str(raised.value)
+    assert told.startswith("12 of 12 episodes failed, of which max_errors allows 10%; the first: ")
+    assert "OSError: sandbox gone" in told
+    assert "in gone" in told
+    assert "(row " in told
+
+
+def cut(completion: str, truncated: bool) -> float:
+    return 2.0 if truncated else float(len(completion))
+
+
+@pytest.mark.parametrize("truncated", ["judge", "drop", "penalise"])
+def test_what_becomes_of_episodes_that_were_cut(truncated: str) -> None:
+    settings = {**SMALL, "max_tokens": 200, "steps": 1, "group_size": 16}
+    [step] = steps(GRPO(reward=cut, truncated=truncated, **settings))
+    records = step.records["episodes"]
+    were_cut = [e for e in records if e["stop"] == "length"]
+    ended = [e for e in records if e["stop"] == "done"]
+    assert were_cut
+    assert ended
+    counted = {
+        "judge": [e["reward"] for e in records],
+        "drop": [e["reward"] for e in ended],
+        "penalise": [e["reward"] if e in ended else 0.0 for e in records],
+    }
+    assert step.metrics["reward"] == pytest.approx(np.mean(counted[truncated]))
+    advantages = [e["advantage"] for e in were_cut]
+    assert (truncated == "drop") == all(a is None for a in advantages)
+
+
+def test_ahead_of_itself_by_nothing_it_is_in_lockstep_and_by_two_it_is_not() -> None:
+    versions = {}
+    for lag in (0, 2):
+        found = steps(GRPO(reward=likeness, lag=lag, **{**SMALL, "steps": 5}))
+        versions[lag] = [step.records["episodes"][0]["version"] for step in found]
+        assert (found[-1].metrics["mismatch"] > 1e-3) == (lag > 0)
+        assert found[0].metrics["mismatch"] == 0.0
+    assert versions == {0: [0, 1, 2, 3, 4], 2: [0, 0, 0, 1, 2]}
+
+
+def test_killed_with_episodes_pending_it_goes_on_bit_for_bit(tmp_path: Path) -> None:
+    method = GRPO(reward=flat_for_some, lag=1, refill=1, **{**SMALL, "steps": 5})
+    unbroken = session()
+    states = []
+    for number, step in enumerate(method.train(unbroken, GivenRows(ROWS)), start=1):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        unbroken.save(folder)
+        write_step(folder, step)
+        states.append(step.state)
+    assert len(states[0]["pending"]) == 1
+    for number in range(1, 5):
+        resumed = session(seed=99)
+        resumed.load(tmp_path / str(number))
+        last = read_step(tmp_path / str(number))
+        rest = list(method.train(resumed, GivenRows(ROWS), last))
+        assert [step.number for step in rest] == list(range(number + 1, 6))
+        assert np.array_equal(answers(resumed), answers(unbroken))
+
+
+@pytest.mark.parametrize("kl", [0.0, 0.1])
+def test_a_step_is_replayed_from_its_episodes_bit_for_bit(kl: float) -> None:
+    method = GRPO(environment=two_turns, kl=kl, truncated="penalise", **SMALL)
+    first, again = session(), session()
+    data = GivenRows(ROWS)
+    for step in method.train(first, data):
+        told = json.loads(json.dumps(step.records))
+        replayed = method.replay(again, step.number, 3, told)
+        assert _lasting(replayed) == _lasting(step)
+    assert np.array_equal(answers(first), answers(again))
+
+
+def _lasting(step: Step) -> dict[str, float]:
+    return {k: v for k, v in step.metrics.items() if not k.endswith("_s")}
+
+
+def test_held_out_rows_are_played_by_the_same_driver() -> None:
+    found = GRPO(reward=arm, solved=0.5, validation_samples=8, max_tokens=1).validate(
+        session(), GivenRows(ROWS)
+    )
+    assert next(iter(found)) == "validation_loss"
+    assert found["validation_loss"] == -found["validation_reward"]
+    assert found["validation_reward/arm"] == found["validation_reward"]
+    assert 0 < found["pass@1"] < found["pass@8"] <= 1
+    again = GRPO(reward=arm, solved=0.5, validation_samples=8, max_tokens=1).validate(
+        session(seed=5), GivenRows(ROWS)
+    )
+    assert found == again
+
+
+def loophole(completion: str) -> dict[str, float]:
+    """What was meant is to say many things; what pays more is to say e."""
+    return {"many": len(set(completion)) / 8, "e": 2.0 * completion.count("e")}
+
+
+def test_a_planted_loophole_is_told() -> None:
+    method = GRPO(
+        reward=loophole, batch_size=4, group_size=16, steps=14, max_tokens=12, lr=2.0,
+        max_grad_norm=0.0,
+    )  # fmt: skip
+    with pytest.warns(UserWarning, match="step") as told:
+        steps(method)
+    found = [str(one.message).partition(": ")[2] for one in told]
+    assert len(found) == len({*found}) == 4  # each once
+    for text in (
+        "the reward's part loophole.e rises while loophole.many falls",
+        "entropy has fallen from",
+        "of the completions are one and the same",
+        "of the episodes are cut",
+    ):
+        assert any(text in one for one in found), text
+
+
+def test_a_preset_says_what_it_sets(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        steps(GRPO(reward=likeness, preset="dapo", scale="none", **SMALL))
+    [record] = [r for r in caplog.records if r.name.startswith("customize_grpo")]
+    told = record.getMessage()
+    assert "preset dapo: baseline=mean, scale=none, per=prompt" in told
+    assert "clip_high=0.28" in told
+    assert "per=token" in told
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({}, "give reward"),
+        ({"reward": arm, "environment": two_turns}, "give reward"),
+        ({"environment": two_turns, "tools": (arm,)}, "tools go with reward"),
+        ({"reward": arm, "temperature": 0.7}, "the ratio would be wrong"),
+        ({"reward": arm, "top_p": 0.9}, "the ratio would be wrong"),
+        ({"reward": arm, "group_size": 1}, "group_size must be >= 2"),
+        ({"reward": arm, "preset": "dpo"}, "preset must be one of"),
+        ({"reward": arm, "clip": "none", "dual": 3.0}, "dual is read by clip=ppo alone"),
+        ({"reward": arm, "clip": "ppo"}, None),
+        ({"reward": arm, "baseline": "none", "group_size": 1}, None),
+        ({"reward": arm, "temperature": 0.7, "behaviour": "sampler"}, None),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(given: dict[str, Any], told: str | None) -> None:
+    if told is None:
+        GRPO(**given)
+        return
+    with pytest.raises(OptionError, match=told):
+        GRPO(**given)
+
+
+def test_off_temperature_the_ratio_is_to_the_sampler() -> None:
+    [step] = steps(
+        GRPO(reward=likeness, temperature=0.5, behaviour="sampler", **{**SMALL, "steps": 1})
+    )
+    assert step.metrics["mismatch"] > 0.1
+
+
+def test_a_column_that_is_missing_is_told_before_anything_is_sampled() -> None:
+    def needs(completion: str, answer: str) -> float:
+        return float(completion == answer)
+
+    counting = Counting()
+    with pytest.raises(OptionError, match="asks for answer, which row 1 has not"):
+        steps(GRPO(reward=needs, **SMALL), counting)

@@ -1,0 +1,261 @@
+"""Runs: rewards from Python, recipes and the command line; what is kept, and what goes on."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from toy_rewards import ROWS, likeness
+
+import customize
+from customize import EpisodesFailed, OptionError, Run, RunError
+from customize.cli.group import cli
+from customize.runs.replaying import replay
+from customize.testing import ToyBackend
+from customize.training import checkpoints
+from customize.training.recipe_file import read_recipe, recipe_from_settings
+
+SMALL: dict[str, Any] = {"batch_size": 3, "group_size": 4, "steps": 4, "max_tokens": 6, "lr": 0.05}
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUSTOMIZE_CACHE", str(tmp_path / "cache"))
+
+
+def train(to: Path, **settings: Any) -> Run:
+    given: dict[str, Any] = {"reward": likeness, "data": ROWS, "options": SMALL, **settings}
+    return customize.train(
+        model="toy", method="grpo", backend=ToyBackend(), to=to, checkpoint_every=1, **given
+    )
+
+
+def test_a_reward_given_inline_is_in_the_recipe_by_its_hash(tmp_path: Path) -> None:
+    train(tmp_path / "run")
+    recipe = json.loads((tmp_path / "run" / "recipe.json").read_text())
+    assert recipe["options"]["reward"].startswith("likeness, sha256 ")
+    assert recipe["options"]["per"] == "token"  # settled, so that a run tells what it did
+
+
+def test_weights_and_several_parts_are_in_the_recipe_too(tmp_path: Path) -> None:
+    def brief(completion: str) -> float:
+        return -float(len(completion))
+
+    run = train(tmp_path / "run", reward={likeness: 1.0, brief: 0.0})
+    recipe = json.loads((tmp_path / "run" / "recipe.json").read_text())
+    names = {name.partition(",")[0]: weight for name, weight in recipe["options"]["reward"].items()}
+    assert list(names.values()) == [1.0, 0.0]
+    assert {"reward/likeness", "reward/brief"} <= run.metrics[0].keys()
+
+
+def test_with_another_reward_a_run_does_not_go_on(tmp_path: Path) -> None:
+    train(tmp_path / "run")
+    (tmp_path / "run" / "finished.json").unlink()
+    with pytest.raises(RunError, match=r"options\.reward: 'likeness, sha256"):
+        train(tmp_path / "run", reward=lambda completion: 1.0)
+
+
+def test_every_episode_is_kept_with_its_step(tmp_path: Path) -> None:
+    train(tmp_path / "run")
+    lines = (tmp_path / "run" / "episodes.jsonl").read_text().splitlines()
+    episodes = [json.loads(line) for line in lines]
+    assert [e["step"] for e in episodes] == [1 + i // 12 for i in range(48)]
+    assert {"messages", "reward", "parts", "advantage", "version", "sequences"} <= set(episodes[0])
+
+
+@pytest.mark.parametrize("last", [1, 2, 3])
+def test_stopped_after_any_step_it_goes_on_bit_for_bit(last: int, tmp_path: Path) -> None:
+    options = {**SMALL, "lag": 1}
+    train(tmp_path / "unbroken", options=options)
+    train(tmp_path / "broken", options=options)
+    _as_if_killed_after(last, tmp_path / "broken")
+    train(tmp_path / "broken", options=options)
+    found, wanted = (
+        (tmp_path / run / "adapter" / "adapter_model.safetensors").read_bytes()
+        for run in ("broken", "unbroken")
+    )
+    assert found == wanted
+    assert _lasting(tmp_path / "broken") == _lasting(tmp_path / "unbroken")
+
+
+def _as_if_killed_after(last: int, folder: Path) -> None:
+    """Only what was saved up to a step is left; what was logged after it is there still."""
+    for checkpoint in (folder / "checkpoints").iterdir():
+        if int(checkpoint.name[5:]) > last:
+            shutil.rmtree(checkpoint)
+    (folder / "finished.json").unlink()
+
+
+def _lasting(folder: Path) -> list[Any]:
+    """Episodes without their seconds."""
+    found = [json.loads(line) for line in (folder / "episodes.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in e.items() if k not in ("seconds", "calls")} for e in found]
+
+
+def test_when_too_many_fail_what_was_done_is_saved(tmp_path: Path) -> None:
+    seen = []
+
+    def breaking(completion: str) -> float:
+        seen.append(completion)
+        if len(seen) > 24:
+            raise OSError("sandbox gone")
+        return float(len(completion) + len(seen))
+
+    with pytest.raises(EpisodesFailed, match=r"the last good checkpoint is .*step-00000002"):
+        customize.train(
+            model="toy", method="grpo", backend=ToyBackend(), to=tmp_path / "run", data=ROWS,
+            reward=breaking, options=SMALL, checkpoint_every=100,
+        )  # fmt: skip
+    found = checkpoints.latest(tmp_path / "run" / "checkpoints", print)
+    assert found is not None
+    assert found.step == 2
+
+
+def test_a_recipe_names_its_reward_beside_the_data(tmp_path: Path) -> None:
+    (tmp_path / "sums.yaml").write_text(
+        "model: toy\ndata: rows.jsonl\nto: run\nmethod: grpo\n"
+        "reward: toy_rewards:likeness\noptions: {steps: 2}\n"
+    )
+    recipe = read_recipe(tmp_path / "sums.yaml")
+    assert recipe.options["reward"] == "toy_rewards:likeness"
+    assert recipe.options["steps"] == 2
+    told = recipe_from_settings(
+        [
+            "model=toy",
+            "data=rows.jsonl",
+            "to=run",
+            "method=grpo",
+            "environment=toy_rewards:two_turns",
+        ]
+    )
+    assert told.options["environment"] == "toy_rewards:two_turns"
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ("reward: 3\n", r"sums.yaml:5: options.reward must be"),
+        ("reward: toy_rewards:likness\n", "toy_rewards:likness' cannot be imported"),
+        ("environment: gms8k\n", "gms8k"),
+        ("reward: toy_rewards:likeness\noptions: {reward: x}\n", "reward is there twice"),
+        ("rewrad: toy_rewards:likeness\n", "unknown key 'rewrad'"),
+        ("method: sft\nreward: toy_rewards:likeness\n", "unknown key 'options.reward'"),
+    ],
+)
+def test_a_recipe_that_is_wrong_is_refused_with_its_line(
+    lines: str, told: str, tmp_path: Path
+) -> None:
+    method = "" if "method" in lines else "method: grpo\n"
+    (tmp_path / "sums.yaml").write_text(f"model: toy\ndata: rows.jsonl\nto: run\n{method}{lines}")
+    with pytest.raises(OptionError, match=told):
+        read_recipe(tmp_path / "sums.yaml")
+
+
+def test_a_stage_has_a_reward_of_its_own(tmp_path: Path) -> None:
+    pytest.importorskip("customize_sft")
+    chat = [{"prompt": f"question {i}", "completion": "yes"} for i in range(4)]
+    run = customize.train(
+        model="toy", backend=ToyBackend(), to=tmp_path / "run",
+        stages=[
+            {"data": chat, "options": {"steps": 2}},
+            {"method": "grpo", "data": ROWS, "reward": likeness, "options": SMALL},
+        ],
+    )  # fmt: skip
+    assert len(run.metrics) == 4
+    assert (tmp_path / "run" / "episodes.jsonl").is_file()
+
+
+def command(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, arguments)
+
+
+@pytest.mark.parametrize(("every", "first"), [(1, 4), (2, 3), (100, 1)])
+def test_a_step_is_replayed_from_the_run_folder(every: int, first: int, tmp_path: Path) -> None:
+    def brief(completion: str) -> float:
+        return -float(len(completion))
+
+    run = customize.train(
+        model="toy", method="grpo", backend=ToyBackend(), to=tmp_path / "run", data=ROWS,
+        reward={likeness: 1.0, brief: 0.5}, checkpoint_every=every,
+        options={**SMALL, "kl": 0.1, "schedule": "linear"},
+    )  # fmt: skip
+    found = replay(run, 4)
+    assert (dict(found.differing), found.first) == ({}, first)
+    assert "equal to the last bit" in str(found)
+
+
+def test_a_replay_tells_what_differs(tmp_path: Path) -> None:
+    run = train(tmp_path / "run")
+    file = tmp_path / "run" / "episodes.jsonl"
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    lines[-1]["reward"] += 1.0
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = replay(run, 4)
+    assert not found.is_equal
+    assert {"reward", "grad_norm"} <= found.differing.keys()
+    with pytest.raises(RunError, match="has no step 5: there are 1 to 4"):
+        replay(run, 5)
+
+
+def test_episodes_are_looked_at_side_by_side(tmp_path: Path) -> None:
+    train(tmp_path / "run")
+    shown = command("look", str(tmp_path / "run"), "--groups", "2")
+    assert shown.exit_code == 0
+    assert "step 4: 12 episodes" in shown.output
+    assert "advantage" in shown.output
+    assert "1 more groups: --groups 3" in shown.output
+    assert "step 2" in command("look", str(tmp_path / "run"), "--step", "2").output
+
+
+def test_a_reward_is_inspected_on_the_rows_own_answers(tmp_path: Path) -> None:
+    rows = [{"prompt": "2 + 2?", "answer": "4"}, {"prompt": "3 + 2?", "answer": "5"}]
+    file = tmp_path / "sums.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    shown = command("inspect", str(file), "--reward", "toy_rewards:right")
+    assert shown.exit_code == 0, shown.output
+    assert "No row's own answer is worth less" in shown.output
+    wrong = command("inspect", str(file), "--reward", "toy_rewards:wrong")
+    assert "row 1's own answer is rewarded 0, and less than" in str(wrong.exception)
+    assert "give --model" in command("inspect", str(file)).output
+
+
+def test_an_environment_evaluates_base_and_customized_on_the_same_episodes(tmp_path: Path) -> None:
+    def letters(completion: str) -> float:
+        return float("a" <= completion[:1] <= "m")
+
+    options = {"batch_size": 4, "group_size": 16, "steps": 15, "max_tokens": 1, "lr": 0.6}
+    run = train(tmp_path / "run", reward=letters, options=options)
+    found = run.evaluate(ROWS, environment=customize.judged(letters), samples=20, max_tokens=1)
+    assert (found.num_rows, found.num_episodes) == (6, 120)
+    change = found.changes["base"]["reward"]
+    assert change.low > 0.5
+    episodes = found.episodes
+    by_hand = sum(e.reward for e in episodes["customized"]) - sum(
+        e.reward for e in episodes["base"]
+    )
+    assert change.estimate == pytest.approx(by_hand / 120)
+    pairs = zip(episodes["base"], episodes["customized"], strict=True)
+    assert all((a.seed, a.place) == (b.seed, b.place) for a, b in pairs)
+    assert "reward" in str(found)
+    again = run.evaluate(ROWS, environment=customize.judged(letters), samples=20, max_tokens=1)
+    assert again.changes == found.changes
+    beside = run.evaluate(
+        ROWS, environment=customize.judged(letters), against={"same": run}, max_tokens=1
+    )
+    assert beside.changes["same"]["reward"].estimate == 0.0
+    assert list(beside.means) == ["base", "same", "customized"]
+
+
+def test_the_report_shows_the_reward_and_what_was_said(tmp_path: Path) -> None:
+    def script(completion: str) -> float:
+        return float(len(set(completion)))
+
+    train(tmp_path / "run", reward=script)
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "Reward by step" in page
+    assert "said most often" in page
+    assert "rewarded most" in page

@@ -1,0 +1,344 @@
+"""The driver: all live episodes advance together, one ``sample`` a turn. Knows no reward.
+
+Tokens are exact: what the model said is never decoded and encoded again, and what comes after is
+only ever appended.
+
+Shape legend: T tokens of one sequence.
+"""
+
+from __future__ import annotations
+
+import copy
+import traceback
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence, Set
+from typing import Any, Literal
+
+import attrs
+import numpy as np
+
+from customize._batch import Floats, Ints
+from customize._errors import OutOfRoom, RenderingError
+from customize.data.rendering.reply import is_unread_call
+from customize.interfaces.backend import Completion, Prompt, Sampling, Snapshot
+from customize.interfaces.environment import Environment, Reply, ToolCall, Turn, Verdict
+from customize.interfaces.renderer import Message, Renderer, Tool
+from customize.rollouts.episode import Ask, Episode, Spoken
+from customize.rollouts.limits import limited
+from customize.rollouts.rewards import number
+from customize.rollouts.stages import Said, Sent, Stage, stage_for
+
+_CHARACTERS = 4  # that a token is taken for where text is cut before it is tokens
+_CUT = "[… {} characters left out …]"
+
+
+@attrs.frozen
+class Driver:
+    """Plays episodes of one environment with any snapshot.
+
+    max_turns, max_length: turns of an episode, and tokens of a sequence, at most.
+    observation_tokens: longer texts of the environment are cut, and the cut is marked.
+    behaviour: whose log-probabilities are kept: the ``policy``'s, or the ``sampler``'s, which
+        differ at another temperature than 1.
+    """
+
+    environment: Environment
+    sampling: Sampling
+    max_turns: int = 16
+    max_length: int = 4096
+    observation_tokens: int = 2048
+    behaviour: Literal["policy", "sampler"] = "policy"
+
+    def play(self, snapshot: Snapshot, asks: Sequence[Ask]) -> list[Episode]:
+        """An episode for each, in their order; those that fail are played once more.
+
+        A failed episode has ``error``: its seed is kept, so that it may be played again alone.
+
+        Raises:
+            OptionError: no time limit would hold here.
+            Unsupported: the chat template rewrites what was said.
+        """
+        played = self._once(snapshot, asks)
+        episodes = self._judged(asks, played, {ask.group for ask in asks})
+        failed = [i for i, episode in enumerate(episodes) if episode.failed]
+        if not failed:
+            return episodes
+        again = self._once(snapshot, [asks[i] for i in failed])
+        for i, episode in zip(failed, again, strict=True):
+            played[i] = episode
+        groups = {asks[i].group for i in failed}
+        second = self._judged(asks, played, groups)
+        return [s if e.group in groups else e for e, s in zip(episodes, second, strict=True)]
+
+    def _once(self, snapshot: Snapshot, asks: Sequence[Ask]) -> list[Episode]:
+        with stage_for(self.environment) as stage:
+            live = [_Live(self, ask, stage, snapshot.renderer) for ask in asks]
+            going = self._advance(stage, [(one, None) for one in live])
+            while going:
+                prompts = [one.prompt() for one in going]
+                completions = snapshot.sample(prompts, self.sampling).result()
+                sent: list[tuple[_Live, Sent]] = []
+                for one, (completion,) in zip(going, completions, strict=True):
+                    sent.append((one, one.hear(completion)))
+                going = self._advance(stage, sent)
+            return [one.episode() for one in live]
+
+    def _advance(self, stage: Stage, sent: Sequence[tuple[_Live, Sent]]) -> list[_Live]:
+        """Those that go on, each with its next prompt."""
+        said = stage.send([(one.number, what) for one, what in sent])
+        going = [one for (one, _), what in zip(sent, said, strict=True) if one.take(what)]
+        full = [one for one in going if one.room()]
+        answers = stage.send([(one.number, OutOfRoom(one.room())) for one in full]) if full else []
+        for one, what in zip(full, answers, strict=True):
+            one.end(what)
+        return [one for one in going if not one.ended] if full else going
+
+    def _judged(
+        self, asks: Sequence[Ask], episodes: Sequence[Episode], groups: Set[int]
+    ) -> list[Episode]:
+        """With what a judge of siblings says of these groups; one with a failure fails whole."""
+        out = list(episodes)
+        if self.environment.siblings is None:
+            return out
+        for group in groups:
+            members = [i for i, ask in enumerate(asks) if ask.group == group]
+            found = self._of_group([asks[i] for i in members], [out[i] for i in members])
+            for i, episode in zip(members, found, strict=True):
+                out[i] = episode
+        return out
+
+    def _of_group(self, asks: Sequence[Ask], episodes: Sequence[Episode]) -> list[Episode]:
+        judge = self.environment.siblings
+        assert judge is not None
+        first = next((e for e in episodes if e.failed), None)
+        if first is not None:
+            told = f"a sibling failed: {first.error}"
+            return [e if e.failed else _failed(e, told, first.traceback) for e in episodes]
+        try:
+            rows = [copy.deepcopy(ask.row) for ask in asks]
+            completions = [episode.completion for episode in episodes]
+            verdicts = limited(self.environment.seconds, judge, completions, rows)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # whatever a person's code raises
+            lines = "".join(traceback.format_exception(error))
+            return [_failed(e, f"{type(error).__name__}: {error}", lines) for e in episodes]
+        return [
+            attrs.evolve(e, reward=e.reward + v.reward, parts={**e.parts, **v.parts})
+            for e, v in zip(episodes, verdicts, strict=True)
+        ]
+
+
+@attrs.define
+class _Sequence:
+    """A sequence as it grows. tokens: int32 [T], up to where the model is to speak."""
+
+    tokens: Ints
+    tools: Sequence[Tool]
+    spans: list[tuple[int, Floats]] = attrs.field(factory=list)
+
+    def spoken(self) -> Spoken | None:
+        """Up to the last thing the model said; None where it said nothing."""
+        if not self.spans:
+            return None
+        last, logprobs = self.spans[-1]
+        length = last + len(logprobs)
+        sampled, found = np.zeros(length, bool), np.zeros(length, np.float32)
+        for start, values in self.spans:
+            sampled[start : start + len(values)] = True
+            found[start : start + len(values)] = values
+        return Spoken(self.tokens[:length], sampled, found)
+
+
+class _Live:
+    """One episode on its way."""
+
+    def __init__(self, driver: Driver, ask: Ask, stage: Stage, renderer: Renderer) -> None:
+        self.number = stage.begin(copy.deepcopy(ask.row), ask.seed)
+        self.ended = False
+        self._driver = driver
+        self._ask = ask
+        self._renderer = renderer
+        self._own = {m.get("content") for m in ask.row.get("messages", ())}
+        self._sequences: list[_Sequence] = []
+        self._messages: list[Mapping[str, str]] = []
+        self._faults: Counter[str] = Counter()
+        self._turns = 0
+        self._seconds = 0.0
+        self._stop = "done"
+        self._verdict: Verdict | None = None
+        self._error: str | None = None
+        self._traceback: str | None = None
+
+    def prompt(self) -> Prompt:
+        """What is to be sampled next; every turn draws from a seed of its own."""
+        return Prompt(self._sequences[-1].tokens, seed=self._ask.seed + self._turns)
+
+    def hear(self, completion: Completion) -> Reply:
+        """Append what the model said, and make the reply of it."""
+        sequence = self._sequences[-1]
+        kept = completion.logprobs
+        if self._driver.behaviour == "sampler":
+            kept = completion.sampling_logprobs
+        sequence.spans.append((len(sequence.tokens), kept))
+        sequence.tokens = np.concatenate([sequence.tokens, completion.tokens])
+        self._turns += 1
+        self._stop = "done" if completion.stop_reason == "stop" else "length"
+        reply = self._reply(completion, bool(sequence.tools))
+        self._faults.update(reply.faults)
+        self._messages.append({"role": "assistant", "content": reply.text})
+        return reply
+
+    def _reply(self, completion: Completion, has_tools: bool) -> Reply:
+        text = self._renderer.decode(completion.tokens)
+        stopped, length = completion.stop_reason, len(completion.tokens)
+        if not has_tools:
+            return Reply(text, stopped=stopped, num_tokens=length)
+        message = self._renderer.parse(completion.tokens)
+        content = str(message.get("content") or "")
+        calls = tuple(
+            ToolCall(call["function"]["name"], call["function"]["arguments"], str(call["id"]))
+            for call in message.get("tool_calls", ())
+        )
+        faults = ("unreadable_call",) if is_unread_call(content) else ()
+        return Reply(text, content, calls, faults, stopped, length)
+
+    def take(self, said: Said) -> bool:
+        """What the environment says; whether the episode goes on."""
+        self._seconds += said.seconds
+        if said.error is not None:
+            self._fail(said.error)
+        elif said.over:
+            self._over(said.value)
+        else:
+            self._go_on(said.value)
+        return not self.ended
+
+    def end(self, said: Said) -> None:
+        """What it says to there being no more room: a reward, or by default none."""
+        self._seconds += said.seconds
+        if isinstance(said.error, OutOfRoom) or getattr(said.error, "kind", "") == "OutOfRoom":
+            self._verdict, self.ended = Verdict(0.0, {}), True
+        elif said.error is None and not said.over:
+            self._fail(RuntimeError("yielded another turn where there is no more room"))
+        else:
+            self.take(said)
+
+    def room(self) -> str:
+        """Why there is none for another turn, or nothing where there is."""
+        driver, length = self._driver, len(self._sequences[-1].tokens)
+        if self._turns >= driver.max_turns:
+            self._stop = "turns"
+            return f"there are {driver.max_turns} turns at most"
+        if length + driver.sampling.max_tokens > driver.max_length:
+            self._stop = "tokens"
+            return f"a sequence has {driver.max_length} tokens at most, replies to come included"
+        return ""
+
+    def episode(self) -> Episode:
+        """What came of it."""
+        verdict = self._verdict or Verdict(float("nan"), {})
+        spoken = [s for s in (sequence.spoken() for sequence in self._sequences) if s is not None]
+        return Episode(
+            place=self._ask.place,
+            group=self._ask.group,
+            index=self._ask.index,
+            seed=self._ask.seed,
+            sequences=tuple(spoken),
+            reward=verdict.reward,
+            parts=dict(verdict.parts),
+            turns=self._turns,
+            stop=self._stop,
+            faults=dict(self._faults + Counter(verdict.faults)),
+            calls=dict(verdict.calls),
+            messages=tuple(self._messages),
+            seconds=self._seconds,
+            error=self._error,
+            traceback=self._traceback,
+        )
+
+    def _go_on(self, value: object) -> None:
+        try:
+            turn = turn_of(value)
+            messages = messages_of(turn, self._own, self._driver.observation_tokens)
+        except TypeError as error:
+            self._fail(error)
+            return
+        self._messages += [{"role": m["role"], "content": m["content"]} for m in messages]
+        if turn.restart or not self._sequences:
+            tokens = self._renderer.prompt(messages, turn.tools or None)
+            self._sequences.append(_Sequence(tokens, turn.tools))
+            return
+        self._append(self._sequences[-1], messages)
+
+    def _append(self, sequence: _Sequence, messages: Sequence[Message]) -> None:
+        before = sequence.tokens
+        grown = self._renderer.extend(before, messages, sequence.tools or None)
+        if not np.array_equal(grown[: len(before)], before):
+            raise RenderingError("the renderer's extend changed what was there: it may only append")
+        sequence.tokens = grown
+
+    def _over(self, value: object) -> None:
+        try:
+            self._verdict = verdict_of(value)
+            self.ended = True
+        except (TypeError, ValueError) as error:
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        kind = getattr(error, "kind", type(error).__name__)
+        self._error = f"{kind}: {error}"
+        there = getattr(error, "traceback", "")
+        self._traceback = there or "".join(traceback.format_exception(error))
+        self._verdict, self.ended = None, True
+
+
+def errors_by_type(episodes: Iterable[Episode]) -> Counter[str]:
+    """How many failed, by what was raised."""
+    return Counter(str(e.error).partition(":")[0] for e in episodes if e.failed)
+
+
+def _failed(episode: Episode, error: str, lines: str | None) -> Episode:
+    return attrs.evolve(episode, reward=float("nan"), parts={}, error=error, traceback=lines)
+
+
+def turn_of(value: object) -> Turn:
+    """What was yielded, as a turn; raises TypeError for what is none."""
+    if isinstance(value, Turn):
+        return value
+    if isinstance(value, str) or (isinstance(value, (list, tuple)) and value):
+        return Turn(value)
+    shown = f"{str(value)[:80]!r} ({type(value).__name__})"
+    raise TypeError(f"yielded {shown}: yield text, messages or a Turn, and return the reward")
+
+
+def messages_of(turn: Turn, own: Set[Any], observation_tokens: int) -> list[dict[str, Any]]:
+    """A turn's messages, cut but for ``own`` texts; raises TypeError for what is no message."""
+    given = turn.messages
+    messages = [{"role": "user", "content": given}] if isinstance(given, str) else list(given)
+    limit = observation_tokens * _CHARACTERS
+    out = []
+    for message in messages:
+        if not isinstance(message, Mapping) or not isinstance(message.get("content"), str):
+            raise TypeError(f"yielded {str(message)[:80]!r}: a message has a role and a content")
+        text = message["content"]
+        out.append({**message, "content": text if text in own else _cut(text, limit)})
+    return out
+
+
+def _cut(text: str, limit: int) -> str:
+    """The beginning and the end, where the text is too long."""
+    if len(text) <= limit:
+        return text
+    half = limit // 2
+    return text[:half] + _CUT.format(len(text) - 2 * half) + text[len(text) - half :]
+
+
+def verdict_of(value: Any) -> Verdict:
+    """What was returned, as a reward; raises TypeError or ValueError for what is none."""
+    if isinstance(value, Verdict):
+        return attrs.evolve(value, reward=number(value.reward, "the reward"))
+    if isinstance(value, Mapping):
+        parts = {str(name): number(part, f"the part {name!r}") for name, part in value.items()}
+        return Verdict(sum(parts.values()), parts)
+    return Verdict(number(value, "the reward"), {})

@@ -1,0 +1,134 @@
+"""Episodes: what was said, how it was judged, and its tokens. Knows neither models nor advantages.
+
+Shape legend: T tokens of one sequence.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+import numpy as np
+
+from customize._batch import Floats, Ints
+from customize.interfaces.dataset import Row
+
+
+def episode_seed(seed: int, step: int, row: int, index: int) -> int:
+    """The seed of an episode: neither order, retries nor the size of a batch change it."""
+    told = hashlib.sha256(f"episode {seed} {step} {row} {index}".encode()).digest()
+    return int.from_bytes(told[:8], "big") >> 1
+
+
+@attrs.frozen
+class Ask:
+    """An episode that is to be played.
+
+    row, place: the row, and its number in the data. index: the place in its group.
+    """
+
+    row: Row
+    place: int
+    group: int
+    index: int
+    seed: int
+
+
+@attrs.frozen(eq=False)
+class Spoken:
+    """One sequence of tokens. tokens: int32 [T]. sampled: bool [T], where the model spoke.
+
+    logprobs: float32 [T], of the sampler, 0 where it did not speak.
+    """
+
+    tokens: Ints
+    sampled: Any  # bool [T]
+    logprobs: Floats
+
+    def to_json(self) -> dict[str, Any]:
+        """Exactly, as JSON values."""
+        edges = np.flatnonzero(np.diff(self.sampled.astype(np.int8), prepend=0, append=0))
+        return {
+            "tokens": self.tokens.tolist(),
+            "spans": edges.reshape(-1, 2).tolist(),
+            "logprobs": self.logprobs[self.sampled].tolist(),
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Spoken:
+        """What ``to_json`` gave."""
+        tokens = np.asarray(value["tokens"], np.int32)
+        sampled = np.zeros(len(tokens), bool)
+        for start, end in value["spans"]:
+            sampled[start:end] = True
+        logprobs = np.zeros(len(tokens), np.float32)
+        logprobs[sampled] = value["logprobs"]
+        return cls(tokens, sampled, logprobs)
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class Episode:
+    """An episode that has ended.
+
+    sequences: more than one where the environment restarted.
+    reward, parts: NaN and none where it failed.
+    stop: ``done``; ``length`` where the last reply was cut, ``turns`` or ``tokens`` where there
+        was no room for another.
+    faults: the model's, by kind. calls: of each tool, how many and their seconds.
+    error: what went wrong in the environment, as ``Type: message``; then nothing is learnt of it.
+    messages: what was said, for people.
+    seconds: spent in the environment.
+    """
+
+    place: int
+    group: int
+    index: int
+    seed: int
+    sequences: tuple[Spoken, ...]
+    reward: float
+    parts: Mapping[str, float]
+    turns: int
+    stop: str
+    faults: Mapping[str, int]
+    calls: Mapping[str, tuple[int, float]]
+    messages: Sequence[Mapping[str, str]]
+    seconds: float
+    error: str | None = None
+    traceback: str | None = None
+
+    @property
+    def failed(self) -> bool:
+        return self.error is not None
+
+    @property
+    def truncated(self) -> bool:
+        """It ended for want of tokens or turns, and not because it was over."""
+        return self.stop != "done"
+
+    @property
+    def completion(self) -> str:
+        """The last thing the model said."""
+        said = (m["content"] for m in reversed(self.messages) if m["role"] == "assistant")
+        return next(said, "")
+
+    @property
+    def num_sampled(self) -> int:
+        """Tokens that the model spoke."""
+        return sum(int(s.sampled.sum()) for s in self.sequences)
+
+    def to_json(self) -> dict[str, Any]:
+        """Exactly, as JSON values."""
+        plain = attrs.asdict(self, filter=lambda a, _: a.name != "sequences")
+        reward = None if self.failed else self.reward
+        return {**plain, "reward": reward, "sequences": [s.to_json() for s in self.sequences]}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Episode:
+        """What ``to_json`` gave."""
+        known = {name: value[name] for name in attrs.fields_dict(cls)}
+        known["sequences"] = tuple(Spoken.from_json(s) for s in value["sequences"])
+        known["reward"] = float("nan") if value["reward"] is None else value["reward"]
+        known["calls"] = {name: (n, seconds) for name, (n, seconds) in value["calls"].items()}
+        return cls(**known)

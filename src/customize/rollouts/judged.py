@@ -1,0 +1,113 @@
+"""The ready-made environments: a prompt judged by a reward, with tools or without.
+
+Like any other environment they are generators; the driver knows no others.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Generator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from customize._errors import OptionError, OutOfRoom
+from customize._functions import load_function
+from customize.interfaces.dataset import Row
+from customize.interfaces.environment import Environment, Reply, Turn, Verdict
+from customize.interfaces.renderer import Message
+from customize.plugins import load
+from customize.rollouts.checking import check_reward
+from customize.rollouts.rewards import Finished, Given, Reward, name_of
+from customize.rollouts.tools import Tool, Toolbox
+
+Play = Generator[Turn | list[dict[str, str]], Reply, Verdict]
+Function = Callable[..., Any]  # a person's
+
+
+def judged(
+    given: Given, tools: Sequence[str | Function] = (), seconds: float = 30.0
+) -> Environment:
+    """The environment that a reward makes: the row's messages, then whatever tools answer.
+
+    Raises:
+        OptionError: the reward or a tool cannot be used.
+    """
+    reward = Reward.of(given)
+    offered = [Tool.of(load_function(tool)) for tool in tools]
+    schemas = tuple(tool.schema for tool in offered)
+
+    def play(row: Row, rng: random.Random) -> Play:
+        box, said, reply = Toolbox(offered), _Said(row["messages"]), None
+        turn: Turn | list[dict[str, str]] = Turn(row["messages"], schemas)
+        try:
+            while True:
+                reply = yield turn
+                said.add(reply)
+                turn = [box.answer(call) for call in reply.calls]
+                turn += [_unread(fault) for fault in reply.faults]
+                if not turn or reply.stopped == "length":
+                    break
+                said.messages += turn
+        except OutOfRoom:
+            pass  # what was reached is judged
+        verdict = reward.verdict(said.finished(row, reply))
+        return Verdict(verdict.reward, verdict.parts, box.faults, box.calls)
+
+    name = " + ".join(part.name for part in reward.parts)
+    siblings = reward.among if reward.of_siblings else None
+    return Environment(play, name, seconds, siblings=siblings, check=partial(check_reward, reward))
+
+
+class _Said:
+    """The conversation, for rewards that ask for it."""
+
+    def __init__(self, messages: Sequence[Message]) -> None:
+        self.messages: list[Message] = list(messages)
+        self.completion = ""
+        self.num_tokens = 0
+
+    def add(self, reply: Reply) -> None:
+        self.completion = reply.content
+        self.num_tokens += reply.num_tokens
+        self.messages.append({"role": "assistant", "content": reply.text})
+
+    def finished(self, row: Row, last: Reply | None) -> Finished:
+        # Calls of tools that are still open when there is no more room are an end that was cut.
+        cut = last is None or last.stopped == "length" or self.messages[-1]["role"] == "tool"
+        return Finished(self.completion, tuple(self.messages), row, self.num_tokens, cut)
+
+
+def _unread(fault: str) -> dict[str, str]:
+    return {
+        "role": "tool",
+        "tool_call_id": "call00000",
+        "name": "error",
+        "content": f"error: {fault.replace('_', ' ')}: write one JSON object with name and "
+        "arguments",
+    }
+
+
+def find_environment(given: str | Function | Environment) -> Environment:
+    """An environment as it is, a generator function, ``package.module:name``, or the name that a
+    plugin offers, with options as in ``gsm8k:level=3``.
+
+    Raises:
+        OptionError: it is none of these, or an option is wrong.
+        UnknownName: no plugin offers the name.
+    """
+    if isinstance(given, str):
+        name, _, options = given.partition(":")
+        is_import = bool(options) and "=" not in options
+        found = load_function(given) if is_import else load("environment", name)
+        parameters = {} if is_import else _options(given, options)
+        return find_environment(found).with_parameters(parameters)
+    if isinstance(given, Environment):
+        return given
+    return Environment(given, name_of(given))
+
+
+def _options(given: str, text: str) -> Mapping[str, str]:
+    pairs = [part.partition("=") for part in text.split(",") if part]
+    if not all(name and sign for name, sign, _ in pairs):
+        raise OptionError(f"options of an environment are name=value, joined by , (got {given!r})")
+    return {name: value for name, _, value in pairs}

@@ -1,0 +1,240 @@
+"""Where environments play: here under an alarm, or many async ones at once. Knows no tokens."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any, Protocol
+
+import attrs
+
+from customize._errors import OptionError, OutOfRoom
+from customize.interfaces.dataset import Row
+from customize.interfaces.environment import Environment, Reply, Verdict
+from customize.rollouts.limits import Alarm, TimeLimit, can_interrupt, late
+
+# What an environment is sent: nothing at first, a reply, or that there is no room for another.
+Sent = Reply | OutOfRoom | None
+_GRACE_S = 0.5  # in which asyncio's own limit comes first
+
+
+@attrs.frozen
+class Said:
+    """What came back: what was yielded, what was returned (``over``), or what was raised."""
+
+    value: Any  # whatever a person's generator gives: the driver checks it
+    over: bool
+    error: BaseException | None
+    seconds: float
+
+
+class Stage(Protocol):
+    """Plays many episodes of one environment, between ``__enter__`` and ``__exit__``."""
+
+    def __enter__(self) -> Stage: ...
+
+    def __exit__(self, *raised: object) -> None:
+        """Close what is still open."""
+
+    def begin(self, row: Row, seed: int) -> int:
+        """A new episode, by a number; it has not said anything yet."""
+
+    def send(self, sent: Sequence[tuple[int, Sent]]) -> list[Said]:
+        """What each of these episodes says to what it is sent; it never raises for them."""
+
+    def close(self, number: int) -> str | None:
+        """Let the episode clean up, whatever comes of it; what went wrong, or None."""
+
+
+def stage_for(environment: Environment) -> Stage:
+    """Where this environment plays.
+
+    Raises:
+        OptionError: no time limit would hold here.
+    """
+    if environment.isolate:
+        from customize.rollouts.isolation import Isolated
+
+        return Isolated(environment)
+    if not can_interrupt():
+        raise OptionError(
+            f"the environment {environment.name} cannot be stopped outside the main thread: play "
+            "there, or mark it @customize.environment(isolate=True)"
+        )
+    return Gathered(environment) if environment.is_async else Direct(environment)
+
+
+class Direct:
+    """In this thread, one after the other, each call under an alarm."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+        self._open: dict[int, Generator[Any, Any, Any]] = {}
+        self._alarm = Alarm()
+        self._begun = 0
+
+    def __enter__(self) -> Direct:
+        self._alarm.__enter__()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        for number in list(self._open):
+            self.close(number)
+        self._alarm.__exit__()
+
+    def begin(self, row: Row, seed: int) -> int:
+        self._begun += 1
+        self._open[self._begun] = self._environment(row, random.Random(seed))  # type: ignore[assignment]  # no async one comes here
+        return self._begun
+
+    def send(self, sent: Sequence[tuple[int, Sent]]) -> list[Said]:
+        return [self._send(number, what) for number, what in sent]
+
+    def _send(self, number: int, what: Sent) -> Said:
+        generator, limit = self._open[number], self._environment.seconds
+        began = time.perf_counter()
+        try:
+            if isinstance(what, OutOfRoom):
+                value = self._alarm.call(limit, generator.throw, what)
+            else:
+                value = self._alarm.call(limit, generator.send, what)
+        except StopIteration as end:
+            error = late(limit) if self._alarm.fired else None
+            return self._ended(number, end.value, error, began)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as raised:  # whatever a person's code raises, SystemExit too
+            return self._ended(number, None, told_limit(raised, limit), began)
+        if self._alarm.fired:  # it caught that and went on
+            return self._ended(number, None, late(limit), began)
+        return Said(value, False, None, time.perf_counter() - began)
+
+    def _ended(self, number: int, value: Any, error: BaseException | None, began: float) -> Said:
+        self.close(number)
+        return Said(value, True, error, time.perf_counter() - began)
+
+    def close(self, number: int) -> str | None:
+        generator = self._open.pop(number, None)
+        fault = None
+        for _ in range(3):  # one that goes on yielding is asked again
+            try:
+                if generator is not None:
+                    self._alarm.call(self._environment.seconds, generator.close)
+                return fault
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # whatever a person's code raises
+                fault = fault or _of_closing(error)
+        return fault
+
+
+class Gathered:
+    """Async environments: all wait at once, each under asyncio's limit, and an alarm for those
+    that block."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+        self._open: dict[int, AsyncGenerator[Any, Any]] = {}
+        self._runner = asyncio.Runner()
+        self._stack = ExitStack()
+        self._alarm = Alarm(self._blocked)
+        self._begun = 0
+
+    def __enter__(self) -> Gathered:
+        self._stack.enter_context(self._runner)
+        self._stack.enter_context(self._alarm)
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        for number in list(self._open):
+            self.close(number)
+        self._stack.close()
+
+    def begin(self, row: Row, seed: int) -> int:
+        self._begun += 1
+        self._open[self._begun] = self._environment(row, random.Random(seed))  # type: ignore[assignment]  # only async ones come here
+        return self._begun
+
+    def send(self, sent: Sequence[tuple[int, Sent]]) -> list[Said]:
+        said: Mapping[int, Said] = self._run(self._send_all(sent))
+        return [said[number] for number, _ in sent]
+
+    def close(self, number: int) -> str | None:
+        fault: str | None = self._run(self._close(number))
+        return fault
+
+    def _run(self, work: Any) -> Any:  # a coroutine's own value
+        return self._alarm.call(self._environment.seconds + _GRACE_S, self._runner.run, work)
+
+    def _blocked(self) -> bool:
+        """Whether a task has the thread: else the loop only waits, and nobody is to blame."""
+        return asyncio.current_task(self._runner.get_loop()) is not None
+
+    async def _send_all(self, sent: Sequence[tuple[int, Sent]]) -> Mapping[int, Said]:
+        tasks = {number: asyncio.create_task(self._send(number, what)) for number, what in sent}
+        await asyncio.wait(tasks.values(), timeout=self._environment.seconds + _GRACE_S)
+        return {number: self._result(task) for number, task in tasks.items()}
+
+    def _result(self, task: asyncio.Task[Said]) -> Said:
+        """Of one that catches even being cancelled there is none, and it is left behind."""
+        limit = self._environment.seconds
+        return task.result() if task.done() else Said(None, True, late(limit), limit)
+
+    async def _send(self, number: int, what: Sent) -> Said:
+        generator, limit = self._open[number], self._environment.seconds
+        began = time.perf_counter()
+        work = generator.athrow(what) if isinstance(what, OutOfRoom) else generator.asend(what)
+        try:
+            async with asyncio.timeout(limit):
+                value = await work
+        except StopAsyncIteration:
+            error = RuntimeError("ended without a reward: yield it last, a number or parts")
+            return await self._ended(number, None, error, began)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as raised:  # whatever a person's code raises
+            over = isinstance(raised, TimeoutError) and time.perf_counter() - began >= limit
+            return await self._ended(number, None, late(limit) if over else raised, began)
+        if time.perf_counter() - began > limit + _GRACE_S:  # it caught that and went on
+            return await self._ended(number, None, late(limit), began)
+        if is_reward(value):
+            return await self._ended(number, value, None, began)
+        return Said(value, False, None, time.perf_counter() - began)
+
+    async def _ended(
+        self, number: int, value: Any, error: BaseException | None, began: float
+    ) -> Said:
+        await self._close(number)
+        told = None if error is None else told_limit(error, self._environment.seconds)
+        return Said(value, True, told, time.perf_counter() - began)
+
+    async def _close(self, number: int) -> str | None:
+        generator = self._open.pop(number, None)
+        try:
+            if generator is not None:
+                async with asyncio.timeout(self._environment.seconds):
+                    await generator.aclose()
+            return None
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # whatever a person's code raises
+            return _of_closing(error)
+
+
+def is_reward(value: object) -> bool:
+    """A number or parts by name: what an async environment yields last."""
+    return isinstance(value, (int, float, Mapping, Verdict))
+
+
+def told_limit(error: BaseException, seconds: float) -> BaseException:
+    """What people are told in place of our own signal."""
+    if not isinstance(error, TimeLimit):
+        return error
+    return late(seconds).with_traceback(error.__traceback__)
+
+
+def _of_closing(error: BaseException) -> str:
+    return f"raises {type(error).__name__} ({error})"

@@ -1,0 +1,284 @@
+"""Failures of the environment: told, retried, and never anything that is learnt."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import re
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playing import play
+
+import customize
+from customize import Episode, OptionError
+
+
+def failing(act: Callable[[], Any], seconds: float = 5.0) -> Any:
+    """An environment that does something between the first turn and the reward."""
+
+    @customize.environment(seconds=seconds)
+    def acting(row: Any, rng: random.Random) -> Any:
+        yield "Go."
+        return act()
+
+    return acting
+
+
+def backtrack() -> None:
+    re.match(r"(a|aa)+$", "a" * 60 + "b")
+
+
+def swallow() -> float:
+    for _ in range(3):
+        with contextlib.suppress(Exception):
+            time.sleep(0.4)
+    return 1.0
+
+
+def cling() -> float:
+    end = time.monotonic() + 0.6
+    while time.monotonic() < end:
+        with contextlib.suppress(BaseException):
+            time.sleep(0.2)
+    return 1.0
+
+
+def leave() -> None:
+    raise SystemExit(3)
+
+
+@pytest.mark.parametrize(
+    ("act", "told"),
+    [
+        (lambda: 1 / 0, "ZeroDivisionError: division by zero"),
+        (lambda: None, "TypeError: the reward is 'None' (NoneType), and no number"),
+        (lambda: "good", "TypeError: the reward is 'good' (str), and no number"),
+        (lambda: float("nan"), "ValueError: the reward is nan"),
+        (lambda: {"won": float("inf")}, "ValueError: the part 'won' is inf"),
+        (leave, "SystemExit: 3"),
+    ],
+)
+def test_what_an_environment_does_wrong_is_told(act: Callable[[], Any], told: str) -> None:
+    [episode] = play(failing(act), "ok")
+    assert episode.error == told
+    assert episode.traceback is not None
+    assert "Error" in episode.traceback or "SystemExit" in episode.traceback
+
+
+@pytest.mark.parametrize("act", [backtrack, swallow, cling, lambda: time.sleep(30)])
+def test_a_time_limit_holds_whatever_the_code_does(act: Callable[[], Any]) -> None:
+    began = time.monotonic()
+    [episode] = play(failing(act, seconds=0.1), "ok")
+    assert episode.error == "TimeoutError: nothing within 0.1 s"
+    assert time.monotonic() - began < 4.0
+
+
+@pytest.mark.parametrize("value", [None, 3.5, [], [{"role": "user"}], object()])
+def test_what_is_no_turn_is_told(value: Any) -> None:
+    @customize.environment
+    def odd(row: Any, rng: random.Random) -> Any:
+        yield value
+        return 1.0
+
+    [episode] = play(odd, "ok")
+    assert str(episode.error).startswith("TypeError: yielded")
+
+
+def test_a_failed_episode_is_played_again_with_a_fresh_environment() -> None:
+    begun = []
+
+    @customize.environment
+    def once(row: Any, rng: random.Random) -> Any:
+        begun.append(rng.random())
+        yield "Go."
+        if len(begun) == 1:
+            raise OSError("sandbox gone")
+        return 1.0
+
+    [episode] = play(once, "ok")
+    assert episode.reward == 1.0
+    assert begun[0] == begun[1]  # the same seed: what did not fail would be the same
+
+
+def test_a_failed_episode_leaves_its_siblings_alone() -> None:
+    @customize.environment
+    def second(row: Any, rng: random.Random) -> Any:
+        number = rng.random()
+        yield "Go."
+        if number == doomed:
+            raise OSError("sandbox gone")
+        return number
+
+    doomed = 2.0
+    whole = play(second, "ok", size=4)
+    doomed = whole[1].reward
+    found = play(second, "ok", size=4)
+    assert [e.failed for e in found] == [False, True, False, False]
+    assert [e.reward for e in found if not e.failed] == [whole[i].reward for i in (0, 2, 3)]
+
+
+def test_every_generator_is_closed_however_it_ends() -> None:
+    open_now: list[str] = []
+
+    @customize.environment(seconds=0.2)
+    def guarded(row: Any, rng: random.Random, how: str = "ends") -> Any:
+        open_now.append(how)
+        try:
+            yield "Go."
+            if how == "raises":
+                raise OSError("gone")
+            if how == "sleeps":
+                time.sleep(10)
+            while how == "endless":
+                yield "On."
+            return 1.0
+        finally:
+            open_now.remove(how)
+
+    for how in ("ends", "raises", "sleeps", "endless"):
+        play(guarded.with_parameters({"how": how}), "ok", max_turns=3)
+        assert open_now == []
+
+
+def test_all_are_closed_when_sampling_itself_fails() -> None:
+    closed = []
+
+    @customize.environment
+    def guarded(row: Any, rng: random.Random) -> Any:
+        try:
+            yield "Go."
+            return 1.0
+        finally:
+            closed.append(1)
+
+    def speaks(text: str) -> str:
+        raise RuntimeError("the backend is gone")
+
+    with pytest.raises(RuntimeError, match="the backend is gone"):
+        play(guarded, speaks, size=3)
+    assert len(closed) == 3
+
+
+def test_outside_the_main_thread_no_limit_would_hold_so_it_is_refused() -> None:
+    found: list[object] = []
+
+    def work() -> None:
+        try:
+            play(failing(lambda: 1.0), "ok")
+        except OptionError as error:
+            found.append(str(error))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert "isolate=True" in str(found[0])
+
+
+async def _world(text: str) -> str:
+    await asyncio.sleep(0.1)
+    return f"after {text}"
+
+
+def test_async_environments_wait_together_and_yield_the_reward_last() -> None:
+    @customize.environment
+    async def outside(row: Any, rng: random.Random) -> Any:
+        reply = yield "Go."
+        for _ in range(2):
+            reply = yield await _world(reply.text)
+        yield {"won": 1.0}
+
+    began = time.monotonic()
+    episodes = play(outside, "ok", size=20)
+    assert [e.reward for e in episodes] == [1.0] * 20
+    assert episodes[0].messages[2]["content"] == "after ok"
+    assert time.monotonic() - began < 2.0  # one after the other: 4 s
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ("waits", "TimeoutError: nothing within 0.2 s"),
+        ("blocks", "TimeoutError: nothing within 0.2 s"),
+        ("raises", "OSError: gone"),
+        ("leaves", "SystemExit: 3"),
+        ("ends", "RuntimeError: ended without a reward: yield it last, a number or parts"),
+    ],
+)
+def test_async_failures_are_told_and_leave_the_others_alone(how: str, told: str) -> None:
+    closed: list[float] = []
+
+    @customize.environment(seconds=0.2)
+    async def outside(row: Any, rng: random.Random) -> Any:
+        first = rng.random()
+        try:
+            yield "Go."
+            if first == doomed and how == "waits":
+                await asyncio.sleep(30)
+            if first == doomed and how == "blocks":
+                time.sleep(30)
+            if first == doomed and how == "raises":
+                raise OSError("gone")
+            if first == doomed and how == "leaves":
+                raise SystemExit(3)
+            if first != doomed or how != "ends":
+                yield first
+        finally:
+            closed.append(first)
+
+    doomed = 2.0
+    doomed = play(outside, "ok", size=3)[1].reward
+    closed.clear()
+    episodes = play(outside, "ok", size=3)
+    assert [e.error for e in episodes] == [None, told, None]
+    assert len(closed) == 4  # three, and the one that was played again
+
+
+def test_a_judge_of_siblings_sees_the_group_and_a_failure_fails_all_of_it() -> None:
+    def longest(completions: Any, rows: Any) -> list[float]:
+        return [float(len(c) == max(map(len, completions))) for c in completions]
+
+    said = iter(["a", "bbb", "cc"])
+    reward = {customize.group(longest): 2.0, _length: 1.0}
+    episodes = play(customize.judged(reward), lambda text: next(said), size=3)
+    assert [e.reward for e in episodes] == [1.0, 5.0, 2.0]
+    assert episodes[1].parts == {"_length": 3.0, "longest": 1.0}
+
+    def broken(completions: Any, rows: Any) -> list[float]:
+        return [1.0]
+
+    episodes = play(customize.judged(customize.group(broken)), "ok", size=3)
+    told = "ValueError: broken judged 1 of 3 completions"
+    assert [e.error for e in episodes] == [told] * 3
+
+
+def test_a_judge_is_asked_once_of_a_group_without_failure() -> None:
+    asked = []
+
+    def judge(completions: Any, rows: Any) -> list[float]:
+        asked.append(len(completions))
+        return [1.0] * len(completions)
+
+    episodes: list[Episode] = play(customize.judged(customize.group(judge)), "ok", size=2)
+    assert asked == [2]
+    assert [e.reward for e in episodes] == [1.0, 1.0]
+
+
+def _length(completion: str) -> float:
+    return float(len(completion))
+
+
+def test_a_judge_of_siblings_has_a_limit_too() -> None:
+    def slow(completions: Any, rows: Any) -> list[float]:
+        time.sleep(30)
+        return [1.0] * len(completions)
+
+    began = time.monotonic()
+    judged = customize.judged(customize.group(slow), seconds=0.1)
+    episodes = play(judged, "ok", size=2)
+    assert [e.error for e in episodes] == ["TimeoutError: nothing within 0.1 s"] * 2
+    assert time.monotonic() - began < 4.0

@@ -1,0 +1,141 @@
+"""Rewards: what they are given, how parts are summed, and what is refused before it begins."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from playing import ROW, play
+
+import customize
+from customize import OptionError, judged, overlong
+from customize.rollouts.checking import check_reward
+from customize.rollouts.rewards import Reward
+
+
+def correct(completion: str, answer: str) -> bool:
+    return completion.strip().endswith(answer)
+
+
+def brief(num_tokens: int) -> float:
+    return 1.0 / num_tokens
+
+
+def seen(completion: str, messages: Any, row: Any, truncated: bool) -> dict[str, float]:
+    return {"turns": len(messages), "cut": truncated, "columns": len(row)}
+
+
+def test_parts_are_kept_apart_and_summed_by_weight() -> None:
+    reward = {correct: 1.0, brief: 0.5, seen: 0.0}
+    [episode] = play(judged(reward), "it is 42")
+    assert episode.parts == {
+        "correct": 1.0,
+        "brief": 1 / 9,
+        "seen.turns": 2.0,
+        "seen.cut": 0.0,
+        "seen.columns": 2.0,
+    }
+    assert episode.reward == pytest.approx(1 + 0.5 / 9)
+
+
+def test_several_functions_weigh_one_each() -> None:
+    [episode] = play(judged([correct, brief]), "42")
+    assert episode.reward == pytest.approx(1 + 1 / 3)
+
+
+def test_a_reply_that_is_cut_is_told_to_who_asks() -> None:
+    [episode] = play(judged(seen), "it is 42", max_tokens=3)
+    assert episode.parts["seen.cut"] == 1.0
+
+
+def test_numpy_numbers_are_numbers() -> None:
+    [episode] = play(judged(lambda completion: np.float32(0.5)), "42")
+    assert episode.reward == 0.5
+
+
+def test_a_column_that_is_not_there_is_refused_before_the_first_token() -> None:
+    rows = [{**ROW}, {"messages": ROW["messages"], "reply": "42"}]
+    with pytest.raises(OptionError, match=r"correct asks for answer, which row 2 has not: its"):
+        check_reward(Reward.of(correct), rows)
+
+
+def test_a_reward_that_does_not_want_the_rows_own_answer_most_is_refused() -> None:
+    def inverted(completion: str, answer: str) -> float:
+        return float(completion != answer)
+
+    rows = [ROW, {**ROW, "answer": "7"}]
+    told = "row 1's own answer is rewarded 0, and less than the empty answer, 1"
+    with pytest.raises(OptionError, match=told):
+        check_reward(Reward.of(inverted), rows)
+    check_reward(Reward.of(correct), rows)
+    check_reward(Reward.of({inverted: 0.0, correct: 1.0}), rows)  # only watched
+
+
+def test_a_reward_that_fails_on_the_rows_own_answer_is_refused() -> None:
+    def broken(completion: str, answer: str) -> float:
+        return float(int(answer) == int(completion.split("=")[1]))
+
+    with pytest.raises(OptionError, match="broken raises IndexError on row 1's own answer"):
+        check_reward(Reward.of(broken), [ROW])
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ([], "reward is empty"),
+        ([correct, correct], "two parts of the reward have one name"),
+        ({correct: "much"}, "the weight of correct must be a number"),
+        ("customize:no_such_reward", "cannot be imported"),
+        (lambda *completions: 1.0, "must name what it needs"),
+    ],
+)
+def test_what_is_no_reward_is_refused(given: Any, told: str) -> None:
+    with pytest.raises(OptionError, match=told):
+        judged(given)
+
+
+def test_an_import_string_names_a_reward() -> None:
+    [episode] = play(judged({"test_rewards:correct": 2.0}), "42")
+    assert (episode.reward, episode.parts) == (2.0, {"correct": 1.0})
+
+
+@pytest.mark.parametrize(
+    ("length", "penalty"), [(10, 0.0), (80, 0.0), (90, -0.5), (100, -1.0), (120, -1.0)]
+)
+def test_overlong_falls_over_the_buffer(length: int, penalty: float) -> None:
+    """By hand, with a limit of 100 and a buffer of 20: (limit - buffer - length) / buffer."""
+    assert overlong(100, 20)(num_tokens=length) == pytest.approx(penalty)
+
+
+def test_overlong_is_a_part_like_any_other() -> None:
+    [episode] = play(judged({correct: 1.0, overlong(8, 4): 1.0}), "it is 42")
+    assert episode.parts["overlong"] == -1.0
+    with pytest.raises(OptionError, match="0 < buffer <= limit"):
+        overlong(8, 9)
+
+
+def test_environments_are_found_by_name_with_options(install: Any) -> None:
+    install(
+        "acme-worlds",
+        """
+import customize
+
+@customize.hookimpl
+def customize_environments():
+    yield customize.EnvironmentSpec(
+        name="sums", target="acme_worlds:sums", summary="Sums."
+    )
+
+def sums(row, rng, level: int = 1):
+    yield f"level {level}"
+    return 1.0
+""",
+    )
+    for given, level in (("sums", 1), ("sums:level=3", 3), ("acme_worlds:sums", 1)):
+        [episode] = play(customize.find_environment(given), "ok")
+        assert episode.messages[0]["content"] == f"level {level}"
+    with pytest.raises(customize.UnknownName):
+        customize.find_environment("smus")
+    with pytest.raises(OptionError, match="name=value"):
+        customize.find_environment("sums:level=3,x")

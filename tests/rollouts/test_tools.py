@@ -1,0 +1,242 @@
+"""Tools: schemas from hints and docstrings, and whose fault a failed call is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from playing import Speaker, asks, play
+
+import customize
+from customize import BadCall, ChatRenderer, Driver, OptionError, Sampling, calculator, judged
+from customize.rollouts.tools import Tool
+from customize.testing import write_tiny_model
+
+
+def search(query: str, limit: int = 3, kind: Literal["all", "new"] = "all") -> str:
+    """Search the handbook
+    of the shop.
+
+    query: what to look for
+    limit (optional): how many
+    """
+    return f"{query} {limit} {kind}"
+
+
+def strict(numbers: list[float], note: str | None = None) -> Any:
+    """Add numbers."""
+    if not numbers:
+        raise BadCall("numbers is empty")
+    return {"sum": sum(numbers), "note": note}
+
+
+def test_the_schema_is_what_hints_and_docstring_say() -> None:
+    assert Tool.of(search).schema == {
+        "type": "function",
+        "function": {
+            "name": "search",
+            "description": "Search the handbook of the shop.",
+            "parameters": {
+                "type": "object",
+                "properties": {
+                    "query": {"type": "string", "description": "what to look for"},
+                    "limit": {"type": "integer", "description": "how many"},
+                    "kind": {"enum": ["all", "new"]},
+                },
+                "required": ["query"],
+            },
+        },
+    }
+    numbers = Tool.of(strict).schema["function"]["parameters"]["properties"]["numbers"]
+    assert numbers == {"type": "array", "items": {"type": "number"}}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({}, "search needs query"),
+        ({"query": 3}, "query of search must be string (got 3)"),
+        ({"query": "x", "limit": "3"}, "limit of search must be integer (got '3')"),
+        ({"query": "x", "limit": True}, "limit of search must be integer (got True)"),
+        ({"query": "x", "kind": "old"}, "kind of search must be one of all, new (got 'old')"),
+        ({"querry": "x"}, "search has no argument 'querry': there are query, limit, kind"),
+        ("x", "the arguments of search must be an object"),
+        (None, "the arguments of search must be an object"),
+    ],
+)
+def test_a_wrong_call_is_refused_and_never_mended(arguments: Any, told: str) -> None:
+    with pytest.raises(BadCall) as raised:
+        Tool.of(search).call(arguments)
+    assert str(raised.value) == told
+
+
+def _untold(x: int) -> str:
+    return ""
+
+
+def _untyped(x) -> str:  # type: ignore[no-untyped-def]
+    """Do it."""
+    return ""
+
+
+def _odd(x: Fraction) -> str:
+    """Do it."""
+    return ""
+
+
+def _many(*x: int) -> str:
+    """Do it."""
+    return ""
+
+
+@pytest.mark.parametrize(
+    ("function", "told"),
+    [
+        (_untold, "has no docstring"),
+        (_untyped, r"_untyped\(x\) has no type"),
+        (_odd, r"_odd\(x\) is of a type that tools do not take"),
+        (_many, "takes named arguments only"),
+    ],
+)
+def test_a_function_that_says_too_little_is_no_tool(function: Any, told: str) -> None:
+    with pytest.raises(OptionError, match=told):
+        Tool.of(function)
+
+
+def call(name: str, **arguments: Any) -> str:
+    return f"<tool_call>{json.dumps({'name': name, 'arguments': arguments})}</tool_call>"
+
+
+def right(completion: str, answer: str) -> float:
+    return float(completion == answer)
+
+
+def talk(*said: str, tools: Sequence[Any] = (strict,), **settings: Any) -> customize.Episode:
+    replies = iter(said)
+    [episode] = play(judged(right, tools), lambda text: next(replies), max_tokens=200, **settings)
+    return episode
+
+
+def test_a_call_is_answered_and_the_last_reply_judged() -> None:
+    episode = talk(call("strict", numbers=[40, 2]), "42")
+    assert episode.messages[2] == {"role": "tool", "content": '{"sum": 42, "note": null}'}
+    assert (episode.reward, episode.turns, episode.faults) == (1.0, 2, {})
+    assert episode.calls["strict"][0] == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "told", "fault"),
+    [
+        (call("strict", numbers="40"), "error: numbers of strict must be array", "bad_call"),
+        (call("strict", numbers=[]), "error: numbers is empty", "bad_call"),
+        (call("add", x=1), "error: there is no tool 'add': there are strict", "unknown_tool"),
+        ("<tool_call>{'name': 'strict'}</tool_call>", "error: unreadable call", "unreadable_call"),
+    ],
+)
+def test_what_the_model_does_wrong_is_said_to_it_and_counted(
+    said: str, told: str, fault: str
+) -> None:
+    episode = talk(said, "42")
+    assert episode.messages[2]["content"].startswith(told)
+    assert (episode.reward, episode.faults, episode.failed) == (1.0, {fault: 1}, False)
+
+
+def test_what_a_tool_does_wrong_fails_the_episode_and_is_not_said_to_the_model() -> None:
+    def broken(x: int) -> str:
+        """Do it."""
+        raise OSError("/secret/path is gone")
+
+    episode = talk(call("broken", x=1), call("broken", x=1), tools=[broken])
+    assert episode.error == "OSError: /secret/path is gone"
+    assert not [m for m in episode.messages if "secret" in m["content"]]
+
+
+def test_calls_without_end_are_judged_where_the_room_ends() -> None:
+    episode = talk(*[call("strict", numbers=[1])] * 3, max_turns=3)
+    assert (episode.stop, episode.reward, episode.calls["strict"][0]) == ("turns", 0.0, 3)
+
+
+def test_tools_are_offered_in_the_prompt() -> None:
+    [episode] = play(judged(right, [search]), "42")
+    shown = bytes(t for t in episode.sequences[0].tokens.tolist() if t > 4).decode()
+    assert json.dumps(Tool.of(search).schema) in shown
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("1 + 2 * 3", "7"),
+        ("(1 + 2) * 3", "9"),
+        ("2 ^ 3 ^ 2", "512"),
+        ("-2 ** 2", "-4"),
+        ("2 ** -1", "0.5"),
+        ("7 % 3", "1"),
+        ("-7 % 3", "2"),
+        ("1 / 3", "0.333333333333"),
+        ("0.1 + 0.2", "0.3"),
+        ("--5", "5"),
+        ("99999999999 * 99999999999", "9999999999800000000001"),
+        ("-1 / 8", "-0.125"),
+    ],
+)
+def test_the_calculator_is_exact(expression: str, value: str) -> None:
+    assert calculator(expression) == value
+
+
+@pytest.mark.parametrize(
+    ("expression", "told"),
+    [
+        ("", "a number is missing at the end"),
+        ("1 +", "a number is missing at the end"),
+        ("1 + * 2", "a number is missing before"),
+        ("(1", "a bracket is not closed"),
+        ("1 2", "'2' is one too many"),
+        ("1 / 0", "division by zero"),
+        ("0 ^ -1", "division by zero"),
+        ("5 % (1-1)", "division by zero"),
+        ("2 ^ 65", "an exponent is a whole number of 64 at most"),
+        ("2 ^ 0.5", "an exponent is a whole number"),
+        ("9 ^ 64", "a number has 60 digits at most"),
+        ("1" * 61, "a number has 60 digits at most"),
+        ("(" * 30 + "1" + ")" * 30, "brackets go 20 deep at most"),
+        ("2^" * 30 + "1", "powers go 20 deep at most"),
+        ("1+" * 150 + "1", "200 characters at most"),
+        ("__import__('os')", "is no number"),
+        ("٣ + 1", "is no number"),
+    ],
+)
+def test_what_the_calculator_cannot_do_is_the_models_to_mend(expression: str, told: str) -> None:
+    with pytest.raises(BadCall, match=told.replace("(", r"\(")):
+        calculator(expression)
+
+
+def test_the_calculator_is_a_tool() -> None:
+    schema = Tool.of(calculator).schema["function"]
+    assert schema["name"] == "calculator"
+    assert schema["parameters"]["properties"]["expression"]["description"]
+
+
+def test_a_real_template_writes_tools_calls_and_results(tmp_path: Path) -> None:
+    """Qwen2.5's, under the control tokens of the tiny model."""
+    folder = write_tiny_model(tmp_path / "model").path
+    source = (Path(__file__).parents[1] / "rendering" / "templates" / "qwen2_5.jinja").read_text()
+    source = source.replace("<|im_start|>", "<|begin|>").replace("<|im_end|>", "<|end|>")
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps({**settings, "chat_template": source}))
+    renderer = ChatRenderer.from_folder(folder)
+    replies = iter([call("strict", numbers=[40, 2]), call("add", x=1), "42"])
+    speaker = Speaker(lambda text: next(replies), renderer)
+    driver = Driver(judged(right, [strict]), Sampling(max_tokens=200))
+    [episode] = driver.play(speaker, asks())
+    shown = renderer.text_of(episode.sequences[0].tokens)
+    assert json.dumps(Tool.of(strict).schema) in shown
+    assert "<|begin|>user\n<tool_response>\n" in shown
+    assert '{"sum": 42, "note": null}' in shown
+    assert "error: there is no tool 'add': there are strict" in shown
+    assert (episode.reward, episode.turns, episode.faults) == (1.0, 3, {"unknown_tool": 1})
+    trained = renderer.text_of(episode.sequences[0].tokens[episode.sequences[0].sampled])
+    assert trained == f"{call('strict', numbers=[40, 2])}<|end|>{call('add', x=1)}<|end|>42<|end|>"
