@@ -62,8 +62,8 @@ def test_made_sums_are_right() -> None:
 
 def test_texts_are_short_and_apart() -> None:
     found = [row["messages"][1]["content"] for row in texts()]
-    assert len(set(found)) == len(found) == 20
-    assert all(40 <= len(text.split()) <= 90 for text in found)
+    assert len(set(found)) == len(found) == 50
+    assert all(15 < len(text.split()) <= 90 for text in found)
 
 
 def test_the_command_knows_how_many_there_are() -> None:

@@ -164,10 +164,3 @@ def test_rows_that_measure_nothing_are_refused(trait: Make) -> None:
         rows_of([trait()], [row])
     with pytest.raises(DataError, match="texts, row 1: it ends with no answer"):
         rows_of([trait()], (), [row])
-
-
-def test_the_packages_texts_are_questions_with_answers() -> None:
-    rows = general.texts()
-    assert len({row["messages"][0]["content"] for row in rows}) == len(rows) == 50
-    assert all([m["role"] for m in row["messages"]] == ["user", "assistant"] for row in rows)
-    assert all(15 < len(row["messages"][1]["content"].split()) < 90 for row in rows)
