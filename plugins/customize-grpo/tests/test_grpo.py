@@ -285,7 +285,7 @@ def test_a_step_is_replayed_from_its_episodes_bit_for_bit(kl: float) -> None:
     data = GivenRows(ROWS)
     for step in method.train(first, data):
         told = json.loads(json.dumps(step.records))
-        replayed = method.replay(again, step.number, 3, told)
+        replayed = method.retake(again, step.number, 3, told)
         assert _lasting(replayed) == _lasting(step)
     assert np.array_equal(answers(first), answers(again))
 

@@ -73,7 +73,7 @@ class Method(ABC):
         if len(data) == 0:
             raise DataError("there are no rows to learn from")
 
-    def replay(
+    def retake(
         self,
         session: Session,
         number: int,

@@ -76,7 +76,7 @@ def replay(run: Run, number: int) -> Replayed:
     total = _total(folder, method)
     metrics: Mapping[str, float] = {}
     for step in range(done + 1, number + 1):
-        metrics = method.replay(session, step, total, records[step]).metrics
+        metrics = method.retake(session, step, total, records[step]).metrics
     session.close()
     return Replayed(number, done + 1, _lasting(metrics), _differing(logged[number], metrics))
 

@@ -68,7 +68,7 @@ class GRPO(Choices):
             state = {**gatherer.state(), "watched": watched}
             yield Step(number, metrics, state, {"episodes": _told(gathered, advantages)})
 
-    def replay(
+    def retake(
         self,
         session: Session,
         number: int,
