@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -104,7 +105,12 @@ def test_a_run_that_meets_it_is_saved_to_the_last_whole_step(
         for n in (8, 9, 10, 11)
     ]
     options = {"batch_size": 1, "epochs": 1, "lr": 1e-3}
-    asked = {"model": model.path, "data": rows, "to": tmp_path / "run", "options": options}
+    asked: dict[str, Any] = {
+        "model": model.path,
+        "data": rows,
+        "to": tmp_path / "run",
+        "options": options,
+    }
     whole, taken = Policy.logprobs, 0
 
     def logprobs(self: Policy, batch: Batch) -> torch.Tensor:
