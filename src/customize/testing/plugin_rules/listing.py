@@ -12,7 +12,7 @@ from customize.testing.rules import RuleBroken
 
 _HEAVY = ("torch", "transformers", "numpy")
 _MS = 2.0
-_TRIES = 5
+_TRIES = 12
 # Everything of the core that listing needs is there before the clock starts.
 _ASK = """
 import importlib, json, sys, time
@@ -35,8 +35,12 @@ def check_listing_imports_nothing_heavy(subject: PluginSubject) -> None:
 
 def check_listing_is_quick(subject: PluginSubject) -> None:
     """Asking what it offers takes less than 2 ms of processor time beyond the core's own."""
-    took = min(_listed(subject)["ms"] for _ in range(_TRIES))
-    expect(took < _MS, f"takes {took:.1f} ms at best of {_TRIES}")
+    took = float("inf")
+    for _ in range(_TRIES):  # what else the machine does makes some of them slow
+        took = min(took, _listed(subject)["ms"])
+        if took < _MS:
+            return
+    raise RuleBroken(f"takes {took:.1f} ms at best of {_TRIES}")
 
 
 def check_listing_is_silent(subject: PluginSubject) -> None:
