@@ -65,7 +65,10 @@ def _acts(subject: BackendSubject, session: Session) -> Mapping[str, list[Callab
             lambda: session.load(folder),
             lambda: session.save_weights(folder),
         ],
-        "stack": [lambda: subject.engine.open(LoRA(rank=4, on=str(folder)))],
+        # Without LoRA there is none to stack, which was asked for above.
+        "stack": [lambda: subject.engine.open(LoRA(rank=4, on=str(folder)))]
+        if "lora" in subject.capabilities
+        else [],
     }
 
 

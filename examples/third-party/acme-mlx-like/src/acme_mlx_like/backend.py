@@ -72,6 +72,8 @@ class LlamaEngine(customize.Engine):
             return LoRASession(self, LoRA(**facts["adapter"]), lora_RX, seed)
         if not isinstance(adapter, LoRA) or adapter.on is not None:
             _refuse("stack" if isinstance(adapter, LoRA) else "full")
+        if adapter.on:
+            _refuse("stack")
         if adapter.targets not in ("all-linear", "lm_head", ("lm_head",)):
             raise customize.OptionError(f"only lm_head is adapted (got {adapter.targets!r})")
         num_tokens, width = self.head_VW.shape
