@@ -38,7 +38,7 @@ def as_json(findings: Sequence[Finding], home: Path | None = None) -> dict[str, 
 def _without(values: Mapping[str, str], home: Path) -> dict[str, str]:
     private = {str(Path.cwd()): ".", str(home): "~"}
     made = dict(values)
-    for path, instead in private.items():
+    for path, instead in sorted(private.items(), key=lambda one: -len(one[0])):  # inner ones first
         made = {key: text.replace(path, instead) for key, text in made.items()}
     return made
 
