@@ -87,8 +87,8 @@ def _table(trial: Trial, run: customize.Run, others: Mapping[str, customize.Run]
         "max_tokens": trial.options["max_tokens"],
     }
     found = [
-        run.evaluate(rows, **given, samples=1, temperature=0.0),
-        run.evaluate(rows, **given, samples=4),
+        run.play(rows, **given, samples=1, temperature=0.0),
+        run.play(rows, **given, samples=4),
     ]
     names = {"base": "SmolLM2", "customized": "after reinforcement"}
     for column in found[0].means:

@@ -229,7 +229,7 @@ def test_an_environment_evaluates_base_and_customized_on_the_same_episodes(tmp_p
 
     options = {"batch_size": 4, "group_size": 16, "steps": 15, "max_tokens": 1, "lr": 0.6}
     run = train(tmp_path / "run", reward=letters, options=options)
-    found = run.evaluate(ROWS, environment=customize.judged(letters), samples=20, max_tokens=1)
+    found = run.play(ROWS, customize.judged(letters), samples=20, max_tokens=1)
     assert (found.num_rows, found.num_episodes) == (6, 120)
     change = found.changes["base"]["reward"]
     assert change.low > 0.5
@@ -241,11 +241,9 @@ def test_an_environment_evaluates_base_and_customized_on_the_same_episodes(tmp_p
     pairs = zip(episodes["base"], episodes["customized"], strict=True)
     assert all((a.seed, a.place) == (b.seed, b.place) for a, b in pairs)
     assert "reward" in str(found)
-    again = run.evaluate(ROWS, environment=customize.judged(letters), samples=20, max_tokens=1)
+    again = run.play(ROWS, customize.judged(letters), samples=20, max_tokens=1)
     assert again.changes == found.changes
-    beside = run.evaluate(
-        ROWS, environment=customize.judged(letters), against={"same": run}, max_tokens=1
-    )
+    beside = run.play(ROWS, customize.judged(letters), against={"same": run}, max_tokens=1)
     assert beside.changes["same"]["reward"].estimate == 0.0
     assert list(beside.means) == ["base", "same", "customized"]
 

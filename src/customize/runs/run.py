@@ -152,7 +152,6 @@ class Run:
         given = [{"role": "user", "content": messages}] if isinstance(messages, str) else messages
         return snapshot, Prompt(snapshot.renderer.prompt(given, tools), seed=seed)
 
-    @overload
     def evaluate(
         self,
         rows: str | Path | Sequence[Mapping[str, Any]],
@@ -172,62 +171,14 @@ class Run:
         prices: Mapping[str, Mapping[str, float]] | None = None,
         general: bool | int = False,
         to: str | os.PathLike[str] | None = None,
-    ) -> Evaluation: ...
-
-    @overload
-    def evaluate(
-        self,
-        rows: str | Path | Sequence[Mapping[str, Any]],
-        *,
-        environment: str | Function | Environment,
-        against: Mapping[str, str | os.PathLike[str] | Run | Endpoint] | None = None,
-        samples: int = 4,
-        temperature: float = 1.0,
-        max_tokens: int = 64,
-        max_turns: int = 16,
-        solved: float = 1.0,
-        seed: int = 0,
-    ) -> Played: ...
-
-    def evaluate(
-        self,
-        rows: str | Path | Sequence[Mapping[str, Any]],
-        *,
-        environment: str | Function | Environment | None = None,
-        max_turns: int = 16,
-        solved: float = 1.0,
-        seed: int = 0,
-        prompts: str | Sequence[str] = (),
-        shots: Sequence[int] = (0,),
-        development: str | Path | Sequence[Mapping[str, Any]] | None = None,
-        against: Mapping[str, str | os.PathLike[str] | Run | Endpoint] | None = None,
-        max_tokens: int = 64,
-        samples: int | None = None,
-        temperature: float | None = None,
-        scorers: Mapping[str, object] | Sequence[object] = (),
-        judge: Mapping[str, object] | None = None,
-        slices: Sequence[str] = ("trait",),
-        cluster: str | None = None,
-        gates: Sequence[str | Gate] = (),
-        prices: Mapping[str, Mapping[str, float]] | None = None,
-        general: bool | int = False,
-        to: str | os.PathLike[str] | None = None,
-    ) -> Evaluation | Played:
+    ) -> Evaluation:
         """Base, base with its best prompt, others and customized, on the same rows.
 
         The results are kept in ``to``, or in the run's ``eval`` folder, with a report; answers
         that are there already are not asked for again. Of a base model there is no last column,
         and without ``to`` nothing is kept.
 
-        With ``environment`` the base and the customized model play it instead, ``samples`` episodes
-        of every row from the same seeds, and what is returned are their rewards and the paired
-        change. For a reward give ``customize.judged(reward, tools)``. Four samples at temperature 1
-        are played unless given.
-
         Args:
-            environment: as the option of the method grpo; beside it only ``against`` (runs and
-                models), ``samples``, ``temperature``, ``max_tokens``, ``max_turns``, ``seed`` and
-                ``solved`` (the reward that counts as solved) are read.
             prompts: for the base; with several, or with ``shots``, the numbers of examples to
                 try, the best on the ``development`` rows is taken. Without any it is left out.
             against: others that answer too, by name: runs, models, or an `Endpoint`, also as
@@ -251,23 +202,6 @@ class Run:
             OptionError: there are several prompts and no development rows; a gate or scorer is
                 wrong; ``general`` is asked of a base alone.
         """
-        if environment is not None:
-            from customize.runs.playing import play_run
-
-            sampling = Sampling(
-                max_tokens=max_tokens, temperature=1.0 if temperature is None else temperature
-            )
-            return play_run(
-                self,
-                rows,
-                environment,
-                against or {},
-                sampling,
-                max_turns,
-                4 if samples is None else samples,
-                seed,
-                solved,
-            )
         from customize.runs.evaluating import Asked, evaluate_run, other_column
         from customize.training.evaluation_plan import check_choice, judge_plan_of, parse_gates
 
@@ -279,8 +213,8 @@ class Run:
             shots=shots,
             development=development,
             max_tokens=max_tokens,
-            samples=1 if samples is None else samples,
-            temperature=temperature or 0.0,
+            samples=samples,
+            temperature=temperature,
             general=general,
             scorers=scorers,
             judge=judge_plan_of(judge),
@@ -293,6 +227,40 @@ class Run:
         evaluation = evaluate_run(self, asked, others, None if to is None else Path(to))
         self.tell(evaluation)
         return evaluation
+
+    def play(
+        self,
+        rows: str | Path | Sequence[Mapping[str, Any]],
+        environment: str | Function | Environment,
+        *,
+        against: Mapping[str, str | os.PathLike[str] | Run] | None = None,
+        samples: int = 4,
+        temperature: float = 1.0,
+        max_tokens: int = 64,
+        max_turns: int = 16,
+        solved: float = 1.0,
+        seed: int = 0,
+    ) -> Played:
+        """The base and the customized model play an environment; their rewards and the change.
+
+        Each plays ``samples`` episodes of every row, from the same seeds.
+
+        Args:
+            environment: as the option of the method grpo; for a reward give
+                ``customize.judged(reward, tools)``.
+            against: others that play too, by name: runs or models.
+            solved: the reward that counts as solved.
+
+        Raises:
+            OptionError: the environment cannot be used, or not with these rows.
+            EpisodesFailed: no episode went well.
+        """
+        from customize.runs.playing import play_run
+
+        sampling = Sampling(max_tokens=max_tokens, temperature=temperature)
+        return play_run(
+            self, rows, environment, against or {}, sampling, max_turns, samples, seed, solved
+        )
 
     def tell(self, evaluation: Evaluation) -> None:
         """Tell the observers of an evaluation; a base model has none."""

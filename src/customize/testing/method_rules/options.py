@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
+import pickle  # reads only what the same line wrote, to try that a method can be sent
 
 from customize.testing.expecting import expect
 from customize.testing.method_rules.subject import MethodSubject
