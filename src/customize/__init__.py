@@ -18,6 +18,7 @@ __all__ = [
     "AdamW",
     "Adapter",
     "Answer",
+    "Answering",
     "Ask",
     "Audit",
     "Backend",
@@ -81,6 +82,7 @@ __all__ = [
     "PluginError",
     "Prompt",
     "Proposal",
+    "Query",
     "ReaderSpec",
     "Recipe",
     "Rendered",
@@ -92,6 +94,8 @@ __all__ = [
     "Run",
     "RunBusy",
     "RunError",
+    "Runtime",
+    "Said",
     "Sampling",
     "Scorer",
     "ScorerSpec",
@@ -148,6 +152,7 @@ _HOMES = {
     "AdamW": _BACKEND,
     "Adapter": _BACKEND,
     "Answer": "customize.interfaces.scorer",
+    "Answering": "customize.packaging.answering",
     "Ask": "customize.rollouts.episode",
     "Audit": "customize.data.audit_report",
     "Backend": _BACKEND,
@@ -211,6 +216,7 @@ _HOMES = {
     "PluginError": _ERRORS,
     "Prompt": _BACKEND,
     "Proposal": "customize.traits.proposing",
+    "Query": "customize.interfaces.runtime",
     "ReaderSpec": "customize.plugins.specs",
     "Recipe": "customize.training.recipe",
     "Rendered": "customize.interfaces.renderer",
@@ -222,6 +228,8 @@ _HOMES = {
     "Run": "customize.runs.run",
     "RunBusy": _ERRORS,
     "RunError": _ERRORS,
+    "Runtime": "customize.interfaces.runtime",
+    "Said": "customize.interfaces.runtime",
     "Sampling": _BACKEND,
     "Scorer": "customize.interfaces.scorer",
     "ScorerSpec": "customize.plugins.specs",
@@ -354,10 +362,14 @@ if TYPE_CHECKING:
     from customize.interfaces.renderer import Message as Message
     from customize.interfaces.renderer import Rendered as Rendered
     from customize.interfaces.renderer import Renderer as Renderer
+    from customize.interfaces.runtime import Query as Query
+    from customize.interfaces.runtime import Runtime as Runtime
+    from customize.interfaces.runtime import Said as Said
     from customize.interfaces.scorer import Answer as Answer
     from customize.interfaces.scorer import Likelihood as Likelihood
     from customize.interfaces.scorer import Scorer as Scorer
     from customize.models import resolve as resolve
+    from customize.packaging.answering import Answering as Answering
     from customize.packaging.parity import check_parity as check_parity
     from customize.packaging.parity import logprobs_of as logprobs_of
     from customize.packaging.parity import reference_answers as reference_answers
