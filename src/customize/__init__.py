@@ -1,8 +1,9 @@
 """Customize language models after pre-training, and prove that it helped.
 
 Layers, each importing only those before it: errors, values and options, interfaces, plugins,
-models, data, rollouts, training, evaluation, packaging, runs, doctor, traits, command line. Names
-are imported when they are first used, so that ``import customize`` costs next to nothing.
+models, data, rollouts, retrieval, training, evaluation, packaging, runs, doctor, traits, command
+line. Names are imported when they are first used, so that ``import customize`` costs next to
+nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +14,15 @@ __version__ = "0.1.0"
 
 __all__ = [
     "CISPO",
+    "Chunk",
     "DRO",
+    "Document",
+    "Encoder",
+    "EncoderSpec",
+    "Heading",
+    "Hit",
+    "Index",
+    "IndexSpec",
     "PPO",
     "AdamW",
     "Adapter",
@@ -158,6 +167,7 @@ _HOMES = {
     "ChatRenderer": "customize.data.rendering",
     "Checkpoint": "customize.training.checkpoints",
     "CheckpointError": _ERRORS,
+    "Chunk": "customize.interfaces.index",
     "Completion": _BACKEND,
     "Correction": "customize.traits.correction",
     "CrossEntropy": "customize._losses",
@@ -165,8 +175,11 @@ _HOMES = {
     "DataError": _ERRORS,
     "Dataset": "customize.interfaces.dataset",
     "DatasetSpec": "customize.plugins.specs",
+    "Document": "customize.interfaces.index",
     "Done": _BACKEND,
     "Driver": "customize.rollouts.driver",
+    "Encoder": "customize.interfaces.index",
+    "EncoderSpec": "customize.plugins.specs",
     "Endpoint": "customize.evaluation.endpoints",
     "Engine": _BACKEND,
     "Environment": "customize.interfaces.environment",
@@ -184,7 +197,11 @@ _HOMES = {
     "GateFailed": _ERRORS,
     "GateInconclusive": _ERRORS,
     "Handle": _BACKEND,
+    "Heading": "customize.interfaces.index",
+    "Hit": "customize.interfaces.index",
     "ImportanceSampling": "customize._losses",
+    "Index": "customize.interfaces.index",
+    "IndexSpec": "customize.plugins.specs",
     "Likelihood": "customize.interfaces.scorer",
     "LoRA": _BACKEND,
     "Loss": "customize._losses",
@@ -344,6 +361,12 @@ if TYPE_CHECKING:
     from customize.interfaces.gate import Gate as Gate
     from customize.interfaces.gate import better as better
     from customize.interfaces.gate import no_worse as no_worse
+    from customize.interfaces.index import Chunk as Chunk
+    from customize.interfaces.index import Document as Document
+    from customize.interfaces.index import Encoder as Encoder
+    from customize.interfaces.index import Heading as Heading
+    from customize.interfaces.index import Hit as Hit
+    from customize.interfaces.index import Index as Index
     from customize.interfaces.method import Method as Method
     from customize.interfaces.method import Step as Step
     from customize.interfaces.model import ModelFolder as ModelFolder
@@ -364,8 +387,10 @@ if TYPE_CHECKING:
     from customize.plugins.hooks import hookimpl as hookimpl
     from customize.plugins.specs import BackendSpec as BackendSpec
     from customize.plugins.specs import DatasetSpec as DatasetSpec
+    from customize.plugins.specs import EncoderSpec as EncoderSpec
     from customize.plugins.specs import EnvironmentSpec as EnvironmentSpec
     from customize.plugins.specs import ExporterSpec as ExporterSpec
+    from customize.plugins.specs import IndexSpec as IndexSpec
     from customize.plugins.specs import MethodSpec as MethodSpec
     from customize.plugins.specs import ModelSpec as ModelSpec
     from customize.plugins.specs import ObserverSpec as ObserverSpec
