@@ -15,6 +15,8 @@ __version__ = "0.1.0"
 __all__ = [
     "CISPO",
     "Chunk",
+    "Chunking",
+    "Corpus",
     "DRO",
     "Document",
     "Encoder",
@@ -23,6 +25,7 @@ __all__ = [
     "Hit",
     "Index",
     "IndexSpec",
+    "Indexed",
     "PPO",
     "AdamW",
     "Adapter",
@@ -117,6 +120,7 @@ __all__ = [
     "Verdict",
     "audit",
     "better",
+    "build_index",
     "calculator",
     "check_parity",
     "correct",
@@ -132,11 +136,13 @@ __all__ = [
     "measure_traits",
     "no_worse",
     "open",
+    "open_index",
     "option",
     "options",
     "overlong",
     "propose_pairs",
     "read",
+    "read_documents",
     "read_trait",
     "reference_answers",
     "render_rows",
@@ -145,6 +151,7 @@ __all__ = [
     "shuffled_row",
     "split",
     "train",
+    "update_index",
 ]
 
 _ERRORS = "customize._errors"
@@ -168,7 +175,9 @@ _HOMES = {
     "Checkpoint": "customize.training.checkpoints",
     "CheckpointError": _ERRORS,
     "Chunk": "customize.interfaces.index",
+    "Chunking": "customize.retrieval.chunking",
     "Completion": _BACKEND,
+    "Corpus": "customize.retrieval.documents.corpus",
     "Correction": "customize.traits.correction",
     "CrossEntropy": "customize._losses",
     "CustomizeError": _ERRORS,
@@ -202,6 +211,7 @@ _HOMES = {
     "ImportanceSampling": "customize._losses",
     "Index": "customize.interfaces.index",
     "IndexSpec": "customize.plugins.specs",
+    "Indexed": "customize.retrieval.building",
     "Likelihood": "customize.interfaces.scorer",
     "LoRA": _BACKEND,
     "Loss": "customize._losses",
@@ -255,6 +265,7 @@ _HOMES = {
     "Verdict": "customize.interfaces.environment",
     "audit": "customize.data.auditing",
     "better": "customize.interfaces.gate",
+    "build_index": "customize.retrieval.building",
     "calculator": "customize.rollouts.calculator",
     "check_parity": "customize.packaging.parity",
     "correct": "customize.traits.correcting",
@@ -270,11 +281,13 @@ _HOMES = {
     "measure_traits": "customize.traits.correcting",
     "no_worse": "customize.interfaces.gate",
     "open": "customize.runs.run",
+    "open_index": "customize.retrieval.index_folder",
     "option": "customize._options",
     "options": "customize._options",
     "overlong": "customize.rollouts.rewards",
     "propose_pairs": "customize.traits.correcting",
     "read": "customize.data.reading",
+    "read_documents": "customize.retrieval.documents.reading",
     "read_trait": "customize.traits.trait",
     "reference_answers": "customize.packaging.parity",
     "render_rows": "customize.data.rendering.rendered",
@@ -283,6 +296,7 @@ _HOMES = {
     "shuffled_row": "customize._schedule",
     "split": "customize.data.splitting",
     "train": "customize.runs.train",
+    "update_index": "customize.retrieval.building",
 }
 
 if TYPE_CHECKING:
@@ -396,6 +410,13 @@ if TYPE_CHECKING:
     from customize.plugins.specs import ObserverSpec as ObserverSpec
     from customize.plugins.specs import ReaderSpec as ReaderSpec
     from customize.plugins.specs import ScorerSpec as ScorerSpec
+    from customize.retrieval.building import Indexed as Indexed
+    from customize.retrieval.building import build_index as build_index
+    from customize.retrieval.building import update_index as update_index
+    from customize.retrieval.chunking import Chunking as Chunking
+    from customize.retrieval.documents.corpus import Corpus as Corpus
+    from customize.retrieval.documents.reading import read_documents as read_documents
+    from customize.retrieval.index_folder import open_index as open_index
     from customize.rollouts.calculator import calculator as calculator
     from customize.rollouts.driver import Driver as Driver
     from customize.rollouts.episode import Ask as Ask

@@ -202,6 +202,12 @@ def test_chunks_come_by_document_and_place() -> None:
     )
 
 
+def test_chunks_are_got_by_id_in_the_order_asked() -> None:
+    chunks = some_chunks(3, 9)
+    wanted = [chunks[5], chunks[2], chunks[7]]
+    assert indexed(*chunks).get([wanted[0].id, "nobody's", *(c.id for c in wanted[1:])]) == wanted
+
+
 def test_one_chunk_twice_is_one() -> None:
     index = indexed(chunk("oven"), chunk("oven"))
     index.add([chunk("oven")])
@@ -296,7 +302,7 @@ def test_a_file_that_is_no_index_is_refused(tmp_path: Path, content: bytes) -> N
     [
         "CREATE VIEW evil AS SELECT 1",
         "CREATE TRIGGER evil AFTER INSERT ON labels BEGIN DELETE FROM chunks; END",
-        "DROP INDEX by_label",
+        "DROP INDEX by_place",
     ],
 )
 def test_a_file_with_other_tables_is_refused(tmp_path: Path, added: str) -> None:

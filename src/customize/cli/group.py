@@ -23,6 +23,7 @@ COMMANDS = {
     "traits": "See, measure and correct what answers show and should not.",
     "export": "Put a run into a form that others serve, and prove that it answers alike.",
     "inspect": "Show which tokens of a data set would be trained.",
+    "index": "Make documents searchable, and search them.",
     "audit": "Report duplicates, odd rows, personal data and secrets.",
     "split": "Make training, development and test files.",
     "plugins": "List what is installed.",

@@ -102,6 +102,10 @@ class Index(ABC):
         """
 
     @abstractmethod
+    def get(self, ids: Iterable[str]) -> list[Chunk]:
+        """The chunks of these ids, in their order, whoever asks; one not there is passed over."""
+
+    @abstractmethod
     def chunks(self) -> Iterator[Chunk]:
         """All of them, by document, then by place in it."""
 

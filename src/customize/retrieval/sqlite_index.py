@@ -27,7 +27,6 @@ CREATE TABLE chunks(
     row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, label INTEGER NOT NULL,
     document TEXT NOT NULL, start INTEGER NOT NULL, stop INTEGER NOT NULL,
     heading TEXT NOT NULL, text TEXT NOT NULL);
-CREATE INDEX by_label ON chunks(label);
 CREATE INDEX by_place ON chunks(document, start);
 CREATE VIRTUAL TABLE words USING fts5(heading, text, grams, content = '', {_TOKENIZE});
 """
@@ -87,6 +86,12 @@ class SqliteIndex(Index):
                 [" OR ".join(map(_quoted, words)), *labels, k],
             ).fetchall()
         return [Hit(_chunk(columns), score) for score, *columns in found]
+
+    def get(self, ids: Iterable[str]) -> list[Chunk]:
+        select = f"SELECT {_COLUMNS} FROM {_CHUNKS} WHERE id = ?"
+        with self._lock:
+            found = [self._db.execute(select, [one]).fetchone() for one in ids]
+        return [_chunk(columns) for columns in found if columns is not None]
 
     def chunks(self) -> Iterator[Chunk]:
         document, start, row = "", -1, -1
@@ -220,8 +225,7 @@ class SqliteIndex(Index):
         if len(mine) == len(labels):
             return "", []
         marks = ", ".join("?" * len(mine))
-        chunks = "chunks INDEXED BY by_label"
-        return f"AND rowid IN (SELECT row FROM {chunks} WHERE label IN ({marks}))", mine
+        return f"AND (SELECT label FROM chunks WHERE row = words.rowid) IN ({marks})", mine
 
     def _words_of(self, query: str) -> list[str]:
         """What is looked for, as the index writes it: the query's words, without common ones."""

@@ -39,12 +39,6 @@ class Corpus:
     left_out: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
 
-    def account(self) -> Iterator[str]:
-        """Lines for a person: what was not read, and what is sensitive in what was."""
-        yield from listed("could not be read", [str(one) for one in self.unreadable])
-        yield from listed("of no format that is read", self.left_out)
-        yield from told(self.findings)
-
 
 def findings_in(document: Document) -> Iterator[Finding]:
     """Secrets and personal data in a document, masked."""

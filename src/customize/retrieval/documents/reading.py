@@ -67,13 +67,17 @@ class Items:
             self._note(item.id, error)
             return []
 
+    def account(self) -> Iterator[str]:
+        """Lines for a person about what was not read."""
+        yield from listed("could not be read", map(str, self.unreadable))
+        yield from listed("of no format that is read", self.left_out)
+
     def refuse_unreadable(self) -> None:
         """Raises:
         DataError: something could not be read; the first ten are listed.
         """
         if self.unreadable:
-            lines = listed("could not be read", [str(one) for one in self.unreadable])
-            told = "\n".join(lines)
+            told = "\n".join(listed("could not be read", map(str, self.unreadable)))
             raise DataError(f"{told}\nMend them, or leave them out with on_unreadable='skip'")
 
     def _files(self, folder: Path) -> Iterator[Item]:
@@ -150,10 +154,9 @@ def check_policy(on_unreadable: str, timeout_s: float) -> None:
 def nothing_in(source: Source, items: Items) -> DataError:
     """The refusal of a source that holds no document."""
     name = str(source) if isinstance(source, str | Path) else "the list of records"
-    rest = [*listed("could not be read", map(str, items.unreadable))]
-    rest += listed("of no format that is read", items.left_out)
     known = " ".join(sorted(MARKDOWN | APART.keys() | {".txt"}))
-    return DataError("\n".join([f"{name} holds no document (read are {known} and code)", *rest]))
+    told = f"{name} holds no document (read are {known} and code)"
+    return DataError("\n".join([told, *items.account()]))
 
 
 def _item(file: File, apart: Apart) -> Item:
