@@ -43,6 +43,7 @@ FOR_TESTS = (
     *("scipy", "statsmodels"),  # statistics are checked against them
     "jsonschema",
     "triton; platform_system == 'Linux'",  # interpreted, where there is no GPU
+    "onnxruntime-genai",  # loads what customize-onnx writes
     "python-stdnum",  # so are the check digits of national ids
 )
 # Two workers with one thread each: threads of two workers on two cores wait for one another.
@@ -264,6 +265,13 @@ def grpo_benchmarks(session: nox.Session) -> None:
     """Learn by reward beside TRL: as ``benchmarks``, and about half as long."""
     _install(session, "trl==1.16.0", "transformers", "peft", "datasets", "accelerate")
     session.run("python", "benchmarks/grpo.py", *session.posargs)
+
+
+@nox.session
+def onnx_benchmarks(session: nox.Session) -> None:
+    """Answer from ONNX beside transformers' ``generate``: some minutes, nothing else at work."""
+    _install(session, "transformers", plugins=["customize-onnx", "customize-smollm2"])
+    session.run("python", "benchmarks/onnx_answers.py", *session.posargs)
 
 
 @nox.session

@@ -8,6 +8,7 @@ import platform
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,9 @@ def apart(ours: dict[str, Any], theirs: dict[str, Any]) -> float:
     return max(float(abs(a["loss"] - b["loss"]) / abs(b["loss"])) for a, b in pairs)
 
 
-def versions() -> dict[str, str]:
+def versions(
+    names: Sequence[str] = ("torch", "transformers", "peft", "trl"),
+) -> dict[str, str]:
     """What the figures depend on."""
     names = ("torch", "transformers", "peft", "trl")
     found = {name: version(name) for name in names}
