@@ -52,6 +52,7 @@ class _Decoder:
     def built(self) -> ModelProto:
         nodes, shape = self._nodes, self._shape
         tokens = nodes.input("input_ids", _INT64, ["rows", "new"])
+        nodes.output("logits", _FLOAT, ["rows", "kept", shape.vocabulary])
         self._lengths()
         residual = self._embedded(tokens)
         x = self._norm("model.layers.0.input_layernorm", residual)
@@ -159,7 +160,6 @@ class _Decoder:
             weight_VC = self._tensor("lm_head.weight", shape.vocabulary, shape.channels)
             logits = self._weights.linear(nodes, "lm_head.weight", weight_VC, x)
         nodes.add_many("Identity", [logits], ["logits"])
-        nodes.output("logits", _FLOAT, ["rows", "kept", shape.vocabulary])
 
     def _linear(self, name: str, x: str, inputs: int, outputs: int) -> str:
         nodes = self._nodes

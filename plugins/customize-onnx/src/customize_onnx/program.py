@@ -40,7 +40,9 @@ class Program:
         _, self._heads, _, self._head_dim = past[0].shape
         self._outputs = ["logits", *(name.replace(_PAST, "present.") for name in self._past)]
         self.vocabulary = int(self._session.get_outputs()[0].shape[-1])
-        self._runs = {name: _run_options(path) for name, path in adapters.items()}
+        # A run's options point at an adapter, and do not keep it.
+        self._adapters = {name: _loaded(path) for name, path in adapters.items()}
+        self._runs = {name: _with(adapter) for name, adapter in self._adapters.items()}
 
     def empty(self) -> Cache:
         """One row to begin with."""
@@ -66,14 +68,18 @@ class Program:
         return logits.numpy(), Cache(lengths_R, tuple(parts))
 
 
-def _run_options(adapter: Path) -> onnxruntime.RunOptions:
+def _loaded(adapter: Path) -> onnxruntime.LoraAdapter:
     loaded = onnxruntime.LoraAdapter()
     try:
         loaded.Load(str(adapter))
     except Exception as error:  # onnxruntime's own, which differ by what is wrong
         raise ExportError(f"{adapter.name} cannot be loaded by onnxruntime: {error}") from error
+    return loaded
+
+
+def _with(adapter: onnxruntime.LoraAdapter) -> onnxruntime.RunOptions:
     options = onnxruntime.RunOptions()
-    options.add_active_adapter(loaded)
+    options.add_active_adapter(adapter)
     return options
 
 
