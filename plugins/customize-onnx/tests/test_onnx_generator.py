@@ -68,6 +68,8 @@ def test_what_is_no_package_is_refused(tmp_path: Path, package: Path) -> None:
         Generator(tmp_path)
     with pytest.raises(ExportError, match="own adapter"):
         Generator(package, {"other": tmp_path})
+    with pytest.raises(OptionError, match="two adapters are called 'mine'"):
+        Generator(package, {"mine": package})
     (tmp_path / "adapters").mkdir()
     (tmp_path / "adapters" / "damaged.onnx_adapter").write_bytes(b"no adapter at all")
     with pytest.raises(ExportError, match=r"damaged\.onnx_adapter cannot be loaded"):

@@ -51,6 +51,8 @@ class Generator(Runtime):
         if not (folder / _GRAPH).is_file():
             raise ExportError(f"{folder} holds no {_GRAPH}: give what `customize export` wrote")
         found = {file.stem: file for file in sorted(folder.glob(_ADAPTERS))}
+        if twice := sorted(found.keys() & adapters.keys()):
+            raise OptionError(f"two adapters are called {twice[0]!r}: give the other another name")
         found |= {name: _own_adapter(Path(other)) for name, other in adapters.items()}
         config = json.loads((folder / "genai_config.json").read_text("utf-8"))
         self.renderer = ChatRenderer.from_folder(folder)
