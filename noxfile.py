@@ -120,9 +120,9 @@ def tests(session: nox.Session) -> None:
     """Run every test, slow ones too: ``nox -s tests``; arguments after ``--`` go to pytest.
 
     On the newest version of every dependency but torch, since nothing has an upper bound;
-    ``minimums`` does the same on the lowest.
+    ``minimums`` does the same on the lowest, without onnxruntime-genai, which wants a high one.
     """
-    _install(session, *FOR_TESTS, bare=list(APART))
+    _install(session, *FOR_TESTS, "onnxruntime-genai", bare=list(APART))
     session.run("pytest", "-n", "2", *session.posargs, env=ENVIRONMENT)
 
 
@@ -264,6 +264,14 @@ def grpo_benchmarks(session: nox.Session) -> None:
     """Learn by reward beside TRL: as ``benchmarks``, and about half as long."""
     _install(session, "trl==1.16.0", "transformers", "peft", "datasets", "accelerate")
     session.run("python", "benchmarks/grpo.py", *session.posargs)
+
+
+@nox.session
+def onnx_benchmarks(session: nox.Session) -> None:
+    """Answer from ONNX beside transformers' ``generate``: some minutes, nothing else at work."""
+    names = ("gguf", "onnx", "smollm2", "torch")
+    _install(session, "transformers", plugins=[f"customize-{name}" for name in names])
+    session.run("python", "benchmarks/onnx_answers.py")
 
 
 @nox.session

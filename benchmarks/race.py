@@ -67,6 +67,7 @@ def take_turns(
     contestants: Mapping[str, Contestant],
     asked: Mapping[str, Any],
     summary: Callable[[Laps], dict[str, float]],
+    packages: Sequence[str] = ("torch", "transformers", "peft", "trl"),
 ) -> tuple[dict[str, list[Laps]], Results]:
     """Every contestant's laps, and the medians of its figures over the rounds."""
     laps: dict[str, list[Laps]] = {name: [] for name in contestants}
@@ -75,7 +76,7 @@ def take_turns(
             laps[name].append(run(contestant, asked))
             print(f"{name}: {summary(laps[name][-1])}", file=sys.stderr, flush=True)
     found: Results = {name: _medians(map(summary, rounds)) for name, rounds in laps.items()}
-    return laps, {**found, "rounds": ROUNDS, "made with": versions()}
+    return laps, {**found, "rounds": ROUNDS, "made with": versions(packages)}
 
 
 def _medians(rounds: Any) -> dict[str, float]:
@@ -94,10 +95,9 @@ def apart(ours: Laps, theirs: Laps) -> float:
     return max(float(abs(a["loss"] - b["loss"]) / abs(b["loss"])) for a, b in pairs)
 
 
-def versions() -> dict[str, str]:
+def versions(packages: Sequence[str]) -> dict[str, str]:
     """What the figures depend on."""
-    names = ("torch", "transformers", "peft", "trl")
-    found = {name: version(name) for name in names}
+    found = {name: version(name) for name in packages}
     return {**found, "python": platform.python_version(), "cores": str(os.cpu_count())}
 
 
