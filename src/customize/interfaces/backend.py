@@ -1,6 +1,6 @@
 """Backends: what holds the weights and runs the primitives. Knows nothing of methods.
 
-Shape legend: N tokens in all, T tokens of one completion.
+Shape legend: N tokens in all, T tokens of one sequence, V vocabulary.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from customize._batch import Batch, Floats, Ints
+from customize._errors import Unsupported
 from customize._losses import Loss
 from customize._options import option, options
 from customize.interfaces.model import ModelFolder
@@ -190,6 +191,15 @@ class Snapshot(ABC):
         order and batch size change nothing.
         """
 
+    def distributions(self, tokens: Ints, start: int) -> Floats:
+        """Log-probabilities of every token at each place from ``start`` on, given what precedes
+        it: float32 [T - start, V]. An export is compared by them.
+
+        Raises:
+            Unsupported: the backend does not declare ``distributions``.
+        """
+        raise Unsupported("this backend does not declare distributions")
+
 
 class Session(Snapshot):
     """One customization of a base: the waist that every method runs on.
@@ -288,8 +298,9 @@ class Backend(ABC):
 
         ``forward_backward`` (with ``optim_step``), ``sample``, ``snapshot``, ``base``, ``save``
         (with ``load`` and ``save_weights``), ``lora`` and ``full``; ``stack`` where ``LoRA(on=…)``
-        is trained on top of another adapter; and ``peft`` where ``save_weights`` writes what PEFT,
-        or for ``Full`` transformers, loads. What is not declared raises ``Unsupported``.
+        is trained on top of another adapter; ``distributions``; and ``peft`` where
+        ``save_weights`` writes what PEFT, or for ``Full`` transformers, loads. What is not declared
+        raises ``Unsupported``.
         """
 
     def settled(self, kept: Mapping[str, object]) -> Backend:

@@ -26,7 +26,18 @@ from customize_torch.policy import Policy
 from customize_torch.session import TorchSession, TorchSnapshot
 
 CAPABILITIES = frozenset(
-    {"forward_backward", "sample", "snapshot", "base", "save", "lora", "full", "stack", "peft"}
+    {
+        "forward_backward",
+        "sample",
+        "distributions",
+        "snapshot",
+        "base",
+        "save",
+        "lora",
+        "full",
+        "stack",
+        "peft",
+    }
 )
 
 
