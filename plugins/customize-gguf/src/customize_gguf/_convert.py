@@ -54,7 +54,7 @@ def convert(gguf: Path, to: Path, dtype: str = "bfloat16") -> Path:
 def _write_folder(file: GGUFFile, folder: Path, dtype: str) -> None:
     metadata = Metadata(file.metadata)
     layout = Layout.of_gguf(metadata, file.tensors)
-    vocabulary = Vocabulary.read(metadata)
+    vocabulary = Vocabulary.of_gguf(metadata)
     entries = list(_entries(layout, file.tensors))
     config = layout.config()
     _write_tokenizer(vocabulary, folder)

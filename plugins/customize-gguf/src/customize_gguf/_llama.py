@@ -68,7 +68,7 @@ class Llama:
         params.n_parallel, params.n_ctx = slots, slots * (context + 1)
         params.verbosity = 0
         # It listens, whether one wants to or not: on loopback, for who has the key.
-        params.port, params.api_keys, params.webui = 0, [self._key], False
+        params.port, params.api_keys, params.ui = 0, [self._key], False
         # Slots are asked by number and keep their own prompts.
         params.cache_ram_mib, params.cache_idle_slots = 0, False
         if exact:

@@ -11,32 +11,37 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from customize import (
     Answering,
     ChatRenderer,
     ExportError,
-    Floats,
-    Ints,
     Message,
     ModelError,
     Query,
     Runtime,
     Said,
-    Sampling,
-    Tool,
 )
 from customize_gguf._families import Layout
 from customize_gguf._llama import Doubles, Llama
 from customize_gguf._metadata import Metadata
 from customize_gguf._reader import open_gguf
+from customize_gguf._safetensors import Floats
 from customize_gguf._source import BASE_DTYPE, DTYPES, Source
 from customize_gguf._tokenizer import Vocabulary
 from customize_gguf.exporter import ADAPTER, MODEL, PLAIN, write_model
 
+Ints = npt.NDArray[np.int32]
+
 _MAX_CONTEXT = 4096
+# Likeliest tokens that are asked for: to draw one, mostly enough; and of a distribution.
+_KNOWN, _NEARLY_ALL = 256, 4096
+_TINY = float(np.finfo(np.float64).tiny)
+_PLAIN_TYPES = [DTYPES[dtype][1] for dtype in PLAIN]
 
 
 class LlamaCpp(Runtime):
@@ -50,7 +55,7 @@ class LlamaCpp(Runtime):
             metadata = Metadata(file.metadata)
             layout = Layout.of_gguf(metadata, file.tensors)
             tokens = Vocabulary.of_gguf(metadata).tokens
-        plain = [DTYPES[dtype][1] for dtype in PLAIN]
+        self._exact = metadata.values.get("general.file_type") in _PLAIN_TYPES
         self.renderer = ChatRenderer.from_folder(folder)
         self.adapters = tuple(adapters)
         self.context = min(layout.context, _MAX_CONTEXT)
@@ -60,7 +65,7 @@ class LlamaCpp(Runtime):
             list(adapters.values()),
             slots=self.slots,
             context=self.context,
-            exact=metadata.values.get("general.file_type") in plain,
+            exact=self._exact,
             filler=tokens.index("a"),
         )
         self._free: queue.SimpleQueue[int] = queue.SimpleQueue()
@@ -96,22 +101,35 @@ class LlamaCpp(Runtime):
 
     def stream(self, query: Query, cancelled: threading.Event | None = None) -> Iterator[Said]:
         answering = Answering(query, self.renderer)
-        count = self._enough(query.sampling, query.top_logprobs)
+        known = max(_KNOWN, query.top_logprobs, query.sampling.top_k)
         with self._slot() as slot:
             while not answering.over and not (cancelled and cancelled.is_set()):
                 tokens = [*query.tokens.tolist(), *answering.tokens]
-                yield answering.draw(self._next(tokens, count, slot, query.adapter))
+                for count in (known, self._vocabulary):
+                    ids, logprobs = self._likeliest(tokens, count, slot, query.adapter)
+                    said = answering.draw_among(ids, logprobs, self._vocabulary)
+                    if said is not None:
+                        yield said
+                        break
 
     def logprobs(self, tokens: Ints, start: int, adapter: str | None = None) -> Floats:
+        """Of quantized weights those of the likeliest; the rest is alike for all others, which is
+        far below what quantization does, and spares most of the time.
+        """
+        count = self._vocabulary if self._exact else _NEARLY_ALL
         given = tokens.tolist()
+        out_TV = np.empty((len(given) - start, self._vocabulary), np.float32)
         with self._slot() as slot:
-            rows = [
-                self._next(given[:at], self._vocabulary, slot, adapter)
-                for at in range(start, len(given))
-            ]
-        return np.asarray(rows, np.float32).reshape(-1, self._vocabulary)
+            for place, row_V in enumerate(out_TV, start):
+                ids, logprobs = self._likeliest(given[:place], count, slot, adapter)
+                others = max(1, self._vocabulary - len(ids))
+                row_V[:] = np.log(max(-np.expm1(np.logaddexp.reduce(logprobs)), _TINY) / others)
+                row_V[ids] = logprobs
+        return out_TV
 
-    def own_prompt(self, messages: Sequence[Message], tools: Sequence[Tool] | None = None) -> Ints:
+    def own_prompt(
+        self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] | None = None
+    ) -> Ints:
         return np.asarray(self._llama.rendered(messages, tools), np.int32)
 
     def close(self) -> None:
@@ -125,22 +143,18 @@ class LlamaCpp(Runtime):
         finally:
             self._free.put(slot)
 
-    def _enough(self, sampling: Sampling, top: int) -> int:
-        """How many of the likeliest tokens decide which is drawn."""
-        if sampling.temperature == 0:
-            return max(1, top)
-        if sampling.top_k and sampling.top_p >= 1:
-            return max(sampling.top_k, top)
-        return self._vocabulary
-
-    def _next(self, tokens: Sequence[int], count: int, slot: int, adapter: str | None) -> Doubles:
-        """Log-probabilities [V] of the next token; what the ``count`` likeliest leave is spread."""
+    def _likeliest(
+        self, tokens: Sequence[int], count: int, slot: int, adapter: str | None
+    ) -> tuple[npt.NDArray[np.int64], Doubles]:
+        if adapter is not None and adapter not in self.adapters:
+            told = ", ".join(self.adapters) or "none"
+            raise ExportError(f"no adapter {adapter!r} is loaded (there are: {told})")
         number = None if adapter is None else self.adapters.index(adapter)
         ids, logprobs = self._llama.likeliest(tokens, count, slot, number)
-        rest = max(-np.expm1(np.logaddexp.reduce(logprobs)), np.finfo(np.float64).tiny)
-        out = np.full(self._vocabulary, np.log(rest / max(1, self._vocabulary - len(ids))))
-        out[ids] = logprobs
-        return out
+        if len(ids) == self._vocabulary:
+            # llama.cpp sums all probabilities in single precision, one after another.
+            logprobs -= np.logaddexp.reduce(logprobs)
+        return ids, logprobs
 
 
 def _adapter(folder: Path) -> Path:
