@@ -43,9 +43,11 @@ def adapter(model: Path, folder: Path, rank: int = 2, seed: int = 1, **config: o
     for name, weight in load_file(model / "model.safetensors").items():
         if name.endswith("_proj.weight"):
             key = f"base_model.model.{name.removesuffix('.weight')}.lora_"
-            out[f"{key}A.weight"] = torch.randn(rank, weight.shape[1], generator=generator)
+            out[f"{key}A.weight"] = 0.1 * torch.randn(rank, weight.shape[1], generator=generator)
             out[f"{key}B.weight"] = torch.randn(weight.shape[0], rank, generator=generator)
-    said = {"peft_type": "LORA", "r": rank, "lora_alpha": 3.0, **config}
+    layers = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+    said = {"peft_type": "LORA", "r": rank, "lora_alpha": 3.0, "target_modules": layers}
+    said |= config
     (folder / "adapter_config.json").write_text(json.dumps(said))
     save_file(out, folder / "adapter_model.safetensors")
     return folder

@@ -73,6 +73,7 @@ class Llama:
         params.cache_ram_mib, params.cache_idle_slots = 0, False
         if exact:
             params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
+            params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
         if threads := os.environ.get("OMP_NUM_THREADS"):
             params.cpuparams.n_threads = params.cpuparams_batch.n_threads = int(threads)
         try:
