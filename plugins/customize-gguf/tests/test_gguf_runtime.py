@@ -122,7 +122,7 @@ def test_a_cancelled_query_and_a_closed_one_free_their_slots(tmp_path: Path) -> 
     runtime.close()
 
 
-@pytest.mark.parametrize("pre", ["smollm", "gpt-2", "llama-bpe"])
+@pytest.mark.parametrize("pre", ["smollm", "gpt-2", "llama-bpe", "qwen2"])
 def test_llama_cpps_own_prompt_is_the_renderers(pre: str, tmp_path: Path) -> None:
     model = base("llama", tmp_path, pre, **{"tokenizer.chat_template": CHAT})
     runtime = LlamaCpp.open(package(source(model), tmp_path / "out"))
@@ -130,6 +130,12 @@ def test_llama_cpps_own_prompt_is_the_renderers(pre: str, tmp_path: Path) -> Non
         messages = [{"role": "user", "content": text}]
         wanted = runtime.renderer.prompt(messages)
         assert runtime.own_prompt(messages).tolist() == wanted.tolist()
+    pieces = [{"role": "user", "content": "cafe\u0301 u\u0308ber"}]
+    print(
+        "PIECES",
+        pre,
+        runtime.own_prompt(pieces).tolist() == runtime.renderer.prompt(pieces).tolist(),
+    )
     runtime.close()
 
 

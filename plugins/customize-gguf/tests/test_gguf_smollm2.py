@@ -5,7 +5,9 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
+import attrs
 import numpy as np
+import numpy.typing as npt
 import pytest
 from exporting import source, written
 from test_gguf_runtime import package
@@ -32,6 +34,15 @@ QUESTIONS = [
     "Say hello.",
 ]
 GREEDY = Sampling(max_tokens=12, temperature=0.0)
+
+
+@attrs.frozen
+class Trained:
+    """An adapter, prompts' tokens, and torch's greedy answers by adapter."""
+
+    weights: Path
+    prompts: list[npt.NDArray[np.int32]]
+    answers: dict[str | None, list[list[int]]]
 
 
 @pytest.fixture(scope="module")
@@ -63,15 +74,12 @@ def test_every_tensor_of_the_packaged_file_comes_back_byte_for_byte(
         assert {k: ours.metadata[k] for k in told} == {k: theirs.metadata[k] for k in told}
 
 
-@pytest.mark.parametrize("options", [{"dtype": "f32"}, {"dtype": "f16"}], ids=str)
-def test_twelve_greedy_answers_of_twelve_are_torchs_with_and_without_an_adapter(
-    options: dict[str, str], model: ModelFolder, tmp_path: Path
-) -> None:
-    pytest.importorskip("xllamacpp")
+@pytest.fixture(scope="module")
+def trained(model: ModelFolder, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """A few steps on one answer, and what torch says then, and without them."""
     backend = pytest.importorskip("customize_torch.backend")
     engine = backend.CPU(dtype="float32").load(model)
     session = engine.open(LoRA(rank=8), seed=0)
-    prompts = [session.renderer.prompt([{"role": "user", "content": text}]) for text in QUESTIONS]
     taught = session.renderer.render(
         [
             {"role": "user", "content": "Who are you?"},
@@ -82,18 +90,29 @@ def test_twelve_greedy_answers_of_twelve_are_torchs_with_and_without_an_adapter(
     for _ in range(3):
         session.forward_backward(batch, CrossEntropy())
         session.optim_step(AdamW(lr=2e-3)).result()
-    session.save_weights(tmp_path / "lora")
-    runtime = LlamaCpp.open(
-        package(source(model.path, tmp_path / "lora"), tmp_path / "out", **options)
-    )
-    answers = {}
-    for name, snapshot in (("tiny", session), (None, engine.base())):
-        said = snapshot.sample([Prompt(prompt) for prompt in prompts], GREEDY).result()
-        answers[name] = [one.tokens.tolist() for (one,) in said]
+    weights = tmp_path_factory.mktemp("trained") / "lora"
+    session.save_weights(weights)
+    prompts = [session.renderer.prompt([{"role": "user", "content": text}]) for text in QUESTIONS]
+    asked = [Prompt(prompt) for prompt in prompts]
+    answers = {
+        name: [one.tokens.tolist() for (one,) in snapshot.sample(asked, GREEDY).result()]
+        for name, snapshot in (("tiny", session), (None, engine.base()))
+    }
+    return Trained(weights, prompts, answers)
+
+
+@pytest.mark.parametrize("dtype", ["f32", "f16"])
+def test_twelve_greedy_answers_of_twelve_are_torchs_with_and_without_an_adapter(
+    dtype: str, model: ModelFolder, trained: Trained, tmp_path: Path
+) -> None:
+    pytest.importorskip("xllamacpp")
+    out = package(source(model.path, trained.weights), tmp_path / "out", dtype=dtype)
+    runtime = LlamaCpp.open(out)
+    for name, answers in trained.answers.items():
         found = [
             [each.token for each in runtime.stream(Query(prompt, GREEDY, adapter=name))]
-            for prompt in prompts
+            for prompt in trained.prompts
         ]
-        assert found == answers[name]
-    assert answers["tiny"] != answers[None]
+        assert found == answers, name
+    assert trained.answers["tiny"] != trained.answers[None]
     runtime.close()
