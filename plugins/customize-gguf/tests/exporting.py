@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -56,4 +57,13 @@ def adapter(model: Path, folder: Path, rank: int = 2, seed: int = 1, **config: o
 def written(what: Exportable, to: Path, **options: Any) -> Path:
     to.mkdir()
     GGUF(**options).write(what, to)
+    return to
+
+
+def package(what: Exportable, to: Path, **options: Any) -> Path:
+    """An export with the tokenizer beside it, as packages have it."""
+    written(what, to, **options)
+    for file in what.model.path.iterdir():
+        if file.suffix != ".safetensors":
+            shutil.copyfile(file, to / file.name)
     return to

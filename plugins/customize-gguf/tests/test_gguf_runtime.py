@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import threading
 from pathlib import Path
@@ -12,24 +11,14 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from exporting import CHAT, adapter, base, source, written
+from exporting import CHAT, adapter, base, package, source
 
-import customize
 from customize import ExportError, MissingDependency, Query, Sampling
 from customize_gguf.runtime import LlamaCpp
 
 pytest.importorskip("xllamacpp")
 TOKENS = np.arange(1, 24, dtype=np.int32) * 7 % 260
 GREEDY = Sampling(max_tokens=8, temperature=0.0, stop_tokens=())
-
-
-def package(what: customize.Exportable, to: Path, **options: Any) -> Path:
-    """An export with the tokenizer beside it, as packages have it."""
-    written(what, to, **options)
-    for file in what.model.path.iterdir():
-        if file.suffix != ".safetensors":
-            shutil.copyfile(file, to / file.name)
-    return to
 
 
 def logprobs_of(folder: Path, updates: Path | None = None) -> Any:

@@ -9,8 +9,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 import pytest
-from exporting import source, written
-from test_gguf_runtime import package
+from exporting import package, source, written
 
 import customize
 from customize import AdamW, Batch, CrossEntropy, LoRA, ModelFolder, Prompt, Query, Sampling
