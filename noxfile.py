@@ -43,6 +43,7 @@ FOR_TESTS = (
     *("scipy", "statsmodels"),  # statistics are checked against them
     "jsonschema",
     "triton; platform_system == 'Linux'",  # interpreted, where there is no GPU
+    "xllamacpp",  # llama.cpp, in which GGUF packages are proven
     "python-stdnum",  # so are the check digits of national ids
 )
 # Two workers with one thread each: threads of two workers on two cores wait for one another.
