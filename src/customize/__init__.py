@@ -110,6 +110,7 @@ __all__ = [
     "better",
     "calculator",
     "check_parity",
+    "choose_backend",
     "correct",
     "differentiate",
     "environment",
@@ -240,6 +241,7 @@ _HOMES = {
     "better": "customize.interfaces.gate",
     "calculator": "customize.rollouts.calculator",
     "check_parity": "customize.packaging.parity",
+    "choose_backend": "customize.runs.backends",
     "correct": "customize.traits.correcting",
     "differentiate": "customize._differentiate",
     "environment": "customize.interfaces.environment",
@@ -381,6 +383,7 @@ if TYPE_CHECKING:
     from customize.rollouts.judged import judged as judged
     from customize.rollouts.rewards import group as group
     from customize.rollouts.rewards import overlong as overlong
+    from customize.runs.backends import choose_backend as choose_backend
     from customize.runs.run import Run as Run
     from customize.runs.run import open as open
     from customize.runs.train import train as train
