@@ -8,7 +8,6 @@ from pathlib import Path
 import click
 
 import customize
-from customize_tinker.limits import Limits
 from customize_tinker.server import Where, make_app, make_server
 
 
@@ -46,7 +45,7 @@ def main(
     where = Where(host, port, tuple(tokens))
     try:
         chosen = customize.choose_backend(backend)
-        app = make_app(chosen, customize.resolve(model), folder, where, names, Limits())
+        app = make_app(chosen, customize.resolve(model), folder, where, (model, *names))
     except customize.CustomizeError as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"TINKER_BASE_URL=http://{host}:{port} TINKER_API_KEY={_a_key(tokens)}", err=True)

@@ -13,7 +13,8 @@ from urllib.parse import parse_qs
 import attrs
 
 from customize import CustomizeError
-from customize_tinker.endpoints import ENDPOINTS, Answer, Ask
+from customize_tinker.asking import Answer, Ask
+from customize_tinker.endpoints import ENDPOINTS
 from customize_tinker.outcomes import JSON
 from customize_tinker.refusals import Refusal, missing
 from customize_tinker.service import Service

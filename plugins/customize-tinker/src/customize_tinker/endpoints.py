@@ -1,65 +1,21 @@
-"""Every endpoint: its method, its path, and what it answers. Knows no ASGI."""
+"""Every endpoint, and what those answer that train and sample. Knows no ASGI."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-import attrs
-
 from customize_tinker import ids
-from customize_tinker.body import Body
-from customize_tinker.outcomes import JSON
+from customize_tinker.asking import Answer, Ask, Endpoint, Handler, told
+from customize_tinker.listing import LISTINGS
 from customize_tinker.refusals import Refusal, missing, unreadable
 from customize_tinker.samplers import Source
-from customize_tinker.service import Service, Told
-from customize_tinker.store import Tenant
+from customize_tinker.service import Told
 
 _LONG_POLL_S = 35.0  # the official client gives up at 45
 _UNEMBED = (
     "adapters here are on the linear layers of attention and MLP: train_unembed is not followed"
 )
-
-
-@attrs.frozen(eq=False)
-class Ask:
-    """One request. groups: what its path's pattern caught."""
-
-    service: Service
-    tenant: Tenant
-    body: bytes
-    groups: Sequence[str]
-    query: Mapping[str, Sequence[str]]
-
-    def json(self) -> Body:
-        return Body.read(self.body)
-
-
-@attrs.frozen(eq=False)
-class Answer:
-    """status, and a body in its media type."""
-
-    status: int
-    body: bytes
-    media: str = JSON
-
-
-Handler = Callable[[Ask], Awaitable[Answer]]
-
-
-@attrs.frozen
-class Endpoint:
-    """is_open: answers without a key."""
-
-    method: str
-    path: str
-    handler: Handler
-    is_open: bool = False
-
-
-def told(value: Mapping[str, Any]) -> Answer:  # any JSON
-    return Answer(200, json.dumps(value, separators=(",", ":")).encode())
 
 
 async def healthz(ask: Ask) -> Answer:
@@ -219,4 +175,5 @@ ENDPOINTS = (
     Endpoint("POST", "/sessions/([^/]+)/finish", finish_session),
     Endpoint("GET", "/get_server_capabilities", capabilities),
     Endpoint("GET", "/healthz", healthz, is_open=True),
+    *LISTINGS,
 )

@@ -92,6 +92,11 @@ class Tenant:
         newest = sorted(folders, key=lambda file: -file.stat().st_mtime)
         return [file.parent.name.replace("-", ":") for file in newest]
 
+    def session_ids(self) -> list[str]:
+        """The newest first."""
+        files = (self.folder / "sessions").glob("*.json")
+        return [file.stem for file in sorted(files, key=lambda file: -file.stat().st_mtime)]
+
     def sampler_ids(self, session_id: str) -> list[str]:
         files = (self.folder / "samplers").glob(f"{session_id}-*/sampler.json")
         return [file.parent.name.replace("-", ":") for file in sorted(files)]
@@ -103,6 +108,11 @@ class Tenant:
         if facts is None:
             return None
         return Run(model_id, adapter_from(facts["adapter"]), facts["time_s"], facts["metadata"])
+
+    def last_asked_s(self, model_id: str) -> float:
+        """When its journal was written to, in seconds since 1970."""
+        journals = self.run_folder(model_id).glob("journal-*.log")
+        return max((file.stat().st_mtime for file in journals), default=0.0)
 
     def begin_run(self, run: Run) -> None:
         facts = {"adapter": attrs.asdict(run.adapter), "time_s": run.time_s}
