@@ -85,8 +85,8 @@ class Asking:
     async def post(self, path: str, value: Mapping[str, Any]) -> Response:
         return await self.request("POST", path, json.dumps(value).encode())
 
-    async def told(self, path: str, **value: Any) -> dict[str, Any]:
-        response = await self.post(path, value)
+    async def told(self, endpoint: str, /, **value: Any) -> dict[str, Any]:
+        response = await self.post(endpoint, value)
         assert response.status == 200, response
         return response.json
 
@@ -136,7 +136,7 @@ class Asking:
         asked = ForwardBackward(model, self.next(model), data, loss, config, forward_only)
         return decode_output((await self.result(await self.submit(asked))).body)
 
-    async def do(self, endpoint: str, model: str, **value: Any) -> dict[str, Any]:
+    async def do(self, endpoint: str, model: str, /, **value: Any) -> dict[str, Any]:
         """An operation in JSON, and its result."""
         said = await self.told(endpoint, model_id=model, seq_id=self.next(model), **value)
         return (await self.result(said["request_id"])).json
