@@ -33,6 +33,8 @@ BACKENDS = {
     "rocm": "plugins/customize-rocm/tests",
 }
 CONSTRAINTS = "requirements/constraints.txt"
+# Versions of the official client where what it sends changed.
+TINKER = ("0.25.0", "0.26.2", "0.30.4", "0.34.0", "0.38.0", "newest")
 EXTRA = ("torch", "sft", "dpo", "grpo")  # what the extra cpu of the core brings
 ON_A_RUN = ("exporter", "observer")  # kinds whose tests need our other wheels
 KINDS = "from customize.scaffold import KINDS; print(*KINDS)"
@@ -264,6 +266,20 @@ def grpo_benchmarks(session: nox.Session) -> None:
     """Learn by reward beside TRL: as ``benchmarks``, and about half as long."""
     _install(session, "trl==1.16.0", "transformers", "peft", "datasets", "accelerate")
     session.run("python", "benchmarks/grpo.py", *session.posargs)
+
+
+@nox.session
+@nox.parametrize("version", TINKER, ids=TINKER)
+def tinker(session: nox.Session, version: str) -> None:
+    """Make every call of an unmodified official client: ``nox -s "tinker(newest)"``.
+
+    What worked is written to ``docs/reference/tinker``, of which ``docs`` makes the page.
+    """
+    client = "tinker" if version == "newest" else f"tinker=={version}"
+    _install(session, "pytest", client, plugins=["customize-torch", "customize-tinker"])
+    env = {**ENVIRONMENT, "TINKER_REPORT": str(Path("docs/reference/tinker").resolve())}
+    tests = "plugins/customize-tinker/tests/test_official_client.py"
+    session.run("pytest", tests, *session.posargs, env=env)
 
 
 @nox.session

@@ -67,6 +67,7 @@ class Asking:
         scope = {
             "type": "http",
             "method": method,
+            "scheme": "http",
             "path": f"/api/v1/{path}",
             "query_string": query.encode(),
             "headers": [(k.encode(), v.encode()) for k, v in sent.items()],
@@ -187,11 +188,16 @@ def floats(values: Any) -> Tensor:
 
 @asynccontextmanager
 async def serving(
-    folder: Path, backend: Backend | None = None, limits: Limits | None = None, **where: Any
+    folder: Path,
+    backend: Backend | None = None,
+    limits: Limits | None = None,
+    model: ModelFolder | None = None,
+    **where: Any,
 ) -> AsyncIterator[App]:
-    """The app, begun and ended as a server does."""
-    model = ModelFolder(folder / "model", "toy", "toy")
-    app = make_app(backend or ToyBackend(), model, folder / "kept", Where(**where), (), limits)
+    """The app, begun and ended as a server does; its model is called toy."""
+    model = model or ModelFolder(folder / "model", "toy", "toy")
+    backend, kept = backend or ToyBackend(), folder / "kept"
+    app = make_app(backend, model, kept, Where(**where), ("toy",), limits)
     messages = iter(["lifespan.startup", "lifespan.shutdown"])
     begun, ending = asyncio.Event(), asyncio.Event()
 

@@ -17,7 +17,7 @@ import tinker
 from tinker import types
 
 TOKENS = [10, 20, 30, 40, 50, 60, 70, 80, 90]
-LR = 0.05
+LR = 0.01
 CALLS: dict[str, Callable[[Any], None]] = {}
 
 
@@ -81,7 +81,7 @@ def get_info(state: State) -> None:
 @call
 def forward_backward_cross_entropy(state: State) -> None:
     losses = []
-    for _ in range(60):
+    for _ in range(100):
         future = state.training.forward_backward([datum(weights=[1.0] * 8)], "cross_entropy")
         taken = state.training.optim_step(types.AdamParams(learning_rate=LR))
         losses.append(future.result().metrics["loss:sum"])
@@ -154,7 +154,7 @@ def forward_backward_custom(state: State) -> None:
 
 @call
 def save_state(state: State) -> None:
-    state.paths["state"] = state.training.save_state("after-sixty").result().path
+    state.paths["state"] = state.training.save_state("after-a-hundred").result().path
     assert state.paths["state"].startswith("tinker://")
 
 

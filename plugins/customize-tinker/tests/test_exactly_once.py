@@ -16,11 +16,11 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
-from asking import HELLO, KEY, Asking, datum, serving
+from asking import HELLO, KEY, Asking, OperationFailed, datum, serving
 
 from customize import AdamW, Batch, CrossEntropy, LoRA
 from customize.testing import ToyBackend
-from customize_tinker import training
+from customize_tinker import endpoints, training
 from customize_tinker.requests import ForwardBackward, encode_forward_backward
 from customize_tinker.responses import decode_output
 
@@ -174,6 +174,67 @@ def test_the_end_of_a_journal_that_a_kill_left_half_written_is_cut_off(tmp_path:
             return await losses_of(asking, model)
 
     assert asyncio.run(through_servers()) == expected_losses()
+
+
+def test_a_result_that_takes_long_is_asked_for_again_and_then_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoints, "_LONG_POLL_S", 0.02)
+
+    async def through_the_server() -> None:
+        async with serving(tmp_path) as app:
+            asking = Asking(app)
+            model = await asking.model(await asking.session())
+            await asking.request("POST", "optim_step", step_body(model, 2))
+            waited = await asking.post("retrieve_future", {"request_id": f"{model}:2"})
+            assert waited.status == 408
+            assert waited.json["type"] == "try_again"
+            await asking.request("POST", "forward_backward", fb_body(model, 1))
+            assert (await asking.result(f"{model}:2")).json["metrics"]["grad_norm"] > 0
+
+    asyncio.run(through_the_server())
+
+
+def test_one_request_is_enough_for_a_client_that_prefers_to_wait(tmp_path: Path) -> None:
+    async def through_the_server() -> float:
+        async with serving(tmp_path) as app:
+            asking = Asking(app)
+            model = await asking.model(await asking.session())
+            sent = ("POST", "forward_backward", fb_body(model, 1), {"prefer": "wait"})
+            first, again = await asking.request(*sent), await asking.request(*sent)
+            assert first.body == again.body
+            return decode_output(first.body).metrics["loss:sum"]
+
+    assert asyncio.run(through_the_server()) == expected_losses()[0]
+
+
+def test_what_comes_after_an_operation_that_never_comes_fails_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a client dies between two requests; also after a restart, and others go on."""
+    monkeypatch.setattr(training, "_GAP_S", 0.05)
+
+    async def through_servers() -> None:
+        async with serving(tmp_path) as app:
+            asking = Asking(app)
+            model = await asking.model(await asking.session())
+            for seq in (2, 4):
+                await asking.request("POST", "optim_step", step_body(model, seq))
+            for seq in (2, 4):
+                with pytest.raises(OperationFailed, match="operation 1 never came"):
+                    await asking.result(f"{model}:{seq}")
+            done = await asking.request("POST", "forward_backward", fb_body(model, 5))
+            first = decode_output((await asking.result(done.json["request_id"])).body)
+        async with serving(tmp_path) as app:
+            asking.app = app
+            with pytest.raises(OperationFailed, match="operation 1 never came"):
+                await asking.result(f"{model}:4")
+            again = decode_output((await asking.result(f"{model}:5")).body)
+            assert again.metrics == first.metrics
+            await asking.request("POST", "optim_step", step_body(model, 6))
+            assert (await asking.result(f"{model}:6")).json["metrics"]["grad_norm"] > 0
+
+    asyncio.run(through_servers())
 
 
 @pytest.fixture

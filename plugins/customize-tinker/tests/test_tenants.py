@@ -146,6 +146,25 @@ def test_a_key_that_waits_for_too_much_is_told_to_wait_and_others_are_not(tmp_pa
 
 
 async def _steps(asking: Asking, model: str, count: int) -> list[int]:
-    """Steps whose results nobody fetches."""
-    numbered = ({"model_id": model, "seq_id": n + 1} for n in range(count))
+    """Steps that wait for the first, which does not come."""
+    numbered = ({"model_id": model, "seq_id": n + 2} for n in range(count))
     return [(await asking.post("optim_step", value)).status for value in numbered]
+
+
+def test_models_beyond_the_limit_are_opened_again_as_they_were(tmp_path: Path) -> None:
+    async def losses(models: int, folder: Path) -> list[list[float]]:
+        async with serving(folder, limits=Limits(models=models)) as app:
+            asking = Asking(app)
+            session = await asking.session()
+            both = [await asking.model(session, n, seed=n) for n in range(2)]
+            found: list[list[float]] = [[], []]
+            for _ in range(4):
+                for n, model in enumerate(both):
+                    output = await asking.learn(model, [datum(HELLO)])
+                    found[n].append(output.metrics["loss:sum"])
+                    await asking.step(model)
+            return found
+
+    one = asyncio.run(losses(1, tmp_path / "one"))
+    assert one == asyncio.run(losses(2, tmp_path / "two"))
+    assert one[0][-1] < one[0][0]

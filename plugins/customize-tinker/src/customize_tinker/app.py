@@ -81,7 +81,9 @@ class App:
         tenant = "" if is_open else self.keys.tenant(headers.get("x-api-key"))
         body = await _body(headers, receive, self._service.limits.body_mb << 20)
         query = parse_qs(scope["query_string"].decode("latin-1"), max_num_fields=16)
-        ask = Ask(self._service, self._service.tenant(tenant), body, groups, query)
+        waits = headers.get("prefer") == "wait"
+        origin = f"{scope['scheme']}://{headers.get('host', '')}"
+        ask = Ask(self._service, self._service.tenant(tenant), body, groups, query, waits, origin)
         return await handler(ask)
 
     def _check_origin(self, headers: Mapping[str, str]) -> None:
@@ -136,7 +138,7 @@ async def _send(send: Send, answer: Answer) -> None:
         (b"content-type", answer.media.encode()),
         (b"content-length", str(len(answer.body)).encode()),
     ]
-    if 400 <= answer.status < 500 and answer.status != 429:
+    if 400 <= answer.status < 500 and answer.status not in (408, 429):
         headers.append((b"x-should-retry", b"false"))
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body})

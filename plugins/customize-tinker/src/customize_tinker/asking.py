@@ -17,13 +17,19 @@ from customize_tinker.store import Tenant
 
 @attrs.frozen(eq=False)
 class Ask:
-    """One request. groups: what its path's pattern caught."""
+    """One request. groups: what its path's pattern caught.
+
+    origin: what the server's addresses begin with, as this client writes them.
+    waits: with ``Prefer: wait`` an operation answers with its result, in one request.
+    """
 
     service: Service
     tenant: Tenant
     body: bytes
     groups: Sequence[str]
     query: Mapping[str, Sequence[str]]
+    waits: bool
+    origin: str
 
     def json(self) -> Body:
         return Body.read(self.body)
@@ -31,7 +37,7 @@ class Ask:
     def number(self, name: str, default: int, at_most: int = 1000) -> int:
         """A whole number of the query."""
         given = self.query.get(name, [str(default)])[-1]
-        if not given.isdecimal() or len(given) > 9 or int(given) > at_most:
+        if not given.isdecimal() or len(given) > 15 or int(given) > at_most:
             raise unreadable(f"{name} must be a whole number up to {at_most} (got {given[:20]!r})")
         return int(given)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from customize_tinker import ids
 from customize_tinker.asking import Answer, Ask, Endpoint, Handler, told
+from customize_tinker.downloads import DOWNLOADS
 from customize_tinker.listing import LISTINGS
 from customize_tinker.refusals import Refusal, missing, unreadable
 from customize_tinker.samplers import Source
@@ -67,16 +68,18 @@ async def telemetry(ask: Ask) -> Answer:
 
 def _command(kind: str) -> Handler:
     async def take_on(ask: Ask) -> Answer:
-        return _future(ask.service.command(ask.tenant, kind, ask.body))
+        return await _promised(ask, ask.service.command(ask.tenant, kind, ask.body))
 
     return take_on
 
 
 async def sample(ask: Ask) -> Answer:
-    return _future(ask.service.sample(ask.tenant, ask.body))
+    return await _promised(ask, ask.service.sample(ask.tenant, ask.body))
 
 
-def _future(promised: Told) -> Answer:
+async def _promised(ask: Ask, promised: Told) -> Answer:
+    if ask.waits:
+        return await _result(ask, promised.request_id)
     value: dict[str, Any] = {"request_id": promised.request_id}
     if promised.model_id is not None:
         value["model_id"] = promised.model_id
@@ -90,11 +93,14 @@ async def retrieve_future(ask: Ask) -> Answer:
     body = ask.json()
     id = body.text("request_id")
     body.ignore("allow_metadata_only")  # results are small enough to be told at once
-    promises, tenant = ask.service.promises, ask.tenant.name
-    if not promises.knows(tenant, id):
+    if not ask.service.promises.knows(ask.tenant.name, id):
         ask.service.find_lost(ask.tenant, id)
+    return await _result(ask, id)
+
+
+async def _result(ask: Ask, id: str) -> Answer:
     try:
-        outcome = await promises.wait(tenant, id, _LONG_POLL_S)
+        outcome = await ask.service.promises.wait(ask.tenant.name, id, _LONG_POLL_S)
     except KeyError:
         raise Refusal(410, "this result is gone: ask for the operation again") from None
     if outcome is None:
@@ -176,4 +182,5 @@ ENDPOINTS = (
     Endpoint("GET", "/get_server_capabilities", capabilities),
     Endpoint("GET", "/healthz", healthz, is_open=True),
     *LISTINGS,
+    *DOWNLOADS,
 )

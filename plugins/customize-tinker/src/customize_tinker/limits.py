@@ -15,9 +15,13 @@ class Limits:
     )
     samples: int = option(default=1024, help="Completions of one prompt.", at_least=1)
     queue: int = option(
-        default=4096, help="Operations of one key that wait or whose results do.", at_least=1
+        default=4096, help="Operations of one key that wait to be done.", at_least=1
     )
-    models: int = option(default=64, help="Models of one key that are open at a time.", at_least=1)
+    models: int = option(
+        default=64,
+        help="Models of one key that are open at a time; others are opened from disk again.",
+        at_least=1,
+    )
     rank: int = option(default=512, help="Rank of an adapter.", at_least=1)
     samplers: int = option(
         default=64,

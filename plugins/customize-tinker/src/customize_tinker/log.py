@@ -49,12 +49,12 @@ class CommandLog:
             yield self._waiting.pop(self.next - 1)
 
     @property
-    def waiting(self) -> list[Command]:
-        """Those that came before others they must follow."""
-        return list(self._waiting.values())
+    def is_stuck(self) -> bool:
+        """Whether something came before what it must follow."""
+        return bool(self._waiting)
 
-    def skip_to_waiting(self) -> Iterator[Command]:
-        """Release what waits, though what should come before it never came."""
+    def skip(self) -> Iterator[Command]:
+        """Those that wait, though what should come before them never came; they are not done."""
         for seq in sorted(self._waiting):
             self.next = seq + 1
             yield self._waiting.pop(seq)

@@ -43,9 +43,9 @@ class Promises:
             self._held[tenant, id] = Promise()
 
     def check_room(self, tenant: str) -> None:
-        """Raises Refusal: the key has too much that waits. Clients take 429 for "later"."""
+        """Raises Refusal: the key has too much to be done. Clients take 429 for "later"."""
         if self._waiting[tenant] >= self._queue:
-            raise Refusal(429, f"{self._queue} operations of this key wait: fetch their results")
+            raise Refusal(429, f"{self._queue} operations of this key wait to be done")
 
     def knows(self, tenant: str, id: str) -> bool:
         return (tenant, id) in self._held
@@ -57,6 +57,7 @@ class Promises:
             return
         promise.outcome = outcome
         promise.arrived.set()
+        self._waiting[tenant] -= 1
         self._kept[key] = len(outcome.body) + _OVERHEAD
         self._num_bytes += self._kept[key]
         self._make_room()
@@ -77,7 +78,6 @@ class Promises:
                 return None
         if not promise.fetched:
             promise.fetched = True
-            self._waiting[tenant] -= 1
             if key in self._kept:  # fetched results go by when they were
                 self._kept.move_to_end(key)
         return promise.outcome
@@ -94,5 +94,4 @@ class Promises:
 
     def _drop(self, key: Key) -> None:
         self._num_bytes -= self._kept.pop(key)
-        if not self._held.pop(key).fetched:
-            self._waiting[key[0]] -= 1
+        del self._held[key]

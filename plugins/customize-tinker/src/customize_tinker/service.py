@@ -95,14 +95,16 @@ class Service:
             Refusal, WireError: it cannot be read, or is for no model of the tenant.
         """
         asked = read(kind, body, self.limits)
-        self.check_session(tenant, ids.session_of(asked.model_id))
         training = self._training(tenant, asked.model_id, begins=asked.seq == 0)
         request_id = training.admit(Command(asked.seq, kind, body), asked.operation)
         return Told(request_id, asked.model_id)
 
     def _training(self, tenant: Tenant, model_id: str, begins: bool) -> Training:
-        if model_id in self._trainings and self._trainings[model_id].tenant == tenant.name:
-            return self._trainings[model_id]
+        found = self._trainings.get(model_id)
+        if found is not None and found.tenant == tenant.name:
+            self._trainings[model_id] = self._trainings.pop(model_id)  # the last to be closed
+            return found
+        self.check_session(tenant, ids.session_of(model_id))
         folder = tenant.run_folder(model_id)
         if not begins and not exists(folder):
             raise missing(f"model {model_id}")
@@ -113,10 +115,15 @@ class Service:
         return training
 
     def _make_room(self, tenant: Tenant) -> None:
+        """Close the model that was not asked for longest, if one must go."""
         own = [t for t in self._trainings.values() if t.tenant == tenant.name]
         if len(own) < self.limits.models:
             return
-        raise Refusal(429, f"{self.limits.models} models of this key are open")
+        idle = next((training for training in own if training.num_open == 0), None)
+        if idle is None:
+            raise Refusal(429, f"{self.limits.models} models of this key are at work")
+        idle.close()
+        del self._trainings[idle.id]
 
     def check_model(self, tenant: Tenant, model_id: str) -> None:
         """Raises Refusal: the tenant has no such model."""

@@ -16,6 +16,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from customize import DataError
 from customize_tinker import journal
 from customize_tinker.journal import Journal, Record
 from customize_tinker.log import Command, CommandLog
@@ -28,6 +29,7 @@ from customize_tinker.worker import Job, Worker
 
 _LONG_BYTES = 64 << 20  # of a journal, before the state is saved and it begins anew
 _LONG_COMMANDS = 1000
+_GAP_S = 600.0  # an operation waits for an earlier one
 
 _log = logging.getLogger("customize.tinker")
 
@@ -44,6 +46,7 @@ class Training:
         self._log = CommandLog()
         self._done: dict[int, Outcome] = {}
         self._since = 0
+        self._watched = False
         self.num_open = 0
         folder.mkdir(parents=True, exist_ok=True)
         state = _newest_state(folder)
@@ -79,6 +82,25 @@ class Training:
         for ready in self._log.admit(command):
             known = operation if ready is command else None
             self._worker.submit(Job(self.tenant, self._execute, payload=(ready, known)))
+        self._watch()
+
+    def _watch(self) -> None:
+        if self._log.is_stuck and not self._watched:
+            self._watched = True
+            self._loop.call_later(_GAP_S, self._give_up, self._log.next)
+
+    def _give_up(self, next_: int) -> None:
+        """Fail what has waited too long for what its client, which may have died, never sent."""
+        self._watched = False
+        if self._log.is_stuck and self._log.next == next_:
+            self._journal.append(Record({"is": "given up", "seq": next_}))
+            self._skip(next_)
+        self._watch()
+
+    def _skip(self, next_: int) -> None:
+        outcome = failed(DataError(f"operation {next_} never came, and this one comes after it"))
+        for command in self._log.skip():
+            self._finish(command.seq, outcome)
 
     def _execute(self, jobs: Sequence[Job]) -> None:
         command, operation = jobs[0].payload  # type: ignore[misc]  # what _release put there
@@ -126,22 +148,21 @@ class Training:
 
     async def _begin_journal(self, seq: int, outcome: Outcome) -> None:
         """On the loop's thread, so that no command comes meanwhile."""
-        old = self._file
-        self._file = _journal_file(self._folder, seq)
-        beside = self._file.with_suffix(".writing")
+        file = _journal_file(self._folder, seq)
+        beside = file.with_suffix(".writing")
         beside.unlink(missing_ok=True)
         fresh = Journal(beside)
         for number in range(max(0, seq - 256), seq):
             if known := self._promises.outcome(self.tenant, self.request_id(number)):
                 self._note("result", number, known, fresh)
         self._note("result", seq, outcome, fresh)
-        for record in journal.read(old):
-            if record.head["is"] == "command" and record.head["seq"] > seq:
+        for record in journal.read(self._file):
+            if record.head["is"] in ("command", "given up") and record.head["seq"] > seq:
                 fresh.append(record)
         fresh.close()
+        beside.replace(file)
         self._journal.close()
-        beside.replace(self._file)
-        self._journal = Journal(self._file)
+        self._file, self._journal = file, Journal(file)
         _remove_others(self._folder, seq)
 
     @staticmethod
@@ -155,22 +176,29 @@ class Training:
         if state >= 0:
             restore = self._folder / f"state-{state}"
             self._worker.submit(Job(self.tenant, lambda _: self._trainee.read_state(restore)))
-        commands: list[Command] = []
+        for record in records:
+            if record.head["is"] in ("done", "result"):
+                self._know(record)
         for record in records:
             seq = record.head["seq"]
-            if record.head["is"] == "command":
-                commands.append(Command(seq, record.head["kind"], record.body))
-                continue
-            outcome = Outcome(record.body, record.head["media"], record.head["at_fault"])
-            if record.head["is"] == "done":
-                self._done[seq] = outcome
-            else:
+            if record.head["is"] == "given up":
+                self._skip(seq)
+            elif record.head["is"] == "command" and not self._log.knows(seq):
                 self._promises.new(self.tenant, self.request_id(seq))
-                self._promises.resolve(self.tenant, self.request_id(seq), outcome)
-        for command in commands:
-            if not self._log.knows(command.seq):
-                self._promises.new(self.tenant, self.request_id(command.seq))
-                self._release(command)
+                self._release(Command(seq, record.head["kind"], record.body))
+
+    def _know(self, record: Record) -> None:
+        seq, head = record.head["seq"], record.head
+        outcome = Outcome(record.body, head["media"], head["at_fault"])
+        if head["is"] == "done":
+            self._done[seq] = outcome
+            return
+        self._promises.new(self.tenant, self.request_id(seq))
+        self._promises.resolve(self.tenant, self.request_id(seq), outcome)
+
+    def close(self) -> None:
+        """Forget it; its journal has everything."""
+        self._journal.close()
 
 
 def exists(folder: Path) -> bool:
