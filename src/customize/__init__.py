@@ -117,6 +117,7 @@ __all__ = [
     "episode_seed",
     "find_environment",
     "group",
+    "held",
     "hookimpl",
     "judged",
     "load_function",
@@ -248,6 +249,7 @@ _HOMES = {
     "episode_seed": "customize.rollouts.episode",
     "find_environment": "customize.rollouts.judged",
     "group": "customize.rollouts.rewards",
+    "held": "customize.training.lock",
     "hookimpl": "customize.plugins.hooks",
     "judged": "customize.rollouts.judged",
     "load_function": "customize._functions",
@@ -388,6 +390,7 @@ if TYPE_CHECKING:
     from customize.runs.run import open as open
     from customize.runs.train import train as train
     from customize.training.checkpoints import Checkpoint as Checkpoint
+    from customize.training.lock import held as held
     from customize.training.recipe import Recipe as Recipe
     from customize.traits.correcting import correct as correct
     from customize.traits.correcting import measure_traits as measure_traits

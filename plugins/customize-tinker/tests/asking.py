@@ -37,6 +37,10 @@ class Response:
         return found
 
 
+class NotBegun(Exception):
+    """The server says why it does not begin."""
+
+
 class OperationFailed(Exception):
     """The result of an operation says that it failed."""
 
@@ -200,6 +204,7 @@ async def serving(
     app = make_app(backend, model, kept, Where(**where), ("toy",), limits)
     messages = iter(["lifespan.startup", "lifespan.shutdown"])
     begun, ending = asyncio.Event(), asyncio.Event()
+    failures: list[str] = []
 
     async def receive() -> Mapping[str, Any]:
         message = next(messages)
@@ -208,10 +213,13 @@ async def serving(
         return {"type": message}
 
     async def send(message: Mapping[str, Any]) -> None:
+        failures.extend([message["message"]] if "message" in message else [])
         begun.set()
 
     living = asyncio.create_task(app({"type": "lifespan"}, receive, send))
     await begun.wait()
+    if failures:
+        raise NotBegun(failures[0])
     try:
         yield app
     finally:

@@ -16,9 +16,9 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
-from asking import HELLO, KEY, Asking, OperationFailed, datum, serving
+from asking import HELLO, KEY, Asking, NotBegun, OperationFailed, datum, serving
 
-from customize import AdamW, Batch, CrossEntropy, LoRA
+from customize import AdamW, Batch, CrossEntropy, LoRA, ModelFolder
 from customize.testing import ToyBackend
 from customize_tinker import endpoints, training
 from customize_tinker.requests import ForwardBackward, encode_forward_backward
@@ -174,6 +174,20 @@ def test_the_end_of_a_journal_that_a_kill_left_half_written_is_cut_off(tmp_path:
             return await losses_of(asking, model)
 
     assert asyncio.run(through_servers()) == expected_losses()
+
+
+def test_a_folder_is_one_servers_and_one_models(tmp_path: Path) -> None:
+    async def through_servers() -> None:
+        async with serving(tmp_path):
+            with pytest.raises(NotBegun, match="is in use by the process"):
+                async with serving(tmp_path):
+                    pass
+        other = ModelFolder(tmp_path / "model", "other", "another fingerprint")
+        with pytest.raises(NotBegun, match="begun with another model"):
+            async with serving(tmp_path, model=other):
+                pass
+
+    asyncio.run(through_servers())
 
 
 def test_a_result_that_takes_long_is_asked_for_again_and_then_told(

@@ -7,6 +7,7 @@ import json
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -33,12 +34,12 @@ _log = logging.getLogger("customize.tinker")
 class App:
     """An ASGI application.
 
-    begin: makes the service when the server starts, on its event loop.
+    begin: makes the service when the server starts, on its event loop, and ends it.
     hosts: names it answers to; none for any. A page of another site that a browser was led to
         under a name of its own must not be answered.
     """
 
-    begin: Callable[[], Awaitable[Service]]
+    begin: Callable[[], AbstractAsyncContextManager[Service]]
     keys: Keys
     hosts: frozenset[str]
     _service: Service | None = None
@@ -51,16 +52,16 @@ class App:
             await _send(send, answer)
 
     async def _live(self, receive: Receive, send: Send) -> None:
-        while True:
-            message = await receive()
-            if message["type"] == "lifespan.startup":
-                self._service = await self.begin()
+        """From the server's start to its end, of which ASGI tells."""
+        await receive()
+        try:
+            async with self.begin() as self._service:
                 await send({"type": "lifespan.startup.complete"})
-            else:
-                if self._service is not None:
-                    await self._service.close()
-                await send({"type": "lifespan.shutdown.complete"})
-                return
+                await receive()
+        except CustomizeError as error:
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+        await send({"type": "lifespan.shutdown.complete"})
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
         try:
