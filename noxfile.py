@@ -33,6 +33,8 @@ BACKENDS = {
     "rocm": "plugins/customize-rocm/tests",
 }
 CONSTRAINTS = "requirements/constraints.txt"
+# Versions of the official client where what it sends changed.
+TINKER = ("0.25.0", "0.26.2", "0.30.4", "0.34.0", "0.38.0", "newest")
 EXTRA = ("torch", "sft", "dpo", "grpo")  # what the extra cpu of the core brings
 ON_A_RUN = ("exporter", "observer")  # kinds whose tests need our other wheels
 KINDS = "from customize.scaffold import KINDS; print(*KINDS)"
@@ -273,6 +275,20 @@ def onnx_benchmarks(session: nox.Session) -> None:
     names = ("gguf", "onnx", "smollm2", "torch")
     _install(session, "transformers", plugins=[f"customize-{name}" for name in names])
     session.run("python", "benchmarks/onnx_answers.py")
+
+
+@nox.session
+@nox.parametrize("version", TINKER, ids=TINKER)
+def tinker(session: nox.Session, version: str) -> None:
+    """Make every call of an unmodified official client: ``nox -s "tinker(newest)"``.
+
+    What worked is written to ``docs/reference/tinker``, of which ``docs`` makes the page.
+    """
+    client = "tinker" if version == "newest" else f"tinker=={version}"
+    _install(session, "pytest", client, plugins=["customize-torch", "customize-tinker"])
+    env = {**ENVIRONMENT, "TINKER_REPORT": str(Path("docs/reference/tinker").resolve())}
+    tests = "plugins/customize-tinker/tests/test_official_client.py"
+    session.run("pytest", tests, *session.posargs, env=env)
 
 
 @nox.session

@@ -129,12 +129,15 @@ __all__ = [
     "better",
     "build_index",
     "calculator",
+    "check_parity",
+    "choose_backend",
     "correct",
     "differentiate",
     "environment",
     "episode_seed",
     "find_environment",
     "group",
+    "held",
     "hookimpl",
     "judged",
     "load_function",
@@ -281,12 +284,15 @@ _HOMES = {
     "better": "customize.interfaces.gate",
     "build_index": "customize.retrieval.building",
     "calculator": "customize.rollouts.calculator",
+    "check_parity": "customize.packaging.parity",
+    "choose_backend": "customize.runs.backends",
     "correct": "customize.traits.correcting",
     "differentiate": "customize._differentiate",
     "environment": "customize.interfaces.environment",
     "episode_seed": "customize.rollouts.episode",
     "find_environment": "customize.rollouts.judged",
     "group": "customize.rollouts.rewards",
+    "held": "customize.training.lock",
     "hookimpl": "customize.plugins.hooks",
     "judged": "customize.rollouts.judged",
     "load_function": "customize._functions",
@@ -446,12 +452,14 @@ if TYPE_CHECKING:
     from customize.rollouts.judged import judged as judged
     from customize.rollouts.rewards import group as group
     from customize.rollouts.rewards import overlong as overlong
+    from customize.runs.backends import choose_backend as choose_backend
     from customize.runs.reproducing import Reproduced as Reproduced
     from customize.runs.reproducing import reproduce as reproduce
     from customize.runs.run import Run as Run
     from customize.runs.run import open as open
     from customize.runs.train import train as train
     from customize.training.checkpoints import Checkpoint as Checkpoint
+    from customize.training.lock import held as held
     from customize.training.recipe import Recipe as Recipe
     from customize.traits.correcting import correct as correct
     from customize.traits.correcting import measure_traits as measure_traits
