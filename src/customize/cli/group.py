@@ -32,6 +32,7 @@ COMMANDS = {
     "verify": "See whether a package is what was written, and answers so on this machine.",
     "reproduce": "Train again what a package was made from, and say where it first differs.",
     "inspect": "Show which tokens of a data set would be trained.",
+    "index": "Make documents searchable, and search them.",
     "audit": "Report duplicates, odd rows, personal data and secrets.",
     "split": "Make training, development and test files.",
     "plugins": "List what is installed.",
