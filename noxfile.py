@@ -43,6 +43,8 @@ FOR_TESTS = (
     *("scipy", "statsmodels"),  # statistics are checked against them
     "jsonschema",
     "triton; platform_system == 'Linux'",  # interpreted, where there is no GPU
+    *("starlette", "uvicorn"),
+    *("openai", "prometheus-client"),  # whom the server is for
     "python-stdnum",  # so are the check digits of national ids
 )
 # Two workers with one thread each: threads of two workers on two cores wait for one another.

@@ -21,6 +21,7 @@ ORDER = [
     "training",
     "evaluation",
     "packaging",
+    "serving",
     "runs",
     "doctor",
     "traits",

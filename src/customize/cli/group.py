@@ -22,6 +22,7 @@ COMMANDS = {
     "compare": "Compare two runs on the same rows.",
     "traits": "See, measure and correct what answers show and should not.",
     "export": "Put a run into a form that others serve, and prove that it answers alike.",
+    "serve": "Answer over HTTP, as OpenAI's API does.",
     "inspect": "Show which tokens of a data set would be trained.",
     "audit": "Report duplicates, odd rows, personal data and secrets.",
     "split": "Make training, development and test files.",

@@ -68,8 +68,17 @@ class Run:
         Raises:
             RunError: the run is not finished, or its weights are damaged.
         """
-        weights = self.folder.weights() if self.folder else self.adapter
+        weights = self.weights
         return self.base if weights is None else self.engine.open(weights)
+
+    @property
+    def weights(self) -> Path | None:
+        """The folder of what was put on the base; None where nothing was.
+
+        Raises:
+            RunError: the run is not finished, or its weights are damaged.
+        """
+        return self.folder.weights() if self.folder else self.adapter
 
     @cached_property
     def base(self) -> Snapshot:
