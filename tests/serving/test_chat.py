@@ -179,7 +179,7 @@ def test_a_call_of_a_tool_is_taken_apart_and_its_result_is_read(
     runtime.script = lambda prompt: prompts.append(prompt) or "From 9."
     following: Any = [*ASKED["messages"], choice.message, result]
     assert content(client, messages=following, tools=TOOLS) == "From 9."
-    assert '<tool_call>{"name": "open", "arguments": {"d": 1}}</tool_call>' in prompts[0]
+    assert '<tool_call>{"arguments": {"d": 1}, "name": "open"}</tool_call>' in prompts[0]
     assert "<|begin|>tool\n9 to 17<|end|>" in prompts[0]
 
 
