@@ -6,22 +6,27 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
+from asking import client_of
 from openai import OpenAI
 
 import customize
+from customize.runs.serving import offers_of
+from customize.serving.address import Address
+from customize.serving.limits import Limits
+from customize.serving.server import Server
 from customize.testing import write_tiny_model
 
 pytest.importorskip("customize_torch")
 
 ROW = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho, ho."}]}
 ASKED: Any = [{"role": "user", "content": "Do you deliver?"}]
-Starting = Callable[..., tuple[subprocess.Popen[str], OpenAI]]
+TOKEN = "a-token-that-nobody-guesses"
 
 
 @pytest.fixture(scope="module")
@@ -32,73 +37,67 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(model: Path) -> customize.Run:
     """One that answers otherwise than its base."""
-    to = model.parent / "pizza"
-    options = {"batch_size": 1, "max_steps": 3, "lr": 0.05}
-    backend = {"dtype": "float32"}
     pytest.importorskip("customize_sft")
     return customize.train(
         model=str(model),
         data=[ROW] * 4,
-        method="sft",
-        method_options=options,
+        to=str(model.parent / "pizza"),
         backend="cpu",
-        backend_options=backend,
-        to=str(to),
+        backend_options={"dtype": "float32"},
+        batch_size=1,
+        max_steps=3,
+        lr=0.05,
     )
+
+
+def test_a_run_and_its_base_answer_as_they_do_in_process(run: customize.Run, model: Path) -> None:
+    assert run.folder is not None
+    own = run.reply(ASKED, max_tokens=40)
+    assert own != run.reply(ASKED, max_tokens=40, base=True)
+    offers = offers_of([str(run.folder.path), f"plain={model}"], run.backend)
+    assert len({id(offer.runtime) for offer in offers}) == 1  # one base in memory
+    with Server(offers, Limits(), Address.take(port=0)) as server, client_of(server) as client:
+        assert [one.id for one in client.models.list()] == ["pizza", "plain"]
+        for name, base in (("pizza", False), ("plain", True)):
+            wanted = run.reply(ASKED, max_tokens=40, base=base)
+            assert answer(client, name, max_tokens=40, temperature=0) == wanted
+            assert answer(client, name, max_tokens=40, temperature=0, stream=True) == wanted
+        drawn = run.reply(ASKED, max_tokens=40, temperature=0.7, seed=5)
+        assert answer(client, "pizza", max_tokens=40, temperature=0.7, seed=5) == drawn
+
+
+def answer(client: OpenAI, model: str, **settings: Any) -> str:
+    reply = client.chat.completions.create(model=model, messages=ASKED, **settings)
+    if not settings.get("stream"):
+        return str(reply.choices[0].message.content)
+    return "".join(chunk.choices[0].delta.content or "" for chunk in reply)
 
 
 @pytest.fixture
-def starting() -> Iterator[Starting]:
-    """Starts ``customize serve``, and gives the process and a client of it."""
-    begun: list[subprocess.Popen[str]] = []
-
-    def start(*arguments: str, **variables: str) -> tuple[subprocess.Popen[str], OpenAI]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "customize", "serve", *arguments, "--port", "0"],
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, **variables},
-        )
-        begun.append(process)
-        assert process.stdout is not None
-        told = process.stdout.readline()
-        url = told.split(" at ")[1].split()[0]
-        key = variables.get("SERVE_TOKEN", "none")
-        return process, OpenAI(base_url=url, api_key=key, max_retries=0, timeout=60)
-
-    yield start
-    for process in begun:
-        process.kill()
-        process.wait()
-
-
-def test_a_run_and_its_base_answer_as_they_do_in_process(
-    starting: Starting, run: customize.Run, model: Path
-) -> None:
-    assert run.folder is not None
-    _, client = starting(str(run.folder.path), f"plain={model}")
-    assert [one.id for one in client.models.list()] == ["pizza", "plain"]
-    own = run.reply(ASKED, max_tokens=40)
-    assert own != run.reply(ASKED, max_tokens=40, base=True)
-    settings: Any = {"messages": ASKED, "max_tokens": 40, "temperature": 0}
-    for name, base in (("pizza", False), ("plain", True)):
-        wanted = run.reply(ASKED, max_tokens=40, base=base)
-        reply = client.chat.completions.create(model=name, **settings)
-        assert reply.choices[0].message.content == wanted
-        chunks = client.chat.completions.create(model=name, **settings, stream=True)
-        assert "".join(c.choices[0].delta.content or "" for c in chunks) == wanted
-    drawn = run.reply(ASKED, max_tokens=40, temperature=0.7, seed=5)
-    again = client.chat.completions.create(
-        model="pizza", messages=ASKED, max_tokens=40, temperature=0.7, seed=5
+def process(model: Path) -> Iterator[subprocess.Popen[str]]:
+    """``customize serve`` of the model, with a token."""
+    given = (str(model), "--port", "0", "--token-from", "SERVE_TOKEN")
+    made = subprocess.Popen(
+        [sys.executable, "-m", "customize", "serve", *given],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "SERVE_TOKEN": TOKEN},
     )
-    assert again.choices[0].message.content == drawn
+    yield made
+    made.kill()
+    made.wait()
 
 
-def test_sigterm_lets_an_answer_finish_and_takes_no_other(starting: Starting, model: Path) -> None:
-    process, client = starting(str(model))
-    prompt: Any = "x" * 100
+def test_sigterm_lets_an_answer_finish_and_takes_no_other(process: subprocess.Popen[str]) -> None:
+    assert process.stdout is not None
+    told = process.stdout.readline()
+    assert told.startswith("Serving model at http://127.0.0.1:")
+    url = told.split()[3]
+    with pytest.raises(openai.AuthenticationError):
+        OpenAI(base_url=url, api_key="another").models.list()
+    client = OpenAI(base_url=url, api_key=TOKEN, max_retries=0, timeout=60)
     stream = client.completions.create(
-        model="model", prompt=prompt, max_tokens=400, temperature=0, seed=1, stream=True
+        model="model", prompt="x" * 100, max_tokens=400, temperature=0, seed=1, stream=True
     )
     first = next(iter(stream))
     process.send_signal(signal.SIGTERM)
@@ -110,15 +109,7 @@ def test_sigterm_lets_an_answer_finish_and_takes_no_other(starting: Starting, mo
         client.models.list()
 
 
-def test_a_token_is_taken_from_the_environment(starting: Starting, model: Path) -> None:
-    token = "a-token-that-nobody-guesses"
-    _, client = starting(str(model), "--token-from", "SERVE_TOKEN", SERVE_TOKEN=token)
-    assert [one.id for one in client.models.list()] == ["model"]
-    with pytest.raises(openai.AuthenticationError):
-        client.with_options(api_key="another").models.list()
-
-
-def command(*arguments: str, before: str = "") -> subprocess.CompletedProcess[str]:
+def command(*arguments: str, before: str = "pass") -> subprocess.CompletedProcess[str]:
     code = f"import sys; {before}; from customize.cli import main; main()"
     given = (sys.executable, "-c", code, "serve", *arguments)
     return subprocess.run(given, capture_output=True, text=True, timeout=120)

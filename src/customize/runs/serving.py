@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from customize._errors import OptionError
+from customize.interfaces.backend import Backend
 from customize.runs.run import Run, open
 from customize.serving.menu import Offer
 
 _NAMED = re.compile(r"(?P<name>[\w.-]+)=(?P<source>.+)")
 
 
-def offers_of(sources: Sequence[str], backend: str | None = None) -> list[Offer]:
+def offers_of(sources: Sequence[str], backend: str | Backend | None = None) -> list[Offer]:
     """What to serve for ``SOURCE`` or ``NAME=SOURCE``; customizations of one base share it.
 
     Raises:
