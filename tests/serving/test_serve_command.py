@@ -44,9 +44,7 @@ def run(model: Path) -> customize.Run:
         to=str(model.parent / "pizza"),
         backend="cpu",
         backend_options={"dtype": "float32"},
-        batch_size=1,
-        max_steps=3,
-        lr=0.05,
+        options={"batch_size": 1, "max_steps": 3, "lr": 0.05},
     )
 
 
