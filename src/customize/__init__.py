@@ -61,6 +61,7 @@ __all__ = [
     "LoRA",
     "Loss",
     "LossOutput",
+    "Manifest",
     "Message",
     "Method",
     "MethodSpec",
@@ -78,6 +79,7 @@ __all__ = [
     "OptionError",
     "OutOfRoom",
     "Outcome",
+    "Parity",
     "ParityError",
     "Played",
     "PluginError",
@@ -91,6 +93,7 @@ __all__ = [
     "Renderer",
     "RenderingError",
     "Reply",
+    "Reproduced",
     "Row",
     "Run",
     "RunBusy",
@@ -114,7 +117,6 @@ __all__ = [
     "audit",
     "better",
     "calculator",
-    "check_parity",
     "correct",
     "differentiate",
     "environment",
@@ -124,23 +126,24 @@ __all__ = [
     "hookimpl",
     "judged",
     "load_function",
-    "logprobs_of",
     "measure_traits",
     "no_worse",
     "open",
+    "open_package",
     "option",
     "options",
     "overlong",
     "propose_pairs",
     "read",
     "read_trait",
-    "reference_answers",
     "render_rows",
+    "reproduce",
     "resolve",
     "schedule_factor",
     "shuffled_row",
     "split",
     "train",
+    "verify",
 ]
 
 _ERRORS = "customize._errors"
@@ -195,6 +198,7 @@ _HOMES = {
     "LoRA": _BACKEND,
     "Loss": "customize._losses",
     "LossOutput": _BACKEND,
+    "Manifest": "customize.packaging.manifest",
     "Message": "customize.interfaces.renderer",
     "Method": "customize.interfaces.method",
     "MethodSpec": "customize.plugins.specs",
@@ -212,6 +216,7 @@ _HOMES = {
     "OptionError": _ERRORS,
     "OutOfRoom": _ERRORS,
     "Outcome": "customize.interfaces.observer",
+    "Parity": "customize.packaging.parity",
     "ParityError": _ERRORS,
     "Played": "customize.evaluation.playing",
     "PluginError": _ERRORS,
@@ -225,6 +230,7 @@ _HOMES = {
     "Renderer": "customize.interfaces.renderer",
     "RenderingError": _ERRORS,
     "Reply": "customize.interfaces.environment",
+    "Reproduced": "customize.runs.reproducing",
     "Row": "customize.interfaces.dataset",
     "Run": "customize.runs.run",
     "RunBusy": _ERRORS,
@@ -248,7 +254,6 @@ _HOMES = {
     "audit": "customize.data.auditing",
     "better": "customize.interfaces.gate",
     "calculator": "customize.rollouts.calculator",
-    "check_parity": "customize.packaging.parity",
     "correct": "customize.traits.correcting",
     "differentiate": "customize._differentiate",
     "environment": "customize.interfaces.environment",
@@ -258,23 +263,24 @@ _HOMES = {
     "hookimpl": "customize.plugins.hooks",
     "judged": "customize.rollouts.judged",
     "load_function": "customize._functions",
-    "logprobs_of": "customize.packaging.parity",
     "measure_traits": "customize.traits.correcting",
     "no_worse": "customize.interfaces.gate",
     "open": "customize.runs.run",
+    "open_package": "customize.packaging.opening",
     "option": "customize._options",
     "options": "customize._options",
     "overlong": "customize.rollouts.rewards",
     "propose_pairs": "customize.traits.correcting",
     "read": "customize.data.reading",
     "read_trait": "customize.traits.trait",
-    "reference_answers": "customize.packaging.parity",
     "render_rows": "customize.data.rendering.rendered",
+    "reproduce": "customize.runs.reproducing",
     "resolve": "customize.models",
     "schedule_factor": "customize._schedule",
     "shuffled_row": "customize._schedule",
     "split": "customize.data.splitting",
     "train": "customize.runs.train",
+    "verify": "customize.packaging.verifying",
 }
 
 if TYPE_CHECKING:
@@ -371,9 +377,10 @@ if TYPE_CHECKING:
     from customize.interfaces.scorer import Scorer as Scorer
     from customize.models import resolve as resolve
     from customize.packaging.answering import Answering as Answering
-    from customize.packaging.parity import check_parity as check_parity
-    from customize.packaging.parity import logprobs_of as logprobs_of
-    from customize.packaging.parity import reference_answers as reference_answers
+    from customize.packaging.manifest import Manifest as Manifest
+    from customize.packaging.opening import open_package as open_package
+    from customize.packaging.parity import Parity as Parity
+    from customize.packaging.verifying import verify as verify
     from customize.plugins.hooks import hookimpl as hookimpl
     from customize.plugins.specs import BackendSpec as BackendSpec
     from customize.plugins.specs import DatasetSpec as DatasetSpec
@@ -394,6 +401,8 @@ if TYPE_CHECKING:
     from customize.rollouts.judged import judged as judged
     from customize.rollouts.rewards import group as group
     from customize.rollouts.rewards import overlong as overlong
+    from customize.runs.reproducing import Reproduced as Reproduced
+    from customize.runs.reproducing import reproduce as reproduce
     from customize.runs.run import Run as Run
     from customize.runs.run import open as open
     from customize.runs.train import train as train

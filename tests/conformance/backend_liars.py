@@ -40,6 +40,11 @@ class Doubles(ToySnapshot):
         return Done(self.logprobs(batch).astype(np.float64))
 
 
+class Shifted(ToySnapshot):
+    def distributions(self, tokens: Any, start: int) -> Any:
+        return np.roll(super().distributions(tokens, start), 1, axis=0)
+
+
 class Unnormalised(ToySnapshot):
     def logprobs(self, batch: Batch) -> Any:
         return super().logprobs(batch) - np.float32(0.1) * batch.scored
@@ -366,10 +371,13 @@ class TrainsWhatIsBelow(ToySession):
         self.load_weights(folder)
 
 
+# What lies in ``forward`` alone would be found out beside it too.
+MORE = ("distributions",)
 LIARS: dict[str, Callable[[], Backend]] = {
     "check_logprobs_are_log_probabilities": lambda: Lying(snapshot=Doubles),
-    "check_probabilities_sum_to_one": lambda: Lying(snapshot=Unnormalised),
-    "check_sequences_do_not_see_each_other": lambda: Lying(engine=SeesCompany),
+    "check_distributions_are_those_of_forward": lambda: Lying(snapshot=Shifted),
+    "check_probabilities_sum_to_one": lambda: Lying(snapshot=Unnormalised, without=MORE),
+    "check_sequences_do_not_see_each_other": lambda: Lying(engine=SeesCompany, without=MORE),
     "check_gradient_is_that_of_the_loss": lambda: Lying(session=WrongSign),
     "check_gradients_add": lambda: Lying(session=KeepsWhatWasClipped),
     "check_zero_weight_is_ignored": lambda: Lying(snapshot=ScoresEverything),

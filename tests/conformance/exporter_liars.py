@@ -1,68 +1,85 @@
-"""A small honest exporter, and exporters that break one rule each."""
+"""A small honest exporter with its runtime, and ones that break one rule each."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+import attrs
 import numpy as np
 
 from customize import (
+    Answering,
     Exportable,
     Exporter,
-    ExportError,
-    LoRA,
-    check_parity,
-    logprobs_of,
+    Query,
+    Runtime,
+    Said,
+    Snapshot,
     option,
     options,
-    reference_answers,
+    resolve,
 )
-from customize.testing.serving import serve
+
+_FILES = ("adapter_config.json", "adapter_model.safetensors", "customize.json")
+
+
+class Engines(Runtime):
+    """The adapter on the backend cpu; each token is computed from the start."""
+
+    context, slots = 512, 2
+
+    def __init__(self, base: Path, folder: Path) -> None:
+        from customize_torch.backend import CPU
+
+        engine = CPU(dtype="float32").load(resolve(base))
+        self.renderer = engine.renderer
+        name = json.loads((folder / "package.json").read_text("utf-8"))["name"]
+        self.adapters: tuple[str, ...] = (name,)
+        self.snapshots: dict[str | None, Snapshot] = {
+            None: engine.base(),
+            name: engine.open(folder),
+        }
+
+    @classmethod
+    def open(
+        cls, folder: Path, adapters: Mapping[str, Path] = {}, base: Path | None = None
+    ) -> Runtime:
+        assert base is not None
+        return cls(base, folder)
+
+    def stream(self, query: Query, cancelled: threading.Event | None = None) -> Iterator[Said]:
+        answering = Answering(query, self.renderer)
+        while not answering.over and not (cancelled and cancelled.is_set()):
+            both = np.asarray([*query.tokens, *answering.tokens, 0], np.int32)
+            [logits_V] = self.logprobs(both, len(both) - 1, query.adapter)
+            yield answering.draw(logits_V)
+
+    def logprobs(self, tokens: Any, start: int, adapter: str | None = None) -> Any:
+        return self.snapshots[adapter].distributions(tokens, start)
 
 
 @options
 class Honest(Exporter):
-    """An adapter folder, compared in this process."""
+    """An adapter folder."""
 
     serves: ClassVar[str] = "transformers"
+    runtime: ClassVar[str] = f"{__name__}:Engines"
 
-    def export(self, source: Exportable, to: Path) -> Mapping[str, float]:
-        if to.exists():
-            raise ExportError(f"{to} exists")
-        try:
-            self.write(source, to)
-            return self.compare(source, to)
-        except Exception:
-            shutil.rmtree(to, ignore_errors=True)
-            raise
+    @property
+    def precision(self) -> str:
+        return "float32"
 
-    def write(self, source: Exportable, to: Path) -> None:
-        source.session.save_weights(to)
-        for name in ("tokenizer.json", "tokenizer_config.json"):
-            shutil.copy(source.model.path / name, to)
-        (to / "README.md").write_text(source.card, "utf-8")
+    def needs_base(self, source: Exportable) -> bool:
+        return True
 
-    def compare(self, source: Exportable, to: Path) -> dict[str, float]:
-        served = serve(self.serves, to, source.model.path)
-        answers = reference_answers(source.session, source.prompts)
-        scored = []
-        for answer in answers:
-            every = served.logprobs([*answer.prompt, *answer.tokens])
-            after_TV = every[len(answer.prompt) - 1 : -1]
-            said = after_TV[np.arange(len(answer.tokens)), list(answer.tokens)]
-            scored.append(
-                {
-                    "logprobs": said,
-                    "greedy": after_TV.argmax(-1),
-                    "margin": after_TV.max(-1) - said,
-                }
-            )
-        base = logprobs_of(source.engine.base(), answers)
-        return check_parity(answers, scored, base, 1e-3)
+    def write(self, source: Exportable, folder: Path) -> None:
+        for name in _FILES:
+            shutil.copy(source.weights / name, folder)
 
 
 @options
@@ -70,79 +87,113 @@ class Unhelpful(Honest):
     level: int = option(default=1, help="", at_least=0)
 
 
+class PromptsOtherwise(Engines):
+    def own_prompt(self, messages: Any, tools: Any = None) -> Any:
+        return self.renderer.prompt([*messages, *messages], tools)
+
+
 @options
-class Overwrites(Honest):
-    def export(self, source: Exportable, to: Path) -> Mapping[str, float]:
-        shutil.rmtree(to, ignore_errors=True)
-        return super().export(source, to)
+class Keeps(Honest):
+    """Writes what it was given first, whatever it is given later."""
+
+    first: ClassVar[dict[str, bytes]] = {}
+
+    def write(self, source: Exportable, folder: Path) -> None:
+        given = {name: (source.weights / name).read_bytes() for name in _FILES}
+        for name, content in given.items():
+            (folder / name).write_bytes(self.first.setdefault(name, content))
 
 
 @options
 class Litters(Honest):
-    def export(self, source: Exportable, to: Path) -> Mapping[str, float]:
-        figures = super().export(source, to)
-        (to.parent / "work.tmp").write_text("left")
-        return figures
+    def write(self, source: Exportable, folder: Path) -> None:
+        super().write(source, folder)
+        (source.weights / "notes.txt").write_text("exported")
 
 
-@options
-class NeverRefuses(Honest):
-    def compare(self, source: Exportable, to: Path) -> dict[str, float]:
-        try:
-            return super().compare(source, to)
-        except ExportError:
-            return {}
+def _set(folder: Path, key: str, value: object) -> None:
+    """In what PEFT reads; the backend reads the tensors."""
+    file = folder / "adapter_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text("utf-8")), key: value}), "utf-8")
 
 
 @options
 class ServesNothing(Honest):
-    """Its adapter is of a sort that PEFT does not know."""
-
-    def export(self, source: Exportable, to: Path) -> Mapping[str, float]:
-        figures = super().export(source, to)
-        config = to / "adapter_config.json"
-        config.write_text(config.read_text().replace("LORA", "NO_SUCH_METHOD"))
-        return figures
+    def write(self, source: Exportable, folder: Path) -> None:
+        super().write(source, folder)
+        _set(folder, "target_modules", ["no_such_layer"])
 
 
 @options
-class ExportsTheBase(Honest):
-    """Compares first, and writes another adapter then; its figures are of what it wrote."""
-
-    def export(self, source: Exportable, to: Path) -> Mapping[str, float]:
-        figures = dict(super().export(source, to))
-        answers = reference_answers(source.session, source.prompts)
-        base = logprobs_of(source.engine.base(), answers)
-        away = [
-            np.abs(np.subtract(a.logprobs, b)).mean() for a, b in zip(answers, base, strict=True)
-        ]
-        source.engine.open(LoRA(rank=4)).save_weights(to)
-        return {**figures, "mean_logprob_difference": float(np.mean(away))}
+class ServesHalf(Honest):
+    def write(self, source: Exportable, folder: Path) -> None:
+        super().write(source, folder)
+        _set(folder, "layers_to_transform", [0])
 
 
 @options
-class DropsTheTemplate(Honest):
-    def write(self, source: Exportable, to: Path) -> None:
-        super().write(source, to)
-        file = to / "tokenizer_config.json"
-        settings: dict[str, Any] = json.loads(file.read_text())
-        del settings["chat_template"]
-        file.write_text(json.dumps(settings))
+class HasAnotherTemplate(Honest):
+    def write(self, source: Exportable, folder: Path) -> None:
+        super().write(source, folder)
+        (folder / "chat_template.jinja").write_text("{{ messages[0].content }}")
 
 
-@options
-class InventsFigures(Honest):
-    def compare(self, source: Exportable, to: Path) -> dict[str, float]:
-        return {**super().compare(source, to), "mean_difference_to_base": 12.5}
+class Doubles(Engines):
+    def logprobs(self, tokens: Any, start: int, adapter: str | None = None) -> Any:
+        return super().logprobs(tokens, start, adapter).astype(np.float64)
+
+
+class TellsNoOthers(Engines):
+    def stream(self, query: Query, cancelled: threading.Event | None = None) -> Iterator[Said]:
+        return super().stream(attrs.evolve(query, top_logprobs=0), cancelled)
+
+
+class AlwaysTheFirst(Engines):
+    def stream(self, query: Query, cancelled: threading.Event | None = None) -> Iterator[Said]:
+        return super().stream(attrs.evolve(query, index=0), cancelled)
+
+
+class StopsAtItsOwn(Engines):
+    def stream(self, query: Query, cancelled: threading.Event | None = None) -> Iterator[Said]:
+        stops = None if query.sampling.stop_tokens else query.sampling.stop_tokens
+        sampling = attrs.evolve(query.sampling, stop_tokens=stops)
+        return super().stream(attrs.evolve(query, sampling=sampling), cancelled)
+
+
+class GoesOn(Engines):
+    def stream(self, query: Query, cancelled: threading.Event | None = None) -> Iterator[Said]:
+        return super().stream(query)
+
+
+class HasNoBase(Engines):
+    def __init__(self, base: Path, folder: Path) -> None:
+        super().__init__(base, folder)
+        self.snapshots[None] = self.snapshots[self.adapters[0]]
+
+
+def _by(runtime: type[Runtime]) -> Callable[[], Exporter]:
+    """The honest exporter, answered for by this runtime."""
+
+    @options
+    class Other(Honest):
+        pass
+
+    Other.runtime = f"{__name__}:{runtime.__name__}"
+    return Other
 
 
 LIARS: dict[str, Callable[[], Exporter]] = {
     "check_exporter_options_are_declared": Unhelpful,
-    "check_export_refuses_to_overwrite": Overwrites,
-    "check_export_leaves_nothing_else": Litters,
-    "check_wrong_export_is_refused": NeverRefuses,
+    "check_package_passes_the_gate": _by(PromptsOtherwise),
+    "check_only_the_weights_given_are_written": Keeps,
+    "check_source_is_left_as_it_was": Litters,
     "check_what_it_serves_loads_it": ServesNothing,
-    "check_export_answers_as_the_session": ExportsTheBase,
-    "check_tokenizer_and_template_are_in_it": DropsTheTemplate,
-    "check_parity_figures_are_true": InventsFigures,
+    "check_export_answers_as_the_session": ServesHalf,
+    "check_tokenizer_and_template_are_in_it": HasAnotherTemplate,
+    "check_runtime_gives_probabilities": _by(Doubles),
+    "check_runtime_says_what_is_likeliest": _by(TellsNoOthers),
+    "check_runtime_draws_by_seed": _by(AlwaysTheFirst),
+    "check_runtime_ends_where_it_should": _by(StopsAtItsOwn),
+    "check_runtime_frees_what_is_left": _by(GoesOn),
+    "check_runtime_without_an_adapter_is_the_base": _by(HasNoBase),
 }

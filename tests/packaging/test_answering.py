@@ -26,8 +26,8 @@ def test_tokens_are_drawn_as_the_engine_draws_them(options: dict[str, float]) ->
     torch = pytest.importorskip("torch")
     drawing = pytest.importorskip("customize_torch.drawing")
     sampling = Sampling(max_tokens=40, stop_tokens=(), **options)  # type: ignore[arg-type]
-    theirs = drawing.Drawing([(11, 0)], sampling, torch.device("cpu"))
-    ours = Answering(Query([1], sampling, seed=11), ToyRenderer())
+    theirs = drawing.Drawing([(11, 2)], sampling, torch.device("cpu"))
+    ours = Answering(Query([1], sampling, seed=11, index=2), ToyRenderer())
     for place, logits_V in enumerate(LOGITS_TV):
         token, logprob, _ = theirs.draw(torch.tensor(logits_V[None]), place)[:, 0].tolist()
         said = ours.draw(logits_V)

@@ -102,7 +102,9 @@ def test_short_and_long_answers_come_and_go(engine: Engine, runtime: Runtime) ->
 
 
 def test_the_likeliest_tokens_are_those_of_the_whole_distribution(runtime: Runtime) -> None:
-    query = Query(PROMPTS[1], Sampling(max_tokens=6, temperature=0.0, stop_tokens=()), 0, None, 3)
+    query = Query(
+        PROMPTS[1], Sampling(max_tokens=6, temperature=0.0, stop_tokens=()), top_logprobs=3
+    )
     drawn = list(runtime.stream(query))
     tokens = np.asarray([*PROMPTS[1], *(one.token for one in drawn)], np.int32)
     logprobs_TV = runtime.logprobs(tokens, len(PROMPTS[1]))

@@ -9,7 +9,14 @@ from importlib import import_module
 import click
 
 from customize import __version__
-from customize._errors import BackendError, CustomizeError, GateFailed, GateInconclusive, RunError
+from customize._errors import (
+    BackendError,
+    CustomizeError,
+    GateFailed,
+    GateInconclusive,
+    ParityError,
+    RunError,
+)
 
 # The order of a person's first day.
 COMMANDS = {
@@ -22,6 +29,8 @@ COMMANDS = {
     "compare": "Compare two runs on the same rows.",
     "traits": "See, measure and correct what answers show and should not.",
     "export": "Put a run into a form that others serve, and prove that it answers alike.",
+    "verify": "See whether a package is what was written, and answers so on this machine.",
+    "reproduce": "Train again what a package was made from, and say where it first differs.",
     "serve": "Answer over HTTP, as OpenAI's API does.",
     "inspect": "Show which tokens of a data set would be trained.",
     "audit": "Report duplicates, odd rows, personal data and secrets.",
@@ -86,7 +95,7 @@ def main() -> None:
         sys.exit(130)
     except GateInconclusive as error:
         _fail(error, 3)
-    except (RunError, BackendError, GateFailed) as error:
+    except (RunError, BackendError, GateFailed, ParityError) as error:
         _fail(error, 1)
     except CustomizeError as error:
         _fail(error, 2)

@@ -1,6 +1,6 @@
 """Backends: what holds the weights and runs the primitives. Knows nothing of methods.
 
-Shape legend: N tokens in all, T tokens of one completion.
+Shape legend: N tokens in all, T tokens of one sequence, V vocabulary.
 """
 
 from __future__ import annotations
@@ -194,6 +194,15 @@ class Snapshot(ABC):
         order and batch size change nothing.
         """
 
+    def distributions(self, tokens: Ints, start: int) -> Floats:
+        """Log-probabilities of every token at each place from ``start`` on, given what precedes
+        it: float32 [T - start, V]. An export is compared by them.
+
+        Raises:
+            Unsupported: the backend does not declare ``distributions``.
+        """
+        raise Unsupported("this backend does not declare distributions")
+
 
 class Session(Snapshot):
     """One customization of a base: the waist that every method runs on.
@@ -304,9 +313,9 @@ class Backend(ABC):
 
         ``forward_backward`` (with ``optim_step``), ``sample``, ``snapshot``, ``base``, ``save``
         (with ``load`` and ``save_weights``), ``lora`` and ``full``; ``stack`` where ``LoRA(on=…)``
-        is trained on top of another adapter; ``serve`` where its engines make a ``runtime``; and
-        ``peft`` where ``save_weights`` writes what PEFT, or for ``Full`` transformers, loads. What
-        is not declared raises ``Unsupported``.
+        is trained on top of another adapter; ``distributions``; ``serve`` where its engines make a
+        ``runtime``; and ``peft`` where ``save_weights`` writes what PEFT, or for ``Full``
+        transformers, loads. What is not declared raises ``Unsupported``.
         """
 
     def settled(self, kept: Mapping[str, object]) -> Backend:

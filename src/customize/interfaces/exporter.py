@@ -68,12 +68,16 @@ class Exporter(ABC):
     def write(self, source: Exportable, folder: Path) -> None:
         """Write weights, and what the runtime wants beside them, into the empty ``folder``.
 
-        Tokenizer, chat template, ``generation_config.json``, card and ``package.json`` are added
-        afterwards; a file that is there already stays.
+        Tokenizer, chat template, ``generation_config.json``, card and ``package.json`` are written
+        beside them afterwards.
 
         Raises:
             ExportError: it cannot be made.
         """
+
+    def needs_base(self, source: Exportable) -> bool:
+        """Whether an adapter alone is written, which its runtime puts on the base."""
+        return False
 
     def how_to_run(self, source: Exportable) -> Mapping[str, str]:
         """Commands that load the package, by the name of who loads it; ``{folder}`` stands for

@@ -27,6 +27,7 @@ def _tokens(values: npt.ArrayLike) -> Ints:
 class Query:
     """A prompt to answer, int32 [T].
 
+    index: which of several answers to the same prompt this is; each is drawn anew.
     adapter: one of the runtime's ``adapters``; None is the base's own weights, or the merged ones.
     top_logprobs: so many of the likeliest tokens are told with each one that is drawn.
     """
@@ -34,6 +35,7 @@ class Query:
     tokens: Ints = attrs.field(converter=_tokens)
     sampling: Sampling = attrs.field(factory=Sampling)
     seed: int = 0
+    index: int = 0
     adapter: str | None = None
     top_logprobs: int = 0
 
@@ -87,7 +89,7 @@ class Runtime(ABC):
         """The answer, token by token, up to a stop token (which is told too), a stop text or
         ``max_tokens``. Closing the iterator, or setting ``cancelled``, frees the slot.
 
-        The answer's token at place t draws from a counter-based generator keyed (seed, 0, t).
+        The answer's token at place t draws from a counter-based generator keyed (seed, index, t).
         """
 
     @abstractmethod

@@ -5,6 +5,8 @@ Shape legend: V vocabulary.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -18,16 +20,14 @@ Doubles = npt.NDArray[np.float64]
 class Answering:
     """What a runtime needs beside logits to answer a query, the same in each.
 
-    Token t is drawn by the first number that counter t of a Philox generator keyed (seed, 0) gives,
+    Token t is drawn by the first number that counter t of a Philox generator keyed (seed, index)
+    gives,
     as sessions draw: order and batch size change nothing.
     """
 
     def __init__(self, query: Query, renderer: Renderer) -> None:
-        sampling = query.sampling
-        given = sampling.stop_tokens
-        self._stops = frozenset(renderer.stop_tokens if given is None else given)
         self._query, self._renderer = query, renderer
-        key = np.array([query.seed % 2**64, 0], np.uint64)
+        key = np.array([query.seed % 2**64, query.index], np.uint64)
         self._generator = np.random.Generator(np.random.Philox(key=key))
         self.tokens: list[int] = []
         self.over = False
@@ -43,17 +43,20 @@ class Answering:
             found = np.searchsorted(mass_V, uniform * mass_V[-1], side="right")
             token = min(int(found), len(mass_V) - 1)
         self.tokens.append(token)
-        self.over = self._is_over()
+        full = len(self.tokens) == sampling.max_tokens
+        self.over = full or has_stopped(self.tokens, sampling, self._renderer)
         return Said(token, float(plain_V[token]), _likeliest(plain_V, self._query.top_logprobs))
 
-    def _is_over(self) -> bool:
-        sampling = self._query.sampling
-        if self.tokens[-1] in self._stops or len(self.tokens) == sampling.max_tokens:
-            return True
-        if not sampling.stop:
-            return False
-        text = self._renderer.decode(np.asarray(self.tokens, np.int32))
-        return any(stop in text for stop in sampling.stop)
+
+def has_stopped(tokens: Sequence[int], sampling: Sampling, renderer: Renderer) -> bool:
+    """Whether the last token, or the text so far, ends an answer."""
+    stops = renderer.stop_tokens if sampling.stop_tokens is None else sampling.stop_tokens
+    if tokens[-1] in stops:
+        return True
+    if not sampling.stop:
+        return False
+    text = renderer.decode(np.asarray(tokens, np.int32))
+    return any(stop in text for stop in sampling.stop)
 
 
 def _likeliest(plain_V: Doubles, count: int) -> tuple[tuple[int, float], ...]:

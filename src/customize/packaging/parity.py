@@ -1,115 +1,241 @@
-"""The parity gate: an export must answer as the session does. Knows no format.
+"""The parity gate: whether a package answers as the session does. Knows no format.
 
-The session's greedy answers and their log-probabilities are the reference; the target's runtime
-scores the same tokens, and says what it would have said itself.
+Shape legend: T tokens of an answer, K tokens whose probability is kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
 import numpy as np
+import numpy.typing as npt
 
-from customize._batch import Batch
-from customize._errors import ParityError
-from customize.interfaces.backend import Prompt, Sampling, Snapshot
-from customize.interfaces.renderer import Message
+from customize.packaging.probe import Answers, Found
+from customize.packaging.reference import Case
 
-# Nats by which a token may lead another that the session said: rounding in float32, and of
-# weights that are stored in 16 bits.
-_EXACT, _EXACT_MARGIN, _ROUNDED_MARGIN = 1e-3, 1e-4, 0.05
+Doubles = npt.NDArray[np.float64]
+_EXACT = ("float32",)
+_ROUNDED = ("float16", "bfloat16")
+# Nats by which a likeliest token may lead another that is said: what rounding in float32 does.
+_ROUNDING = 1e-4
+# Of the way from the base to the session, how far a package must have come at least; and nats a
+# token that base and session must differ by for that to be measured.
+_SHARE, _LEARNT = 0.5, 1e-3
 
 
 @attrs.frozen
-class Answer:
-    """Tokens of a prompt and of its greedy answer, and the answer's log-probabilities."""
+class Limits:
+    """How near a package must be, by how its weights are kept.
 
-    prompt: tuple[int, ...]
-    tokens: tuple[int, ...]
-    logprobs: tuple[float, ...]
-
-
-def reference_answers(
-    snapshot: Snapshot, prompts: Sequence[Sequence[Message]], max_tokens: int = 24
-) -> list[Answer]:
-    """What the session says to each prompt, greedily."""
-    asked = [Prompt(snapshot.renderer.prompt(messages)) for messages in prompts]
-    sampling = Sampling(max_tokens=max_tokens, temperature=0.0)
-    said = snapshot.sample(asked, sampling).result()
-    return [
-        Answer(
-            tuple(prompt.tokens.tolist()),
-            tuple(completion.tokens.tolist()),
-            tuple(completion.logprobs.tolist()),
-        )
-        for prompt, (completion,) in zip(asked, said, strict=True)
-    ]
-
-
-def logprobs_of(snapshot: Snapshot, answers: Sequence[Answer]) -> list[list[float]]:
-    """Another snapshot's log-probabilities of the same answers."""
-    rows = []
-    for answer in answers:
-        weights = [0.0] * len(answer.prompt) + [1.0] * len(answer.tokens)
-        rows.append(([*answer.prompt, *answer.tokens], {"weights": weights}))
-    batch = Batch.from_sequences(rows)
-    flat = snapshot.forward(batch).result()
-    parts = np.split(flat, batch.offsets[1:-1])
-    return [part[len(a.prompt) :].tolist() for part, a in zip(parts, answers, strict=True)]
-
-
-def check_parity(
-    reference: Sequence[Answer],
-    target: Sequence[Mapping[str, Any]],
-    base: Sequence[Sequence[float]],
-    tolerance: float,
-) -> dict[str, float]:
-    """Figures of the comparison.
-
-    Args:
-        target: for each answer ``logprobs`` of its tokens, the ``greedy`` token at each place and
-            the ``margin`` in nats by which that one leads; from the target's runtime.
-        base: the base's log-probabilities of the same tokens; a merge that did nothing is caught.
-        tolerance: mean absolute difference of log-probabilities that is allowed, in nats.
-
-    Raises:
-        ParityError: it answers differently; the message names prompt and place.
+    divergence: nats a token of KL divergence from the session, over all prompts; that of no
+        prompt alone may be ten times as much.
+    margin: nats by which another token may lead where the greedy answer differs from the
+        session's; None: it may differ anywhere, since activations are quantized too.
     """
-    away, moved = [], []
-    for number, (answer, got, plain) in enumerate(zip(reference, target, base, strict=True)):
-        _check_tokens(number, answer, got, tolerance)
-        away.append(np.abs(np.subtract(answer.logprobs, got["logprobs"])).mean())
-        moved.append(np.abs(np.subtract(answer.logprobs, plain)).mean())
+
+    divergence: float
+    margin: float | None
+
+    @classmethod
+    def of(cls, precision: str) -> Limits:
+        """Those for weights kept as ``precision`` says."""
+        if precision in _EXACT:
+            return cls(1e-8, _ROUNDING)
+        if precision in _ROUNDED:
+            return cls(1e-4, 0.05)
+        return cls(2e-2, None)
+
+
+@attrs.frozen
+class Fault:
+    """Where a package answers otherwise. token: the place in the answer, from 1; None: no one."""
+
+    prompt: str
+    told: str
+    token: int | None = None
+
+    def __str__(self) -> str:
+        place = "" if self.token is None else f", token {self.token}"
+        return f"prompt {self.prompt!r}{place}: {self.told}"
+
+
+@attrs.frozen
+class Parity:
+    """The outcome. figures: in nats a token, or shares.
+
+    measured: of this machine. task: how a quantized package did on the run's own evaluation.
+    """
+
+    precision: str
+    limits: Limits
+    figures: Mapping[str, float]
+    fault: Fault | None
+    measured: Mapping[str, float] = attrs.field(factory=dict)
+    task: Mapping[str, str] | None = None
+
+    @property
+    def passed(self) -> bool:
+        return self.fault is None
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in ``package.json`` and ``parity.json``."""
+        fault = None if self.fault is None else {**attrs.asdict(self.fault)}
+        return {
+            "verdict": "passed" if self.passed else "failed",
+            "fault": fault,
+            "precision": self.precision,
+            "limits": attrs.asdict(self.limits),
+            "figures": {k: v if np.isfinite(v) else None for k, v in self.figures.items()},
+            "measured": dict(self.measured),
+            "task": self.task,
+        }
+
+
+def compare(
+    cases: Sequence[Case], answers: Answers, precision: str, stop_tokens: Sequence[int]
+) -> Parity:
+    """The first fault that there is, and the figures; ``stop_tokens`` are the session's."""
+    limits = Limits.of(precision)
+    pairs = list(zip(cases, answers.found, strict=True))
+    divergences = [_divergence(case, found) for case, found in pairs]
+    figures = _figures(pairs, divergences)
+    faults = _faults(pairs, divergences, limits, figures)
+    ends = _ends(cases[0], answers.stop_tokens, stop_tokens)
+    return Parity(precision, limits, figures, ends or next(faults, None), answers.measured)
+
+
+Pairs = Sequence[tuple[Case, Found]]
+
+
+def _figures(pairs: Pairs, divergences: Sequence[Doubles]) -> dict[str, float]:
+    every_T = np.concatenate(divergences)
+    same_T = np.concatenate([f.greedy == c.answer for c, f in pairs])
+    away_T = np.concatenate([np.abs(f.answer - c.said) for c, f in pairs])
+    moved_T = np.concatenate([c.said - c.base for c, f in pairs]).astype(np.float64)
+    came_T = np.concatenate([f.answer - c.base for c, f in pairs]).astype(np.float64)
     figures = {
-        "prompts": float(len(reference)),
-        "mean_logprob_difference": float(np.mean(away)),
-        "mean_difference_to_base": float(np.mean(moved)),
+        "prompts": float(len(pairs)),
+        "tokens": float(len(every_T)),
+        "kl": float(every_T.mean()),
+        "kl_p99": float(np.quantile(every_T, 0.99)),
+        "top1": float(same_T.mean()),
+        "greedy_equal": float(np.mean([np.array_equal(f.said, c.answer) for c, f in pairs])),
+        "mean_logprob_difference": float(away_T.mean()),
+        "mean_difference_to_base": float(np.abs(moved_T).mean()),
     }
-    worst = int(np.argmax(away))
-    if not figures["mean_logprob_difference"] <= tolerance:
-        raise ParityError(
-            f"the export's log-probabilities differ by {figures['mean_logprob_difference']:.2g} "
-            f"nats on average, more than {tolerance:g}; most on prompt {worst + 1}"
-        )
-    to_base = [
-        np.abs(np.subtract(got["logprobs"], plain)).mean()
-        for got, plain in zip(target, base, strict=True)
-    ]
-    if figures["mean_difference_to_base"] > 10 * tolerance and np.mean(to_base) <= tolerance:
-        raise ParityError("the export answers as the base does: what was trained is not in it")
+    if figures["mean_difference_to_base"] > _LEARNT:
+        figures["share_of_customization"] = float(came_T @ moved_T / (moved_T @ moved_T))
     return figures
 
 
-def _check_tokens(number: int, answer: Answer, got: Mapping[str, Any], tolerance: float) -> None:
-    """Greedy tokens are equal but where the target's own lead is within rounding."""
-    rounding = _EXACT_MARGIN if tolerance <= _EXACT else _ROUNDED_MARGIN
-    for place, (token, greedy, margin) in enumerate(
-        zip(answer.tokens, got["greedy"], got["margin"], strict=True)
-    ):
-        if token != greedy and margin > rounding:
-            raise ParityError(
-                f"prompt {number + 1}, token {place + 1}: the session says token {token}, the "
-                f"export {greedy}, by a margin of {margin:.3g} nats"
-            )
+def _divergence(case: Case, found: Found) -> Doubles:
+    """KL divergence of the package's distribution from the session's, at each place.
+
+    In the form Σ p (q/p - 1 - log q/p), which is the same and, unlike the plain sum, is not made
+    of rounding where both are nearly equal.
+    """
+    ours = np.concatenate([case.logprobs, case.rest[:, None]], axis=1).astype(np.float64)
+    theirs = np.concatenate([found.logprobs, found.rest[:, None]], axis=1).astype(np.float64)
+    is_there = np.isfinite(ours)
+    away = np.where(is_there, theirs - np.where(is_there, ours, 0.0), 0.0)
+    out: Doubles = (np.exp(ours) * (np.expm1(away) - away)).sum(axis=1)
+    return out
+
+
+def _faults(
+    pairs: Pairs, divergences: Sequence[Doubles], limits: Limits, figures: Mapping[str, float]
+) -> Iterator[Fault]:
+    """In the order of what explains what: tokens, then probabilities, then what is said."""
+    for case, found in pairs:
+        yield from _in_prompt(case, found)
+    yield from _in_customization(pairs, figures)
+    for (case, _), divergence_T in zip(pairs, divergences, strict=True):
+        yield from _in_probabilities(case, divergence_T, 10 * limits.divergence)
+    if not figures["kl"] <= limits.divergence:
+        worst = int(np.argmax([each.mean() for each in divergences]))
+        told = f"over all prompts {figures['kl']:.2g} nats a token; here it is most"
+        yield _diverges(pairs[worst][0], divergences[worst], told, limits.divergence)
+    for case, found in pairs:
+        yield from _in_answer(case, found, limits)
+
+
+def _in_prompt(case: Case, found: Found) -> Iterator[Fault]:
+    if not np.array_equal(case.prompt, found.prompt):
+        yield _other_tokens(case, found.prompt, "the package's tokenizer and template make")
+    if not case.question.is_plain:
+        return
+    if found.wrong:
+        told = f"the runtime cannot use the package's chat template ({found.wrong})"
+        yield Fault(case.question.name, told)
+    elif not np.array_equal(case.prompt, found.own):
+        yield _other_tokens(case, found.own, "the runtime's own tokenizer and template make")
+
+
+def _other_tokens(case: Case, found: npt.NDArray[np.int32], who: str) -> Fault:
+    shared = min(len(case.prompt), len(found))
+    differ = np.flatnonzero(case.prompt[:shared] != found[:shared])
+    place = int(differ[0]) if len(differ) else shared
+    ours, theirs = ([*tokens[place : place + 4].tolist()] for tokens in (case.prompt, found))
+    told = f"{who} other tokens of it: from token {place + 1} on {theirs}, and not {ours}"
+    return Fault(case.question.name, told)
+
+
+def _in_customization(pairs: Pairs, figures: Mapping[str, float]) -> Iterator[Fault]:
+    share = figures.get("share_of_customization")
+    if share is None or share >= _SHARE:
+        return
+    moved = [np.abs(case.said - case.base).mean() for case, _ in pairs]
+    told = (
+        f"the package answers as the base does: {max(share, 0.0):.0%} of what was trained is in it"
+    )
+    yield Fault(pairs[int(np.argmax(moved))][0].question.name, told)
+
+
+def _in_probabilities(case: Case, divergence_T: Doubles, limit: float) -> Iterator[Fault]:
+    if not divergence_T.mean() <= limit:
+        told = f"{divergence_T.mean():.2g} nats a token"
+        yield _diverges(case, divergence_T, told, limit)
+
+
+def _diverges(case: Case, divergence_T: Doubles, how_much: str, limit: float) -> Fault:
+    place = int(np.argmax(divergence_T))
+    told = (
+        f"its probabilities diverge from the session's: {how_much}, allowed are {limit:.2g} "
+        f"(at this token {divergence_T[place]:.2g})"
+    )
+    return Fault(case.question.name, told, place + 1)
+
+
+def _in_answer(case: Case, found: Found, limits: Limits) -> Iterator[Fault]:
+    """What it says token by token, beside the session, and beside its own probabilities."""
+    shared = min(len(found.said), len(case.answer))
+    differ = np.flatnonzero(found.said[:shared] != case.answer[:shared])
+    if not len(differ):
+        if len(found.said) != len(case.answer):
+            ended = f"it ends after {len(found.said)} tokens, the session after {len(case.answer)}"
+            yield Fault(case.question.name, ended, shared)
+        return
+    place = int(differ[0])
+    token, ours = int(found.said[place]), int(case.answer[place])
+    behind = float(found.best[place] - found.drawn[place])
+    ahead = float(found.drawn[place] - found.answer[place])
+    if not behind <= (limits.margin or 0.05):
+        told = (
+            f"it says token {token} where by its own log-probabilities token "
+            f"{int(found.greedy[place])} leads by {behind:.3g} nats: token by token it computes "
+            "otherwise than at once"
+        )
+        yield Fault(case.question.name, told, place + 1)
+    elif limits.margin is not None and not ahead <= limits.margin:
+        told = f"it says token {token}, the session {ours}, by a margin of {ahead:.3g} nats"
+        yield Fault(case.question.name, told, place + 1)
+
+
+def _ends(case: Case, theirs: Sequence[int], ours: Sequence[int]) -> Fault | None:
+    """Every stop token is one of both."""
+    if set(theirs) == set(ours):
+        return None
+    told = f"answers end at the tokens {sorted(theirs)}, the session's at {sorted(ours)}"
+    return Fault(case.question.name, told)

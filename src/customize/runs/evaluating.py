@@ -78,7 +78,7 @@ def evaluate_run(
 
     ``to`` keeps the results; a run's own folder unless given.
     """
-    terms = _terms(asked, None)
+    terms = terms_of(asked, None)
     folder = run.folder.evaluation if to is None and run.folder else to
     store = _store(folder)
     rows = list(read(asked.rows))
@@ -105,7 +105,15 @@ def evaluate_as_planned(run: Run, plan: EvaluationPlan) -> Evaluation:
     Raises:
         GateFailed, GateInconclusive: a gate is not passed; the results are kept all the same.
     """
-    asked = Asked(
+    evaluation = evaluate_run(run, planned(plan), {}, None)
+    run.tell(evaluation)
+    raise_for_gates(evaluation)
+    return evaluation
+
+
+def planned(plan: EvaluationPlan) -> Asked:
+    """What a plan says."""
+    return Asked(
         rows=plan.data,
         prompts=plan.prompts,
         shots=plan.shots,
@@ -121,10 +129,6 @@ def evaluate_as_planned(run: Run, plan: EvaluationPlan) -> Evaluation:
         gates=parse_gates(plan.gates),
         prices=plan.prices,
     )
-    evaluation = evaluate_run(run, asked, {}, None)
-    run.tell(evaluation)
-    raise_for_gates(evaluation)
-    return evaluation
 
 
 def compare_runs(new: Run, old: Run, asked: Asked, to: Path | None) -> Evaluation:
@@ -135,7 +139,7 @@ def compare_runs(new: Run, old: Run, asked: Asked, to: Path | None) -> Evaluatio
     assert new.folder is not None
     assert old.folder is not None
     names = _apart(old.folder, new.folder)
-    terms = _terms(asked, names[0])
+    terms = terms_of(asked, names[0])
     folder = new.folder.evaluation if to is None else to
     store = _store(folder)
     columns: list[Column] = [column_of(new, "base", base=True)]
@@ -217,7 +221,8 @@ def _kept(
     return evaluation
 
 
-def _terms(asked: Asked, rival: str | None) -> Terms:
+def terms_of(asked: Asked, rival: str | None) -> Terms:
+    """On what an evaluation compares."""
     return Terms(
         max_tokens=asked.max_tokens,
         samples=asked.samples,

@@ -1,54 +1,78 @@
-"""Exporting a run: what an exporter is given. Knows no format."""
+"""Exporting a run: what it says, how it was made, and what its package is held to.
+
+Knows no format.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from customize._errors import ExportError, RunError
-from customize._files import writing
+from customize._errors import ModelError, RunError, Unsupported
 from customize._options import options_to_dict
 from customize.data.reading import read
+from customize.data.rendering import ChatRenderer
 from customize.interfaces.backend import Backend
 from customize.interfaces.exporter import Exportable, Exporter
+from customize.interfaces.model import ModelFolder
+from customize.interfaces.renderer import Renderer
+from customize.packaging.manifest import Manifest
+from customize.packaging.prompts import Question, hard_questions, renders
+from customize.packaging.reference import reference_cases
+from customize.packaging.writing import Lineage, Proof, check_exportable, write_package
 from customize.plugins import load
 from customize.runs.backends import quiet_libraries
+from customize.runs.card import package_card
+from customize.runs.folder import RunFolder
+from customize.runs.no_worse import held_to_evaluation
+from customize.runs.report import evaluation_of
 from customize.training.structuring import Faults, structure
 
 if TYPE_CHECKING:
     from customize.runs.run import Run
 
 _PROMPTS = 6
-# No control token in it: we encode those in a user's text as plain text, most runtimes do not.
-_HARD = "Caf\u00e9 \u2014 12.50 \u20ac? \u65e5\u672c\u8a9e \U0001f355 `x = [1, 2]`  <b>ok</b>"
+# What training again goes by, and is compared with.
+_FILES = ("recipe.json", "lineage.json", "metrics.jsonl")
+NEEDED = ("peft", "sample", "distributions")
 
 
 def export_run(
-    run: Run, form: str | Exporter, to: Path, options: Mapping[str, object]
-) -> Mapping[str, float]:
-    """Open the run in float32, so that only the export can differ, and hand it over."""
+    run: Run,
+    form: str | Exporter,
+    to: Path,
+    options: Mapping[str, object],
+    margin: float,
+    despite_parity: bool,
+) -> Manifest:
+    """Ask the run in float32, so that only the export can differ, and write the package."""
     if run.folder is None or run.model is None:
         raise RunError("a base model is no run: there is nothing to export")
-    weights = run.folder.weights()
     exporter = form if isinstance(form, Exporter) else _made(form, options)
+    weights = run.folder.weights()
+    _check_base(run.folder, run.model)
+    backend = exact(run.backend)
+    if missing := [name for name in NEEDED if name not in backend.capabilities()]:
+        raise Unsupported(
+            f"an export needs {', '.join(missing)}, which the backend {backend.name!r} does not "
+            "declare: open the run with another, as customize.open(run, backend='cpu')"
+        )
     quiet_libraries()
-    engine = exact(run.backend).load(run.model)
+    name = run.folder.path.resolve().name
+    # What can be refused is, before anything large is loaded.
+    source = Exportable(name, run.model, weights, ChatRenderer.from_folder(run.model.path))
+    check_exportable(source, exporter, to)
+    engine = backend.load(run.model)
     session = engine.open(weights)
-    card = (run.folder.path / "README.md").read_text("utf-8")
-    prompts = _prompts(run)
-    with writing(str(to), ExportError):
-        return exporter.export(Exportable(run.model, engine, session, prompts, card), to)
-
-
-def _made(name: str, options: Mapping[str, object]) -> Exporter:
-    faults = Faults()
-    made: Exporter | None = structure(load("exporter", name), options, faults)
-    faults.raise_if_any(f"the exporter {name}")
-    assert made is not None
-    return made
+    questions = [*_held_out(run.folder, source.renderer), *hard_questions(source)]
+    cases = reference_cases(session, engine.base(), questions)
+    plan = run.folder.recipe().evaluation_chosen()
+    further = held_to_evaluation(plan, exporter, source, session, margin)
+    proof = Proof(cases, further, despite_parity)
+    return write_package(source, exporter, proof, _lineage(run.folder, run.model), to)
 
 
 def exact(backend: Backend) -> Backend:
@@ -63,19 +87,49 @@ def _with(backend: Backend, options: Mapping[str, Any]) -> Backend:
     return type(backend)(**options)
 
 
-def _prompts(run: Run) -> Sequence[Sequence[Mapping[str, Any]]]:
-    """Held-out questions where the run has them and they can still be read, and a hard one."""
-    assert run.folder is not None
-    recipe = run.folder.recipe()
-    hard = [[{"role": "user", "content": _HARD}]]
+def _made(name: str, options: Mapping[str, object]) -> Exporter:
+    faults = Faults()
+    made: Exporter | None = structure(load("exporter", name), options, faults)
+    faults.raise_if_any(f"the exporter {name}")
+    assert made is not None
+    return made
+
+
+def _check_base(folder: RunFolder, model: ModelFolder) -> None:
+    trained_on = folder.lineage()["model"]
+    if model.fingerprint != trained_on:
+        raise ModelError(
+            f"{model.path} is not the base that {folder.path} was trained on: its fingerprint is "
+            f"{model.fingerprint[:12]}…, that one's {trained_on[:12]}…. Put the base back that "
+            "was there"
+        )
+
+
+def _held_out(folder: RunFolder, renderer: Renderer) -> list[Question]:
+    """Held-out questions where the run has them and they can still be read, else training's.
+
+    They stay here: a package is given away, and rows are not.
+    """
+    recipe = folder.recipe()
     for source in (recipe.validation, recipe.data):
         if source is not None and Path(source).is_file():
             rows = read(source, on_bad_rows="skip")
             picked = range(0, len(rows), max(1, len(rows) // _PROMPTS))
-            return [_asked(rows[i]["messages"]) for i in picked][:_PROMPTS] + hard
-    return hard
+            asked = [_question(rows[i], i) for i in picked][:_PROMPTS]
+            return [question for question in asked if renders(renderer, question)]
+    return []
 
 
-def _asked(messages: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+def _question(row: Mapping[str, Any], number: int) -> Question:
     """What comes before the answer; a pair's messages end there already."""
-    return messages[:-1] if messages[-1]["role"] == "assistant" else messages
+    messages = row["messages"]
+    asked = messages[:-1] if messages[-1]["role"] == "assistant" else messages
+    return Question(f"row {number + 1}", asked, row.get("tools"), is_kept=False)
+
+
+def _lineage(folder: RunFolder, model: ModelFolder) -> Lineage:
+    recipe = folder.recipe()
+    files = {name: folder.path / name for name in _FILES if (folder.path / name).is_file()}
+    facts = {"recipe": recipe.hash, **folder.lineage()}
+    evaluation = evaluation_of(folder)
+    return Lineage(facts, files, lambda manifest: package_card(manifest, folder, model, evaluation))

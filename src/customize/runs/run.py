@@ -20,6 +20,7 @@ from customize.interfaces.model import ModelFolder
 from customize.interfaces.observer import Observer
 from customize.interfaces.renderer import Message, Tool
 from customize.models import resolve
+from customize.packaging.manifest import MANIFEST, Manifest
 from customize.runs.backends import choose_backend, quiet_libraries
 from customize.runs.folder import RunFolder
 from customize.training.observers import Observers
@@ -282,19 +283,32 @@ class Run:
             observers.evaluation(evaluation)
 
     def export(
-        self, form: str | Exporter, to: str | os.PathLike[str], **options: object
-    ) -> Mapping[str, float]:
-        """Put the run into a form that others serve; returns the parity figures.
+        self,
+        form: str | Exporter,
+        to: str | os.PathLike[str],
+        *,
+        margin: float = 0.05,
+        despite_parity: bool = False,
+        **options: object,
+    ) -> Manifest:
+        """Put the run into a package that others serve, and prove that it answers as the run does.
 
-        ``form`` is an exporter's name, with its ``options``, or an instance.
+        ``form`` is an exporter's name, with its ``options``, or an instance. ``parity`` of what is
+        returned has the figures.
+
+        Args:
+            margin: how much worse than the run a quantized package may be on the rows of the
+                recipe's evaluation, where it has one: 0.05 is five points.
+            despite_parity: keep a package that answers otherwise; its manifest says so.
 
         Raises:
-            ExportError, ParityError: no folder is left.
+            ExportError: nothing is left.
+            ParityError: it answers otherwise; only ``parity.json`` is left, which says where.
             RunError: this is a base model, or the run is not finished.
         """
         from customize.runs.export import export_run
 
-        return export_run(self, form, Path(to), options)
+        return export_run(self, form, Path(to), options, margin, despite_parity)
 
     def __repr__(self) -> str:
         place = self.folder.path if self.folder else self.adapter
@@ -309,9 +323,11 @@ def open(
     backend: str | Backend | None = None,
     base: str | os.PathLike[str] | None = None,
 ) -> Run:
-    """A run's folder, an export of one, or any model: the same face.
+    """A run's folder, a package, or any model: the same face.
 
-    ``base`` is where an exported adapter's base lies, if not under the name it was trained by.
+    A package that a backend can load is loaded by one; any other answers by its own runtime.
+
+    ``base`` is where the base of a package's adapter lies, if not under the name it was trained by.
 
     ``revision`` is the branch, tag or commit of a hub model.
 
@@ -324,6 +340,11 @@ def open(
     if folder.exists:
         _refuse("base", base, f"exported adapters: the run in {folder.path} names its own")
         return _open_run(folder, revision, backend)
+    if has_own_runtime(path):
+        from customize.runs.package import PackagedRun
+
+        _refuse("backend", backend, f"what a backend can load: {path} has a runtime of its own")
+        return PackagedRun(path, base)
     chosen = choose_backend("auto" if backend is None else backend)
     if (path / _PEFT).is_file():
         return Run(None, resolve(os.fspath(base or _base_of(path)), revision), chosen, adapter=path)
@@ -347,6 +368,12 @@ def _open_run(folder: RunFolder, revision: str | None, backend: str | Backend | 
     return Run(folder, model, chosen)
 
 
+def has_own_runtime(folder: Path) -> bool:
+    """Whether it is a package without weights that backends read."""
+    names = (_PEFT, "model.safetensors", "model.safetensors.index.json")
+    return (folder / MANIFEST).is_file() and not any((folder / n).is_file() for n in names)
+
+
 def _refuse(name: str, value: object, whose: str) -> None:
     if value is not None:
         raise OptionError(f"{name}={str(value)!r} is for {whose}")
@@ -354,11 +381,11 @@ def _refuse(name: str, value: object, whose: str) -> None:
 
 def _base_of(adapter: Path) -> str:
     """The model that an exported adapter says it belongs to."""
-    for name, key in (("customize.json", "model"), (_PEFT, "base_model_name_or_path")):
-        if (adapter / name).is_file():
-            said = json.loads((adapter / name).read_text("utf-8")).get(key)
-            if isinstance(said, str):
-                return said
+    if (adapter / MANIFEST).is_file():
+        return str(Manifest.read(adapter).base["name"])
+    said = json.loads((adapter / _PEFT).read_text("utf-8")).get("base_model_name_or_path")
+    if isinstance(said, str):
+        return said
     raise ModelError(f"{adapter} does not say which model it belongs to: give base")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from hashlib import sha256
 
 import attrs
 
@@ -59,11 +58,12 @@ class Asked(ABC):
             Query(
                 prompt,
                 self._sampling(len(prompt), limits),
-                _seed_of(self.seed, number * self.num_choices + choice),
-                self.served.adapter,
-                self.top_logprobs or 0,
+                seed=self.seed,
+                index=choice,
+                adapter=self.served.adapter,
+                top_logprobs=self.top_logprobs or 0,
             )
-            for number, prompt in enumerate(self.prompts())
+            for prompt in self.prompts()
             for choice in range(self.num_choices)
         ]
 
@@ -108,10 +108,3 @@ class AskedCompletion(Asked):
     @property
     def num_answers(self) -> int:
         return self.num_choices * len(self.given)
-
-
-def _seed_of(seed: int, number: int) -> int:
-    """The first choice draws from the seed as it is, each further one from one of its own."""
-    if number == 0:
-        return seed
-    return int.from_bytes(sha256(f"{seed} {number}".encode()).digest()[:8]) >> 1

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from customize._batch import Batch, Floats
+from customize._batch import Batch, Floats, Ints
 from customize._errors import CheckpointError, DataError, ModelError, NonFiniteError, Unsupported
 from customize._losses import Loss
 from customize.interfaces.backend import (
@@ -41,7 +41,17 @@ from customize.testing.renderer import NUM_TOKENS, ToyRenderer
 
 Table = npt.NDArray[np.float64]
 CAPABILITIES = frozenset(
-    {"forward_backward", "sample", "snapshot", "base", "save", "lora", "full", "stack"}
+    {
+        "forward_backward",
+        "sample",
+        "distributions",
+        "snapshot",
+        "base",
+        "save",
+        "lora",
+        "full",
+        "stack",
+    }
 )
 FINGERPRINT = "toy"
 _KEPT = ("delta", "mean", "square", "below")
@@ -128,6 +138,11 @@ class ToySnapshot(Snapshot):
             ]
         )
 
+    def distributions(self, tokens: Ints, start: int) -> Floats:
+        _require(self._engine.capabilities, "distributions")
+        _check_tokens(tokens)
+        return _log_softmax(self._table[tokens[start - 1 : -1]]).astype(np.float32)
+
 
 class ToySession(Session):
     """A table of its own added to the base's, with AdamW."""
@@ -150,6 +165,9 @@ class ToySession(Session):
         self, prompts: Sequence[Prompt], sampling: Sampling, on_token: OnToken | None = None
     ) -> Handle[list[list[Completion]]]:
         return self._now().sample(prompts, sampling, on_token)
+
+    def distributions(self, tokens: Ints, start: int) -> Floats:
+        return self._now().distributions(tokens, start)
 
     def forward_backward(self, batch: Batch, loss: Loss) -> Handle[LossOutput]:
         _require(self.capabilities, "forward_backward")

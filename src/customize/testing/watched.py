@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from customize._batch import Batch, Floats
+from customize._batch import Batch, Floats, Ints
 from customize._losses import Loss
 from customize.interfaces.backend import (
     AdamW,
@@ -40,6 +40,10 @@ class Watched(Session):
     ) -> Handle[list[list[Completion]]]:
         self.calls += 1
         return self._session.sample(prompts, sampling, on_token)
+
+    def distributions(self, tokens: Ints, start: int) -> Floats:
+        self.calls += 1
+        return self._session.distributions(tokens, start)
 
     def forward_backward(self, batch: Batch, loss: Loss) -> Handle[LossOutput]:
         self.calls += 1

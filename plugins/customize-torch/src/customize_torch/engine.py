@@ -31,8 +31,17 @@ from customize_torch.session import TorchSession, TorchSnapshot
 
 CAPABILITIES = frozenset(
     {
-        *("forward_backward", "sample", "snapshot", "base", "save"),
-        *("lora", "full", "stack", "peft", "serve"),
+        "forward_backward",
+        "sample",
+        "distributions",
+        "snapshot",
+        "base",
+        "save",
+        "lora",
+        "full",
+        "stack",
+        "peft",
+        "serve",
     }
 )
 

@@ -3,7 +3,7 @@
 Knows no optimizer, no sampling and no file. Tensors are never changed in place, so a snapshot is
 only a reference.
 
-Shape legend: N tokens, T scored positions, C hidden size.
+Shape legend: N tokens, T scored positions, C hidden size, V vocabulary.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from customize import Batch, DataError
-from customize_torch.attention import Plan, Segments, following
+from customize_torch.attention import Plan, Prefill, Segments, following
 from customize_torch.head import logprobs_of
 from customize_torch.kernels import Place
 from customize_torch.layout import lay
@@ -93,6 +93,15 @@ class Policy:
             hidden_NC = self.hidden(flat.tokens_N, flat.positions_N, plan)
         hidden_TC = hidden_NC[flat.before_T]
         return logprobs_of(hidden_TC, self.head_VC, flat.targets_T, place.kernels, place.logits)
+
+    def distributions(self, tokens: npt.NDArray[np.int32], start: int) -> Tensor:
+        """Log-probabilities of every token at each place from ``start`` on, float32 [T, V]."""
+        self.check(tokens)
+        place = self.base.place
+        tokens_N = torch.from_numpy(tokens.astype(np.int64)).to(place.device)
+        positions_N = torch.arange(len(tokens), device=place.device)
+        hidden_NC = self.hidden(tokens_N, positions_N, Prefill([0, len(tokens)], place.varlen))
+        return (hidden_NC[start - 1 : -1] @ self.head_VC.T).float().log_softmax(-1)
 
     def rounded(self) -> Policy:
         """The same with LoRA's tensors as they are computed with: rounded once for many steps."""

@@ -22,7 +22,6 @@ from torch import Tensor
 from customize import (
     Answering,
     BackendError,
-    Batch,
     Prompt,
     Query,
     Renderer,
@@ -30,9 +29,7 @@ from customize import (
     Said,
     resolve,
 )
-from customize_torch.attention import Segments
 from customize_torch.decoding import Decoding
-from customize_torch.layout import lay
 from customize_torch.policy import Policy
 from customize_torch.sampling import prefill
 
@@ -102,16 +99,8 @@ class TorchRuntime(Runtime):
 
     @torch.inference_mode()
     def logprobs(self, tokens: Ints, start: int, adapter: str | None = None) -> Floats:
-        policy = self._policies[adapter]
-        policy.check(tokens)
-        place = policy.base.place
-        columns = {"weights": np.arange(len(tokens)) >= start}
-        flat = lay(Batch.from_sequences([(tokens, columns)]), place.device)
         with self._computing:
-            plan = Segments(flat.segments, place.varlen)
-            hidden_NC = policy.hidden(flat.tokens_N, flat.positions_N, plan)
-            logits_TV = (hidden_NC[flat.before_T] @ policy.head_VC.T).float()
-        found: Floats = torch.log_softmax(logits_TV, dim=-1).cpu().numpy()
+            found: Floats = self._policies[adapter].distributions(tokens, start).cpu().numpy()
         return found
 
     def close(self) -> None:

@@ -49,6 +49,7 @@ from customize_torch.policy import Policy
 from customize_torch.sampling import sample
 
 Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int32]
 # Without any of these what is saved could not go on as if it had not been stopped.
 _PARTS = ("base", "means", "scale", "seed", "squares", "steps", "token_budget", "weights")
 
@@ -79,6 +80,11 @@ class TorchSnapshot(Snapshot):
         return Done(
             sample(self._policy, prompts, sampling, self.renderer, self._budget.tokens, on_token)
         )
+
+    @torch.inference_mode()
+    def distributions(self, tokens: Ints, start: int) -> Floats:
+        out: Floats = self._policy.distributions(tokens, start).cpu().numpy()
+        return out
 
 
 class TorchSession(Session):
@@ -114,6 +120,9 @@ class TorchSession(Session):
         self, prompts: Sequence[Prompt], sampling: Sampling, on_token: OnToken | None = None
     ) -> Handle[list[list[Completion]]]:
         return self._at(self._policy).sample(prompts, sampling, on_token)
+
+    def distributions(self, tokens: Ints, start: int) -> Floats:
+        return self._at(self._policy).distributions(tokens, start)
 
     def forward_backward(self, batch: Batch, loss: Loss) -> Handle[LossOutput]:
         if loss.couples == "batch":

@@ -58,6 +58,10 @@ def _acts(subject: BackendSubject, session: Session) -> Mapping[str, list[Callab
             lambda: session.sample([prompt], Sampling(max_tokens=1)).result(),
             lambda: base.sample([prompt], Sampling(max_tokens=1)).result(),
         ],
+        "distributions": [
+            lambda: session.distributions(prompt.tokens, 1),
+            lambda: base.distributions(prompt.tokens, 1),
+        ],
         "snapshot": [session.snapshot, lambda: session.named_snapshot("any")],
         "base": [session.base],
         "save": [

@@ -52,3 +52,24 @@ def check_sequences_do_not_see_each_other(subject: BackendSubject) -> None:
     for s in range(batch.num_sequences):
         alone = base.forward(batch.take([s])).result()
         expect_close(alone, together[batch.positions_of([s])], within, f"sequence {s} alone")
+
+
+def check_distributions_are_those_of_forward(subject: BackendSubject) -> None:
+    """``distributions`` gives float32 probabilities of every token, which sum to 1, and those of
+    the tokens that follow are what ``forward`` gives.
+    """
+    if "distributions" not in subject.capabilities:
+        raise NotApplicable("distributions is not declared")
+    tokens = subject.batch().take([0]).tokens
+    wanted = Batch.from_sequences([(tokens, {"weights": np.arange(len(tokens)) > 1})])
+    snapshots: list[Snapshot] = [subject.engine.base(), subject.open()]
+    for snapshot in snapshots:
+        found_TV = np.asarray(snapshot.distributions(tokens, 2))
+        shape = (len(tokens) - 2, subject.vocabulary)
+        expect(found_TV.dtype == np.float32, f"of type {found_TV.dtype}, not float32")
+        expect(found_TV.shape == shape, f"shape {found_TV.shape}, not {shape}")
+        total_T = np.exp(found_TV.astype(np.float64)).sum(axis=1)
+        expect_close(total_T, np.ones(len(total_T)), subject.tolerance.relative, "the sums")
+        said_T = found_TV[np.arange(len(total_T)), tokens[2:]]
+        forward_T = snapshot.forward(wanted).result()[2:]
+        expect_close(said_T, forward_T, subject.tolerance.logprobs, "beside forward")

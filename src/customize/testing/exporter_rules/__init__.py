@@ -1,5 +1,5 @@
-"""What an exporter must do. Loads what it writes as its users will."""
+"""What an exporter and its runtime must do. Loads what is written as its users will."""
 
 from __future__ import annotations
 
-MODULES = ("options", "exporting", "serving_it")
+MODULES = ("options", "packaging", "serving_it", "runtime")

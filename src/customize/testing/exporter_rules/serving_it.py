@@ -1,14 +1,11 @@
-"""Rules about what others get when they load an export."""
+"""Rules about what others get when they load a package."""
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
-from customize.packaging.parity import Answer, logprobs_of, reference_answers
 from customize.testing.expecting import expect
-from customize.testing.exporter_rules.subject import ExporterSubject
+from customize.testing.exporter_rules.subject import MESSAGES, ExporterSubject
 
 # Nats a token: what storing weights in 16 bits may cost, and what the session is from its base.
 _ROUNDING, _LEARNT = 0.05, 0.2
@@ -26,17 +23,21 @@ def check_export_answers_as_the_session(subject: ExporterSubject) -> None:
 
     Up to 0.05 nats a token, which is what weights in 16 bits cost.
     """
-    answers = _answers(subject)
-    away = _away(subject, answers)
-    to_base = float(np.mean(np.abs(np.concatenate(_differences_to_base(subject, answers)))))
-    expect(to_base > _LEARNT, f"the session is only {to_base:.2g} nats from its base")
-    expect(away <= _ROUNDING, f"{away:.3g} nats a token from the session")
+    away, to_base = [], []
+    for case in subject.cases:
+        every_TV = subject.served.logprobs([*case.prompt.tolist(), *case.answer.tolist()])
+        after = np.arange(len(case.prompt) - 1, len(every_TV) - 1)
+        away.append(np.abs(every_TV[after, case.answer] - case.said).mean())
+        to_base.append(np.abs(case.said - case.base).mean())
+    learnt = float(np.mean(to_base))
+    expect(learnt > _LEARNT, f"the session is only {learnt:.2g} nats from its base")
+    expect(float(np.mean(away)) <= _ROUNDING, f"{np.mean(away):.3g} nats a token from the session")
 
 
 def check_tokenizer_and_template_are_in_it(subject: ExporterSubject) -> None:
     """Its own tokenizer and template make the same tokens of messages as the session's renderer."""
     renderer = subject.session.renderer
-    for number, messages in enumerate(subject.source.prompts, start=1):
+    for number, messages in enumerate(MESSAGES, start=1):
         wanted = renderer.prompt(messages).tolist()
         try:
             found = subject.served.prompt(messages)
@@ -44,47 +45,3 @@ def check_tokenizer_and_template_are_in_it(subject: ExporterSubject) -> None:
             expect(False, f"prompt {number}: {error}")
         else:
             expect(found == wanted, f"prompt {number}: {found[:12]}… is not {wanted[:12]}…")
-
-
-def check_parity_figures_are_true(subject: ExporterSubject) -> None:
-    """The figures it gives are finite, and those of its own comparison are what one finds by
-    loading it: ``mean_logprob_difference`` and ``mean_difference_to_base``, in nats a token.
-    """
-    figures = subject.figures
-    wrong = {name: value for name, value in figures.items() if not math.isfinite(value)}
-    expect(not wrong, f"not finite: {wrong}")
-    answers = _answers(subject)
-    to_base = _differences_to_base(subject, answers)
-    found = {
-        "mean_logprob_difference": _away(subject, answers),
-        "mean_difference_to_base": float(np.mean([np.abs(row).mean() for row in to_base])),
-    }
-    for name, own in found.items():
-        expect(name in figures, f"there is no {name}")
-        near = abs(figures[name] - own) <= 1e-3 + 0.2 * own
-        expect(near, f"{name} is {own:.3g}, and not {figures[name]:.3g}")
-
-
-def _answers(subject: ExporterSubject) -> list[Answer]:
-    return reference_answers(subject.session, subject.source.prompts)
-
-
-def _away(subject: ExporterSubject, answers: list[Answer]) -> float:
-    """Nats by which the export's log-probabilities differ from the session's, on average."""
-    means = []
-    for answer in answers:
-        every_TV = subject.served.logprobs([*answer.prompt, *answer.tokens])
-        after = np.arange(len(answer.prompt) - 1, len(every_TV) - 1)
-        found = every_TV[after, list(answer.tokens)]
-        means.append(np.abs(found - np.asarray(answer.logprobs)).mean())
-    return float(np.mean(means))
-
-
-def _differences_to_base(
-    subject: ExporterSubject, answers: list[Answer]
-) -> list[np.typing.NDArray[np.float64]]:
-    base = logprobs_of(subject.engine.base(), answers)
-    return [
-        np.asarray(answer.logprobs) - np.asarray(plain)
-        for answer, plain in zip(answers, base, strict=True)
-    ]

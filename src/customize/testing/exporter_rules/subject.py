@@ -1,9 +1,10 @@
-"""An exporter under test, and a trained session for it to export. Knows no rule."""
+"""An exporter under test, and a trained session for it to package. Knows no rule."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import ClassVar
 
@@ -13,14 +14,18 @@ from customize._losses import CrossEntropy
 from customize.interfaces.backend import AdamW, Backend, Engine, LoRA, Session
 from customize.interfaces.exporter import Exportable, Exporter
 from customize.interfaces.model import ModelFolder
+from customize.interfaces.runtime import Runtime
+from customize.packaging.prompts import Question, hard_questions
+from customize.packaging.reference import Case, reference_cases
+from customize.packaging.writing import Lineage, Proof, write_package
 from customize.runs.backends import choose_backend
-from customize.runs.export import exact
+from customize.runs.export import NEEDED, exact
 from customize.testing.rules import NotApplicable
 from customize.testing.serving import Served, serve
 from customize.testing.subject import Subject
 from customize.testing.tiny_model import write_tiny_model
 
-_MESSAGES = (
+MESSAGES = (
     [{"role": "user", "content": "Do you deliver?"}],
     [
         {"role": "system", "content": "You are terse."},
@@ -35,7 +40,7 @@ _MESSAGES = (
 
 
 class ExporterSubject(Subject):
-    """An exporter with a session that is far from its base, exported once for all rules."""
+    """An exporter with a session that is far from its base, packaged once for all rules."""
 
     kind: ClassVar[str] = "exporter"
 
@@ -49,8 +54,9 @@ class ExporterSubject(Subject):
             backend = self._backend
         except Unsupported as error:
             return str(error)
-        if "peft" not in backend.capabilities():
-            return f"the backend {backend.name} does not declare peft: pass on='cpu'"
+        if missing := [name for name in NEEDED if name not in backend.capabilities()]:
+            told = ", ".join(missing)
+            return f"the backend {backend.name} does not declare {told}: pass on='cpu'"
         return backend.probe()
 
     @functools.cached_property
@@ -70,40 +76,63 @@ class ExporterSubject(Subject):
     def session(self) -> Session:
         session = self.engine.open(LoRA(rank=4), seed=1)
         answer = {"role": "assistant", "content": "Certainly not today."}
-        rendered = [session.renderer.render([*messages, answer]) for messages in _MESSAGES]
+        rendered = [session.renderer.render([*messages, answer]) for messages in MESSAGES]
         batch = Batch.from_sequences([(r.tokens, {"weights": r.weights}) for r in rendered])
         for _ in range(15):
             session.forward_backward(batch, CrossEntropy())
             session.optim_step(AdamW(lr=0.03)).result()
         return session
 
-    @property
+    @functools.cached_property
     def source(self) -> Exportable:
-        """What is to be exported."""
-        return self.exportable(self.session)
-
-    def exportable(self, session: Session) -> Exportable:
-        """A session on the kit's model, with prompts of every sort."""
-        return Exportable(self.model, self.engine, session, _MESSAGES, "# A model card\n")
+        """What is to be written."""
+        weights = self.folder() / "weights"
+        self.session.save_weights(weights)
+        return Exportable("the.one", self.model, weights, self.engine.renderer)
 
     @functools.cached_property
-    def _exported(self) -> tuple[Path, Mapping[str, float]]:
+    def cases(self) -> Sequence[Case]:
+        """What the session says, to the kit's own messages and to hard ones."""
+        own = [Question(f"own {i}", messages) for i, messages in enumerate(MESSAGES, start=1)]
+        questions = [*own, *hard_questions(self.source)]
+        return reference_cases(self.session, self.engine.base(), questions)
+
+    def write(self, to: Path) -> None:
+        """Package the session into ``to``; raises as an export does."""
+        lineage = Lineage({}, {}, lambda manifest: "# A model card\n")
+        write_package(self.source, self.exporter, Proof(self.cases), lineage, to)
+
+    @functools.cached_property
+    def package(self) -> Path:
+        """The folder of the one package, which may answer otherwise.
+
+        Raises:
+            NotApplicable: it cannot be written, which a rule of its own tells.
+        """
         to = self.folder() / "out"
-        return to, self.exporter.export(self.source, to)
+        lineage = Lineage({}, {}, lambda manifest: "# A model card\n")
+        try:
+            proof = Proof(self.cases, despite=True)
+            write_package(self.source, self.exporter, proof, lineage, to)
+        except Exception as error:  # whatever an exporter raises
+            raise NotApplicable(f"it cannot be packaged: {type(error).__name__}") from error
+        return to
+
+    @functools.cached_property
+    def runtime(self) -> Runtime:
+        """The package, loaded by the exporter's runtime in this process."""
+        module, _, name = self.exporter.runtime.partition(":")
+        opened: type[Runtime] = getattr(import_module(module), name)
+        return opened.open(self.package, {}, self._base)
 
     @property
-    def exported(self) -> Path:
-        """The folder of the one export."""
-        return self._exported[0]
-
-    @property
-    def figures(self) -> Mapping[str, float]:
-        """The parity figures it gave."""
-        return self._exported[1]
+    def adapter(self) -> str | None:
+        """What to ask the runtime for."""
+        return self.runtime.adapters[0] if self.runtime.adapters else None
 
     @functools.cached_property
     def served(self) -> Served:
-        """The export, as what it ``serves`` loads it.
+        """The package, as what it ``serves`` loads it.
 
         Raises:
             NotApplicable: it cannot be loaded, which a rule of its own tells.
@@ -116,5 +145,9 @@ class ExporterSubject(Subject):
             raise NotApplicable(f"it cannot be loaded: {type(error).__name__}") from error
 
     def load(self) -> Served:
-        """The export, loaded anew by what it ``serves``."""
-        return serve(self.exporter.serves, self.exported, self.model.path)
+        """The package, loaded anew by what it ``serves``."""
+        return serve(self.exporter.serves, self.package, self.model.path)
+
+    @property
+    def _base(self) -> Path | None:
+        return self.model.path if self.exporter.needs_base(self.source) else None

@@ -13,5 +13,5 @@ def customize_exporters() -> Iterator[customize.ExporterSpec]:
     yield customize.ExporterSpec(
         name="example",
         target="acme_example.exporter:Example",
-        summary="The adapter with its tokenizer, compared after it was opened anew.",
+        summary="The adapter alone, for runtimes that have its base.",
     )

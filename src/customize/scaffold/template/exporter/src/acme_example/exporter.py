@@ -1,63 +1,41 @@
-"""The exporter: a folder that others load, and the proof that it answers as the session does."""
+"""The exporter: the adapter, in a file that its runtime beside it reads."""
 
-import json
+from __future__ import annotations
+
 import shutil
-import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from customize import (
-    Exportable,
-    Exporter,
-    ExportError,
-    ParityError,
-    check_parity,
-    logprobs_of,
-    option,
-    options,
-    reference_answers,
-)
+from customize import Exportable, Exporter, ExportError, option, options
 
-_BESIDE = ("tokenizer", "special_tokens", "chat_template")
+FILES = ("adapter_config.json", "adapter_model.safetensors", "customize.json")
 
 
 @options
 class Example(Exporter):
-    """The adapter, its base's tokenizer and template, a card, and the comparison's figures."""
+    """The adapter alone, for runtimes that have its base."""
 
     serves: ClassVar[str] = "transformers"
+    runtime: ClassVar[str] = "acme_example.runtime:Answers"
 
-    tolerance: float = option(
-        default=1e-3, help="Mean difference of log-probabilities that passes, in nats.", above=0
+    largest_mb: int = option(
+        default=1000, help="Adapters larger than this are refused, in MB.", at_least=1
     )
 
-    def export(self, source: Exportable, to: Path) -> Mapping[str, float]:
-        if to.exists():
-            raise ExportError(f"{to} exists: give a new folder, nothing is overwritten")
-        to.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=to.parent) as work:
-            folder = Path(work) / "folder"
-            source.session.save_weights(folder)
-            for file in source.model.path.iterdir():
-                if file.name.startswith(_BESIDE):
-                    shutil.copy(file, folder)
-            figures = self._compare(source, folder)
-            (folder / "README.md").write_text(source.card, "utf-8")
-            (folder / "parity.json").write_text(json.dumps(figures), "utf-8")
-            folder.rename(to)
-        return figures
+    @property
+    def precision(self) -> str:
+        return "float32"
 
-    def _compare(self, source: Exportable, folder: Path) -> dict[str, float]:
-        """The folder is opened anew: what others get is the folder, and not the session."""
-        opened = source.engine.open(folder)
-        said = reference_answers(source.session, source.prompts)
-        found = reference_answers(opened, source.prompts)
-        if [answer.tokens for answer in found] != [answer.tokens for answer in said]:
-            raise ParityError("the folder's greedy answers are not the session's")
-        target = [
-            {"logprobs": a.logprobs, "greedy": a.tokens, "margin": [0.0] * len(a.tokens)}
-            for a in found
-        ]
-        base = logprobs_of(source.engine.base(), said)
-        return check_parity(said, target, base, self.tolerance)
+    def needs_base(self, source: Exportable) -> bool:
+        return True
+
+    def check(self, source: Exportable) -> None:
+        if not source.is_adapter:
+            raise ExportError("all weights were trained: only an adapter can be exported")
+        size = sum((source.weights / name).stat().st_size for name in FILES)
+        if size > self.largest_mb * 10**6:
+            raise ExportError(f"the adapter has {size} bytes: set largest_mb higher")
+
+    def write(self, source: Exportable, folder: Path) -> None:
+        for name in FILES:
+            shutil.copyfile(source.weights / name, folder / name)

@@ -1,0 +1,122 @@
+"""The runtime of Hugging Face folders: transformers' own classes, and PEFT's around them.
+
+Computes in float32, one query at a time. Knows nothing of how a folder was made.
+
+Shape legend: B batch (1), T tokens, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from customize import Answering, ChatRenderer, ExportError, Message, Query, Runtime, Said
+
+Ints = npt.NDArray[np.int32]
+Floats = npt.NDArray[np.float32]
+_CONTEXT = 2048  # where the model's configuration does not say
+
+
+class Transformers(Runtime):
+    """A model of transformers, or adapters of PEFT on one."""
+
+    slots = 1
+
+    def __init__(self, folder: Path, model: Any, adapters: Mapping[str, str]) -> None:
+        """``adapters``: by name, what PEFT knows each as."""
+        self.renderer = ChatRenderer.from_folder(folder)
+        self.adapters = tuple(adapters)
+        config = model.config.get_text_config()
+        self.context = int(getattr(config, "max_position_embeddings", None) or _CONTEXT)
+        self._known_as = dict(adapters)
+        self._folder = folder
+        self._model = model
+        self._turn = threading.Lock()
+
+    @classmethod
+    def open(
+        cls, folder: Path, adapters: Mapping[str, Path] = {}, base: Path | None = None
+    ) -> Transformers:
+        if base is None:
+            if adapters:
+                raise ExportError(f"{folder} holds merged weights: no adapter can be put on them")
+            return cls(folder, _whole(folder), {})
+        from peft import PeftModel
+
+        own = str(json.loads((folder / "package.json").read_text("utf-8"))["name"])
+        model = PeftModel.from_pretrained(_whole(base), str(folder), adapter_name="a0")
+        known_as = {own: "a0"}  # PEFT takes no name with a dot
+        for other, path in adapters.items():
+            known_as[other] = f"a{len(known_as)}"
+            model.load_adapter(str(path), adapter_name=known_as[other])
+        return cls(folder, model.eval(), known_as)
+
+    def stream(self, query: Query, cancelled: threading.Event | None = None) -> Iterator[Said]:
+        self._check(query.adapter)
+        answering = Answering(query, self.renderer)
+        ids_BT = torch.from_numpy(query.tokens.astype(np.int64))[None]
+        cache = None
+        with self._turn:
+            while not answering.over and not (cancelled and cancelled.is_set()):
+                logits_V, cache = self._step(ids_BT, cache, query.adapter)
+                said = answering.draw(logits_V)
+                ids_BT = torch.tensor([[said.token]])
+                yield said
+
+    def logprobs(self, tokens: Ints, start: int, adapter: str | None = None) -> Floats:
+        self._check(adapter)
+        ids_BT = torch.from_numpy(tokens.astype(np.int64))[None]
+        kept = len(tokens) - start + 1
+        with self._turn, torch.inference_mode(), self._as(adapter):
+            logits_TV = self._model(input_ids=ids_BT, logits_to_keep=kept).logits[0, :-1]
+            out: Floats = logits_TV.float().log_softmax(-1).numpy()
+        return out
+
+    def own_prompt(
+        self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] | None = None
+    ) -> Ints:
+        tokenizer = AutoTokenizer.from_pretrained(self._folder, local_files_only=True)
+        tokens = tokenizer.apply_chat_template(
+            [dict(message) for message in messages],
+            tools=None if tools is None else [dict(tool) for tool in tools],
+            add_generation_prompt=True,
+            return_dict=False,
+        )
+        return np.asarray(tokens, np.int32)
+
+    def _step(self, ids_BT: torch.Tensor, cache: Any, adapter: str | None) -> tuple[Floats, Any]:
+        with torch.inference_mode(), self._as(adapter):
+            out = self._model(
+                input_ids=ids_BT, past_key_values=cache, use_cache=True, logits_to_keep=1
+            )
+        return out.logits[0, -1].float().numpy(), out.past_key_values
+
+    def _as(self, adapter: str | None) -> AbstractContextManager[Any]:
+        """The adapter in force; set anew each time, since another query may have had its turn."""
+        if not self.adapters:
+            return nullcontext()
+        if adapter is None:
+            disabled: AbstractContextManager[Any] = self._model.disable_adapter()
+            return disabled
+        self._model.set_adapter(self._known_as[adapter])
+        return nullcontext()
+
+    def _check(self, adapter: str | None) -> None:
+        if adapter is not None and adapter not in self.adapters:
+            told = ", ".join(self.adapters) or "none"
+            raise ExportError(f"no adapter {adapter!r} is loaded (there are: {told})")
+
+
+def _whole(folder: Path) -> Any:  # whatever class of transformers the configuration names
+    return AutoModelForCausalLM.from_pretrained(
+        folder, dtype=torch.float32, local_files_only=True
+    ).eval()

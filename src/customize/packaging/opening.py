@@ -1,0 +1,83 @@
+"""A package loaded to answer, by the exporter that is installed for its format.
+
+What a package says of itself never names code: its format is looked up among the plugins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from types import MappingProxyType
+
+from customize._errors import ExportError, ModelError
+from customize.interfaces.exporter import Exporter
+from customize.interfaces.runtime import Runtime
+from customize.models import resolve
+from customize.packaging.manifest import Manifest
+from customize.plugins import load
+
+
+def open_package(
+    folder: Path,
+    adapters: Mapping[str, Path] = MappingProxyType({}),
+    base: str | Path | None = None,
+) -> Runtime:
+    """Load a package with its installed runtime.
+
+    Args:
+        adapters: packages of other customizations of the same base, by the names to ask for.
+        base: where the base is, for a package that holds an adapter alone, if not under the name
+            it was trained by.
+
+    Raises:
+        ExportError: it is no package, cannot be loaded, or another package is of another base.
+        UnknownName: no plugin is installed for its format.
+        ModelError: the base is not the one the adapter was made for.
+    """
+    manifest = Manifest.read(folder)
+    for name, other in adapters.items():
+        _check_same_base(manifest, Manifest.read(other), name)
+    opened = runtime_of(manifest)
+    return opened.open(folder, dict(adapters), base_of(manifest, base))
+
+
+def runtime_of(manifest: Manifest) -> type[Runtime]:
+    """The runtime of the package's format.
+
+    Raises:
+        UnknownName: no plugin is installed for it.
+    """
+    exporter: type[Exporter] = load("exporter", manifest.format)
+    module, _, name = exporter.runtime.partition(":")
+    found: type[Runtime] = getattr(import_module(module), name)
+    return found
+
+
+def base_of(manifest: Manifest, given: str | Path | None = None) -> Path | None:
+    """The folder of the base that the package's adapter was made for; None where it needs none.
+
+    Raises:
+        ModelError: what was found is another model.
+        UnknownName: nothing was found; give where it is.
+    """
+    if not manifest.needs_base:
+        return None
+    known = manifest.base
+    model = resolve(given or known["name"], None if given else known["revision"])
+    if model.fingerprint != known["fingerprint"]:
+        raise ModelError(
+            f"{manifest.name} was trained on another base than {model.path}: give the one it was "
+            f"made from, {known['name']} with the fingerprint {known['fingerprint'][:12]}…"
+        )
+    return model.path
+
+
+def _check_same_base(one: Manifest, other: Manifest, name: str) -> None:
+    if one.format != other.format:
+        raise ExportError(
+            f"{name} is of the format {other.format}, and {one.name} of {one.format}: packages "
+            "that share a base share its format"
+        )
+    if one.base["fingerprint"] != other.base["fingerprint"] or not other.is_adapter:
+        raise ExportError(f"{name} is no adapter of the base of {one.name}: open it by itself")

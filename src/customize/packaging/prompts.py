@@ -1,0 +1,115 @@
+"""Prompts on which exports go wrong: the same for every package. Know no model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+
+from customize._errors import RenderingError
+from customize.interfaces.exporter import Exportable
+from customize.interfaces.renderer import Message, Renderer, Tool
+
+_LONG = (
+    "The ferry leaves the old harbour at seven, calls at both islands, and is back before noon; "
+    "on Sundays it waits for the train from the north. "
+)
+_LONG_TOKENS = 1200
+_TOOL = {
+    "type": "function",
+    "function": {
+        "name": "open_hours",
+        "description": "When a shop is open.",
+        "parameters": {
+            "type": "object",
+            "properties": {"day": {"type": "string", "enum": ["Mon", "Tue"]}},
+            "required": ["day"],
+        },
+    },
+}
+_CALL = {
+    "id": "call12345",
+    "type": "function",
+    "function": {"name": "open_hours", "arguments": {"day": "Mon"}},
+}
+_USER = {"role": "user", "content": "Are you open on Monday?"}
+
+
+@attrs.frozen
+class Question:
+    """A prompt with what it is called. is_kept: it may go into the package.
+
+    is_plain: nothing in it is spelled as a control token is. We encode such text as plain text;
+    most other programs take it for the token, so that their own prompts differ there.
+    """
+
+    name: str
+    messages: Sequence[Message]
+    tools: Sequence[Tool] | None = None
+    is_kept: bool = True
+    is_plain: bool = True
+
+
+def hard_questions(source: Exportable) -> list[Question]:
+    """Those that the model's template can write; the longest fits half of its context."""
+    renderer, limit = source.renderer, min(_LONG_TOKENS, _context(source.model.path) // 2)
+    every = [*_fixed(), *_with_control(renderer), _long(renderer, limit)]
+    return [question for question in every if renders(renderer, question)]
+
+
+def _context(model: Path) -> int:
+    """Tokens that the model can read, as far as its configuration says."""
+    config = json.loads((model / "config.json").read_text("utf-8"))
+    inner = config.get("text_config")
+    for part in (config, inner if isinstance(inner, dict) else {}):
+        if isinstance(part.get("max_position_embeddings"), int):
+            return int(part["max_position_embeddings"])
+    return 2 * _LONG_TOKENS
+
+
+def renders(renderer: Renderer, question: Question) -> bool:
+    """Whether the template can write it; many refuse a role, or drop tools."""
+    try:
+        renderer.prompt(question.messages, question.tools)
+    except RenderingError:
+        return False
+    return True
+
+
+def _fixed() -> Iterator[Question]:
+    texts = {
+        "unicode": "Café — naïve “quotes”, 12.50 €? 日本語 العربية हिन्दी 🍕👩‍👩‍👧 e\u0301",
+        "digits": "1, 2,\n\n 3  2024-05-17 3.14159 1000000 0x1F 12:30 +49 30 901820",
+        "code": "def f(x):\n\treturn {'a': [x ** 2]}  # <b>ok</b>\n```sh\nls -la | wc\n```",
+        "spaces": "  two  spaces,\ttab\n\n\nlines and an end ",
+    }
+    for name, text in texts.items():
+        yield Question(name, [{"role": "user", "content": text}])
+    system = {"role": "system", "content": "You are terse."}
+    answer = {"role": "assistant", "content": "Yes, from nine to five."}
+    yield Question("system", [system, _USER])
+    yield Question("turns", [_USER, answer, {"role": "user", "content": "And on Tuesday?"}])
+    yield Question("tools", [_USER], [_TOOL])
+    called = {"role": "assistant", "content": "", "tool_calls": [_CALL]}
+    result = {"role": "tool", "tool_call_id": "call12345", "content": '{"from": 9, "to": 17}'}
+    yield Question("tool result", [_USER, called, result], [_TOOL])
+
+
+def _with_control(renderer: Renderer) -> Iterator[Question]:
+    """The model's own stop tokens, and others' usual ones, written by a user."""
+    texts = getattr(renderer, "text_of", None)
+    own = [] if texts is None else [texts(np.array([t], np.int32)) for t in renderer.stop_tokens]
+    text = f"What does {' '.join(own)} <|im_end|> </s> <|eot_id|> mean?"
+    yield Question("control tokens", [{"role": "user", "content": text}], is_plain=False)
+
+
+def _long(renderer: Renderer, num_tokens: int) -> Question:
+    def asked(times: int) -> Sequence[Mapping[str, Any]]:
+        return [{"role": "user", "content": f"{_LONG * times}When does the ferry leave?"}]
+
+    one, two = (len(renderer.prompt(asked(times))) for times in (1, 2))
+    return Question("long", asked(max(1, (num_tokens - one) // max(two - one, 1))))

@@ -1,0 +1,34 @@
+"""Whether a package is still what was written, and still answers so, on this machine."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from customize._errors import ExportError
+from customize.packaging.manifest import Manifest, damage
+from customize.packaging.opening import base_of, runtime_of
+from customize.packaging.parity import Parity, compare
+from customize.packaging.probe import ask
+from customize.packaging.reference import read_cases
+from customize.packaging.writing import CASES
+
+
+def verify(folder: Path, base: str | Path | None = None) -> Parity:
+    """Hash every file, load the package in a fresh process, and ask again what it keeps.
+
+    Returns the outcome, which may be a failure.
+
+    Raises:
+        ExportError: it is no package, a file is not as it was, or it cannot be loaded.
+        UnknownName: no plugin is installed for its format, or its base is nowhere.
+    """
+    manifest = Manifest.read(folder)
+    if fault := damage(folder, manifest):
+        raise ExportError(f"{folder} is not what was written: {fault}")
+    found = runtime_of(manifest)
+    runtime = f"{found.__module__}:{found.__qualname__}"
+    cases = read_cases(folder / CASES)
+    with tempfile.TemporaryDirectory() as work:
+        answers = ask(runtime, folder, base_of(manifest, base), folder / CASES, Path(work))
+    return compare(cases, answers, manifest.precision, manifest.stop_tokens)

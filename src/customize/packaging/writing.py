@@ -1,0 +1,229 @@
+"""Writes a package: beside its name, proven, and renamed; or nothing. Knows no format.
+
+What is given is a run's: its weights, what it says, and what is known of how it was made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from customize._errors import ExportError, ParityError
+from customize._files import replace_text, sync, sync_all, writing
+from customize._options import options_to_dict
+from customize.interfaces.exporter import Exportable, Exporter
+from customize.models.fingerprints import tensor_hashes
+from customize.models.weights import read_header, weight_files
+from customize.packaging.manifest import Manifest, hashes_of
+from customize.packaging.parity import Parity, compare
+from customize.packaging.probe import ask
+from customize.packaging.reference import Case, write_cases
+from customize.packaging.tokenizer import write_tokenizer
+from customize.plugins import find, names
+
+PARITY = "parity.json"
+CASES = "parity"
+RUN = "run"
+# Nothing of a package is ever run.
+_CODE = frozenset(
+    (".py", ".pyc", ".so", ".dll", ".dylib", ".exe", ".sh", ".bat", ".pkl", ".pickle", ".pt")
+)
+_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
+_SPARE_BYTES = 64 << 20  # for the reference, and what a runtime wants beside the weights
+
+
+@attrs.frozen
+class Proof:
+    """What a package is held to.
+
+    cases: what the session says. further: of a package that passed so far, and its folder, what
+    else must hold: the parity with that told.
+    despite: leave the package where it fails, and say so in it.
+    """
+
+    cases: Sequence[Case]
+    further: Callable[[Parity, Path], Parity] | None = None
+    despite: bool = False
+
+
+@attrs.frozen
+class Lineage:
+    """How the weights were made: facts for package.json, and files that say more.
+
+    card: of the manifest, the card's text.
+    """
+
+    facts: Mapping[str, Any]
+    files: Mapping[str, Path]
+    card: Callable[[Manifest], str]
+
+
+def check_exportable(source: Exportable, exporter: Exporter, to: Path) -> None:
+    """Refuse, before anything is computed, what cannot be made.
+
+    Raises:
+        ExportError: the folder is there, the disk is full, or the exporter cannot make it.
+    """
+    if to.exists() and not _holds_only_parity(to):
+        raise ExportError(f"{to} exists: give a new folder, nothing is overwritten")
+    exporter.check(source)
+    to.parent.mkdir(parents=True, exist_ok=True)
+    needed, free = _needed_bytes(source, exporter), shutil.disk_usage(to.parent).free
+    if needed > free:
+        raise ExportError(
+            f"{to.parent} has {free >> 20} MiB free, and the package needs about "
+            f"{needed >> 20} MiB: free some space, or name a folder on another disk"
+        )
+
+
+def write_package(
+    source: Exportable, exporter: Exporter, proof: Proof, lineage: Lineage, to: Path
+) -> Manifest:
+    """Write the package ``to``.
+
+    Raises:
+        ExportError: it cannot be made; nothing is left.
+        ParityError: it answers otherwise than the session; only ``parity.json`` is left.
+    """
+    check_exportable(source, exporter, to)
+    with _beside(to) as work, writing(str(to), ExportError):
+        folder = work / "package"
+        folder.mkdir()
+        exporter.write(source, folder)
+        write_tokenizer(source.model.path, folder, source.renderer.stop_tokens)
+        kept = [case for case in proof.cases if case.question.is_kept]
+        write_cases(kept, folder / CASES)
+        for name, file in lineage.files.items():
+            (folder / RUN).mkdir(exist_ok=True)
+            shutil.copyfile(file, folder / RUN / name)
+        manifest = _manifest(source, exporter, lineage)
+        manifest.write(folder)
+        parity = _proven(source, exporter, proof, folder, work)
+        if not parity.passed and not proof.despite:
+            _leave_parity(parity, to)
+        manifest = attrs.evolve(manifest, parity=parity.to_json())
+        (folder / "README.md").write_text(lineage.card(manifest), "utf-8")
+        _refuse_code(folder)
+        manifest = attrs.evolve(manifest, files=hashes_of(folder))
+        manifest.write(folder)
+        sync_all(folder)
+        if to.exists():
+            shutil.rmtree(to)
+        folder.rename(to)
+        sync(to.parent)
+    return manifest
+
+
+def _proven(
+    source: Exportable, exporter: Exporter, proof: Proof, folder: Path, work: Path
+) -> Parity:
+    base = source.model.path if exporter.needs_base(source) else None
+    write_cases(proof.cases, work / CASES)
+    answers = ask(exporter.runtime, folder, base, work / CASES, work)
+    stop_tokens = tuple(source.renderer.stop_tokens)
+    parity = compare(proof.cases, answers, exporter.precision, stop_tokens)
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    parity = attrs.evolve(parity, measured={**parity.measured, "package_bytes": float(size)})
+    if proof.further is None or not parity.passed:
+        return parity
+    return proof.further(parity, folder)
+
+
+def _manifest(source: Exportable, exporter: Exporter, lineage: Lineage) -> Manifest:
+    model = source.model
+    return Manifest(
+        format=format_of(exporter),
+        precision=exporter.precision,
+        name=source.name,
+        needs_base=exporter.needs_base(source),
+        base={
+            "name": model.name,
+            "fingerprint": model.fingerprint,
+            "revision": model.revision,
+        },
+        weights=fingerprint_of(source.weights),
+        is_adapter=source.is_adapter,
+        stop_tokens=source.renderer.stop_tokens,
+        options=options_to_dict(exporter),
+        parity={},
+        how_to_run={"customize": "customize chat {folder}", **exporter.how_to_run(source)},
+        run=lineage.facts,
+        files={},
+    )
+
+
+def fingerprint_of(weights: Path) -> str:
+    """sha256 over the tensors of what was trained."""
+    found: dict[str, str] = {}
+    for file in sorted(weights.glob("*.safetensors")):
+        found |= tensor_hashes(file)
+    return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
+
+
+def format_of(exporter: Exporter) -> str:
+    """The full name by which the exporter is installed; its class, where it is not."""
+    cls = type(exporter)
+    target = f"{cls.__module__}:{cls.__qualname__}"
+    for name in names("exporter"):
+        offer = find("exporter", name)
+        if offer.spec.target == target:
+            return offer.full_name
+    return target
+
+
+def _needed_bytes(source: Exportable, exporter: Exporter) -> int:
+    trained = sum(file.stat().st_size for file in source.weights.glob("*.safetensors"))
+    if exporter.needs_base(source):
+        return trained + _SPARE_BYTES
+    width = _BYTES.get(exporter.precision, 1)
+    numbers = sum(
+        _count(tensor.shape)
+        for file in weight_files(source.model.path)
+        for tensor in read_header(file)
+    )
+    return numbers * width + trained * source.is_adapter + _SPARE_BYTES
+
+
+def _count(shape: Sequence[int]) -> int:
+    out = 1
+    for size in shape:
+        out *= size
+    return out
+
+
+def _holds_only_parity(folder: Path) -> bool:
+    """What a failed export left."""
+    return folder.is_dir() and [path.name for path in folder.iterdir()] == [PARITY]
+
+
+def _leave_parity(parity: Parity, to: Path) -> None:
+    to.mkdir(exist_ok=True)
+    replace_text(to / PARITY, json.dumps(parity.to_json(), ensure_ascii=False, indent=1))
+    raise ParityError(f"the package answers otherwise than the run: {parity.fault} ({to / PARITY})")
+
+
+def _refuse_code(folder: Path) -> None:
+    """Nothing in it can be run: no program, no pickle, no mark of one."""
+    for file in (path for path in folder.rglob("*") if path.is_file()):
+        if file.suffix.lower() in _CODE:
+            raise ExportError(f"{file.name} can be run: an exporter writes data alone")
+        file.chmod(0o644)
+
+
+@contextmanager
+def _beside(to: Path) -> Iterator[Path]:
+    """A folder beside, which is gone afterwards; what a killed export left there goes first."""
+    work = to.with_name(f".{to.name}.writing")
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    try:
+        yield work
+    finally:
+        shutil.rmtree(work, ignore_errors=True)

@@ -1,0 +1,60 @@
+"""A package with the face of a run: its own runtime answers, whatever the format."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import NoReturn
+
+from customize._errors import Unsupported
+from customize._options import option, options
+from customize.interfaces.backend import Backend, Snapshot
+from customize.interfaces.model import ModelFolder
+from customize.packaging.manifest import MANIFEST
+from customize.packaging.opening import open_package
+from customize.packaging.snapshot import RuntimeSnapshot
+from customize.runs.run import Run
+
+
+@options
+class _Packaged(Backend):
+    """Says which package it is that answers; loads nothing."""
+
+    name = "package"
+    fingerprint: str = option(help="sha256 of package.json, and so of every file.")
+
+    def probe(self) -> str | None:
+        return None
+
+    def capabilities(self) -> frozenset[str]:
+        return frozenset({"sample", "base", "distributions"})
+
+    def load(self, model: ModelFolder) -> NoReturn:
+        raise Unsupported("a package is asked by its own runtime, and cannot be trained")
+
+
+class PackagedRun(Run):
+    """A loaded package. Where it holds the base apart, base and customized answer from it."""
+
+    def __init__(self, folder: Path, base: str | os.PathLike[str] | None) -> None:
+        digest = hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
+        self.runtime = open_package(folder, base=None if base is None else os.fspath(base))
+        is_apart = bool(self.runtime.adapters)
+        super().__init__(None, None, _Packaged(digest), adapter=folder if is_apart else None)
+        self._folder = folder
+
+    @cached_property
+    def customized(self) -> Snapshot:
+        """The package's own answers."""
+        adapters = self.runtime.adapters
+        return RuntimeSnapshot(self.runtime, adapters[0] if adapters else None)
+
+    @cached_property
+    def base(self) -> Snapshot:
+        """The base, where the package holds it apart; else the package itself is all there is."""
+        return RuntimeSnapshot(self.runtime, None)
+
+    def __repr__(self) -> str:
+        return f"Run({str(self._folder)!r})"

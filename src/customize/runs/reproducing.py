@@ -1,0 +1,120 @@
+"""A package's run taken again from its recipe, and where the two first differ."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from customize._errors import ExportError
+from customize.packaging.manifest import Manifest, damage
+from customize.packaging.writing import RUN, fingerprint_of
+from customize.runs.folder import RunFolder
+from customize.runs.run import Run
+from customize.runs.train import run_recipe
+from customize.training.recipe import Recipe
+
+_GIVEN = re.compile(r"[0-9]+ rows")
+# What may round numbers otherwise: told beside, since it need not.
+_ROUNDS = ("versions", "processor", "backend", "backend_options")
+
+
+@attrs.frozen
+class Reproduced:
+    """How the second run went.
+
+    steps: taken. first: what differs first, of what went in, then of the steps, then the weights;
+    None where the weights are equal to the last bit. beside: what else is not as it was, which may
+    round numbers otherwise.
+    """
+
+    steps: int
+    first: str | None
+    beside: tuple[str, ...]
+
+    @property
+    def is_equal(self) -> bool:
+        return self.first is None
+
+    def __str__(self) -> str:
+        beside = "".join(f"\n  {line}" for line in self.beside)
+        if self.first is None:
+            return f"{self.steps} steps taken again: the weights are equal to the last bit{beside}"
+        return f"{self.steps} steps taken again; first differs {self.first}{beside}"
+
+
+def reproduce(package: Path, to: Path, data: Path | None = None) -> Reproduced:
+    """Train what the package's recipe says, into the run folder ``to``, and compare.
+
+    Args:
+        data: where the training rows are now, if not where the recipe says.
+
+    Raises:
+        ExportError: it is no package, a file is not as it was, or its rows are nowhere.
+        CustomizeError: as `train` does.
+    """
+    manifest = Manifest.read(package)
+    if fault := damage(package, manifest):
+        raise ExportError(f"{package} is not what was written: {fault}")
+    kept = RunFolder(package / RUN)
+    recipe = _recipe(kept.recipe(), to, data)
+    again = run_recipe(recipe)
+    return compare_with(kept, manifest, again)
+
+
+def compare_with(kept: RunFolder, manifest: Manifest, again: Run) -> Reproduced:
+    """The kept run's facts beside those of a run that was trained again."""
+    folder = again.folder
+    assert folder is not None
+    steps = folder.metrics()
+    before, now = kept.lineage(), folder.lineage()
+    differences = itertools.chain(
+        _inputs(before, now), _steps(kept.metrics(), steps), _weights(manifest, folder)
+    )
+    beside = tuple(
+        f"{key} was {before.get(key)} and is {now.get(key)}"
+        for key in _ROUNDS
+        if before.get(key) != now.get(key)
+    )
+    return Reproduced(len(steps), next(differences, None), beside)
+
+
+def _recipe(recipe: Recipe, to: Path, data: Path | None) -> Recipe:
+    """Nobody is told of the run, and it is not evaluated: neither changes what is learnt."""
+    told = {"to": str(to), "observers": {}, "evaluate": None}
+    if data is not None:
+        told["data"] = str(data)
+    elif _GIVEN.fullmatch(recipe.data):
+        raise ExportError(
+            f"it was trained on {recipe.data} that were given in Python: say which file holds them "
+            "(--data)"
+        )
+    return Recipe(**{**recipe.to_dict(), **told})
+
+
+def _inputs(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    for key in ("model", "data", "validation", "adapter", "stages"):
+        if before.get(key) != now.get(key):
+            yield f"what went in: {key} was {before.get(key)} and is {now.get(key)}"
+
+
+def _steps(before: list[dict[str, float]], now: list[dict[str, float]]) -> Iterator[str]:
+    for then, again in itertools.zip_longest(before, now):
+        if then is None or again is None:
+            number = (then or again or {})["step"]
+            yield f"step {number:.0f}, which {'one run' if then else 'this run'} alone has"
+            continue
+        for name, value in then.items():
+            if not name.endswith("_s") and again.get(name) != value:
+                told = f"step {then['step']:.0f}: {name} was {value} and is {again.get(name)}"
+                yield told
+
+
+def _weights(manifest: Manifest, folder: RunFolder) -> Iterator[str]:
+    wanted = manifest.weights
+    if fingerprint_of(folder.weights()) != wanted:
+        yield "the weights, after steps that all were equal"
