@@ -44,7 +44,7 @@ def run(model: Path) -> customize.Run:
         to=str(model.parent / "pizza"),
         backend="cpu",
         backend_options={"dtype": "float32"},
-        options={"batch_size": 1, "max_steps": 3, "lr": 0.05},
+        options={"batch_size": 1, "steps": 3, "lr": 0.05},
     )
 
 
@@ -86,6 +86,7 @@ def process(model: Path) -> Iterator[subprocess.Popen[str]]:
     made.wait()
 
 
+@pytest.mark.slow
 def test_sigterm_lets_an_answer_finish_and_takes_no_other(process: subprocess.Popen[str]) -> None:
     assert process.stdout is not None
     told = process.stdout.readline()
@@ -95,7 +96,7 @@ def test_sigterm_lets_an_answer_finish_and_takes_no_other(process: subprocess.Po
         OpenAI(base_url=url, api_key="another").models.list()
     client = OpenAI(base_url=url, api_key=TOKEN, max_retries=0, timeout=60)
     stream = client.completions.create(
-        model="model", prompt="x" * 100, max_tokens=400, temperature=0, seed=1, stream=True
+        model="model", prompt="x" * 100, max_tokens=200, temperature=0, seed=1, stream=True
     )
     first = next(iter(stream))
     process.send_signal(signal.SIGTERM)
