@@ -67,6 +67,7 @@ class ScriptedRuntime(Runtime):
         self.adapters = adapters
         self.delay_s = delay_s
         self.queries: list[Query] = []
+        self.prompts: list[str] = []
         self.free = threading.Event()
         self.free.set()
         self.now = 0
@@ -96,7 +97,8 @@ class ScriptedRuntime(Runtime):
     def _tokens(self, query: Query) -> list[int]:
         renderer = self.renderer
         assert isinstance(renderer, ChatRenderer)
-        said = self.script(renderer.text_of(query.tokens))
+        self.prompts.append(renderer.text_of(query.tokens))
+        said = self.script(self.prompts[-1])
         return [*renderer.encode_text(said).tolist(), *renderer.stop_tokens]
 
     def _count(self, change: int, query: Query | None = None) -> None:

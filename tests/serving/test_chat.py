@@ -13,8 +13,9 @@ ASKED: Any = {"model": "mine", "messages": [{"role": "user", "content": "Grüße
 TOOLS: Any = [{"type": "function", "function": {"name": "open", "parameters": {"type": "object"}}}]
 
 
-def content(client: OpenAI, **more: Any) -> str | None:
-    return client.chat.completions.create(**{**ASKED, **more}).choices[0].message.content
+def content(client: OpenAI, **more: Any) -> str:
+    reply = client.chat.completions.create(**{**ASKED, **more})
+    return str(reply.choices[0].message.content)
 
 
 def streamed(client: OpenAI, **more: Any) -> list[Any]:
@@ -170,12 +171,11 @@ def test_a_call_of_a_tool_is_taken_apart_and_its_result_is_read(
     call: Any = choice.message.tool_calls[0]
     assert (call.function.name, call.function.arguments) == ("open", '{"d": 1}')
     result: Any = {"role": "tool", "tool_call_id": call.id, "content": "9 to 17"}
-    prompts: list[str] = []
-    runtime.script = lambda prompt: prompts.append(prompt) or "From 9."
+    runtime.script = lambda prompt: "From 9."
     following: Any = [*ASKED["messages"], choice.message, result]
     assert content(client, messages=following, tools=TOOLS) == "From 9."
-    assert '<tool_call>{"arguments": {"d": 1}, "name": "open"}</tool_call>' in prompts[0]
-    assert "<|begin|>tool\n9 to 17<|end|>" in prompts[0]
+    assert '<tool_call>{"arguments": {"d": 1}, "name": "open"}</tool_call>' in runtime.prompts[-1]
+    assert "<|begin|>tool\n9 to 17<|end|>" in runtime.prompts[-1]
 
 
 def test_a_streamed_call_is_the_same(client: OpenAI, runtime: ScriptedRuntime) -> None:
@@ -209,11 +209,9 @@ def test_calls_in_one_conversation_have_ids_of_their_own(
 def test_tools_that_may_not_be_called_are_not_in_the_prompt(
     client: OpenAI, runtime: ScriptedRuntime
 ) -> None:
-    prompts: list[str] = []
-    runtime.script = lambda prompt: prompts.append(prompt) or "No."
     content(client, tools=TOOLS)
     content(client, tools=TOOLS, tool_choice="none")
-    assert ['"open"' in prompt for prompt in prompts] == [True, False]
+    assert ['"open"' in prompt for prompt in runtime.prompts] == [True, False]
 
 
 def test_control_tokens_in_a_message_are_text(client: OpenAI, runtime: ScriptedRuntime) -> None:

@@ -106,8 +106,10 @@ def test_two_lengths_are_refused(server: Server) -> None:
 
 
 def test_an_upgrade_leads_nowhere(server: Server) -> None:
-    given = {"Connection": "Upgrade, close", "Upgrade": "websocket"}
-    assert ask(server, "/v1/models", method="GET", **given).status == 200
+    asked = ask(
+        server, "/v1/models", method="GET", Connection="Upgrade, close", Upgrade="websocket"
+    )
+    assert asked.status == 200
 
 
 def test_a_body_that_comes_too_slowly_is_refused(runtime: ScriptedRuntime) -> None:

@@ -19,7 +19,7 @@ ANSWERED, SENT_AWAY = (200, None, None), (429, "queue_full", "1")
 def outcome(client: OpenAI) -> tuple[int, str | None, str | None]:
     """Status, the error's code and after how many seconds to try again."""
     try:
-        client.chat.completions.create(**CHAT)  # type: ignore[call-overload]
+        client.chat.completions.create(**CHAT)
     except openai.RateLimitError as error:
         return error.status_code, error.code, error.response.headers.get("retry-after")
     return ANSWERED

@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from customize.interfaces.runtime import Said
 from customize.serving.asked import AskedChat
 from customize.serving.choices import Choice
@@ -65,7 +67,7 @@ class ChatForm(Form):
         if self.asked.tools is None:
             return {"role": "assistant", "content": self.heard[number].text}
         speech = self.choices[number].speech
-        message = dict(self.asked.served.renderer.parse(speech.tokens))  # type: ignore[arg-type]
+        message = self.asked.served.renderer.parse(np.asarray(speech.tokens, np.int32))
         for stop in self.asked.stops:
             message["content"] = message["content"].partition(stop)[0].rstrip()
         if calls := message.get("tool_calls"):

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import attrs
+import numpy as np
 
 from customize.interfaces.runtime import Said
 from customize.serving.asked import Asked
@@ -79,7 +80,7 @@ class Form(ABC):
 
     def token_text(self, token: int) -> str:
         """A token by itself, control tokens written out."""
-        return self.asked.served.renderer.text_of([token])  # type: ignore[arg-type]  # any ints
+        return self.asked.served.renderer.text_of(np.array([token], np.int32))
 
     def _about(self, kind: str) -> Json:
         model = self.asked.served.name

@@ -82,8 +82,10 @@ class TorchEngine(Engine):
         return TorchSnapshot(self._plain, self.renderer, self._budget)
 
     def runtime(self, adapters: Mapping[str, Path]) -> Runtime:
-        policies = {name: self._policy(*self._saved(folder)) for name, folder in adapters.items()}
-        return TorchRuntime({None: self._plain, **policies}, self.renderer, self._context())
+        policies: dict[str | None, Policy] = {None: self._plain}
+        for name, folder in adapters.items():
+            policies[name] = self._policy(*self._saved(folder))
+        return TorchRuntime(policies, self.renderer, self._context())
 
     def _context(self) -> int:
         """Tokens that the model was made for."""
