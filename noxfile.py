@@ -46,8 +46,11 @@ FOR_TESTS = (
     "jsonschema",
     "triton; platform_system == 'Linux'",  # interpreted, where there is no GPU
     "xllamacpp",  # llama.cpp, in which GGUF packages are proven
+    *("starlette", "uvicorn"),
+    *("openai", "prometheus-client"),  # whom the server is for
     "python-stdnum",  # so are the check digits of national ids
 )
+FOR_TYPES = ("mypy", "types-PyYAML", "pytest", "nox", "starlette", "uvicorn")
 # Two workers with one thread each: threads of two workers on two cores wait for one another.
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 
@@ -294,7 +297,7 @@ def tinker(session: nox.Session, version: str) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check all types with ``mypy --strict``."""
-    _install(session, "mypy", "types-PyYAML", "pytest", "nox", plugins=["customize-gguf"])
+    _install(session, *FOR_TYPES, plugins=["customize-gguf"])
     sources = [f"plugins/{name}/src" for name in PLUGINS]
     session.run("mypy", "src", *sources, "tests", "docs", "examples", "benchmarks", "noxfile.py")
     for name in PLUGINS:  # one by one: two of them have a conftest

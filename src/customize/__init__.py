@@ -2,6 +2,7 @@
 
 Layers, each importing only those before it: errors, values and options, interfaces, plugins,
 models, data, rollouts, retrieval, training, evaluation, packaging, runs, doctor, traits, command
+models, data, rollouts, training, evaluation, packaging, serving, runs, doctor, traits, command
 line. Names are imported when they are first used, so that ``import customize`` costs next to
 nothing.
 """

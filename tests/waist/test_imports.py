@@ -22,6 +22,7 @@ ORDER = [
     "training",
     "evaluation",
     "packaging",
+    "serving",
     "runs",
     "doctor",
     "traits",

@@ -31,6 +31,7 @@ COMMANDS = {
     "export": "Put a run into a form that others serve, and prove that it answers alike.",
     "verify": "See whether a package is what was written, and answers so on this machine.",
     "reproduce": "Train again what a package was made from, and say where it first differs.",
+    "serve": "Answer over HTTP, as OpenAI's API does.",
     "inspect": "Show which tokens of a data set would be trained.",
     "index": "Make documents searchable, and search them.",
     "audit": "Report duplicates, odd rows, personal data and secrets.",
