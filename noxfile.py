@@ -33,6 +33,8 @@ BACKENDS = {
     "rocm": "plugins/customize-rocm/tests",
 }
 CONSTRAINTS = "requirements/constraints.txt"
+# Versions of the official client where what it sends changed.
+TINKER = ("0.25.0", "0.26.2", "0.30.4", "0.34.0", "0.38.0", "newest")
 EXTRA = ("torch", "sft", "dpo", "grpo")  # what the extra cpu of the core brings
 ON_A_RUN = ("exporter", "observer")  # kinds whose tests need our other wheels
 KINDS = "from customize.scaffold import KINDS; print(*KINDS)"
@@ -43,8 +45,12 @@ FOR_TESTS = (
     *("scipy", "statsmodels"),  # statistics are checked against them
     "jsonschema",
     "triton; platform_system == 'Linux'",  # interpreted, where there is no GPU
+    "xllamacpp",  # llama.cpp, in which GGUF packages are proven
+    *("starlette", "uvicorn"),
+    *("openai", "prometheus-client"),  # whom the server is for
     "python-stdnum",  # so are the check digits of national ids
 )
+FOR_TYPES = ("mypy", "types-PyYAML", "pytest", "nox", "starlette", "uvicorn")
 # Two workers with one thread each: threads of two workers on two cores wait for one another.
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 
@@ -275,9 +281,23 @@ def onnx_benchmarks(session: nox.Session) -> None:
 
 
 @nox.session
+@nox.parametrize("version", TINKER, ids=TINKER)
+def tinker(session: nox.Session, version: str) -> None:
+    """Make every call of an unmodified official client: ``nox -s "tinker(newest)"``.
+
+    What worked is written to ``docs/reference/tinker``, of which ``docs`` makes the page.
+    """
+    client = "tinker" if version == "newest" else f"tinker=={version}"
+    _install(session, "pytest", client, plugins=["customize-torch", "customize-tinker"])
+    env = {**ENVIRONMENT, "TINKER_REPORT": str(Path("docs/reference/tinker").resolve())}
+    tests = "plugins/customize-tinker/tests/test_official_client.py"
+    session.run("pytest", tests, *session.posargs, env=env)
+
+
+@nox.session
 def types(session: nox.Session) -> None:
     """Check all types with ``mypy --strict``."""
-    _install(session, "mypy", "types-PyYAML", "pytest", "nox", plugins=["customize-gguf"])
+    _install(session, *FOR_TYPES, plugins=["customize-gguf"])
     sources = [f"plugins/{name}/src" for name in PLUGINS]
     session.run("mypy", "src", *sources, "tests", "docs", "examples", "benchmarks", "noxfile.py")
     for name in PLUGINS:  # one by one: two of them have a conftest
