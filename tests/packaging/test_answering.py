@@ -59,3 +59,43 @@ def test_an_answer_ends_after_a_stop_token_a_stop_text_or_enough_tokens() -> Non
     assert length_of([letter, stop, letter], stop_tokens=()) == 3
     assert length_of([letter, letter, letter], stop=("yy",)) == 2
     assert length_of([letter] * 9) == 4
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"temperature": 0.0},
+        {},
+        {"temperature": 0.6},
+        {"temperature": 1.4},
+        {"top_k": 5},
+        {"temperature": 0.8, "top_p": 0.7},
+        {"top_k": 9, "top_p": 0.95},
+    ],
+    ids=str,
+)
+def test_the_likeliest_tokens_decide_what_all_would_or_ask_for_more(
+    options: dict[str, float],
+) -> None:
+    rng = np.random.default_rng(1)
+    sampling = Sampling(max_tokens=300, stop_tokens=(), **options)  # type: ignore[arg-type]
+    full = Answering(Query([1], sampling, seed=3, top_logprobs=2), ToyRenderer())
+    few = Answering(Query([1], sampling, seed=3, top_logprobs=2), ToyRenderer())
+    asked_again = 0
+    for _ in range(300):
+        logits_V = rng.normal(0, 3, 60)
+        logprobs_V = logits_V - np.logaddexp.reduce(logits_V)
+        wanted = full.draw(logits_V)
+        for count in (20, 60):
+            ids_K = np.argsort(-logprobs_V)[:count]
+            said = few.draw_among(ids_K, logprobs_V[ids_K], 60)
+            if said is not None:
+                break
+            asked_again += 1
+        assert said is not None
+        assert said.token == wanted.token
+        assert said.logprob == pytest.approx(wanted.logprob)
+        assert [token for token, _ in said.top] == [token for token, _ in wanted.top]
+    certain = options.get("temperature") == 0 or options.get("top_k", 99) < 20
+    assert asked_again == 0 if certain else 0 < asked_again < 200
+    assert few.over

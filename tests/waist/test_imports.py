@@ -18,6 +18,7 @@ ORDER = [
     "models",
     "data",
     "rollouts",
+    "retrieval",
     "training",
     "evaluation",
     "packaging",

@@ -1,4 +1,4 @@
-"""Exports of a tiny random model: loaded as users load them, they answer as the session does."""
+"""Runs of a tiny random model as packages: opened, verified, served and trained again."""
 
 from __future__ import annotations
 
@@ -8,154 +8,174 @@ from typing import Any
 
 import numpy as np
 import pytest
-from safetensors.torch import save_file
 
 import customize
 from customize import (
-    AdamW,
-    Batch,
-    CrossEntropy,
-    Engine,
-    Exportable,
     ExportError,
-    Full,
-    LoRA,
-    ModelFolder,
+    Manifest,
+    ModelError,
     OptionError,
     ParityError,
+    Query,
+    Run,
+    RunError,
+    Sampling,
     UnknownName,
-    reference_answers,
 )
+from customize.testing import write_tiny_model
 from customize_hf import merging
-from customize_hf.exporter import HF
 
-torch = pytest.importorskip("torch")
-transformers = pytest.importorskip("transformers")
+pytest.importorskip("torch")
+pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
-    """A random llama of two layers with SmolLM2's tokenizer and template."""
-    real = customize.resolve("smollm2")
-    folder = tmp_path_factory.mktemp("tiny")
-    torch.manual_seed(0)
-    config = transformers.LlamaConfig(
-        vocab_size=49152,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        tie_word_embeddings=True,
-        eos_token_id=2,
+def rows(count: int = 24) -> list[dict[str, Any]]:
+    return [
+        {
+            "messages": [
+                {"role": "user", "content": f"What is {n}?"},
+                {"role": "assistant", "content": f"It is {n * 7 % 10}."},
+            ]
+        }
+        for n in range(count)
+    ]
+
+
+def trained(folder: Path, **settings: Any) -> Run:
+    """A run that is far from its base."""
+    data = folder / "rows.jsonl"
+    data.write_text("\n".join(json.dumps(row) for row in rows()), "utf-8")
+    given: dict[str, Any] = {"options": {"lr": 0.03, "epochs": 2.0}, "adapter": {"rank": 4}}
+    return customize.train(
+        model=folder / "model", data=data, to=folder / "run", backend="cpu", **{**given, **settings}
     )
-    transformers.LlamaForCausalLM(config).save_pretrained(folder)
-    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
-        if (real.path / name).is_file():
-            (folder / name).write_bytes((real.path / name).read_bytes())
-    (folder / "generation_config.json").write_text('{"do_sample": true, "temperature": 0.5}')
-    return customize.resolve(folder)
 
 
 @pytest.fixture(scope="module")
-def source(model: ModelFolder) -> Exportable:
-    """A session that was trained far from its base."""
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("hf")
+    write_tiny_model(folder / "model")
+    return trained(folder)
+
+
+@pytest.fixture(scope="module")
+def package(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    to = tmp_path_factory.mktemp("package") / "out"
+    run.export("hf", to)
+    return to
+
+
+def base_of(run: Run) -> Path:
+    assert run.model is not None
+    return run.model.path
+
+
+def test_an_adapter_is_a_package_that_says_how_servers_load_it(package: Path) -> None:
+    manifest = Manifest.read(package)
+    assert (manifest.format, manifest.precision) == ("customize-hf:hf", "float32")
+    assert "--max-lora-rank 8 --lora-modules run={folder}" in manifest.how_to_run["vLLM"]
+    figures = manifest.parity["figures"]
+    assert figures["kl"] < 1e-8
+    assert figures["mean_difference_to_base"] > 0.1
+    generation = json.loads((package / "generation_config.json").read_text())
+    assert generation["eos_token_id"] == list(manifest.stop_tokens)
+    card = (package / "README.md").read_text()
+    assert card.startswith("---\nlibrary_name: peft\n")
+    assert "data: sha256" in card
+
+
+def test_a_package_answers_as_its_run_opened_by_a_backend_or_by_its_runtime(
+    run: Run, package: Path
+) -> None:
     from customize_torch.backend import CPU
 
-    engine = CPU(dtype="float32").load(model)
-    return _trained(model, engine, LoRA(rank=4))
+    assert run.folder is not None
+    exact = CPU(dtype="float32")  # as the runtime computes
+    opened = customize.open(package, backend=exact, base=base_of(run))
+    wanted = customize.open(run.folder.path, backend=exact).reply("What is 3?", max_tokens=12)
+    assert opened.reply("What is 3?", max_tokens=12) == wanted
+    assert opened.reply("What is 3?", max_tokens=12, base=True) != wanted
+    runtime = customize.open_package(package, {"again": package}, base_of(run))
+    assert runtime.adapters == ("run", "again")
+    prompt = runtime.renderer.prompt([{"role": "user", "content": "What is 3?"}])
+    sampling = Sampling(max_tokens=12, temperature=0.0)
+    for name in runtime.adapters:
+        said = [one.token for one in runtime.stream(Query(prompt, sampling, adapter=name))]
+        assert runtime.renderer.decode(np.asarray(said, np.int32)).strip() == wanted
+    with pytest.raises(ExportError, match="no adapter 'third' is loaded"):
+        next(runtime.stream(Query(prompt, sampling, adapter="third")))
 
 
-def _trained(model: ModelFolder, engine: Engine, adapter: LoRA | Full) -> Exportable:
-    session = engine.open(adapter)
-    tokens = np.random.default_rng(0).integers(5, 40000, 30)
-    batch = Batch.from_sequences([(tokens, {"weights": np.ones(30)})])
-    for _ in range(20):
-        session.forward_backward(batch, CrossEntropy())
-        session.optim_step(AdamW(lr=0.05)).result()
-    prompts: list[list[dict[str, Any]]] = [
-        [{"role": "user", "content": text}]
-        for text in ("Do you deliver?", "Café — 12.50 €? 日本語 🍕 <tag>")
-    ]
-    return Exportable(model, engine, session, prompts, "# A card\n")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "exporter", [HF(), HF(merged=True), HF(merged=True, dtype="bfloat16")], ids=repr
-)
-def test_an_export_answers_as_the_session_does(
-    source: Exportable, tmp_path: Path, exporter: HF
-) -> None:
-    figures = exporter.export(source, tmp_path / "out")
-    assert figures["mean_logprob_difference"] < 0.03
-    assert figures["mean_difference_to_base"] > 0.1
-    assert json.loads((tmp_path / "out" / "parity.json").read_text()) == figures
-    generation = json.loads((tmp_path / "out" / "generation_config.json").read_text())
-    assert 2 in generation["eos_token_id"]
-    assert generation["temperature"] == 0.5
-    assert (tmp_path / "out" / "README.md").read_text() == "# A card\n"
-
-
-@pytest.mark.slow
-def test_a_merge_that_does_nothing_is_refused_and_leaves_no_folder(
-    source: Exportable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(merging, "_scale", lambda config: 0.0)
-    with pytest.raises(ParityError):
-        HF(merged=True).export(source, tmp_path / "out")
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("exporter", [HF(), HF(merged=True, dtype="bfloat16")], ids=repr)
-def test_weights_of_full_fine_tuning_are_exported_whole(
-    source: Exportable, tmp_path: Path, exporter: HF
-) -> None:
-    full = _trained(source.model, source.engine, Full())
-    figures = exporter.export(full, tmp_path / "out")
-    assert figures["mean_difference_to_base"] > 0.1
-    assert not (tmp_path / "out" / "adapter_config.json").exists()
-
-
-@pytest.mark.slow
-def test_an_exported_adapter_is_opened_as_a_run_is(source: Exportable, tmp_path: Path) -> None:
-    from customize_torch.backend import CPU
-
-    HF().export(source, tmp_path / "out")
-    exact = CPU(dtype="float32")
-    opened = customize.open(tmp_path / "out", backend=exact, base=source.model.path)
-    wanted = reference_answers(source.session, source.prompts)
-    assert [a.tokens for a in reference_answers(opened.customized, source.prompts)] == [
-        a.tokens for a in wanted
-    ]
-    base = [a.tokens for a in reference_answers(opened.base, source.prompts)]
-    assert base != [a.tokens for a in wanted]
-    with pytest.raises(UnknownName, match=source.model.name):
-        customize.open(tmp_path / "out")
+def test_another_base_is_refused(package: Path, tmp_path: Path) -> None:
+    other = write_tiny_model(tmp_path / "model", seed=7)
+    with pytest.raises(ModelError, match="trained on another base"):
+        customize.open_package(package, base=other.path)
+    with pytest.raises(UnknownName, match="model"):
+        customize.open(package)
     with pytest.raises(OptionError, match="is for exported adapters"):
-        customize.open(source.model.path, base=source.model.path)
+        customize.open(other.path, base=other.path)
 
 
-def test_a_full_disk_leaves_nothing(
-    source: Exportable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_package_is_verified_and_trained_again(run: Run, package: Path, tmp_path: Path) -> None:
+    assert customize.verify(package, base_of(run)).passed
+    again = customize.reproduce(package, tmp_path / "again")
+    assert again.is_equal, str(again)
+    other = rows()
+    other[5]["messages"][1]["content"] = "Otherwise."
+    changed = tmp_path / "changed.jsonl"
+    changed.write_text("\n".join(json.dumps(row) for row in other), "utf-8")
+    found = customize.reproduce(package, tmp_path / "changed", changed)
+    assert str(found.first).startswith("what went in: data was ")
+
+
+def test_merged_weights_are_rounded_and_compared(run: Run, tmp_path: Path) -> None:
+    run.export("hf", tmp_path / "out", merged=True, dtype="bfloat16", despite_parity=True)
+    manifest = Manifest.read(tmp_path / "out")
+    figures = manifest.parity["figures"]
+    assert 0 < figures["kl"] < 1e-3
+    assert figures["share_of_customization"] == pytest.approx(1, abs=0.05)
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["dtype"] == "bfloat16"
+    opened = customize.open(tmp_path / "out", backend=run.backend)
+    assert opened.model is not None
+
+
+def test_a_merge_that_does_nothing_is_refused(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*given: object) -> None:
-        raise OSError(28, "No space left on device")
+    monkeypatch.setattr(merging, "_updates", lambda weights, known: {})
+    with pytest.raises(ParityError, match="answers as the base does: 0% of what was trained"):
+        run.export("hf", tmp_path / "out", merged=True)
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["parity.json"]
 
-    monkeypatch.setattr(HF, "_write", full)
-    with pytest.raises(OSError, match="No space"):
-        HF().export(source, tmp_path / "out")
+
+def test_what_cannot_be_exported_is_refused_before_anything_is_loaded(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(run.backend), "load", lambda *given: pytest.fail("it loads"))
+    with pytest.raises(ExportError, match="an adapter is always float32"):
+        run.export("hf", tmp_path / "out", dtype="bfloat16")
+    with pytest.raises(RunError, match="there is nothing to export"):
+        customize.open(base_of(run), backend=run.backend).export("hf", tmp_path / "out")
+    assert run.folder is not None
+    lineage = run.folder.path / "lineage.json"
+    kept = lineage.read_text()
+    lineage.write_text(kept.replace(json.loads(kept)["model"], "0" * 64))
+    with pytest.raises(ModelError, match="is not the base that"):
+        run.export("hf", tmp_path / "out")
+    lineage.write_text(kept)
+    finished = run.folder.path / "finished.json"
+    facts = finished.read_text()
+    finished.unlink()
+    with pytest.raises(RunError, match="is not finished"):
+        run.export("hf", tmp_path / "out")
+    finished.write_text(facts)
     assert not list(tmp_path.iterdir())
 
 
-def test_an_adapter_of_a_tied_head_is_not_merged(tmp_path: Path, model: ModelFolder) -> None:
-    adapter = tmp_path / "adapter"
-    adapter.mkdir()
-    config = {"r": 2, "lora_alpha": 4}
-    (adapter / "adapter_config.json").write_text(json.dumps(config), "utf-8")
-    name = "base_model.model.lm_head.lora_{}.weight"
-    tensors = {name.format("A"): torch.ones(2, 32), name.format("B"): torch.ones(49152, 2)}
-    save_file(tensors, adapter / "adapter_model.safetensors")
-    with pytest.raises(ExportError, match="changes lm_head, which shares its weights"):
-        merging.merge(model.path, adapter, tmp_path, torch.float32)
+def test_weights_of_full_fine_tuning_are_exported_whole(tmp_path: Path) -> None:
+    write_tiny_model(tmp_path / "model")
+    full = trained(tmp_path, adapter="full")
+    manifest = full.export("hf", tmp_path / "out")
+    assert not manifest.needs_base
+    assert manifest.parity["figures"]["mean_difference_to_base"] > 0.1
+    assert not (tmp_path / "out" / "adapter_config.json").exists()

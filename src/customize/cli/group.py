@@ -33,6 +33,7 @@ COMMANDS = {
     "reproduce": "Train again what a package was made from, and say where it first differs.",
     "serve": "Answer over HTTP, as OpenAI's API does.",
     "inspect": "Show which tokens of a data set would be trained.",
+    "index": "Make documents searchable, and search them.",
     "audit": "Report duplicates, odd rows, personal data and secrets.",
     "split": "Make training, development and test files.",
     "plugins": "List what is installed.",

@@ -1,6 +1,6 @@
 """One answer under way: the next token drawn from logits, and when it ends. Knows no runtime.
 
-Shape legend: V vocabulary.
+Shape legend: V vocabulary, K tokens that are known, the likeliest first.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ import numpy.typing as npt
 from customize.interfaces.backend import Sampling
 from customize.interfaces.renderer import Renderer
 from customize.interfaces.runtime import Query, Said
-
-Doubles = npt.NDArray[np.float64]
+from customize.packaging.deciding import Doubles, decided
 
 
 class Answering:
@@ -29,6 +28,7 @@ class Answering:
         self._query, self._renderer = query, renderer
         key = np.array([query.seed % 2**64, query.index], np.uint64)
         self._generator = np.random.Generator(np.random.Philox(key=key))
+        self._uniforms: list[float] = []
         self.tokens: list[int] = []
         self.over = False
 
@@ -36,16 +36,36 @@ class Answering:
         """The next token; afterwards ``over`` says whether it was the last."""
         sampling = self._query.sampling
         plain_V = _log_softmax(np.asarray(logits_V, np.float64))
-        uniform = self._generator.random(4)[0]
         token = int(plain_V.argmax())
         if sampling.temperature > 0:
             mass_V = np.cumsum(np.exp(_shaped(plain_V, sampling)))
-            found = np.searchsorted(mass_V, uniform * mass_V[-1], side="right")
+            found = np.searchsorted(mass_V, self._uniform() * mass_V[-1], side="right")
             token = min(int(found), len(mass_V) - 1)
-        self.tokens.append(token)
-        full = len(self.tokens) == sampling.max_tokens
-        self.over = full or has_stopped(self.tokens, sampling, self._renderer)
+        self._take(token)
         return Said(token, float(plain_V[token]), _likeliest(plain_V, self._query.top_logprobs))
+
+    def draw_among(
+        self, ids_K: npt.NDArray[np.int64], logprobs_K: Doubles, size: int
+    ) -> Said | None:
+        """The same token, where the likeliest of ``size`` decide it; else None: ask for more."""
+        token = decided(ids_K, logprobs_K, size, self._query.sampling, self._uniform())
+        if token is None:
+            return None
+        self._take(token)
+        known = dict(zip(ids_K.tolist(), logprobs_K.tolist(), strict=True))
+        top = tuple(known.items())[: self._query.top_logprobs]
+        return Said(token, known[token], top)
+
+    def _uniform(self) -> float:
+        """The number by which the next token is drawn, the same until it is."""
+        if len(self._uniforms) == len(self.tokens):
+            self._uniforms.append(self._generator.random(4)[0])
+        return self._uniforms[-1]
+
+    def _take(self, token: int) -> None:
+        self.tokens.append(token)
+        full = len(self.tokens) == self._query.sampling.max_tokens
+        self.over = full or has_stopped(self.tokens, self._query.sampling, self._renderer)
 
 
 def has_stopped(tokens: Sequence[int], sampling: Sampling, renderer: Renderer) -> bool:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from pathlib import Path, PurePosixPath
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -70,18 +70,18 @@ class Manifest:
             raise ExportError(f"{file} is damaged: {error}") from error
 
 
-def hashes_of(folder: Path, but: Iterable[str] = (MANIFEST,)) -> dict[str, str]:
-    """sha256 of every file, by its path from the folder.
+def hashes_of(folder: Path) -> dict[str, str]:
+    """sha256 of every file but the manifest, by its path from the folder.
 
     Raises:
         ExportError: there is something other than plain files and folders.
     """
-    found, left_out = {}, set(but)
+    found = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
             raise ExportError(f"{path} is no plain file: a package holds nothing else")
-        if path.is_file() and name not in left_out:
+        if path.is_file() and name != MANIFEST:
             with path.open("rb") as stream:
                 found[name] = hashlib.file_digest(stream, "sha256").hexdigest()
     return found
@@ -89,10 +89,7 @@ def hashes_of(folder: Path, but: Iterable[str] = (MANIFEST,)) -> dict[str, str]:
 
 def damage(folder: Path, manifest: Manifest) -> str | None:
     """What differs from what the manifest says of the files, naming the first, or None."""
-    for name in manifest.files:
-        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-            return f"{name} lies outside of it"
-    there = hashes_of(folder, but=(MANIFEST, SIGNATURE))
+    there = hashes_of(folder)
     for name, digest in manifest.files.items():
         if name not in there:
             return f"{name} is missing"
@@ -100,7 +97,3 @@ def damage(folder: Path, manifest: Manifest) -> str | None:
             return f"{name} was changed"
     extra = sorted(there.keys() - manifest.files.keys())
     return f"{extra[0]} was added" if extra else None
-
-
-# Where a signature lies, which is made after everything else.
-SIGNATURE = "model.sig"

@@ -43,8 +43,9 @@ _USER = {"role": "user", "content": "Are you open on Monday?"}
 class Question:
     """A prompt with what it is called. is_kept: it may go into the package.
 
-    is_plain: nothing in it is spelled as a control token is. We encode such text as plain text;
-    most other programs take it for the token, so that their own prompts differ there.
+    is_plain: other programs' own prompts are expected to be the same. They differ where text is
+    spelled as a control token is: we encode it as plain text, most others as the token. And where
+    a letter is written in pieces: some tokenizers put them together first, llama.cpp never does.
     """
 
     name: str
@@ -82,13 +83,15 @@ def renders(renderer: Renderer, question: Question) -> bool:
 
 def _fixed() -> Iterator[Question]:
     texts = {
-        "unicode": "Café — naïve “quotes”, 12.50 €? 日本語 العربية हिन्दी 🍕👩‍👩‍👧 e\u0301",
+        "unicode": "Café — naïve “quotes”, 12.50 €? 日本語 العربية हिन्दी 🍕👩‍👩‍👧",
         "digits": "1, 2,\n\n 3  2024-05-17 3.14159 1000000 0x1F 12:30 +49 30 901820",
         "code": "def f(x):\n\treturn {'a': [x ** 2]}  # <b>ok</b>\n```sh\nls -la | wc\n```",
         "spaces": "  two  spaces,\ttab\n\n\nlines and an end ",
     }
     for name, text in texts.items():
         yield Question(name, [{"role": "user", "content": text}])
+    pieces = [{"role": "user", "content": "Is the cafe\u0301 u\u0308ber den Da\u0308chern open?"}]
+    yield Question("letters in pieces", pieces, is_plain=False)
     system = {"role": "system", "content": "You are terse."}
     answer = {"role": "assistant", "content": "Yes, from nine to five."}
     yield Question("system", [system, _USER])

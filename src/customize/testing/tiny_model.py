@@ -1,7 +1,7 @@
 """A model for tests: a small random llama in a folder. Needs no transformers, no torch.
 
-Its vocabulary is 256: the bytes that occur in UTF-8, and control tokens. So it also fits the toy
-backend's table.
+Its vocabulary is 256: the bytes that occur in UTF-8, one pair of them, and control tokens. So it
+also fits the toy backend's table. Text is cut as GPT-2 cuts it, which every format can say.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from customize.models import resolve
 
 VOCABULARY = 256
 _BEGIN, _END = "<|begin|>", "<|end|>"
+_PAIR = ("t", "w")
 _TEMPLATE = (
     "{% for m in messages %}<|begin|>{{ m.role }}\n"
     "{% if m.role == 'assistant' %}{% generation %}{{ m.content }}<|end|>{% endgeneration %}"
@@ -30,9 +31,9 @@ _CONFIG = {
     "vocab_size": VOCABULARY,
     "hidden_size": 32,
     "intermediate_size": 48,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 8,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "head_dim": 16,
     "hidden_act": "silu",
     "max_position_embeddings": 512,
     "rms_norm_eps": 1e-5,
@@ -68,13 +69,14 @@ def _write_tokenizer(folder: Path) -> Mapping[str, int]:
 
     never = {0xC0, 0xC1, *range(0xF5, 0x100)}
     letters = [_letter(byte) for byte in range(256) if byte not in never]
-    tokenizer = Tokenizer(models.BPE({letter: i for i, letter in enumerate(letters)}, []))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokens = [*letters, "".join(_PAIR)]
+    tokenizer = Tokenizer(models.BPE({token: i for i, token in enumerate(tokens)}, [_PAIR]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    spare = [f"<|spare {i}|>" for i in range(VOCABULARY - len(letters) - 2)]
+    spare = [f"<|spare {i}|>" for i in range(VOCABULARY - len(tokens) - 2)]
     tokenizer.add_special_tokens([_BEGIN, _END, *spare])
     tokenizer.save(str(folder / "tokenizer.json"))
-    return {_BEGIN: len(letters), _END: len(letters) + 1}
+    return {_BEGIN: len(tokens), _END: len(tokens) + 1}
 
 
 def _letter(byte: int) -> str:

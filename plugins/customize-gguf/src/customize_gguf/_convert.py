@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import secrets
 import shutil
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tokenizers import Tokenizer
 
 from customize import ModelError, OptionError
 from customize_gguf import _safetensors
-from customize_gguf._families import Layout
+from customize_gguf._families import Floats, Layout, Weight
 from customize_gguf._metadata import Metadata
-from customize_gguf._reader import GGUFFile, open_gguf
+from customize_gguf._reader import GGUFFile, Tensor, open_gguf
+from customize_gguf._safetensors import Entry
 from customize_gguf._tokenizer import Vocabulary
 
 Json = dict[str, object]
@@ -50,19 +53,45 @@ def convert(gguf: Path, to: Path, dtype: str = "bfloat16") -> Path:
 
 def _write_folder(file: GGUFFile, folder: Path, dtype: str) -> None:
     metadata = Metadata(file.metadata)
-    layout = Layout.read(metadata, file.tensors)
-    vocabulary = Vocabulary.read(metadata)
-    entries = list(layout.entries(file.tensors))
-    config = layout.config(metadata)
+    layout = Layout.of_gguf(metadata, file.tensors)
+    vocabulary = Vocabulary.of_gguf(metadata)
+    entries = list(_entries(layout, file.tensors))
+    config = layout.config()
     _write_tokenizer(vocabulary, folder)
-    max_tokens = metadata.count(f"{layout.name}.context_length")
     ids = {f"{role}_token_id": vocabulary.roles.get(role) for role in ("bos", "eos", "pad")}
     ids["eos_token_id"] = vocabulary.ends[0]
     _write_json(folder / "config.json", config | ids | {"dtype": dtype})
     ends = vocabulary.ends if len(vocabulary.ends) > 1 else vocabulary.ends[0]
     _write_json(folder / "generation_config.json", ids | {"eos_token_id": ends})
-    _write_json(folder / "tokenizer_config.json", vocabulary.settings(max_tokens))
+    _write_json(folder / "tokenizer_config.json", vocabulary.settings(layout.context))
     _safetensors.write(folder / "model.safetensors", entries, dtype)
+
+
+def _entries(layout: Layout, tensors: Mapping[str, Tensor]) -> Iterator[Entry]:
+    """Every weight of the model under its Hugging Face name.
+
+    Raises:
+        ModelError: a tensor is missing, left over, or not of the shape the metadata imply.
+    """
+    wanted = {weight.gguf: weight for weight in layout.weights()}
+    if left_over := sorted(tensors.keys() - wanted.keys()):
+        raise ModelError(
+            f"the GGUF file has tensors that a plain {layout.name} model has not: "
+            f"{', '.join(left_over[:5])}; this variant is not supported"
+        )
+    for name, weight in wanted.items():
+        if name not in tensors:
+            raise ModelError(f"the GGUF file lacks the tensor {name!r}")
+        if tensors[name].shape != weight.shape:
+            raise ModelError(
+                f"the GGUF file's tensor {name!r} has shape {tensors[name].shape}, "
+                f"but its metadata imply {weight.shape}"
+            )
+        yield Entry(weight.name, weight.shape, functools.partial(_load, weight, tensors[name]))
+
+
+def _load(weight: Weight, tensor: Tensor) -> Floats:
+    return weight.in_halves(tensor.dequantised())
 
 
 def _write_tokenizer(vocabulary: Vocabulary, folder: Path) -> None:

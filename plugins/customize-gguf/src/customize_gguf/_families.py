@@ -1,11 +1,12 @@
-"""Model families: GGUF metadata and tensor names to config.json and Hugging Face names.
+"""Model families: what GGUF and Hugging Face call the same sizes and weights. Knows no bytes.
 
-Knows nothing of bytes or tokenizers. Shapes are rows first, as in torch.
+Each name stands in one table here, read in both directions. Shapes are rows first, as in torch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
 
 import attrs
 import numpy as np
@@ -13,8 +14,6 @@ import numpy.typing as npt
 
 from customize import ModelError
 from customize_gguf._metadata import Metadata
-from customize_gguf._reader import Tensor
-from customize_gguf._safetensors import Entry
 
 Floats = npt.NDArray[np.float32]
 
@@ -39,148 +38,201 @@ FAMILIES = {
     "qwen3": Family("Qwen3ForCausalLM", interleaves=False, has_biases=False, has_qk_norms=True),
 }
 
+# A layout's field: its key in GGUF after the family's name, and its key in config.json.
+_SIZES = {
+    "num_layers": ("block_count", "num_hidden_layers"),
+    "context": ("context_length", "max_position_embeddings"),
+    "hidden": ("embedding_length", "hidden_size"),
+    "intermediate": ("feed_forward_length", "intermediate_size"),
+    "num_heads": ("attention.head_count", "num_attention_heads"),
+    "num_kv_heads": ("attention.head_count_kv", "num_key_value_heads"),
+    "head": ("attention.key_length", "head_dim"),
+}
+_NUMBERS = {
+    "epsilon": ("attention.layer_norm_rms_epsilon", "rms_norm_eps"),
+    "theta": ("rope.freq_base", "rope_theta"),
+}
+_KEYS = _SIZES | _NUMBERS
+_DEFAULT_THETA = 10_000.0
+# What config.json may say, and then must, for the model to be a plain one of its family.
+_PLAIN: dict[str, Any] = {
+    "hidden_act": "silu",
+    "mlp_bias": False,
+    "use_sliding_window": False,
+    "attention_bias": False,
+    "quantization_config": None,
+}
+
+
+@attrs.frozen
+class Weight:
+    """One weight under its two names, and its shape.
+
+    heads: where GGUF interleaves its rows, those of so many heads; else 0.
+    """
+
+    gguf: str
+    name: str
+    shape: tuple[int, ...]
+    heads: int = 0
+
+    def interleaved(self, rows: Floats) -> Floats:
+        """As GGUF has them, of rows as transformers has them."""
+        return self._swapped(rows, 2, -1) if self.heads else rows
+
+    def in_halves(self, rows: Floats) -> Floats:
+        """As transformers has them, of rows as GGUF has them."""
+        return self._swapped(rows, -1, 2) if self.heads else rows
+
+    def _swapped(self, rows: Floats, slow: int, fast: int) -> Floats:
+        parts = rows.reshape(self.heads, slow, fast, rows.shape[-1])
+        return parts.swapaxes(1, 2).reshape(rows.shape)
+
 
 @attrs.frozen
 class Layout:
     """A model's family and the sizes from which every weight's shape follows."""
 
     name: str
-    family: Family
+    num_layers: int
+    context: int
     hidden: int
     intermediate: int
-    num_layers: int
     num_heads: int
     num_kv_heads: int
     head: int
+    epsilon: float
+    theta: float
     vocabulary: int
     tied: bool
 
+    @property
+    def family(self) -> Family:
+        return FAMILIES[self.name]
+
     @classmethod
-    def read(cls, metadata: Metadata, tensors: Mapping[str, Tensor]) -> Layout:
+    def of_gguf(cls, metadata: Metadata, tensors: Collection[str]) -> Layout:
         """Raises ModelError, by name, for a family or a variant of one that is not known."""
-        name, family = _family(metadata)
-        num_layers = metadata.count(f"{name}.block_count")
-        if num_layers > len(tensors):
-            raise ModelError(f"the GGUF file announces {num_layers} layers, but has not as many")
-        hidden = metadata.count(f"{name}.embedding_length")
-        num_heads = metadata.count(f"{name}.attention.head_count")
+        name = _family(metadata.text("general.architecture"))
+        if metadata.values.get(f"{name}.expert_count", 0) != 0:
+            raise ModelError(f"GGUF {name} models with a mixture of experts are not supported")
+        scaling = metadata.values.get(f"{name}.rope.scaling.type", "none")
+        if scaling != "none":
+            raise ModelError(f"GGUF {name} models with rope scaling {scaling!r} are not supported")
+        keys = {field: f"{name}.{key}" for field, (key, _) in _KEYS.items()}
+        vocabulary = len(metadata.texts("tokenizer.ggml.tokens"))
+        layout = cls._read(name, metadata, keys, vocabulary, "output.weight" not in tensors)
+        if layout.num_layers > len(tensors):
+            raise ModelError(
+                f"the GGUF file announces {layout.num_layers} layers, but has not as many"
+            )
+        return layout
+
+    @classmethod
+    def of_config(cls, config: Mapping[str, Any], tensors: Collection[str]) -> Layout:
+        """Raises ModelError, by name, for a family or a variant of one that is not known."""
+        name = _family(config.get("model_type"))
+        rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
+        kind = rope.get("rope_type", rope.get("type", "default"))
+        if kind != "default":
+            raise ModelError(f"{name} models with rope scaling {kind!r} are not supported as GGUF")
+        for key, plain in _PLAIN.items():
+            if config.get(key, plain) != plain:
+                raise ModelError(
+                    f"{name} models with {key}={config[key]!r} are not supported as GGUF "
+                    f"(supported: {plain!r})"
+                )
+        said = {key: value for key, value in {**config, **rope}.items() if value is not None}
+        metadata = Metadata(said, "config.json")
+        keys = {field: key for field, (_, key) in _KEYS.items()}
+        tied = bool(config.get("tie_word_embeddings")) or "lm_head.weight" not in tensors
+        return cls._read(name, metadata, keys, metadata.count("vocab_size"), tied)
+
+    @classmethod
+    def _read(
+        cls, name: str, metadata: Metadata, keys: Mapping[str, str], vocabulary: int, tied: bool
+    ) -> Layout:
+        hidden, num_heads = metadata.count(keys["hidden"]), metadata.count(keys["num_heads"])
+        defaults = {"num_kv_heads": num_heads, "head": max(1, hidden // num_heads)}
+        sizes = {field: metadata.count(keys[field], defaults.get(field)) for field in _SIZES}
         return cls(
             name=name,
-            family=family,
-            hidden=hidden,
-            intermediate=metadata.count(f"{name}.feed_forward_length"),
-            num_layers=num_layers,
-            num_heads=num_heads,
-            num_kv_heads=metadata.count(f"{name}.attention.head_count_kv", num_heads),
-            head=metadata.count(f"{name}.attention.key_length", max(1, hidden // num_heads)),
-            vocabulary=len(metadata.texts("tokenizer.ggml.tokens")),
-            tied="output.weight" not in tensors,
+            vocabulary=vocabulary,
+            tied=tied,
+            epsilon=metadata.positive(keys["epsilon"]),
+            theta=metadata.positive(keys["theta"], _DEFAULT_THETA),
+            **sizes,
         )
 
-    def config(self, metadata: Metadata) -> dict[str, object]:
+    def config(self) -> dict[str, object]:
         """What config.json says of the architecture; token ids and dtype are others' to add."""
         config: dict[str, object] = {
             "architectures": [self.family.architecture],
             "model_type": self.name,
             "hidden_act": "silu",
-            "hidden_size": self.hidden,
-            "intermediate_size": self.intermediate,
-            "num_hidden_layers": self.num_layers,
-            "num_attention_heads": self.num_heads,
-            "num_key_value_heads": self.num_kv_heads,
-            "head_dim": self.head,
-            "max_position_embeddings": metadata.count(f"{self.name}.context_length"),
-            "rms_norm_eps": metadata.positive(f"{self.name}.attention.layer_norm_rms_epsilon"),
-            "rope_theta": metadata.positive(f"{self.name}.rope.freq_base", 10_000.0),
             "tie_word_embeddings": self.tied,
             "vocab_size": self.vocabulary,
         }
         if self.name != "qwen2":
             config["attention_bias"] = False
-        return config
+        return config | {key: getattr(self, field) for field, (_, key) in _KEYS.items()}
 
-    def entries(self, tensors: Mapping[str, Tensor]) -> Iterator[Entry]:
-        """Every weight of the model under its Hugging Face name.
+    def metadata(self) -> dict[str, str | int | float]:
+        """What GGUF says of the architecture."""
+        said: dict[str, str | int | float] = {
+            f"{self.name}.{key}": getattr(self, field) for field, (key, _) in _KEYS.items()
+        }
+        # llama.cpp takes both from the width and the heads where they are not said.
+        said[f"{self.name}.attention.value_length"] = self.head
+        said[f"{self.name}.rope.dimension_count"] = self.head
+        return said | {f"{self.name}.vocab_size": self.vocabulary}
 
-        Raises:
-            ModelError: a tensor is missing, left over, or not of the shape the metadata imply.
-        """
-        wanted = {gguf: (name, shape) for gguf, name, shape in self._weights()}
-        if left_over := sorted(tensors.keys() - wanted.keys()):
-            raise ModelError(
-                f"the GGUF file has tensors that a plain {self.name} model has not: "
-                f"{', '.join(left_over[:5])}; this variant is not supported"
-            )
-        for gguf, (name, shape) in wanted.items():
-            if gguf not in tensors:
-                raise ModelError(f"the GGUF file lacks the tensor {gguf!r}")
-            if tensors[gguf].shape != shape:
-                raise ModelError(
-                    f"the GGUF file's tensor {gguf!r} has shape {tensors[gguf].shape}, "
-                    f"but its metadata imply {shape}"
-                )
-            yield Entry(name, shape, self._loader(tensors[gguf]))
-
-    def _loader(self, tensor: Tensor) -> _Loader:
-        heads = 0
-        if self.family.interleaves and tensor.name.endswith("attn_q.weight"):
-            heads = self.num_heads
-        if self.family.interleaves and tensor.name.endswith("attn_k.weight"):
-            heads = self.num_kv_heads
-        return _Loader(tensor, heads)
-
-    def _weights(self) -> Iterator[tuple[str, str, tuple[int, ...]]]:
-        """(GGUF name, Hugging Face name, shape) of each weight."""
-        yield "token_embd.weight", "model.embed_tokens.weight", (self.vocabulary, self.hidden)
-        yield "output_norm.weight", "model.norm.weight", (self.hidden,)
+    def weights(self) -> Iterator[Weight]:
+        """Every weight of the model."""
+        yield Weight("token_embd.weight", "model.embed_tokens.weight", self._table)
+        yield Weight("output_norm.weight", "model.norm.weight", (self.hidden,))
         if not self.tied:
-            yield "output.weight", "lm_head.weight", (self.vocabulary, self.hidden)
+            yield Weight("output.weight", "lm_head.weight", self._table)
         for layer in range(self.num_layers):
-            for gguf, name, shape in self._layer_weights():
-                yield f"blk.{layer}.{gguf}", f"model.layers.{layer}.{name}", shape
+            for weight in self._layer_weights():
+                yield attrs.evolve(
+                    weight,
+                    gguf=f"blk.{layer}.{weight.gguf}",
+                    name=f"model.layers.{layer}.{weight.name}",
+                )
 
-    def _layer_weights(self) -> Iterator[tuple[str, str, tuple[int, ...]]]:
-        queries, keys = self.num_heads * self.head, self.num_kv_heads * self.head
-        yield "attn_norm.weight", "input_layernorm.weight", (self.hidden,)
-        yield "ffn_norm.weight", "post_attention_layernorm.weight", (self.hidden,)
-        for gguf, name, rows in (("q", "q", queries), ("k", "k", keys), ("v", "v", keys)):
-            yield f"attn_{gguf}.weight", f"self_attn.{name}_proj.weight", (rows, self.hidden)
-            if self.family.has_biases:
-                yield f"attn_{gguf}.bias", f"self_attn.{name}_proj.bias", (rows,)
-        yield "attn_output.weight", "self_attn.o_proj.weight", (self.hidden, queries)
+    @property
+    def _table(self) -> tuple[int, int]:
+        return self.vocabulary, self.hidden
+
+    def _layer_weights(self) -> Iterator[Weight]:
+        yield Weight("attn_norm.weight", "input_layernorm.weight", (self.hidden,))
+        yield Weight("ffn_norm.weight", "post_attention_layernorm.weight", (self.hidden,))
+        yield from self._projection("q", self.num_heads, self.family.interleaves)
+        yield from self._projection("k", self.num_kv_heads, self.family.interleaves)
+        yield from self._projection("v", self.num_kv_heads, False)
+        queries = self.num_heads * self.head
+        yield Weight("attn_output.weight", "self_attn.o_proj.weight", (self.hidden, queries))
         if self.family.has_qk_norms:
-            yield "attn_q_norm.weight", "self_attn.q_norm.weight", (self.head,)
-            yield "attn_k_norm.weight", "self_attn.k_norm.weight", (self.head,)
-        yield "ffn_gate.weight", "mlp.gate_proj.weight", (self.intermediate, self.hidden)
-        yield "ffn_up.weight", "mlp.up_proj.weight", (self.intermediate, self.hidden)
-        yield "ffn_down.weight", "mlp.down_proj.weight", (self.hidden, self.intermediate)
+            yield Weight("attn_q_norm.weight", "self_attn.q_norm.weight", (self.head,))
+            yield Weight("attn_k_norm.weight", "self_attn.k_norm.weight", (self.head,))
+        wide, narrow = (self.intermediate, self.hidden), (self.hidden, self.intermediate)
+        yield Weight("ffn_gate.weight", "mlp.gate_proj.weight", wide)
+        yield Weight("ffn_up.weight", "mlp.up_proj.weight", wide)
+        yield Weight("ffn_down.weight", "mlp.down_proj.weight", narrow)
+
+    def _projection(self, letter: str, num_heads: int, interleaves: bool) -> Iterator[Weight]:
+        gguf, name = f"attn_{letter}", f"self_attn.{letter}_proj"
+        rows, heads = num_heads * self.head, num_heads if interleaves else 0
+        yield Weight(f"{gguf}.weight", f"{name}.weight", (rows, self.hidden), heads)
+        if self.family.has_biases:
+            yield Weight(f"{gguf}.bias", f"{name}.bias", (rows,))
 
 
-@attrs.frozen
-class _Loader:
-    """Dequantises one tensor when called; ``heads`` > 0 undoes the interleaving of that many."""
-
-    tensor: Tensor
-    heads: int
-
-    def __call__(self) -> Floats:
-        rows = self.tensor.dequantised()
-        if not self.heads:
-            return rows
-        pairs = rows.reshape(self.heads, -1, 2, rows.shape[-1])
-        return pairs.swapaxes(1, 2).reshape(rows.shape)
-
-
-def _family(metadata: Metadata) -> tuple[str, Family]:
-    name = metadata.text("general.architecture")
-    if name not in FAMILIES:
+def _family(name: object) -> str:
+    if not isinstance(name, str) or name not in FAMILIES:
         raise ModelError(
-            f"GGUF models of the family {name!r} are not supported "
+            f"models of the family {name!r} are not supported as GGUF "
             f"(supported: {', '.join(FAMILIES)})"
         )
-    if metadata.values.get(f"{name}.expert_count", 0) != 0:
-        raise ModelError(f"GGUF {name} models with a mixture of experts are not supported")
-    scaling = metadata.values.get(f"{name}.rope.scaling.type", "none")
-    if scaling != "none":
-        raise ModelError(f"GGUF {name} models with rope scaling {scaling!r} are not supported")
-    return name, FAMILIES[name]
+    return name

@@ -13,9 +13,10 @@ from customize_gguf._reader import Value
 
 @attrs.frozen
 class Metadata:
-    """The file's metadata; each getter refuses a missing or ill-typed value by its key."""
+    """What a file says; each getter refuses a missing or ill-typed value by its key."""
 
     values: Mapping[str, Value]
+    source: str = "the GGUF file"
 
     def has(self, key: str) -> bool:
         """Whether the file says anything about ``key``."""
@@ -75,9 +76,9 @@ class Metadata:
     def _get(self, key: str, default: Value | None) -> Value:
         value = self.values.get(key, default)
         if value is None:
-            raise ModelError(f"the GGUF file does not say {key!r}, which is needed")
+            raise ModelError(f"{self.source} does not say {key!r}, which is needed")
         return value
 
     def _ill(self, key: str, wanted: str) -> ModelError:
         given = repr(self.values.get(key))[:60]
-        return ModelError(f"the GGUF file's {key!r} must be {wanted} (it is {given})")
+        return ModelError(f"{self.source}'s {key!r} must be {wanted} (it is {given})")

@@ -1,115 +1,162 @@
-"""Tokenizers: GGUF vocabularies to tokenizer.json. Knows nothing of weights.
+"""Vocabularies: GGUF's and tokenizer.json's, each made of the other. Knows nothing of weights.
 
-Only byte-level BPE. How text is cut before BPE is named by ``tokenizer.ggml.pre``; a wrong guess
-would encode quietly and wrongly, so a name that is not listed here is refused. The cuts are
-those of llama-vocab.cpp in https://github.com/ggml-org/llama.cpp and of the models' own
-tokenizer.json.
+Only byte-level BPE.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import attrs
 
 from customize import ModelError
 from customize_gguf._metadata import Metadata
+from customize_gguf._pretokenizers import (
+    PRETOKENIZERS,
+    Json,
+    Pretokenizer,
+    byte_level,
+    name_of,
+    named,
+)
+from customize_gguf._reader import Value
 
-Json = dict[str, object]
-
-_CONTROL, _USER_DEFINED, _UNUSED = 3, 4, 5
+_NORMAL, _CONTROL, _USER_DEFINED, _UNUSED = 1, 3, 4, 5
 _ROLES = {"bos": "bos", "eos": "eos", "unk": "unknown", "pad": "padding"}
-
-
-def _byte_level(use_regex: bool) -> Json:
-    return {
-        "type": "ByteLevel",
-        "add_prefix_space": False,
-        "trim_offsets": True,
-        "use_regex": use_regex,
-    }
-
-
-def _split(digits: str) -> Json:
-    pattern = (
-        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|"
-        + digits
-        + r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-    )
-    return {
-        "type": "Split",
-        "pattern": {"Regex": pattern},
-        "behavior": "Isolated",
-        "invert": False,
-    }
-
-
-@attrs.frozen
-class Pretokenizer:
-    """How one ``pre`` cuts text, and what goes with it."""
-
-    steps: tuple[Json, ...]
-    normalizer: Json | None = None
-    ignores_merges: bool = False
-    adds_bos: bool = False
-
-
-PRETOKENIZERS = {
-    "smollm": Pretokenizer(
-        ({"type": "Digits", "individual_digits": True}, _byte_level(use_regex=True))
-    ),
-    "gpt-2": Pretokenizer((_byte_level(use_regex=True),)),
-    "llama-bpe": Pretokenizer(
-        (_split(r"\p{N}{1,3}"), _byte_level(use_regex=False)), ignores_merges=True, adds_bos=True
-    ),
-    "qwen2": Pretokenizer(
-        (_split(r"\p{N}"), _byte_level(use_regex=False)), normalizer={"type": "NFC"}
-    ),
+# Where GGUF has room for tokens that end an answer.
+_ENDS = ("eos", "eot", "eom")
+_PLAIN_MODEL = {
+    "type": "BPE",
+    "dropout": None,
+    "continuing_subword_prefix": None,
+    "end_of_word_suffix": None,
+    "byte_fallback": False,
 }
 
 
 @attrs.frozen
 class Vocabulary:
-    """The tokens, their types and the ids with a role."""
+    """The tokens, their types and the ids with a role.
+
+    ends: tokens that end an answer, the eos token first.
+    """
 
     tokens: list[str]
     types: list[int]
     merges: list[list[str]]
-    pretokenizer: Pretokenizer
+    pre: str
     adds_bos: bool
     roles: dict[str, int]
     ends: list[int]
     chat_template: str | None
 
+    @property
+    def _pretokenizer(self) -> Pretokenizer:
+        return PRETOKENIZERS[self.pre]
+
     @classmethod
-    def read(cls, metadata: Metadata) -> Vocabulary:
+    def of_gguf(cls, metadata: Metadata) -> Vocabulary:
         """Raises ModelError for a vocabulary or a ``pre`` that is not known, and for damage."""
-        pretokenizer = _pretokenizer(metadata)
+        kind = metadata.text("tokenizer.ggml.model")
+        if kind != "gpt2":
+            raise ModelError(
+                f"GGUF vocabularies of the kind {kind!r} are not supported "
+                "(supported: gpt2, which is byte-level BPE)"
+            )
+        pre = metadata.text("tokenizer.ggml.pre")
+        pretokenizer = named(pre)
         tokens = metadata.texts("tokenizer.ggml.tokens")
         types = metadata.integers("tokenizer.ggml.token_type")
         if len(types) != len(tokens) or len(set(tokens)) != len(tokens):
             raise ModelError("the GGUF vocabulary has repeated tokens or not one type a token")
-        roles = {
-            role: token
-            for role, key in _ROLES.items()
-            if (token := metadata.token(f"tokenizer.ggml.{key}_token_id", len(tokens))) is not None
-        }
+
+        def token(role: str) -> int | None:
+            return metadata.token(f"tokenizer.ggml.{role}_token_id", len(tokens))
+
+        roles = {name: at for name, key in _ROLES.items() if (at := token(key)) is not None}
         if "eos" not in roles:
             raise ModelError("the GGUF file names no eos token; answers would never end")
-        turn_end = metadata.token("tokenizer.ggml.eot_token_id", len(tokens))
-        ends = [roles["eos"]] + ([turn_end] if turn_end not in (None, roles["eos"]) else [])
+        template = "tokenizer.chat_template"
         return cls(
             tokens=tokens,
             types=types,
             merges=_merges(metadata.texts("tokenizer.ggml.merges"), set(tokens)),
-            pretokenizer=pretokenizer,
+            pre=pre,
             adds_bos=metadata.flag("tokenizer.ggml.add_bos_token", pretokenizer.adds_bos),
             roles=roles,
-            ends=[end for end in ends if end is not None],
-            chat_template=(
-                metadata.text("tokenizer.chat_template")
-                if metadata.has("tokenizer.chat_template")
-                else None
-            ),
+            ends=list(dict.fromkeys(at for end in _ENDS if (at := token(end)) is not None)),
+            chat_template=metadata.text(template) if metadata.has(template) else None,
         )
+
+    @classmethod
+    def of_tokenizer(
+        cls,
+        tokenizer: Mapping[str, Any],
+        special: Mapping[str, str],
+        ends: Sequence[int],
+        size: int,
+        chat_template: str,
+    ) -> Vocabulary:
+        """Of a tokenizer.json and what stands beside it.
+
+        Args:
+            special: token texts by name, as ``bos_token``.
+            size: rows of the embedding; ids without a token are filled with unused ones.
+
+        Raises:
+            ModelError: it is not byte-level BPE, its cuts are not known, or it does what GGUF
+                cannot say.
+        """
+        model = tokenizer["model"]
+        for key, plain in _PLAIN_MODEL.items():
+            if model.get(key, plain) not in (plain, plain or ""):
+                raise ModelError(
+                    f"tokenizers whose model has {key}={model[key]!r} are not supported as GGUF "
+                    f"(supported: {plain!r}, which is byte-level BPE)"
+                )
+        if len(ends) > len(_ENDS):
+            raise ModelError(f"GGUF has room for {len(_ENDS)} stop tokens; this model has {ends}")
+        pre = name_of(tokenizer)
+        added = {token["id"]: token for token in tokenizer.get("added_tokens", [])}
+        ids = {number: token for token, number in model["vocab"].items()}
+        ids |= {number: _exact(token) for number, token in added.items()}
+        if max(ids) >= size:
+            raise ModelError(f"token {max(ids)} has no row in the embedding of {size} rows")
+        by_text = {token: number for number, token in ids.items()}
+        roles = {
+            role: by_text[special[f"{role}_token"]]
+            for role in _ROLES
+            if special.get(f"{role}_token") in by_text
+        }
+        return cls(
+            tokens=[ids.get(number, f"[PAD{number}]") for number in range(size)],
+            types=[_type(added.get(number), number in ids) for number in range(size)],
+            merges=[m.split(" ") if isinstance(m, str) else list(m) for m in model["merges"]],
+            pre=pre,
+            adds_bos=_adds_bos(tokenizer.get("post_processor"), special.get("bos_token")),
+            roles=roles | {"eos": ends[0]},
+            ends=list(ends),
+            chat_template=chat_template,
+        )
+
+    def metadata(self) -> dict[str, Value]:
+        """What GGUF says of it."""
+        said: dict[str, Value] = {
+            "tokenizer.ggml.model": "gpt2",
+            "tokenizer.ggml.pre": self.pre,
+            "tokenizer.ggml.tokens": list(self.tokens),
+            "tokenizer.ggml.token_type": list(self.types),
+            "tokenizer.ggml.merges": [" ".join(merge) for merge in self.merges],
+            "tokenizer.ggml.add_bos_token": self.adds_bos,
+            "tokenizer.ggml.add_space_prefix": False,
+        }
+        ids = {_ROLES[role]: number for role, number in self.roles.items()}
+        ids |= dict(zip(_ENDS, self.ends, strict=False))
+        said |= {f"tokenizer.ggml.{name}_token_id": number for name, number in ids.items()}
+        if self.chat_template is not None:
+            said["tokenizer.chat_template"] = self.chat_template
+        return said
 
     def tokenizer(self) -> Json:
         """The contents of tokenizer.json."""
@@ -118,10 +165,10 @@ class Vocabulary:
             "truncation": None,
             "padding": None,
             "added_tokens": self._added_tokens(),
-            "normalizer": self.pretokenizer.normalizer,
-            "pre_tokenizer": self._pre_tokenizer(),
+            "normalizer": self._pretokenizer.normalizer,
+            "pre_tokenizer": self._pretokenizer.spec(),
             "post_processor": self._post_processor(),
-            "decoder": _byte_level(use_regex=True),
+            "decoder": byte_level(use_regex=True),
             "model": self._model(),
         }
 
@@ -140,10 +187,6 @@ class Vocabulary:
         if self.chat_template is not None:
             settings["chat_template"] = self.chat_template
         return settings
-
-    def _pre_tokenizer(self) -> Json:
-        steps = self.pretokenizer.steps
-        return steps[0] if len(steps) == 1 else {"type": "Sequence", "pretokenizers": list(steps)}
 
     def _post_processor(self) -> Json | None:
         if not self.adds_bos or "bos" not in self.roles:
@@ -173,14 +216,10 @@ class Vocabulary:
             if kind != _UNUSED
         }
         return {
-            "type": "BPE",
-            "dropout": None,
+            **_PLAIN_MODEL,
             "unk_token": None,
-            "continuing_subword_prefix": None,
-            "end_of_word_suffix": None,
             "fuse_unk": False,
-            "byte_fallback": False,
-            "ignore_merges": self.pretokenizer.ignores_merges,
+            "ignore_merges": self._pretokenizer.ignores_merges,
             "vocab": vocabulary,
             "merges": self.merges,
         }
@@ -201,25 +240,36 @@ class Vocabulary:
         ]
 
 
-def _pretokenizer(metadata: Metadata) -> Pretokenizer:
-    kind = metadata.text("tokenizer.ggml.model")
-    if kind != "gpt2":
-        raise ModelError(
-            f"GGUF vocabularies of the kind {kind!r} are not supported "
-            "(supported: gpt2, which is byte-level BPE)"
-        )
-    pre = metadata.text("tokenizer.ggml.pre")
-    if pre not in PRETOKENIZERS:
-        raise ModelError(
-            f"GGUF tokenizers with pre {pre!r} are not supported "
-            f"(supported: {', '.join(PRETOKENIZERS)})"
-        )
-    return PRETOKENIZERS[pre]
-
-
 def _merges(lines: list[str], tokens: set[str]) -> list[list[str]]:
     merges = [line.split(" ") for line in lines]
     for merge in merges:
         if len(merge) != 2 or not tokens.issuperset((*merge, "".join(merge))):
             raise ModelError(f"the GGUF vocabulary has a merge of unknown tokens: {merge}")
     return merges
+
+
+def _exact(token: Mapping[str, Any]) -> str:
+    """An added token's text, where it is found as it stands and nothing else."""
+    for flag in ("single_word", "lstrip", "rstrip"):
+        if token.get(flag):
+            raise ModelError(
+                f"the added token {token['content']!r} has {flag}, which GGUF cannot say: "
+                "save the tokenizer without it"
+            )
+    return str(token["content"])
+
+
+def _type(added: Mapping[str, Any] | None, is_known: bool) -> int:
+    if added is not None:
+        return _CONTROL if added.get("special") else _USER_DEFINED
+    return _NORMAL if is_known else _UNUSED
+
+
+def _adds_bos(processor: Mapping[str, Any] | None, bos: str | None) -> bool:
+    """Whether the tokenizer itself begins every text with the bos token."""
+    if processor is None:
+        return False
+    steps = processor.get("processors", [processor])
+    templates = [step["single"] for step in steps if step["type"] == "TemplateProcessing"]
+    first = [template[0].get("SpecialToken", {}).get("id") for template in templates]
+    return bos is not None and bos in first

@@ -15,6 +15,7 @@ from customize.interfaces.backend import AdamW, Backend, Engine, LoRA, Session
 from customize.interfaces.exporter import Exportable, Exporter
 from customize.interfaces.model import ModelFolder
 from customize.interfaces.runtime import Runtime
+from customize.packaging.manifest import Manifest
 from customize.packaging.prompts import Question, hard_questions
 from customize.packaging.reference import Case, reference_cases
 from customize.packaging.writing import Lineage, Proof, write_package
@@ -97,26 +98,32 @@ class ExporterSubject(Subject):
         questions = [*own, *hard_questions(self.source)]
         return reference_cases(self.session, self.engine.base(), questions)
 
-    def write(self, to: Path) -> None:
+    def write(self, source: Exportable, to: Path, despite: bool = False) -> Manifest:
         """Package the session into ``to``; raises as an export does."""
         lineage = Lineage({}, {}, lambda manifest: "# A model card\n")
-        write_package(self.source, self.exporter, Proof(self.cases), lineage, to)
+        return write_package(source, self.exporter, Proof(self.cases, None, despite), lineage, to)
 
     @functools.cached_property
+    def _packaged(self) -> tuple[Path, Manifest]:
+        to = self.folder() / "out"
+        return to, self.write(self.source, to, despite=True)
+
+    @property
+    def manifest(self) -> Manifest:
+        """Of the one package, which may answer otherwise; raises as an export does."""
+        return self._packaged[1]
+
+    @property
     def package(self) -> Path:
-        """The folder of the one package, which may answer otherwise.
+        """The folder of the one package.
 
         Raises:
             NotApplicable: it cannot be written, which a rule of its own tells.
         """
-        to = self.folder() / "out"
-        lineage = Lineage({}, {}, lambda manifest: "# A model card\n")
         try:
-            proof = Proof(self.cases, despite=True)
-            write_package(self.source, self.exporter, proof, lineage, to)
+            return self._packaged[0]
         except Exception as error:  # whatever an exporter raises
             raise NotApplicable(f"it cannot be packaged: {type(error).__name__}") from error
-        return to
 
     @functools.cached_property
     def runtime(self) -> Runtime:
