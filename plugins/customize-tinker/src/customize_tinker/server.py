@@ -84,6 +84,8 @@ def make_server(app: App, where: Where) -> uvicorn.Server:
         log_level="warning",
         access_log=False,
         server_header=False,
+        http="h11",
+        loop="asyncio",
         lifespan="on",
         ws="none",
         timeout_keep_alive=75,
