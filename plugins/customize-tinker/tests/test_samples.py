@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from asking import HELLO, Asking, OperationFailed, datum, serving
+from wire_client import HELLO, Asking, OperationFailed, datum, serving
 
 from customize import Prompt, Sampling
 from customize.testing import ToyBackend

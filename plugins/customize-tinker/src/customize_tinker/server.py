@@ -10,7 +10,7 @@ from pathlib import Path
 import attrs
 import uvicorn
 
-from customize import Backend, ModelError, ModelFolder, held
+from customize import Backend, ModelError, ModelFolder, choose_backend, held, resolve
 from customize_tinker.app import App
 from customize_tinker.base import Base
 from customize_tinker.limits import Limits
@@ -73,6 +73,25 @@ def _settled(backend: Backend, model: ModelFolder, folder: Path) -> Backend:
     settled = backend.settled(kept["numerics"])
     write_json(file, {"base": model.fingerprint, "numerics": dict(settled.numerics())})
     return settled
+
+
+def serve(
+    model: str,
+    where: Where,
+    folder: Path,
+    backend: str = "auto",
+    names: Sequence[str] = (),
+) -> None:
+    """Let clients of the Tinker API train the model, until Ctrl-C or SIGTERM.
+
+    names: what clients may call it, beside the name that is given here.
+
+    Raises:
+        CustomizeError: the model, the backend or the address is not to be had.
+    """
+    chosen = choose_backend(backend)
+    app = make_app(chosen, resolve(model), folder, where, (model, *names))
+    make_server(app, where).run()
 
 
 def make_server(app: App, where: Where) -> uvicorn.Server:
