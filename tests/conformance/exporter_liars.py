@@ -156,7 +156,7 @@ class AlwaysTheFirst(Engines):
 class StopsAtItsOwn(Engines):
     def stream(self, query: Query, cancelled: threading.Event | None = None) -> Iterator[Said]:
         stops = None if query.sampling.stop_tokens else query.sampling.stop_tokens
-        sampling = attrs.evolve(query.sampling, stop_tokens=stops)
+        sampling = attrs.evolve(query.sampling, stop_tokens=stops)  # type: ignore[misc]
         return super().stream(attrs.evolve(query, sampling=sampling), cancelled)
 
 

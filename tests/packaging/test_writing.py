@@ -23,7 +23,7 @@ from customize import (
     UnknownName,
     open_package,
 )
-from customize.packaging import opening, verifying, writing
+from customize.packaging import opening, verifying
 from customize.packaging.prompts import Question, hard_questions
 from customize.packaging.reference import Case, reference_cases
 from customize.packaging.writing import Lineage, Proof, write_package
@@ -40,8 +40,9 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Exportable:
 def cases(source: Exportable) -> list[Case]:
     base_VV, customized_VV = tables()
     secret = Question("row 1", [{"role": "user", "content": "secret row"}], is_kept=False)
-    snapshots = [Table(source.renderer, table) for table in (customized_VV, base_VV)]  # type: ignore[arg-type]
-    return reference_cases(*snapshots, [secret, *hard_questions(source)])
+    base = Table(source.renderer, base_VV)  # type: ignore[arg-type]
+    session = Table(source.renderer, customized_VV)  # type: ignore[arg-type]
+    return reference_cases(session, base, [secret, *hard_questions(source)])
 
 
 def written(source: Exportable, cases: list[Case], to: Path, **options: Any) -> Manifest:
@@ -126,7 +127,7 @@ def test_a_full_disk_is_told_before_any_work(
     source: Exportable, cases: list[Case], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = namedtuple("usage", "free")
-    monkeypatch.setattr(writing.shutil, "disk_usage", lambda folder: usage(1 << 20))
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(1 << 20))
     monkeypatch.setattr(TableFile, "write", lambda *given: pytest.fail("it began"))
     with pytest.raises(ExportError, match="1 MiB free, and the package needs about 6"):
         written(source, cases, tmp_path / "out")

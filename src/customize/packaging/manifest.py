@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,10 @@ from customize._errors import ExportError
 
 MANIFEST = "package.json"
 SCHEMA = 1
+
+
+def _ints(values: Iterable[int]) -> tuple[int, ...]:
+    return tuple(values)
 
 
 @attrs.frozen(kw_only=True)
@@ -35,7 +39,7 @@ class Manifest:
     base: Mapping[str, Any]
     weights: str
     is_adapter: bool
-    stop_tokens: tuple[int, ...] = attrs.field(converter=tuple)
+    stop_tokens: tuple[int, ...] = attrs.field(converter=_ints)
     options: Mapping[str, Any]
     parity: Mapping[str, Any]
     how_to_run: Mapping[str, str]

@@ -181,10 +181,10 @@ def _read(work: Path) -> Answers:
 
     arrays = load_file(work / "found.safetensors")
     told: dict[str, Any] = json.loads((work / "found.json").read_text("utf-8"))
-    found = [
-        Found(*(arrays[f"{number}.{name}"] for name in _ARRAYS), wrong=wrong)
-        for number, wrong in enumerate(told["wrong"])
-    ]
+    found = []
+    for number, wrong in enumerate(told["wrong"]):
+        own: dict[str, Any] = {name: arrays[f"{number}.{name}"] for name in _ARRAYS}
+        found.append(Found(**own, wrong=wrong))
     return Answers(found, tuple(told["stop_tokens"]), told["measured"])
 
 

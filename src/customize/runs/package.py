@@ -42,7 +42,9 @@ class PackagedRun(Run):
         digest = hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
         self.runtime = open_package(folder, base=None if base is None else os.fspath(base))
         is_apart = bool(self.runtime.adapters)
-        super().__init__(None, None, _Packaged(digest), adapter=folder if is_apart else None)
+        super().__init__(
+            None, None, _Packaged(fingerprint=digest), adapter=folder if is_apart else None
+        )
         self._folder = folder
 
     @cached_property
