@@ -30,7 +30,7 @@ def judged(source: Exportable, folder: Path, noise: float) -> Parity | None:
     session: Any = Table(source.renderer, tables()[1])  # type: ignore[arg-type]
     rows = [
         {"messages": [{"role": "user", "content": f"Row {n}?"}], "expect": {"equals": answer}}
-        for n, answer in enumerate([_answer(session)] * 60)
+        for n, answer in enumerate([_answer(session)] * 100)
     ]
     data = folder / "rows.jsonl"
     data.write_text("\n".join(json.dumps(row) for row in rows), "utf-8")
@@ -60,7 +60,7 @@ def test_one_that_answers_its_rows_as_well_passes_and_says_so(
     assert parity.passed
     assert parity.task is not None
     assert parity.task["verdict"] == "pass"
-    assert "on 60 rows" in parity.task["told"]
+    assert "on 100 rows" in parity.task["told"]
 
 
 def test_one_that_is_worse_is_refused_by_the_first_row_it_lost(
@@ -70,7 +70,7 @@ def test_one_that_is_worse_is_refused_by_the_first_row_it_lost(
     assert parity is not None
     assert parity.fault is not None
     assert "it is worse on the rows of" in parity.fault.told
-    assert parity.fault.prompt == "1"
+    assert parity.fault.prompt == "row 1"
 
 
 @pytest.mark.parametrize("kept", ["float32", "float16", "int8"])
