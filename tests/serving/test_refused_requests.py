@@ -64,6 +64,13 @@ def refused(server: Server, field: str, value: object) -> str:
         ("response_format", {"type": "json_object"}, "cannot hold an answer to a form"),
         ("response_format", "text", "response_format must be an object, not a string"),
         ("messages", [], "no messages"),
+        ("messages", "Hello", "messages must be a list of messages"),
+        (
+            "messages",
+            [{"role": "user", "content": [{"type": "text", "text": "x", "cache_control": {}}]}],
+            "messages[0].content[0].cache_control is not a field",
+        ),
+        ("x" * 100_000, 1, "x" * 80 + " is not a field"),
         ("messages", [{"role": "wizard", "content": "x"}], "unknown role"),
         ("messages", [{"role": "user", "content": "x", "train": True}], "messages[0].train is not"),
         ("messages", [{"role": "user", "content": "x", "audio": {"id": "1"}}], "messages[0].audio"),

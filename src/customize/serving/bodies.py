@@ -34,7 +34,7 @@ async def read_object(request: Request, limits: Limits) -> dict[str, Any]:
         reason = f"the body did not arrive within {limits.body_time_s:g} s"
         raise Refusal(408, reason, headers=CLOSING) from None
     try:
-        return decode_object(body)
+        return await asyncio.to_thread(decode_object, body)
     except RowFault as fault:
         raise Refusal(400, f"the body cannot be read: {fault.reason} ({fault.detail})") from None
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
 from customize.interfaces.runtime import Said
+from customize.serving.asked import Asked
+from customize.serving.choices import Choice
 from customize.serving.forms import Form, Json, bounded
 from customize.serving.speech import Piece
 
@@ -15,24 +17,34 @@ class CompletionForm(Form):
 
     prefix, kind, chunk_kind = "cmpl", "text_completion", "text_completion"
 
+    def __init__(self, asked: Asked, choices: Sequence[Choice]) -> None:
+        super().__init__(asked, choices)
+        self._offsets = [0] * len(choices)  # characters of the tokens told in chunks
+
     def choice(self, number: int) -> Json:
         heard = self.heard[number]
-        return self._change(number, heard.text, heard.said, heard.finish)
+        return {
+            "index": number,
+            "text": heard.text,
+            "logprobs": self._logprobs(number, heard.said),
+            "finish_reason": heard.finish,
+        }
 
     def changes(self, number: int, piece: Piece) -> Iterator[Json]:
         if piece.text or piece.finish or (piece.said and self.asked.top_logprobs is not None):
-            yield self._change(number, piece.text, piece.said, piece.finish)
-
-    def _change(self, number: int, text: str, said: Sequence[Said], finish: str | None) -> Json:
-        logprobs = self._logprobs(number, said)
-        return {"index": number, "text": text, "logprobs": logprobs, "finish_reason": finish}
+            yield {
+                "index": number,
+                "text": piece.text,
+                "logprobs": self._logprobs(number, piece.said),
+                "finish_reason": piece.finish,
+            }
 
     def _logprobs(self, number: int, said: Sequence[Said]) -> Json | None:
+        """In the interface's old form, each token with where its text begins."""
         if self.asked.top_logprobs is None:
             return None
         texts = [self.token_text(one.token) for one in said]
-        before = self.heard[number].said[: len(self.heard[number].said) - len(said)]
-        start = sum(len(self.token_text(one.token)) for one in before)
+        *offsets, self._offsets[number] = accumulate(map(len, texts), initial=self._offsets[number])
         return {
             "tokens": texts,
             "token_logprobs": [bounded(one.logprob) for one in said],
@@ -40,7 +52,5 @@ class CompletionForm(Form):
                 {self.token_text(token): bounded(logprob) for token, logprob in one.top}
                 for one in said
             ],
-            "text_offset": list(accumulate((len(t) for t in texts[:-1]), initial=start))[
-                : len(texts)
-            ],
+            "text_offset": offsets,
         }

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
+from customize._errors import BackendError
 from customize.interfaces.runtime import Query, Runtime, Said
 from customize.serving.limits import Limits
 from customize.serving.refusal import Refusal
@@ -87,15 +88,16 @@ def _speak(
     tell: Callable[[Said | Exception | None], None],
 ) -> None:
     """Tell all that the runtime says, then None or what it raised, until nobody listens."""
-    said = runtime.stream(query, left)
+    said: Iterator[Said] = iter(())
     try:
+        said = runtime.stream(query, left)
         for one in said:
             if left.is_set():
                 break
             tell(one)
         tell(None)
-    except Exception as error:  # the runtime's, told to whoever asked
-        tell(error)
+    except BaseException as error:  # a panic of Rust's is no Exception
+        tell(error if isinstance(error, Exception) else BackendError(repr(error)))
     finally:
         # An iterator without close has nothing to free.
         getattr(said, "close", lambda: None)()

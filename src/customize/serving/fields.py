@@ -10,6 +10,8 @@ from typing import Any, NoReturn
 from customize.data.strict_json import type_name
 from customize.serving.refusal import Refusal
 
+_SHOWN = 80  # characters of a name that a client made up
+
 
 class Fields:
     """``null`` is a field left out. What nobody has read at the end is refused by name.
@@ -24,7 +26,7 @@ class Fields:
 
     def refuse(self, name: str, reason: str) -> NoReturn:
         """Raise the refusal of a field."""
-        where = f"{self._place}.{name}" if self._place else name
+        where = self._where(name)
         raise Refusal(400, f"{where} {reason}", param=where)
 
     def take(self, name: str) -> Any:  # any JSON value
@@ -73,8 +75,7 @@ class Fields:
         value = self.take(name)
         if value is None:
             return None
-        where = f"{self._place}.{name}" if self._place else name
-        return fields_of(value, where)
+        return fields_of(value, self._where(name))
 
     def finish(self, without: Mapping[str, Sequence[str]]) -> None:
         """Refuse what is left.
@@ -88,17 +89,16 @@ class Fields:
         """
         for name, value in self._left.items():
             if name not in without:
-                near = difflib.get_close_matches(name, self._known, n=1)
-                hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(self.known)}"
+                near = difflib.get_close_matches(name[:_SHOWN], self._known, n=1)
+                known = ", ".join(sorted(self._known))
+                hint = f"did you mean {near[0]!r}?" if near else f"known: {known}"
                 self.refuse(name, f"is not a field that this server knows; {hint}")
             if json.dumps(value) not in without[name]:
                 allowed = "".join(f" or give {text}" for text in without[name][:1])
                 self.refuse(name, f"is not supported by this server: leave it out{allowed}")
 
-    @property
-    def known(self) -> list[str]:
-        """Names that have been asked for."""
-        return sorted(self._known)
+    def _where(self, name: str) -> str:
+        return f"{self._place}.{name[:_SHOWN]}" if self._place else name[:_SHOWN]
 
 
 def fields_of(value: object, place: str) -> Fields:

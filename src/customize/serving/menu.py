@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import attrs
 
-from customize._errors import OptionError, Unsupported
+from customize._errors import Unsupported
 from customize.data.rendering import ChatRenderer
 from customize.interfaces.runtime import Runtime
 from customize.serving.desk import Desk
@@ -47,15 +47,13 @@ class Menu:
     """Every served model; those of one runtime share its desk."""
 
     def __init__(self, offers: Sequence[Offer], limits: Limits) -> None:
-        """Raises OptionError for two of one name, and Unsupported for a renderer of its own."""
-        names = [offer.name for offer in offers]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise OptionError(f"two models would be {twice[0]!r}: name one otherwise, NAME=SOURCE")
+        """Names differ. Raises Unsupported for a runtime without a chat template."""
         for offer in offers:
             if not isinstance(offer.runtime.renderer, ChatRenderer):
                 raise Unsupported(f"{offer.name} has no chat template and tokenizer of its own")
         self.made = int(time.time())
-        self._desks = {id(o.runtime): Desk(o.runtime, limits) for o in _one_each(offers)}
+        runtimes = {id(offer.runtime): offer.runtime for offer in offers}
+        self._desks = {key: Desk(runtime, limits) for key, runtime in runtimes.items()}
         self._served: Mapping[str, Served] = {
             o.name: Served(o.name, self._desks[id(o.runtime)], o.adapter) for o in offers
         }
@@ -79,7 +77,3 @@ class Menu:
         """End every runtime."""
         for desk in self.desks:
             desk.close()
-
-
-def _one_each(offers: Sequence[Offer]) -> Iterable[Offer]:
-    return {id(offer.runtime): offer for offer in offers}.values()

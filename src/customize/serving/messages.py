@@ -24,13 +24,26 @@ def read_messages(fields: Fields) -> list[dict[str, Any]]:
         Refusal: one is malformed, or has a field that is not known.
     """
     value = fields.take("messages")
-    if value is None:
-        fields.refuse("messages", "is missing")
+    if not isinstance(value, list):
+        fields.refuse("messages", "is missing" if value is None else "must be a list of messages")
+    for number, message in enumerate(value):
+        _check_parts(message, f"messages[{number}].content")
     try:
         messages = openai_messages(value, "messages")
     except RowFault as fault:
         raise Refusal(400, f"{fault.reason}: {fault.detail}", param="messages") from None
     return [_kept(message, f"messages[{number}]") for number, message in enumerate(messages)]
+
+
+def _check_parts(message: object, place: str) -> None:
+    """No field of a part of text is ignored; whatever else a part is, is refused afterwards."""
+    content = message.get("content") if isinstance(message, dict) else None
+    for number, part in enumerate(content if isinstance(content, list) else []):
+        if isinstance(part, dict) and part.get("type") == "text":
+            fields = Fields(part, f"{place}[{number}]")
+            for name in ("type", "text"):
+                fields.take(name)
+            fields.finish({})
 
 
 def _kept(message: dict[str, Any], place: str) -> dict[str, Any]:

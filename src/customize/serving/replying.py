@@ -44,6 +44,8 @@ class Reply:
         try:
             async with asyncio.timeout(self.limits.time_s):
                 await _while_connected(receive, self._reply(scope, receive, events))
+        except (DataError, Unsupported) as error:  # by the template or the runtime
+            await events.fail(Refusal(400, str(error)))
         except TimeoutError:
             reason = f"the answer took longer than this server's limit of {self.limits.time_s:g} s"
             async with asyncio.timeout(_LAST_WORD_S):
@@ -66,10 +68,7 @@ class Reply:
         await JSONResponse(form.whole())(scope, receive, events.send)
 
     async def _choices(self) -> list[Choice]:
-        try:
-            queries = await asyncio.to_thread(self.asked.queries, self.limits)
-        except (DataError, Unsupported) as error:
-            raise Refusal(400, str(error), param="messages") from None
+        queries = await asyncio.to_thread(self.asked.queries, self.limits)
         renderer, stops = self.asked.served.renderer, self.asked.stops
         return [Choice(query, Speech(renderer, stops, self.trimmed)) for query in queries]
 

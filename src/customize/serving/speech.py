@@ -41,6 +41,7 @@ class Speech:
         self.num_tokens = 0
         self.ended = False
         self._renderer = renderer
+        self._stop_tokens = frozenset(renderer.stop_tokens)
         self._stops = stops
         self._trimmed = trimmed
         self._stopped = False
@@ -53,7 +54,7 @@ class Speech:
     def hear(self, said: Said) -> Piece:
         """What is certain now."""
         self.num_tokens += 1
-        if said.token in self._renderer.stop_tokens:
+        if said.token in self._stop_tokens:
             self._stopped = True
             return Piece("")
         self.tokens.append(said.token)
