@@ -55,6 +55,7 @@ def trained(folder: Path, **settings: Any) -> Run:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("hf")
     write_tiny_model(folder / "model")
+    (folder / "model" / "README.md").write_text("---\nlicense: apache-2.0\n---\n# A base\n")
     return trained(folder)
 
 
@@ -80,7 +81,7 @@ def test_an_adapter_is_a_package_that_says_how_servers_load_it(package: Path) ->
     generation = json.loads((package / "generation_config.json").read_text())
     assert generation["eos_token_id"] == list(manifest.stop_tokens)
     card = (package / "README.md").read_text()
-    assert card.startswith("---\nlibrary_name: peft\n")
+    assert card.startswith("---\nlibrary_name: peft\nlicense: apache-2.0\n")
     assert "data: sha256" in card
 
 

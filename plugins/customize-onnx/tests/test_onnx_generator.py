@@ -86,6 +86,7 @@ def test_neither_torch_nor_transformers_is_imported_to_answer(package: Path) -> 
     code = f"""
 import sys
 from customize_onnx import Generator
+import customize_onnx.exporter  # which a package's runtime is looked up by
 generator = Generator({str(package)!r}, threads=1)
 print(repr(generator.reply([{{"role": "user", "content": "hi"}}], adapter="mine")))
 print({{"torch", "transformers", "onnx", "peft"}} & set(sys.modules))

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from asking import HELLO, Asking, OperationFailed, datum, serving
+from wire_client import HELLO, Asking, OperationFailed, datum, serving
 
 
 def test_a_loaded_checkpoint_goes_on_as_what_was_saved(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
-from asking import HELLO, KEY, Asking, NotBegun, OperationFailed, datum, serving
+from wire_client import HELLO, KEY, Asking, NotBegun, OperationFailed, datum, serving
 
 from customize import AdamW, Batch, CrossEntropy, LoRA, ModelFolder
 from customize.testing import ToyBackend

@@ -7,7 +7,7 @@ import random
 from pathlib import Path
 
 import pytest
-from asking import HELLO, Asking, OperationFailed, datum, floats, serving
+from wire_client import HELLO, Asking, OperationFailed, datum, floats, serving
 
 from customize_tinker.limits import Limits
 from customize_tinker.requests import Datum, ForwardBackward, encode_forward_backward

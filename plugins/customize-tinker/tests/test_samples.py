@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from asking import HELLO, Asking, OperationFailed, datum, serving
+from wire_client import HELLO, Asking, OperationFailed, datum, serving
 
 from customize import Prompt, Sampling
 from customize.testing import ToyBackend
@@ -162,6 +162,22 @@ def test_the_oldest_unnamed_samplers_make_room_for_the_newest(tmp_path: Path) ->
             return [(await asking.request("GET", f"samplers/{id}")).status for id in ids]
 
     assert asyncio.run(through_the_server()) == [404, 404, 200, 200]
+
+
+def test_samplers_go_with_their_session(tmp_path: Path) -> None:
+    async def through_the_server() -> None:
+        async with serving(tmp_path) as app:
+            asking = Asking(app)
+            session = await asking.session()
+            model = await asking.model(session)
+            kept = await asking.do("save_weights_for_sampler", model, sampling_session_seq_id=0)
+            await asking.told(f"sessions/{session}/finish", reason={"type": "success"})
+            await asking.step(model)  # after what the end of the session asked for
+            found = await asking.request("GET", f"samplers/{kept['sampling_session_id']}")
+            assert found.status == 404
+        assert not list(tmp_path.rglob("samplers/*"))
+
+    asyncio.run(through_the_server())
 
 
 def test_a_snapshot_that_was_closed_is_opened_from_its_files(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from asking import HELLO, Asking, datum, serving
+from wire_client import HELLO, Asking, datum, serving
 
 from customize import OptionError
 from customize_tinker.limits import Limits

@@ -10,8 +10,8 @@ import pytest
 
 pytest.importorskip("customize_torch")
 
-from asking import HELLO, Asking, datum, serving
 from safetensors.numpy import load_file
+from wire_client import HELLO, Asking, datum, serving
 
 from customize import AdamW, Batch, CrossEntropy, LoRA, ModelFolder
 from customize.testing.tiny_model import write_tiny_model

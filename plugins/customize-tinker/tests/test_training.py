@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from asking import HELLO, Asking, OperationFailed, datum, serving
+from wire_client import HELLO, Asking, OperationFailed, datum, serving
 
 from customize import (
     CISPO,

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
+
+_TRAINING = frozenset({"sources", "host", "port", "variable", "train"})
 
 
 @click.command("serve")
@@ -63,8 +66,21 @@ import click
     type=click.FloatRange(min=0, min_open=True),
     help="Seconds an answer may take, waiting included.",
 )
+@click.option(
+    "--train",
+    is_flag=True,
+    help="Let clients of the Tinker API train the one SOURCE, a model, instead; what more can be "
+    "set `customize-tinker` takes.",
+)
+@click.pass_context
 def command(
-    sources: tuple[str, ...], host: str, port: int, variable: str | None, **given: Any
+    context: click.Context,
+    sources: tuple[str, ...],
+    host: str,
+    port: int,
+    variable: str | None,
+    train: bool,
+    **given: Any,
 ) -> None:
     """Answer over HTTP as OpenAI's API does: SOURCE is a run, a package or any model.
 
@@ -75,7 +91,11 @@ def command(
     \b
     customize serve runs/pizza
     customize serve mine=runs/pizza base=smollm2 --port 9000
+    customize serve --train smollm2
     """
+    if train:
+        _train(context, sources, host, port, variable)
+        return
     _require("starlette", "uvicorn")
     from customize.runs.serving import offers_of, token_from
     from customize.serving.address import Address
@@ -89,7 +109,33 @@ def command(
     sys.exit(128 + number)
 
 
-def _require(*packages: str) -> None:
+def _train(
+    context: click.Context, sources: tuple[str, ...], host: str, port: int, variable: str | None
+) -> None:
+    """Hand over to the plugin that speaks the protocol."""
+    others = [p.opts[0] for p in context.command.params if p.name not in _TRAINING]
+    given = [p.opts[0] for p in context.command.params if _is_given(context, p)]
+    if wrong := [option for option in others if option in given]:
+        raise click.UsageError(f"--train takes no {', '.join(wrong)}")
+    if len(sources) > 1:
+        raise click.UsageError(f"--train takes one model (got {', '.join(sources)})")
+    _require("customize_tinker", extra="tinker")
+    from importlib import import_module
+
+    from customize.runs.serving import token_from
+
+    server = import_module("customize_tinker.server")
+    tokens = () if variable is None else (token_from(variable),)
+    click.echo(f"Training {sources[0]} at http://{host}:{port} (Ctrl-C ends)")
+    server.serve(sources[0], server.Where(host, port, tokens), Path("tinker"))
+
+
+def _is_given(context: click.Context, parameter: click.Parameter) -> bool:
+    source = context.get_parameter_source(parameter.name or "")
+    return source is not click.core.ParameterSource.DEFAULT
+
+
+def _require(*packages: str, extra: str = "serve") -> None:
     """Raises MissingDependency with the line that installs what is missing."""
     from importlib.util import find_spec
 
@@ -97,5 +143,5 @@ def _require(*packages: str) -> None:
 
     if missing := [name for name in packages if not find_spec(name)]:
         raise MissingDependency(
-            f"not installed: {', '.join(missing)}; pip install 'customize[serve]'"
+            f"not installed: {', '.join(missing)}; pip install 'customize[{extra}]'"
         )

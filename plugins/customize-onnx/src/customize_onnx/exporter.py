@@ -10,13 +10,10 @@ from customize import Exportable, Exporter, ExportError, option, options
 from customize_onnx import genai
 from customize_onnx.adapters import Adapter, Merged
 from customize_onnx.architecture import read_architecture
-from customize_onnx.graph import build
 from customize_onnx.quantizing import BLOCK
 from customize_onnx.tensors import read_model
-from customize_onnx.weight_file import WeightFile
-from customize_onnx.weights import Blocks, Weights, Whole
 
-_BITS = {"int8": 8, "int4": 4}
+_IN_BLOCKS = ("int8", "int4")
 
 
 @options
@@ -48,7 +45,7 @@ class ONNX(Exporter):
 
     def check(self, source: Exportable) -> None:
         shape = read_architecture(source.model.path)
-        if self.weights in _BITS and shape.channels % BLOCK:
+        if self.weights in _IN_BLOCKS and shape.channels % BLOCK:
             raise ExportError(
                 f"a model of width {shape.channels} cannot be kept in blocks of {BLOCK}: pass "
                 "weights='float16'"
@@ -57,13 +54,18 @@ class ONNX(Exporter):
             Adapter.read(source.weights).check(shape.adaptable)
 
     def write(self, source: Exportable, folder: Path) -> None:
+        # onnx is needed to write, and not by who looks up the runtime of a package.
+        from customize_onnx.graph import build
+        from customize_onnx.weight_file import WeightFile
+        from customize_onnx.weights import kept_as
+
         shape = read_architecture(source.model.path)
         adapter = Adapter.read(source.weights) if source.is_adapter else None
         tensors = read_model(source.model.path if adapter else source.weights)
         context = min(self.context, shape.context)
         with WeightFile(folder / "model.onnx.data") as file:
             given = Merged(tensors, adapter) if adapter and self.merged else tensors
-            model = build(shape, given, self._kept(file), context)
+            model = build(shape, given, kept_as(self.weights, file), context)
         (folder / "model.onnx").write_bytes(model.SerializeToString())
         if adapter and not self.merged:
             (folder / "adapters").mkdir()
@@ -72,8 +74,3 @@ class ONNX(Exporter):
 
     def how_to_run(self, source: Exportable) -> Mapping[str, str]:
         return {"onnxruntime": "customize chat {folder}"}
-
-    def _kept(self, file: WeightFile) -> Weights:
-        if self.weights in _BITS:
-            return Blocks(file, _BITS[self.weights])
-        return Whole(file, is_halved=self.weights == "float16")

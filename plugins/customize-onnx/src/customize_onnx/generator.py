@@ -144,7 +144,7 @@ class Generator(Runtime):
     def _asked(
         self, messages: Sequence[Message], sampling: Sampling, adapter: str | None, seed: int
     ) -> Query:
-        return Query(self.renderer.prompt(messages), sampling, seed, adapter)
+        return Query(self.renderer.prompt(messages), sampling, seed, adapter=adapter)
 
     def _text(self, tokens: Sequence[int]) -> str:
         return self.renderer.decode(np.asarray(tokens, np.int32))

@@ -30,4 +30,4 @@ def quantize(weight_NK: Floats, bits: int) -> tuple[Bytes, Floats]:
     numbers_NBL = np.clip(np.rint(blocks_NBL / scale_NB1) + zero, 0, 2 * zero - 1).astype(np.uint8)
     if bits == 4:
         numbers_NBL = numbers_NBL[..., ::2] | (numbers_NBL[..., 1::2] << 4)
-    return numbers_NBL, scale_NB1[..., 0]
+    return numbers_NBL, scale_NB1[..., 0].astype(np.float32)

@@ -55,9 +55,14 @@ class Rope:
             return cls(float(theta))
         if kind == "linear":
             return cls(float(theta), kind, float(said["factor"]))
-        names = ("factor", "low_freq_factor", "high_freq_factor")
-        numbers = [float(said[name]) for name in names]
-        return cls(float(theta), kind, *numbers, int(said["original_max_position_embeddings"]))
+        return cls(
+            float(theta),
+            kind,
+            float(said["factor"]),
+            float(said["low_freq_factor"]),
+            float(said["high_freq_factor"]),
+            int(said["original_max_position_embeddings"]),
+        )
 
     def tables(self, head_dim: int, context: int) -> tuple[Floats, Floats]:
         """Cosines and sines, float32 [T, H], made in float32 as transformers makes them."""
@@ -75,5 +80,4 @@ class Rope:
             self.high_freq_factor - self.low_freq_factor
         )
         mix_H = np.clip(mix_H, 0, 1)
-        mixed_H: Floats = ((1 - mix_H) / self.factor + mix_H) * turns_H
-        return mixed_H.astype(np.float32)
+        return (((1 - mix_H) / self.factor + mix_H) * turns_H).astype(np.float32)

@@ -21,6 +21,7 @@ from customize_onnx.weight_file import WeightFile, seen_as
 _DTYPES = {"F32": TensorProto.FLOAT, "F16": TensorProto.FLOAT16, "BF16": TensorProto.BFLOAT16}
 # onnxruntime's fast way: activations in 8 bits. With float32 ones, level 1, a step takes seconds.
 _ACCURACY = 4
+_BITS = {"int8": 8, "int4": 4}
 _LARGEST = float(np.finfo(np.float16).max)
 
 
@@ -35,6 +36,13 @@ class Weights(Protocol):
 
     def tied_head(self, nodes: Nodes, x: str) -> str:
         """``x`` times the transpose of the embedding's table."""
+
+
+def kept_as(kind: str, file: WeightFile) -> Weights:
+    """The way that the exporter's option ``weights`` names."""
+    if kind in _BITS:
+        return Blocks(file, _BITS[kind])
+    return Whole(file, is_halved=kind == "float16")
 
 
 class Whole:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-import customize
-from customize_tinker.server import Where, make_app, make_server
+from customize import CustomizeError
+from customize_tinker.server import Where, serve
 
 
 @click.command()
@@ -42,18 +42,12 @@ def main(
     folder: Path,
 ) -> None:
     """Let clients of the Tinker API train MODEL on this machine."""
-    where = Where(host, port, tuple(tokens))
+    url, key = f"http://{host}:{port}", "one of your tokens" if tokens else "tml-anything"
+    click.echo(f"TINKER_BASE_URL={url} TINKER_API_KEY={key}", err=True)
     try:
-        chosen = customize.choose_backend(backend)
-        app = make_app(chosen, customize.resolve(model), folder, where, (model, *names))
-    except customize.CustomizeError as error:
+        serve(model, Where(host, port, tuple(tokens)), folder, backend, names)
+    except CustomizeError as error:
         raise click.ClickException(str(error)) from error
-    click.echo(f"TINKER_BASE_URL=http://{host}:{port} TINKER_API_KEY={_a_key(tokens)}", err=True)
-    make_server(app, where).run()
-
-
-def _a_key(tokens: Sequence[str]) -> str:
-    return "one of your tokens" if tokens else "tml-anything"
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ async def heartbeat(ask: Ask) -> Answer:
 
 
 async def finish_session(ask: Ask) -> Answer:
-    ask.service.check_session(ask.tenant, ask.groups[0])
+    ask.service.finish_session(ask.tenant, ask.groups[0])
     return told({"type": "finish_session"})
 
 

@@ -81,6 +81,12 @@ class Samplers:
         self._remember((folder / ADAPTER, 0.0), snapshot)
         self._forget_oldest(folder.parent, session_of(sampler_id))
 
+    def forget(self, tenant: Tenant, session_id: str) -> None:
+        """Every sampler of a session that is over."""
+        for folder in tenant.sampler_folder(session_id).parent.glob(f"{session_id}-*"):
+            self._open.pop((folder / ADAPTER, 0.0), None)
+            shutil.rmtree(folder, ignore_errors=True)
+
     def open(self, source: Source) -> Snapshot:
         """Raises CheckpointError or ModelError where the files do not make one."""
         if source.folder is None:

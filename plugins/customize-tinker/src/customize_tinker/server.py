@@ -10,7 +10,7 @@ from pathlib import Path
 import attrs
 import uvicorn
 
-from customize import Backend, ModelError, ModelFolder, held
+from customize import Backend, ModelError, ModelFolder, choose_backend, held, resolve
 from customize_tinker.app import App
 from customize_tinker.base import Base
 from customize_tinker.limits import Limits
@@ -75,6 +75,25 @@ def _settled(backend: Backend, model: ModelFolder, folder: Path) -> Backend:
     return settled
 
 
+def serve(
+    model: str,
+    where: Where,
+    folder: Path,
+    backend: str = "auto",
+    names: Sequence[str] = (),
+) -> None:
+    """Let clients of the Tinker API train the model, until Ctrl-C or SIGTERM.
+
+    names: what clients may call it, beside the name that is given here.
+
+    Raises:
+        CustomizeError: the model, the backend or the address is not to be had.
+    """
+    chosen = choose_backend(backend)
+    app = make_app(chosen, resolve(model), folder, where, (model, *names))
+    make_server(app, where).run()
+
+
 def make_server(app: App, where: Where) -> uvicorn.Server:
     """To be run; nothing listens before."""
     config = uvicorn.Config(
@@ -84,6 +103,8 @@ def make_server(app: App, where: Where) -> uvicorn.Server:
         log_level="warning",
         access_log=False,
         server_header=False,
+        http="h11",
+        loop="asyncio",
         lifespan="on",
         ws="none",
         timeout_keep_alive=75,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import attrs
@@ -87,6 +88,12 @@ class Service:
         if found is None:
             raise missing("such session")
         return found
+
+    def finish_session(self, tenant: Tenant, session_id: str) -> None:
+        """Let go of what a session kept for itself, after all that it asked for is done."""
+        self.check_session(tenant, session_id)
+        forget = partial(self._samplers.forget, tenant, session_id)
+        self._worker.submit(Job(tenant.name, lambda _: forget()))
 
     def command(self, tenant: Tenant, kind: str, body: bytes) -> Told:
         """Take a model's command on; it is done in its turn.

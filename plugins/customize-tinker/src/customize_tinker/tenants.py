@@ -44,7 +44,8 @@ def check_keys(host: str, tokens: Sequence[str]) -> Keys:
     """
     if host not in _LOOPBACK and not tokens:
         raise OptionError(
-            f"on {host} others could train here: give a key with --token, or stay on 127.0.0.1"
+            f"on {host} others could train here: give a key (--token; --token-from of customize "
+            "serve), or stay on 127.0.0.1"
         )
     for token in tokens:
         if not token.startswith("tml-") or len(token) < 12:
