@@ -119,12 +119,6 @@ def test_llama_cpps_own_prompt_is_the_renderers(pre: str, tmp_path: Path) -> Non
         messages = [{"role": "user", "content": text}]
         wanted = runtime.renderer.prompt(messages)
         assert runtime.own_prompt(messages).tolist() == wanted.tolist()
-    pieces = [{"role": "user", "content": "cafe\u0301 u\u0308ber"}]
-    print(
-        "PIECES",
-        pre,
-        runtime.own_prompt(pieces).tolist() == runtime.renderer.prompt(pieces).tolist(),
-    )
     runtime.close()
 
 
