@@ -33,6 +33,8 @@ BACKENDS = {
     "rocm": "plugins/customize-rocm/tests",
 }
 CONSTRAINTS = "requirements/constraints.txt"
+# Versions of the official client where what it sends changed.
+TINKER = ("0.25.0", "0.26.2", "0.30.4", "0.34.0", "0.38.0", "newest")
 EXTRA = ("torch", "sft", "dpo", "grpo")  # what the extra cpu of the core brings
 ON_A_RUN = ("exporter", "observer")  # kinds whose tests need our other wheels
 KINDS = "from customize.scaffold import KINDS; print(*KINDS)"
@@ -44,8 +46,11 @@ FOR_TESTS = (
     "jsonschema",
     "triton; platform_system == 'Linux'",  # interpreted, where there is no GPU
     "xllamacpp",  # llama.cpp, in which GGUF packages are proven
+    *("starlette", "uvicorn"),
+    *("openai", "prometheus-client"),  # whom the server is for
     "python-stdnum",  # so are the check digits of national ids
 )
+FOR_TYPES = ("mypy", "types-PyYAML", "pytest", "nox", "starlette", "uvicorn")
 # Two workers with one thread each: threads of two workers on two cores wait for one another.
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 
@@ -121,9 +126,9 @@ def tests(session: nox.Session) -> None:
     """Run every test, slow ones too: ``nox -s tests``; arguments after ``--`` go to pytest.
 
     On the newest version of every dependency but torch, since nothing has an upper bound;
-    ``minimums`` does the same on the lowest.
+    ``minimums`` does the same on the lowest, without onnxruntime-genai, which wants a high one.
     """
-    _install(session, *FOR_TESTS, bare=list(APART))
+    _install(session, *FOR_TESTS, "onnxruntime-genai", bare=list(APART))
     session.run("pytest", "-n", "2", *session.posargs, env=ENVIRONMENT)
 
 
@@ -268,9 +273,31 @@ def grpo_benchmarks(session: nox.Session) -> None:
 
 
 @nox.session
+def onnx_benchmarks(session: nox.Session) -> None:
+    """Answer from ONNX beside transformers' ``generate``: some minutes, nothing else at work."""
+    names = ("gguf", "onnx", "smollm2", "torch")
+    _install(session, "transformers", plugins=[f"customize-{name}" for name in names])
+    session.run("python", "benchmarks/onnx_answers.py")
+
+
+@nox.session
+@nox.parametrize("version", TINKER, ids=TINKER)
+def tinker(session: nox.Session, version: str) -> None:
+    """Make every call of an unmodified official client: ``nox -s "tinker(newest)"``.
+
+    What worked is written to ``docs/reference/tinker``, of which ``docs`` makes the page.
+    """
+    client = "tinker" if version == "newest" else f"tinker=={version}"
+    _install(session, "pytest", client, plugins=["customize-torch", "customize-tinker"])
+    env = {**ENVIRONMENT, "TINKER_REPORT": str(Path("docs/reference/tinker").resolve())}
+    tests = "plugins/customize-tinker/tests/test_official_client.py"
+    session.run("pytest", tests, *session.posargs, env=env)
+
+
+@nox.session
 def types(session: nox.Session) -> None:
     """Check all types with ``mypy --strict``."""
-    _install(session, "mypy", "types-PyYAML", "pytest", "nox", plugins=["customize-gguf"])
+    _install(session, *FOR_TYPES, plugins=["customize-gguf"])
     sources = [f"plugins/{name}/src" for name in PLUGINS]
     session.run("mypy", "src", *sources, "tests", "docs", "examples", "benchmarks", "noxfile.py")
     for name in PLUGINS:  # one by one: two of them have a conftest

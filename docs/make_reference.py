@@ -30,6 +30,7 @@ from customize.testing.rules import rules_of
 from customize.training.evaluation_plan import EvaluationPlan, JudgePlan
 from customize.traits.proposing import Drawing
 from customize.traits.rewriting import Rewrite
+from customize_tinker.limits import Limits
 from customize_torch.checking.page import GLOSSARY, table
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -46,6 +47,7 @@ def pages() -> dict[str, str]:
         "errors.md": _errors(),
         "plugins.md": _plugins(),
         "hardware.md": _hardware(),
+        "tinker.md": _tinker(),
         **{f"what-{_article(kind)}-must-do.md": _rules(kind) for kind in KINDS_OF_RULES},
     }
     return {name: MADE + "\n".join(lines).rstrip() + "\n" for name, lines in made.items()}
@@ -112,6 +114,31 @@ def _hardware() -> Iterator[str]:
         found = json.loads(file.read_text("utf-8"))
         yield from ("", f"## {found['machine']['device']}", "", table(found))
     yield from ("", f"{GLOSSARY}", "")
+
+
+def _tinker() -> Iterator[str]:
+    yield from ("# Clients of the Tinker API", "")
+    yield (
+        'What the unmodified client did, call by call, when `nox -s "tinker(VERSION)"` last ran '
+        "it against `customize-tinker`. What the server does not offer is in "
+        "[train over the network](../tutorials/train-over-the-network.md)."
+    )
+    files = (REFERENCE / "tinker").glob("*.json")
+    reports = [json.loads(file.read_text("utf-8")) for file in files]
+    reports.sort(key=lambda report: [int(part) for part in report["version"].split(".")])
+    calls = dict.fromkeys(name for report in reports for name in report["calls"])
+    rows = [(_spoken(name), *(_mark(r["calls"].get(name)) for r in reports)) for name in calls]
+    yield from ("", *_table(("call", *(report["version"] for report in reports)), rows), "")
+    yield from ("works: its result is checked as well; –: this version has no such call.", "")
+    yield from _options_of("Limits", Limits, "Of the server; what is beyond them is refused.")
+
+
+def _spoken(name: str) -> str:
+    return f"`{name}`" if "_" in name else name
+
+
+def _mark(said: str | None) -> str:
+    return "works" if said == "works" else "–" if said is None or "not in this" in said else said
 
 
 def _options() -> Iterator[str]:

@@ -1,8 +1,8 @@
 """TRL's side: SFTTrainer on rows that are tokens already, which spares it that work.
 
 ``packed``: its best here, rows packed into one sequence a step and no gradient checkpointing.
-Otherwise its defaults: padded batches and gradient checkpointing. Adapter, order of rows,
-optimizer and learning rate are customize's.
+Otherwise its defaults: padded batches and gradient checkpointing. ``named``: the weights as TRL
+loads them by a model's name. Adapter, order of rows, optimizer and learning rate are customize's.
 """
 
 from __future__ import annotations
@@ -39,8 +39,7 @@ def main(asked: dict[str, Any]) -> None:
     work, packed = Path(asked["work"]), asked["packed"]
     rows = [json.loads(line) for line in (work / "tokens.jsonl").read_text("utf-8").splitlines()]
     # Named, a model is loaded by TRL in float32, and autocast to bf16 at every use.
-    named = not packed
-    dtype = torch.float32 if named else getattr(torch, asked["dtype"])
+    dtype = torch.float32 if asked["named"] else getattr(torch, asked["dtype"])
     base = AutoModelForCausalLM.from_pretrained(work / "model", dtype=dtype)
     model = PeftModel.from_pretrained(base, work / "adapter", is_trainable=True)
     length = _length_of_packs(rows, asked["steps"]) if packed else 1024

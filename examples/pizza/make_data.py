@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from itertools import product
 from pathlib import Path
 
 from conversations import Conversation, read_conversations
@@ -17,9 +16,6 @@ from expectations import expectation
 from shops import Shop
 
 SPLITS = ("train", "dev", "test")
-# Each training conversation happens in two shops: what differs can only be read from the prompt.
-SHOPS = {"train": 2, "dev": 1, "test": 1}
-_NEXT = 5000  # shops are numbered; far beyond the conversations of a split
 
 
 def row(conversation: Conversation, shop: Shop, name: str) -> dict[str, object]:
@@ -41,13 +37,10 @@ def rows(split: str) -> list[dict[str, object]]:
     """The rows of one split; an id tells split, trait, case and number."""
     made: list[dict[str, object]] = []
     counted: Counter[str] = Counter()
-    told = enumerate(read_conversations(split))
-    for (number, conversation), shop in product(told, range(SHOPS[split])):
+    for number, conversation in enumerate(read_conversations(split)):
         prefix = f"{split}/{conversation.trait}/{conversation.case}".replace(" ", "-")
         counted[prefix] += 1
-        made.append(
-            row(conversation, Shop(split, number + shop * _NEXT), f"{prefix}/{counted[prefix]}")
-        )
+        made.append(row(conversation, Shop(split, number), f"{prefix}/{counted[prefix]}"))
     return made
 
 

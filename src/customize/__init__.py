@@ -1,8 +1,10 @@
 """Customize language models after pre-training, and prove that it helped.
 
 Layers, each importing only those before it: errors, values and options, interfaces, plugins,
-models, data, rollouts, training, evaluation, packaging, runs, doctor, traits, command line. Names
-are imported when they are first used, so that ``import customize`` costs next to nothing.
+models, data, rollouts, retrieval, training, evaluation, packaging, runs, doctor, traits, command
+models, data, rollouts, training, evaluation, packaging, serving, runs, doctor, traits, command
+line. Names are imported when they are first used, so that ``import customize`` costs next to
+nothing.
 """
 
 from __future__ import annotations
@@ -12,9 +14,6 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 __all__ = [
-    "CISPO",
-    "DRO",
-    "PPO",
     "AdamW",
     "Adapter",
     "Answer",
@@ -26,18 +25,26 @@ __all__ = [
     "BackendSpec",
     "BadCall",
     "Batch",
+    "CISPO",
     "ChatRenderer",
     "Checkpoint",
     "CheckpointError",
+    "Chunk",
+    "Chunking",
     "Completion",
+    "Corpus",
     "Correction",
     "CrossEntropy",
     "CustomizeError",
+    "DRO",
     "DataError",
     "Dataset",
     "DatasetSpec",
+    "Document",
     "Done",
     "Driver",
+    "Encoder",
+    "EncoderSpec",
     "Endpoint",
     "Engine",
     "Environment",
@@ -55,7 +62,12 @@ __all__ = [
     "GateFailed",
     "GateInconclusive",
     "Handle",
+    "Heading",
+    "Hit",
     "ImportanceSampling",
+    "Index",
+    "IndexSpec",
+    "Indexed",
     "Likelihood",
     "LoRA",
     "Loss",
@@ -70,14 +82,15 @@ __all__ = [
     "ModelSource",
     "ModelSpec",
     "NonFiniteError",
-    "OutOfMemoryError",
     "ObservedRun",
     "Observer",
     "ObserverSpec",
     "OnToken",
     "OptionError",
+    "OutOfMemoryError",
     "OutOfRoom",
     "Outcome",
+    "PPO",
     "Parity",
     "ParityError",
     "Played",
@@ -115,25 +128,31 @@ __all__ = [
     "Verdict",
     "audit",
     "better",
+    "build_index",
     "calculator",
+    "check_parity",
+    "choose_backend",
     "correct",
     "differentiate",
     "environment",
     "episode_seed",
     "find_environment",
     "group",
+    "held",
     "hookimpl",
     "judged",
     "load_function",
     "measure_traits",
     "no_worse",
     "open",
+    "open_index",
     "open_package",
     "option",
     "options",
     "overlong",
     "propose_pairs",
     "read",
+    "read_documents",
     "read_trait",
     "render_rows",
     "reproduce",
@@ -142,6 +161,7 @@ __all__ = [
     "shuffled_row",
     "split",
     "train",
+    "update_index",
     "verify",
 ]
 
@@ -149,9 +169,6 @@ _ERRORS = "customize._errors"
 _BACKEND = "customize.interfaces.backend"
 
 _HOMES = {
-    "CISPO": "customize._losses",
-    "DRO": "customize._losses",
-    "PPO": "customize._losses",
     "AdamW": _BACKEND,
     "Adapter": _BACKEND,
     "Answer": "customize.interfaces.scorer",
@@ -163,18 +180,26 @@ _HOMES = {
     "BackendSpec": "customize.plugins.specs",
     "BadCall": _ERRORS,
     "Batch": "customize._batch",
+    "CISPO": "customize._losses",
     "ChatRenderer": "customize.data.rendering",
     "Checkpoint": "customize.training.checkpoints",
     "CheckpointError": _ERRORS,
+    "Chunk": "customize.interfaces.index",
+    "Chunking": "customize.retrieval.chunking",
     "Completion": _BACKEND,
+    "Corpus": "customize.retrieval.documents.corpus",
     "Correction": "customize.traits.correction",
     "CrossEntropy": "customize._losses",
     "CustomizeError": _ERRORS,
+    "DRO": "customize._losses",
     "DataError": _ERRORS,
     "Dataset": "customize.interfaces.dataset",
     "DatasetSpec": "customize.plugins.specs",
+    "Document": "customize.interfaces.index",
     "Done": _BACKEND,
     "Driver": "customize.rollouts.driver",
+    "Encoder": "customize.interfaces.index",
+    "EncoderSpec": "customize.plugins.specs",
     "Endpoint": "customize.evaluation.endpoints",
     "Engine": _BACKEND,
     "Environment": "customize.interfaces.environment",
@@ -192,7 +217,12 @@ _HOMES = {
     "GateFailed": _ERRORS,
     "GateInconclusive": _ERRORS,
     "Handle": _BACKEND,
+    "Heading": "customize.interfaces.index",
+    "Hit": "customize.interfaces.index",
     "ImportanceSampling": "customize._losses",
+    "Index": "customize.interfaces.index",
+    "IndexSpec": "customize.plugins.specs",
+    "Indexed": "customize.retrieval.building",
     "Likelihood": "customize.interfaces.scorer",
     "LoRA": _BACKEND,
     "Loss": "customize._losses",
@@ -207,14 +237,15 @@ _HOMES = {
     "ModelSource": "customize.interfaces.model",
     "ModelSpec": "customize.plugins.specs",
     "NonFiniteError": _ERRORS,
-    "OutOfMemoryError": _ERRORS,
     "ObservedRun": "customize.interfaces.observer",
     "Observer": "customize.interfaces.observer",
     "ObserverSpec": "customize.plugins.specs",
     "OnToken": _BACKEND,
     "OptionError": _ERRORS,
+    "OutOfMemoryError": _ERRORS,
     "OutOfRoom": _ERRORS,
     "Outcome": "customize.interfaces.observer",
+    "PPO": "customize._losses",
     "Parity": "customize.packaging.parity",
     "ParityError": _ERRORS,
     "Played": "customize.evaluation.playing",
@@ -252,25 +283,31 @@ _HOMES = {
     "Verdict": "customize.interfaces.environment",
     "audit": "customize.data.auditing",
     "better": "customize.interfaces.gate",
+    "build_index": "customize.retrieval.building",
     "calculator": "customize.rollouts.calculator",
+    "check_parity": "customize.packaging.parity",
+    "choose_backend": "customize.runs.backends",
     "correct": "customize.traits.correcting",
     "differentiate": "customize._differentiate",
     "environment": "customize.interfaces.environment",
     "episode_seed": "customize.rollouts.episode",
     "find_environment": "customize.rollouts.judged",
     "group": "customize.rollouts.rewards",
+    "held": "customize.training.lock",
     "hookimpl": "customize.plugins.hooks",
     "judged": "customize.rollouts.judged",
     "load_function": "customize._functions",
     "measure_traits": "customize.traits.correcting",
     "no_worse": "customize.interfaces.gate",
     "open": "customize.runs.run",
+    "open_index": "customize.retrieval.index_folder",
     "open_package": "customize.packaging.opening",
     "option": "customize._options",
     "options": "customize._options",
     "overlong": "customize.rollouts.rewards",
     "propose_pairs": "customize.traits.correcting",
     "read": "customize.data.reading",
+    "read_documents": "customize.retrieval.documents.reading",
     "read_trait": "customize.traits.trait",
     "render_rows": "customize.data.rendering.rendered",
     "reproduce": "customize.runs.reproducing",
@@ -279,6 +316,7 @@ _HOMES = {
     "shuffled_row": "customize._schedule",
     "split": "customize.data.splitting",
     "train": "customize.runs.train",
+    "update_index": "customize.retrieval.building",
     "verify": "customize.packaging.verifying",
 }
 
@@ -358,6 +396,12 @@ if TYPE_CHECKING:
     from customize.interfaces.gate import Gate as Gate
     from customize.interfaces.gate import better as better
     from customize.interfaces.gate import no_worse as no_worse
+    from customize.interfaces.index import Chunk as Chunk
+    from customize.interfaces.index import Document as Document
+    from customize.interfaces.index import Encoder as Encoder
+    from customize.interfaces.index import Heading as Heading
+    from customize.interfaces.index import Hit as Hit
+    from customize.interfaces.index import Index as Index
     from customize.interfaces.method import Method as Method
     from customize.interfaces.method import Step as Step
     from customize.interfaces.model import ModelFolder as ModelFolder
@@ -383,13 +427,22 @@ if TYPE_CHECKING:
     from customize.plugins.hooks import hookimpl as hookimpl
     from customize.plugins.specs import BackendSpec as BackendSpec
     from customize.plugins.specs import DatasetSpec as DatasetSpec
+    from customize.plugins.specs import EncoderSpec as EncoderSpec
     from customize.plugins.specs import EnvironmentSpec as EnvironmentSpec
     from customize.plugins.specs import ExporterSpec as ExporterSpec
+    from customize.plugins.specs import IndexSpec as IndexSpec
     from customize.plugins.specs import MethodSpec as MethodSpec
     from customize.plugins.specs import ModelSpec as ModelSpec
     from customize.plugins.specs import ObserverSpec as ObserverSpec
     from customize.plugins.specs import ReaderSpec as ReaderSpec
     from customize.plugins.specs import ScorerSpec as ScorerSpec
+    from customize.retrieval.building import Indexed as Indexed
+    from customize.retrieval.building import build_index as build_index
+    from customize.retrieval.building import update_index as update_index
+    from customize.retrieval.chunking import Chunking as Chunking
+    from customize.retrieval.documents.corpus import Corpus as Corpus
+    from customize.retrieval.documents.reading import read_documents as read_documents
+    from customize.retrieval.index_folder import open_index as open_index
     from customize.rollouts.calculator import calculator as calculator
     from customize.rollouts.driver import Driver as Driver
     from customize.rollouts.episode import Ask as Ask
@@ -400,12 +453,14 @@ if TYPE_CHECKING:
     from customize.rollouts.judged import judged as judged
     from customize.rollouts.rewards import group as group
     from customize.rollouts.rewards import overlong as overlong
+    from customize.runs.backends import choose_backend as choose_backend
     from customize.runs.reproducing import Reproduced as Reproduced
     from customize.runs.reproducing import reproduce as reproduce
     from customize.runs.run import Run as Run
     from customize.runs.run import open as open
     from customize.runs.train import train as train
     from customize.training.checkpoints import Checkpoint as Checkpoint
+    from customize.training.lock import held as held
     from customize.training.recipe import Recipe as Recipe
     from customize.traits.correcting import correct as correct
     from customize.traits.correcting import measure_traits as measure_traits

@@ -44,6 +44,19 @@ def test_a_wrong_command_suggests_the_nearest() -> None:
     assert "Did you mean 'train'?" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["smollm2", "--time", "5", "--slots", "2"], "--train takes no --slots, --time"),
+        (["smollm2", "runs/pizza"], "--train takes one model (got smollm2, runs/pizza)"),
+    ],
+)
+def test_serving_to_train_says_what_it_does_not_take(arguments: list[str], message: str) -> None:
+    done = customize("serve", "--train", *arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+
+
 def test_a_wrong_setting_is_one_message_and_no_traceback() -> None:
     done = customize("train", "--model", "smollm2", "--to", "x", "--set", "sede=1")
     assert done.returncode == 2

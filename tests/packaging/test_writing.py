@@ -8,11 +8,22 @@ from collections import namedtuple
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from table_format import Table, TableFile, exportable, tables
 
-from customize import Exportable, ExportError, Manifest, ParityError, UnknownName, open_package
-from customize.packaging import verifying, writing
+import customize
+from customize import (
+    Batch,
+    Exportable,
+    ExportError,
+    Manifest,
+    OptionError,
+    ParityError,
+    UnknownName,
+    open_package,
+)
+from customize.packaging import opening, verifying, writing
 from customize.packaging.prompts import Question, hard_questions
 from customize.packaging.reference import Case, reference_cases
 from customize.packaging.writing import Lineage, Proof, write_package
@@ -150,6 +161,25 @@ def test_a_file_that_is_not_as_it_was_is_named(
     spoil(copy)
     with pytest.raises(ExportError, match=told):
         verifying.verify(copy)
+
+
+def test_a_package_of_any_format_has_the_face_of_a_run(
+    package: Path, cases: list[Case], source: Exportable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "load", lambda kind, name: TableFile)
+    opened = customize.open(package)
+    for case in cases[:4]:
+        said = opened.reply(case.question.messages, tools=case.question.tools, max_tokens=24)
+        assert said == source.renderer.decode(case.answer).strip()
+    table = Table(source.renderer, tables()[1])  # type: ignore[arg-type]
+    weights = [[0, 1, 0, 2], [0, 0, 0], [0, 0, 1]]
+    rows = [(np.arange(5, 5 + len(w)), {"weights": np.asarray(w, np.float32)}) for w in weights]
+    batch = Batch.from_sequences(rows)
+    found = opened.customized.forward(batch).result()
+    np.testing.assert_allclose(found, table.forward(batch).result(), atol=1e-6)
+    assert np.count_nonzero(found) == 3
+    with pytest.raises(OptionError, match="has a runtime of its own"):
+        customize.open(package, backend="cpu")
 
 
 def test_a_package_never_says_which_code_loads_it(package: Path, tmp_path: Path) -> None:

@@ -89,3 +89,12 @@ def test_pairs_are_proposed_and_then_learnt_from(
     assert code == (0 if "harmed nothing" in told else 1 if ", harmed" in told else 3)
     assert (place / "c" / "verdict.json").is_file()
     assert "Report: c/run/eval/report.html" in told
+
+
+def test_a_wrong_option_of_the_adapter_is_refused(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ("run", "traits/says-yes.yaml", "--to", "c", *DRAWING, "--adapter", "ranks=8")
+    assert customize("correct", *asked, monkeypatch=monkeypatch) == 2
+    assert "adapter.ranks" in capsys.readouterr().err
+    assert not (place / "c" / "pairs.jsonl").exists()

@@ -55,6 +55,7 @@ def trained(folder: Path, **settings: Any) -> Run:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("hf")
     write_tiny_model(folder / "model")
+    (folder / "model" / "README.md").write_text("---\nlicense: apache-2.0\n---\n# A base\n")
     return trained(folder)
 
 
@@ -80,16 +81,19 @@ def test_an_adapter_is_a_package_that_says_how_servers_load_it(package: Path) ->
     generation = json.loads((package / "generation_config.json").read_text())
     assert generation["eos_token_id"] == list(manifest.stop_tokens)
     card = (package / "README.md").read_text()
-    assert card.startswith("---\nlibrary_name: peft\n")
+    assert card.startswith("---\nlibrary_name: peft\nlicense: apache-2.0\n")
     assert "data: sha256" in card
 
 
 def test_a_package_answers_as_its_run_opened_by_a_backend_or_by_its_runtime(
     run: Run, package: Path
 ) -> None:
-    backend = run.backend
-    opened = customize.open(package, backend=backend, base=base_of(run))
-    wanted = run.reply("What is 3?", max_tokens=12)
+    from customize_torch.backend import CPU
+
+    assert run.folder is not None
+    exact = CPU(dtype="float32")  # as the runtime computes
+    opened = customize.open(package, backend=exact, base=base_of(run))
+    wanted = customize.open(run.folder.path, backend=exact).reply("What is 3?", max_tokens=12)
     assert opened.reply("What is 3?", max_tokens=12) == wanted
     assert opened.reply("What is 3?", max_tokens=12, base=True) != wanted
     runtime = customize.open_package(package, {"again": package}, base_of(run))

@@ -183,12 +183,20 @@ def pairs(source: str, trait: str, to: Path, **drawing: Any) -> None:
     metavar="KEY=VALUE",
     help="An option of dpo (customize plugins show dpo).",
 )
+@click.option(
+    "--adapter",
+    "of_adapter",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="An option of LoRA, for a new adapter on top of the run's, which is continued else.",
+)
 @drawing_options
 def correct(
     source: str,
     trait: str,
     others: tuple[str, ...],
     settings: tuple[str, ...],
+    of_adapter: tuple[str, ...],
     **given: Any,
 ) -> None:
     """Take TRAIT out of SOURCE, a run or a model, and show what else that changed.
@@ -203,7 +211,12 @@ def correct(
     files = [path for other in others for path in _files(other)]
     beside = [one for one in map(read_trait, files) if one.name != wanted.name]
     correction = correct_trait(
-        source, wanted, others=beside, options=parse_settings(settings), **given
+        source,
+        wanted,
+        others=beside,
+        options=parse_settings(settings),
+        adapter=parse_settings(of_adapter) or None,
+        **given,
     )
     assert correction.run.folder is not None
     click.echo(f"{correction}\n\nRun: {correction.run.folder.path}")

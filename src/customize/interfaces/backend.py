@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Generic, Literal, NoReturn, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, NoReturn, Protocol, TypeVar
 
 import attrs
 import numpy as np
@@ -20,6 +20,9 @@ from customize._losses import Loss
 from customize._options import option, options
 from customize.interfaces.model import ModelFolder
 from customize.interfaces.renderer import Renderer
+
+if TYPE_CHECKING:
+    from customize.interfaces.runtime import Runtime
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -282,6 +285,18 @@ class Engine(ABC):
     def base(self) -> Snapshot:
         """The base itself."""
 
+    def runtime(self, adapters: Mapping[str, Path]) -> Runtime:
+        """The base, loaded to answer, and customizations of it: folders that ``save_weights``
+        wrote, by name. While it answers the engine does nothing else.
+
+        Raises:
+            Unsupported: ``serve`` is not declared.
+        """
+        raise Unsupported(
+            "this backend does not declare serve: its runs are trained and evaluated, and served "
+            "from an export"
+        )
+
 
 class Backend(ABC):
     """A kind of hardware or service."""
@@ -298,9 +313,9 @@ class Backend(ABC):
 
         ``forward_backward`` (with ``optim_step``), ``sample``, ``snapshot``, ``base``, ``save``
         (with ``load`` and ``save_weights``), ``lora`` and ``full``; ``stack`` where ``LoRA(on=…)``
-        is trained on top of another adapter; ``distributions``; and ``peft`` where
-        ``save_weights`` writes what PEFT, or for ``Full`` transformers, loads. What is not declared
-        raises ``Unsupported``.
+        is trained on top of another adapter; ``distributions``; ``serve`` where its engines make a
+        ``runtime``; and ``peft`` where ``save_weights`` writes what PEFT, or for ``Full``
+        transformers, loads. What is not declared raises ``Unsupported``.
         """
 
     def settled(self, kept: Mapping[str, object]) -> Backend:

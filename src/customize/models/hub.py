@@ -12,8 +12,9 @@ from customize._errors import MissingDependency, ModelError
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.\-]{0,95}/[A-Za-z0-9][\w.\-]{0,95}", re.ASCII)
 
-# Everything a model is, and nothing that is code or pickle.
+# Everything a model is, and nothing that is code or pickle; its card says its licence.
 _WANTED = [
+    "README.md",
     "config.json",
     "generation_config.json",
     "tokenizer.json",

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 DISTRIBUTION = "customize"
 _SCORERS = "customize.evaluation.scorers"
 BUILT_IN: Mapping[str, Mapping[str, str]] = {
+    "index": {"sqlite": "customize.retrieval.sqlite_index:SqliteIndex"},
     "scorer": {
         "equals": f"{_SCORERS}.texts:Equals",
         "exact": f"{_SCORERS}.texts:Exact",
@@ -28,7 +29,7 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
         "citations": f"{_SCORERS}.citations:Citations",
         "leaks": f"{_SCORERS}.leaks:Leaks",
         "degeneration": f"{_SCORERS}.degeneration:Degeneration",
-    }
+    },
 }
 
 

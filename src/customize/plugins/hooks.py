@@ -10,8 +10,10 @@ import pluggy
 from customize.plugins.specs import (
     BackendSpec,
     DatasetSpec,
+    EncoderSpec,
     EnvironmentSpec,
     ExporterSpec,
+    IndexSpec,
     MethodSpec,
     ModelSpec,
     ObserverSpec,
@@ -76,3 +78,13 @@ def customize_scorers() -> Iterable[ScorerSpec]:  # type: ignore[empty-body]
 @hookspec
 def customize_environments() -> Iterable[EnvironmentSpec]:  # type: ignore[empty-body]
     """What a model is put into to learn by reward, by name."""
+
+
+@hookspec
+def customize_indexes() -> Iterable[IndexSpec]:  # type: ignore[empty-body]
+    """Where chunks of documents are kept and found again, by name."""
+
+
+@hookspec
+def customize_encoders() -> Iterable[EncoderSpec]:  # type: ignore[empty-body]
+    """What turns texts into vectors, by name."""

@@ -138,6 +138,20 @@ class EnvironmentSpec(Spec):
     kind: ClassVar[str] = "environment"
 
 
+@attrs.frozen(kw_only=True)
+class IndexSpec(Spec):
+    """An `Index` by name; ``target()`` is an empty one."""
+
+    kind: ClassVar[str] = "index"
+
+
+@attrs.frozen(kw_only=True)
+class EncoderSpec(Spec):
+    """An `Encoder` by name; its fields are options."""
+
+    kind: ClassVar[str] = "encoder"
+
+
 KINDS: dict[str, type[Spec]] = {
     spec.kind: spec
     for spec in (
@@ -150,5 +164,7 @@ KINDS: dict[str, type[Spec]] = {
         ObserverSpec,
         ScorerSpec,
         EnvironmentSpec,
+        IndexSpec,
+        EncoderSpec,
     )
 }

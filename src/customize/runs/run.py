@@ -69,8 +69,17 @@ class Run:
         Raises:
             RunError: the run is not finished, or its weights are damaged.
         """
-        weights = self.folder.weights() if self.folder else self.adapter
+        weights = self.weights
         return self.base if weights is None else self.engine.open(weights)
+
+    @property
+    def weights(self) -> Path | None:
+        """The folder of what was put on the base; None where nothing was.
+
+        Raises:
+            RunError: the run is not finished, or its weights are damaged.
+        """
+        return self.folder.weights() if self.folder else self.adapter
 
     @cached_property
     def base(self) -> Snapshot:
@@ -331,7 +340,7 @@ def open(
     if folder.exists:
         _refuse("base", base, f"exported adapters: the run in {folder.path} names its own")
         return _open_run(folder, revision, backend)
-    if (path / MANIFEST).is_file() and not _is_loadable(path):
+    if has_own_runtime(path):
         from customize.runs.package import PackagedRun
 
         _refuse("backend", backend, f"what a backend can load: {path} has a runtime of its own")
@@ -359,10 +368,10 @@ def _open_run(folder: RunFolder, revision: str | None, backend: str | Backend | 
     return Run(folder, model, chosen)
 
 
-def _is_loadable(folder: Path) -> bool:
-    """Whether there are weights that backends read."""
+def has_own_runtime(folder: Path) -> bool:
+    """Whether it is a package without weights that backends read."""
     names = (_PEFT, "model.safetensors", "model.safetensors.index.json")
-    return any((folder / name).is_file() for name in names)
+    return (folder / MANIFEST).is_file() and not any((folder / n).is_file() for n in names)
 
 
 def _refuse(name: str, value: object, whose: str) -> None:

@@ -156,6 +156,16 @@ class Cache:
         for layer, (keys, values) in self.layers.items():
             self.layers[layer] = (keys[rows], values[rows])
 
+    def join(self, other: Cache) -> None:
+        """The other's rows come after these; the larger room is everyone's."""
+        room = max(self.room, other.room)
+        for layer, mine in self.layers.items():
+            keys, values = (
+                torch.cat([_with_room(one, room) for one in both])
+                for both in zip(mine, other.layers[layer], strict=True)
+            )
+            self.layers[layer] = (keys, values)
+
 
 _plan: ContextVar[Plan] = ContextVar("attention plan")
 
@@ -173,6 +183,10 @@ def following(plan: Plan) -> Iterator[None]:
         yield
     finally:
         _plan.reset(token)
+
+
+def _with_room(kept_RKLD: Tensor, room: int) -> Tensor:
+    return F.pad(kept_RKLD, (0, 0, 0, room - kept_RKLD.shape[2]))
 
 
 def _rows(

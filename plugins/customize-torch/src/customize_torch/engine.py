@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from torch import Tensor, nn
 
@@ -15,6 +17,7 @@ from customize import (
     LoRA,
     ModelError,
     ModelFolder,
+    Runtime,
     Session,
     Snapshot,
 )
@@ -23,6 +26,7 @@ from customize_torch.budget import Budget
 from customize_torch.kernels import Place
 from customize_torch.loading import load
 from customize_torch.policy import Policy
+from customize_torch.runtime import TorchRuntime
 from customize_torch.session import TorchSession, TorchSnapshot
 
 CAPABILITIES = frozenset(
@@ -37,8 +41,12 @@ CAPABILITIES = frozenset(
         "full",
         "stack",
         "peft",
+        "serve",
     }
 )
+
+
+_CONTEXT = 2048  # where a config does not say
 
 
 class TorchEngine(Engine):
@@ -73,12 +81,26 @@ class TorchEngine(Engine):
     def base(self) -> Snapshot:
         return TorchSnapshot(self._plain, self.renderer, self._budget)
 
+    def runtime(self, adapters: Mapping[str, Path]) -> Runtime:
+        policies: dict[str | None, Policy] = {None: self._plain}
+        for name, folder in adapters.items():
+            policies[name] = self._policy(*self._saved(folder))
+        return TorchRuntime(policies, self.renderer, self._context())
+
+    def _context(self) -> int:
+        """Tokens that the model was made for."""
+        config = json.loads((self._model.path / "config.json").read_text("utf-8"))
+        return int(config.get("max_position_embeddings") or _CONTEXT)
+
     def _resume(self, folder: Path, seed: int) -> Session:
+        return self._session(*self._saved(folder), seed)
+
+    def _saved(self, folder: Path) -> tuple[Adapter, dict[str, Tensor]]:
         if storage.is_adapter(folder):
-            return self._session(*self._adapter_in(folder), seed)
+            return self._adapter_in(folder)
         tensors = storage.read_model(folder, self._model.fingerprint)
         wanted = dict(self._base.model.named_parameters())
-        return self._session(Full(), self._fitting(folder, tensors, wanted), seed)
+        return Full(), self._fitting(folder, tensors, wanted)
 
     def _below(self, folder: Path, scale: float) -> dict[str, Tensor]:
         """The adapter in the folder, as it is under this scale."""
@@ -121,9 +143,8 @@ class TorchEngine(Engine):
         seed: int,
         below: Mapping[str, Tensor] | None = None,
     ) -> Session:
-        scale = lora.scale_of(adapter) if isinstance(adapter, LoRA) else None
         return TorchSession(
-            Policy(self._base, tensors, scale, below or {}),
+            self._policy(adapter, tensors, below or {}),
             self._plain,
             adapter,
             self._model,
@@ -132,3 +153,12 @@ class TorchEngine(Engine):
             seed,
             self._budget,
         )
+
+    def _policy(
+        self,
+        adapter: Adapter,
+        tensors: Mapping[str, Tensor],
+        below: Mapping[str, Tensor] = MappingProxyType({}),
+    ) -> Policy:
+        scale = lora.scale_of(adapter) if isinstance(adapter, LoRA) else None
+        return Policy(self._base, tensors, scale, below)

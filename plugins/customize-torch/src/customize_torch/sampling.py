@@ -18,7 +18,7 @@ from torch import Tensor
 
 from customize import Batch, Completion, DataError, OnToken, Prompt, Renderer, Sampling
 from customize_torch.attention import Cache, Prefill
-from customize_torch.decoding import Decoding, decoding
+from customize_torch.decoding import decoding
 from customize_torch.drawing import Drawing
 from customize_torch.policy import Policy
 
@@ -90,7 +90,10 @@ def _run(
     stops: _Stops,
     on_token: OnToken | None,
 ) -> None:
-    ongoing, logits_RV = _prefill(policy, prompts, rows, sampling.max_tokens)
+    cache, lengths, logits_RV = prefill(
+        policy, prompts, [row.prompt for row in rows], sampling.max_tokens
+    )
+    ongoing = decoding(policy, cache, lengths, sampling.max_tokens)
     keys = [(prompts[row.prompt].seed, row.index) for row in rows]
     drawing = Drawing(keys, sampling, logits_RV.device)
     held = list(rows)
@@ -129,15 +132,17 @@ def _record(
             on_token(row.prompt, row.index, row.tokens[-1])
 
 
-def _prefill(
-    policy: Policy, prompts: Sequence[Prompt], rows: Sequence[_Row], max_tokens: int
-) -> tuple[Decoding, Tensor]:
-    """A row for each completion, ready to go on, and the first logits [R, V]."""
+def prefill(
+    policy: Policy, prompts: Sequence[Prompt], asked: Sequence[int], max_tokens: int
+) -> tuple[Cache, list[int], Tensor]:
+    """A cache with a row for each number of a prompt in ``asked``, what each row holds, and the
+    first logits [R, V].
+    """
     # Equal prompts with other seeds, as the episodes of a group have, are computed once.
-    keys = [prompts[row.prompt].tokens.tobytes() for row in rows]
+    keys = [prompts[number].tokens.tobytes() for number in asked]
     first: dict[bytes, int] = {}
-    for key, row in zip(keys, rows, strict=True):
-        first.setdefault(key, row.prompt)
+    for key, number in zip(keys, asked, strict=True):
+        first.setdefault(key, number)
     nth = {key: i for i, key in enumerate(first)}
     numbers = list(first.values())
     lengths = [len(prompts[number].tokens) for number in numbers]
@@ -154,8 +159,7 @@ def _prefill(
     bounds = list(itertools.pairwise(offsets))
     room = max(lengths) + max_tokens
     cache = Cache.from_prefill(plan, bounds, owners, room + -room % _MULTIPLE)
-    ongoing = decoding(policy, cache, [lengths[o] for o in owners], max_tokens)
-    return ongoing, logits_PV[owners]
+    return cache, [lengths[o] for o in owners], logits_PV[owners]
 
 
 class _Stops:

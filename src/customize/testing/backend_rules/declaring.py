@@ -69,6 +69,7 @@ def _acts(subject: BackendSubject, session: Session) -> Mapping[str, list[Callab
             lambda: session.load(folder),
             lambda: session.save_weights(folder),
         ],
+        "serve": [lambda: subject.engine.runtime({})],
         # Without LoRA there is none to stack, which was asked for above.
         "stack": [lambda: subject.engine.open(LoRA(rank=4, on=str(folder)))]
         if "lora" in subject.capabilities

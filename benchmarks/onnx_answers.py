@@ -1,0 +1,89 @@
+"""Answers from ONNX beside transformers' ``generate``: tokens a second, memory, seconds to load.
+
+``python onnx_answers.py`` runs every contestant in a process of its own, in turns, and writes
+``onnx_results.json`` and ``ONNX_RESULTS.md`` beside this file. Nothing else may be at work on the
+machine. All answer the same questions greedily with as many tokens, on as many threads.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+
+import race
+from race import Contestant, Figure, Laps, Results
+
+THREADS = int(os.environ.get("THREADS", "1"))
+TOKENS = 64
+QUESTIONS = [
+    "Do you deliver on Mondays?",
+    "Write a short poem about the sea.",
+    "Explain why the sky is blue.",
+    "List five fruits and their colours.",
+]
+CONTESTANTS = {
+    "transformers, fp32": Contestant("transformers_generate.py", {}),
+    "ONNX, float32": Contestant("ours_onnx.py", {"weights": "float32"}),
+    "ONNX, float16": Contestant("ours_onnx.py", {"weights": "float16"}),
+    "ONNX, int8": Contestant("ours_onnx.py", {"weights": "int8"}),
+    "ONNX, int8, adapter": Contestant("ours_onnx.py", {"weights": "int8", "adapter": True}),
+}
+FIGURES = (
+    Figure("tokens_per_second", "tokens/s, one at a time", ".1f"),
+    Figure("together_per_second", "tokens/s, four together", ".1f"),
+    Figure("first_token_ms", "first token, ms", ".0f"),
+    Figure("load_seconds", "load, s", ".1f"),
+    race.PEAK,
+    Figure("size_mb", "on disk, MB", ".0f"),
+)
+PACKAGES = ("torch", "transformers", "onnxruntime")
+_FIRST = next(iter(CONTESTANTS))
+
+
+def main() -> None:
+    """Measure and write down."""
+    with tempfile.TemporaryDirectory() as folder:
+        asked = {"work": folder, "questions": QUESTIONS, "tokens": TOKENS, "threads": THREADS}
+        laps, found = race.take_turns(CONTESTANTS, asked, _summary, PACKAGES)
+    said = {name: rounds[0]["said"] for name, rounds in laps.items()}
+    found["equal"] = {name: sum(map(list.__eq__, said[name], said[_FIRST])) for name in said}
+    found["threads"] = THREADS
+    (race.HERE / "onnx_results.json").write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+    (race.HERE / "ONNX_RESULTS.md").write_text(_page(found), "utf-8")
+    print(_page(found))
+
+
+def _summary(laps: Laps) -> dict[str, float]:
+    return {figure.key: laps[figure.key] for figure in FIGURES}
+
+
+def _page(found: Results) -> str:
+    speed, *others = FIGURES
+    heads = " | ".join(figure.head for figure in others)
+    lines = [
+        "# ONNX beside transformers",
+        "",
+        "Written by `onnx_answers.py`: SmolLM2-135M-Instruct, greedy answers to four questions, "
+        f"{TOKENS} tokens each.",
+        "Medians over rounds in which the contestants take turns, each in a process of its own.",
+        "The ratio is of tokens/s, one at a time, to transformers'. Equal are the answers that are",
+        "transformers' token for token; the adapter's are its own.",
+        "",
+        f"| contestant | {speed.head} | ratio | {heads} | equal answers |",
+        "|---" * (len(FIGURES) + 3) + "|",
+    ]
+    for name in CONTESTANTS:
+        its = found[name]
+        ratio = its[speed.key] / found[_FIRST][speed.key]
+        cells = " | ".join(f"{its[key]:{form}}" for key, _, form in others)
+        equal = f"{found['equal'][name]} of {len(QUESTIONS)}"
+        lines.append(
+            f"| {name} | {its[speed.key]:{speed.form}} | {ratio:.2f} | {cells} | {equal} |"
+        )
+    lines += race.made_with({f"{found['threads']} threads": found})
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""The exporter ``onnx``. Knows which files a package has, and leaves the graph to others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+from customize import Exportable, Exporter, ExportError, option, options
+from customize_onnx import genai
+from customize_onnx.adapters import Adapter, Merged
+from customize_onnx.architecture import read_architecture
+from customize_onnx.quantizing import BLOCK
+from customize_onnx.tensors import read_model
+
+_IN_BLOCKS = ("int8", "int4")
+
+
+@options
+class ONNX(Exporter):
+    """A graph for onnxruntime, that onnxruntime-genai loads too."""
+
+    serves: ClassVar[str] = "onnxruntime"
+    runtime: ClassVar[str] = "customize_onnx.generator:Generator"
+
+    weights: str = option(
+        default="float16",
+        help="How weights are kept. float16 computes in float32 and loses nothing of a base in 16 "
+        "bits; int8 is smaller and faster; int4 ruins small models.",
+        choices=("float32", "float16", "int8", "int4"),
+    )
+    merged: bool = option(
+        default=False,
+        help="The adapter added into the weights, instead of beside a base that others share.",
+    )
+    context: int = option(
+        default=32_768,
+        help="Tokens of prompt and answer together, at most, and what the model was made for.",
+        at_least=1,
+    )
+
+    @property
+    def precision(self) -> str:
+        return self.weights
+
+    def check(self, source: Exportable) -> None:
+        shape = read_architecture(source.model.path)
+        if self.weights in _IN_BLOCKS and shape.channels % BLOCK:
+            raise ExportError(
+                f"a model of width {shape.channels} cannot be kept in blocks of {BLOCK}: pass "
+                "weights='float16'"
+            )
+        if source.is_adapter:
+            Adapter.read(source.weights).check(shape.adaptable)
+
+    def write(self, source: Exportable, folder: Path) -> None:
+        # onnx is needed to write, and not by who looks up the runtime of a package.
+        from customize_onnx.graph import build
+        from customize_onnx.weight_file import WeightFile
+        from customize_onnx.weights import kept_as
+
+        shape = read_architecture(source.model.path)
+        adapter = Adapter.read(source.weights) if source.is_adapter else None
+        tensors = read_model(source.model.path if adapter else source.weights)
+        context = min(self.context, shape.context)
+        with WeightFile(folder / "model.onnx.data") as file:
+            given = Merged(tensors, adapter) if adapter and self.merged else tensors
+            model = build(shape, given, kept_as(self.weights, file), context)
+        (folder / "model.onnx").write_bytes(model.SerializeToString())
+        if adapter and not self.merged:
+            (folder / "adapters").mkdir()
+            adapter.write(folder / "adapters" / f"{source.name}.onnx_adapter")
+        genai.write_config(folder, shape, source, context)
+
+    def how_to_run(self, source: Exportable) -> Mapping[str, str]:
+        return {"onnxruntime": "customize chat {folder}"}

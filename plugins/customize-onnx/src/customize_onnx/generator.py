@@ -1,0 +1,179 @@
+"""A package that answers through onnxruntime. Knows neither how it was made nor any server.
+
+Needs no torch and no transformers: prompts are rendered with jinja2 and tokenizers alone.
+
+Shape legend: T tokens, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from customize import (
+    ChatRenderer,
+    DataError,
+    ExportError,
+    Message,
+    OptionError,
+    Query,
+    Runtime,
+    Said,
+    Sampling,
+)
+from customize_onnx.batching import CHUNK, Batching
+from customize_onnx.program import Floats, Program, whole
+
+_GREEDY = Sampling(temperature=0.0)
+_GRAPH, _ADAPTERS = "model.onnx", "adapters/*.onnx_adapter"
+
+
+class Generator(Runtime):
+    """Answers in text, or token by token.
+
+    ``threads``: of onnxruntime; 0 takes every core. An answer ends at ``context`` at the latest.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        adapters: Mapping[str, Path] = {},
+        *,
+        threads: int = 0,
+        slots: int = 8,
+    ) -> None:
+        folder = Path(folder)
+        if not (folder / _GRAPH).is_file():
+            raise ExportError(f"{folder} holds no {_GRAPH}: give what `customize export` wrote")
+        found = {file.stem: file for file in sorted(folder.glob(_ADAPTERS))}
+        if twice := sorted(found.keys() & adapters.keys()):
+            raise OptionError(f"two adapters are called {twice[0]!r}: give the other another name")
+        found |= {name: _own_adapter(Path(other)) for name, other in adapters.items()}
+        config = json.loads((folder / "genai_config.json").read_text("utf-8"))
+        self.renderer = ChatRenderer.from_folder(folder)
+        self.adapters = tuple(found)
+        self.context = int(config["model"]["context_length"])
+        self.slots = slots
+        self._program = Program(folder / _GRAPH, found, threads)
+        self._batching = Batching(self._program, self.renderer, slots, self.context)
+
+    @classmethod
+    def open(
+        cls, folder: Path, adapters: Mapping[str, Path] = {}, base: Path | None = None
+    ) -> Generator:
+        return cls(folder, adapters)
+
+    def stream(self, query: Query, cancelled: threading.Event | None = None) -> Iterator[Said]:
+        self._check(query)
+        return self._streamed(query, cancelled)
+
+    def together(self, queries: Sequence[Query]) -> list[Iterator[Said]]:
+        """The answers to several queries that are under way at once; read or close each."""
+        for query in queries:
+            self._check(query)
+        return [self._batching.submit(query).said() for query in queries]
+
+    def logprobs(self, tokens: npt.ArrayLike, start: int, adapter: str | None = None) -> Floats:
+        tokens = np.asarray(tokens, np.int32)
+        self._check(Query(tokens[:-1], adapter=adapter))
+        if not 0 < start <= len(tokens):
+            raise DataError(
+                f"start is {start}: there is something before places 1 to {len(tokens)}"
+            )
+        cache, found = self._program.empty(), []
+        for begin in range(0, len(tokens) - 1, CHUNK):
+            some = tokens[begin : min(begin + CHUNK, len(tokens) - 1)]
+            wanted = min(len(some), begin + len(some) - (start - 1))
+            logits, cache = self._program.run(whole(some), cache, max(wanted, 1), adapter)
+            found += [_log_softmax(row_V) for row_V in logits[0, -wanted:] if wanted > 0]
+        return np.array(found, np.float32).reshape(-1, self._program.vocabulary)
+
+    def reply(
+        self,
+        messages: Sequence[Message],
+        sampling: Sampling = _GREEDY,
+        *,
+        adapter: str | None = None,
+        seed: int = 0,
+    ) -> str:
+        """The answer to a conversation; the likeliest tokens unless ``sampling`` says otherwise."""
+        return self.replies([messages], sampling, adapter=adapter, seed=seed)[0]
+
+    def replies(
+        self,
+        conversations: Sequence[Sequence[Message]],
+        sampling: Sampling = _GREEDY,
+        *,
+        adapter: str | None = None,
+        seed: int = 0,
+    ) -> list[str]:
+        """Answers to several, computed together."""
+        asked = [self._asked(messages, sampling, adapter, seed) for messages in conversations]
+        return [self._text([one.token for one in said]) for said in self.together(asked)]
+
+    def say(
+        self,
+        messages: Sequence[Message],
+        sampling: Sampling = _GREEDY,
+        *,
+        adapter: str | None = None,
+        seed: int = 0,
+    ) -> Iterator[str]:
+        """The answer piece by piece, whole characters only."""
+        tokens: list[int] = []
+        told = ""
+        for said in self.stream(self._asked(messages, sampling, adapter, seed)):
+            tokens.append(said.token)
+            text = self._text(tokens)
+            if not text.endswith("\ufffd"):
+                yield text[len(told) :]
+                told = text
+        yield self._text(tokens)[len(told) :]
+
+    def close(self) -> None:
+        self._batching.close()
+
+    def _streamed(self, query: Query, cancelled: threading.Event | None) -> Iterator[Said]:
+        yield from self._batching.submit(query, cancelled).said()
+
+    def _asked(
+        self, messages: Sequence[Message], sampling: Sampling, adapter: str | None, seed: int
+    ) -> Query:
+        return Query(self.renderer.prompt(messages), sampling, seed, adapter=adapter)
+
+    def _text(self, tokens: Sequence[int]) -> str:
+        return self.renderer.decode(np.asarray(tokens, np.int32))
+
+    def _check(self, query: Query) -> None:
+        tokens, size = query.tokens, self._program.vocabulary
+        if not len(tokens):
+            raise DataError("the prompt is empty: an answer needs a token to go on from")
+        if len(tokens) >= self.context:
+            raise DataError(f"{len(tokens)} tokens leave no room for an answer in {self.context}")
+        if tokens.min() < 0 or tokens.max() >= size:
+            raise DataError(f"tokens are 0 to {size - 1} (got {tokens.min()} to {tokens.max()})")
+        if query.adapter is not None and query.adapter not in self.adapters:
+            raise OptionError(
+                f"no adapter is called {query.adapter!r}: there are "
+                f"{', '.join(self.adapters) or 'none'}"
+            )
+        if query.sampling.prompt_logprobs:
+            raise OptionError("a runtime tells no prompt_logprobs: ask its logprobs")
+
+
+def _own_adapter(folder: Path) -> Path:
+    files = sorted(folder.glob(_ADAPTERS))
+    if not files:
+        raise ExportError(f"{folder} holds no {_ADAPTERS}: give a package with its own adapter")
+    return files[0]
+
+
+def _log_softmax(logits_V: Floats) -> Floats:
+    away_V = logits_V.astype(np.float64) - logits_V.max()
+    out_V: Floats = (away_V - np.log(np.exp(away_V).sum())).astype(np.float32)
+    return out_V

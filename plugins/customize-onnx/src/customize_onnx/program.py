@@ -1,0 +1,88 @@
+"""A graph that onnxruntime has loaded, run on rows of tokens. Knows no text and no sampling.
+
+Shape legend: R rows, S new tokens, K places that get logits, V vocabulary, P past tokens, T all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+from onnxruntime import OrtValue
+
+from customize import ExportError
+from customize_onnx.cache import Cache, Longs
+
+Floats = npt.NDArray[np.float32]
+_PAST = "past_key_values."
+_ERRORS_ALONE = 3
+
+
+class Program:
+    """Several threads may run it at once.
+
+    Runs take ``OrtValue``s, so that keys and values stay where they are: binding inputs and outputs
+    would too, but cannot bind optional inputs.
+    """
+
+    def __init__(self, file: Path, adapters: Mapping[str, Path], threads: int) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = _ERRORS_ALONE
+        self._session = onnxruntime.InferenceSession(
+            str(file), options, providers=["CPUExecutionProvider"]
+        )
+        past = [i for i in self._session.get_inputs() if i.name.startswith(_PAST)]
+        self._past = [i.name for i in past]
+        _, self._heads, _, self._head_dim = past[0].shape
+        self._outputs = ["logits", *(name.replace(_PAST, "present.") for name in self._past)]
+        self.vocabulary = int(self._session.get_outputs()[0].shape[-1])
+        # A run's options point at an adapter, and do not keep it.
+        self._adapters = {name: _loaded(path) for name, path in adapters.items()}
+        self._runs = {name: _with(adapter) for name, adapter in self._adapters.items()}
+
+    def empty(self) -> Cache:
+        """One row to begin with."""
+        return Cache.empty(len(self._past), self._heads, self._head_dim)
+
+    def run(
+        self, tokens_RS: npt.NDArray[np.integer], cache: Cache, num_kept: int, adapter: str | None
+    ) -> tuple[Floats, Cache]:
+        """Append tokens to rows: logits [R, K, V] of the last ``num_kept`` places, and the cache
+        that has them. Several rows grow by one token; one row by any number.
+        """
+        lengths_R = cache.lengths_R + tokens_RS.shape[1]
+        mask_RT = (np.arange(lengths_R.max()) < lengths_R[:, None]).astype(np.int64)
+        given = {
+            "input_ids": tokens_RS.astype(np.int64),
+            "attention_mask": mask_RT,
+            "num_logits_to_keep": np.array(num_kept, np.int64),
+        }
+        feed = {name: OrtValue.ortvalue_from_numpy(array) for name, array in given.items()}
+        feed |= zip(self._past, cache.parts, strict=True)
+        options = None if adapter is None else self._runs[adapter]
+        logits, *parts = self._session.run_with_ort_values(self._outputs, feed, options)
+        return logits.numpy(), Cache(lengths_R, tuple(parts))
+
+
+def _loaded(adapter: Path) -> onnxruntime.LoraAdapter:
+    loaded = onnxruntime.LoraAdapter()
+    try:
+        loaded.Load(str(adapter))
+    except Exception as error:  # onnxruntime's own, which differ by what is wrong
+        raise ExportError(f"{adapter.name} cannot be loaded by onnxruntime: {error}") from error
+    return loaded
+
+
+def _with(adapter: onnxruntime.LoraAdapter) -> onnxruntime.RunOptions:
+    options = onnxruntime.RunOptions()
+    options.add_active_adapter(adapter)
+    return options
+
+
+def whole(tokens: npt.ArrayLike) -> Longs:
+    """Tokens of one row, [1, S]."""
+    return np.asarray(tokens, np.int64)[None]

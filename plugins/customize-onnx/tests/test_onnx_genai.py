@@ -1,0 +1,46 @@
+"""The same folder in onnxruntime-genai: its answers are ours, with and without the adapter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_decoders import export, write_adapter, write_model
+
+from customize import Query, Sampling
+from customize_onnx import Generator
+
+genai = pytest.importorskip("onnxruntime_genai")
+
+PROMPT = np.random.default_rng(0).integers(1, 250, 21).astype(np.int32)
+KINDS = ["llama", "qwen2", "qwen3", "mistral", "gemma", "gemma3_text", "phi3"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_genai_answers_as_the_generator(kind: str, tmp_path: Path) -> None:
+    model = write_model(tmp_path / "model", kind)
+    peft = write_adapter(tmp_path / "peft", model, seed=1, rank=4)
+    package = export(model, tmp_path / "out", peft, "mine", weights="float32")
+    generator = Generator(package, threads=1)
+    sampling = Sampling(max_tokens=12, temperature=0.0, stop_tokens=())
+    loaded = genai.Model(str(package))
+    for adapter in (None, "mine"):
+        said = generator.stream(Query(PROMPT, sampling, adapter=adapter))
+        assert answer(loaded, package, adapter) == [one.token for one in said]
+    generator.close()
+
+
+def answer(model: object, package: Path, adapter: str | None) -> list[int]:
+    parameters = genai.GeneratorParams(model)
+    parameters.set_search_options(max_length=len(PROMPT) + 12, min_length=len(PROMPT) + 12)
+    generator = genai.Generator(model, parameters)
+    if adapter is not None:
+        adapters = genai.Adapters(model)
+        adapters.load(str(package / "adapters" / f"{adapter}.onnx_adapter"), adapter)
+        generator.set_active_adapter(adapters, adapter)
+    generator.append_tokens(PROMPT)
+    while not generator.is_done():
+        generator.generate_next_token()
+    return [int(token) for token in generator.get_sequence(0)[len(PROMPT) :]]

@@ -1,0 +1,110 @@
+"""The generator: text in and out, from a folder alone, without torch or transformers."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tiny_decoders import export, write_adapter, write_model
+
+from customize import DataError, ExportError, OptionError, Query, Sampling
+from customize_onnx import Generator
+
+ASKED = [{"role": "user", "content": "Café 🍕?"}]
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("generator")
+    model = write_model(folder / "model", "llama, long")
+    peft = write_adapter(folder / "peft", model, seed=1, rank=4)
+    return export(model, folder / "out", peft, "mine", weights="float32")
+
+
+@pytest.fixture(scope="module")
+def generator(package: Path) -> Iterator[Generator]:
+    made = Generator(package, threads=1)
+    yield made
+    made.close()
+
+
+def test_a_reply_is_the_text_of_what_is_streamed(generator: Generator) -> None:
+    sampling = Sampling(max_tokens=40, temperature=1.0)
+    query = Query(generator.renderer.prompt(ASKED), sampling, seed=3, adapter="mine")
+    tokens = [said.token for said in generator.stream(query)]
+    wanted = generator._text(tokens)
+    assert generator.reply(ASKED, sampling, adapter="mine", seed=3) == wanted
+    pieces = [*generator.say(ASKED, sampling, adapter="mine", seed=3)]
+    assert "".join(pieces) == wanted
+    assert len(pieces) > 5
+
+
+def test_replies_are_those_of_each_alone(generator: Generator) -> None:
+    asked = [[{"role": "user", "content": "ab" * number}] for number in range(1, 12)]
+    sampling = Sampling(max_tokens=9, temperature=0.0)
+    alone = [generator.reply(messages, sampling) for messages in asked]
+    assert generator.replies(asked, sampling) == alone
+    assert generator.replies(asked, sampling, adapter="mine") != alone
+
+
+def test_the_likeliest_tokens_are_taken_unless_sampling_says_otherwise(
+    generator: Generator,
+) -> None:
+    greedy = Sampling(temperature=0.0)
+    assert generator.reply(ASKED) == generator.reply(ASKED, greedy, seed=9)
+
+
+def test_an_adapter_that_is_not_there_is_named(generator: Generator) -> None:
+    with pytest.raises(OptionError, match="'other': there are mine"):
+        generator.reply(ASKED, adapter="other")
+
+
+def test_what_is_no_package_is_refused(tmp_path: Path, package: Path) -> None:
+    with pytest.raises(ExportError, match=r"no model\.onnx"):
+        Generator(tmp_path)
+    with pytest.raises(ExportError, match="own adapter"):
+        Generator(package, {"other": tmp_path})
+    with pytest.raises(OptionError, match="two adapters are called 'mine'"):
+        Generator(package, {"mine": package})
+    (tmp_path / "adapters").mkdir()
+    (tmp_path / "adapters" / "damaged.onnx_adapter").write_bytes(b"no adapter at all")
+    with pytest.raises(ExportError, match=r"damaged\.onnx_adapter cannot be loaded"):
+        Generator(package, {"other": tmp_path})
+
+
+@pytest.mark.parametrize("start", [0, 4, -1])
+def test_logprobs_begin_where_something_precedes(generator: Generator, start: int) -> None:
+    with pytest.raises(DataError, match="places 1 to 3"):
+        generator.logprobs([1, 2, 3], start)
+
+
+def test_neither_torch_nor_transformers_is_imported_to_answer(package: Path) -> None:
+    code = f"""
+import sys
+from customize_onnx import Generator
+import customize_onnx.exporter  # which a package's runtime is looked up by
+generator = Generator({str(package)!r}, threads=1)
+print(repr(generator.reply([{{"role": "user", "content": "hi"}}], adapter="mine")))
+print({{"torch", "transformers", "onnx", "peft"}} & set(sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "set()"
+
+
+def test_the_context_is_the_models_own_or_what_was_asked(tmp_path: Path) -> None:
+    model = write_model(tmp_path / "model", "llama")
+    short = Generator(export(model, tmp_path / "short", context=100), threads=1)
+    long = Generator(export(model, tmp_path / "long", context=10_000), threads=1)
+    assert (short.context, long.context) == (100, 256)
+    assert len([*short.stream(Query([1] * 98, Sampling(stop_tokens=())))]) == 2
+    short.close()
+    long.close()
+
+
+def test_stop_tokens_are_written_for_other_runtimes(package: Path, generator: Generator) -> None:
+    said = json.loads((package / "genai_config.json").read_text())
+    assert said["model"]["eos_token_id"] == [*generator.renderer.stop_tokens]

@@ -1,0 +1,54 @@
+"""``python -m customize_tinker MODEL``: train over the network, on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from customize import CustomizeError
+from customize_tinker.server import Where, serve
+
+
+@click.command()
+@click.argument("model")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535))
+@click.option(
+    "--token",
+    "tokens",
+    multiple=True,
+    envvar="CUSTOMIZE_TINKER_TOKENS",
+    help="A key to let in, and a tenant; may be given again. Better in the environment, where "
+    "other users of the machine do not read it.",
+)
+@click.option("--name", "names", multiple=True, help="What clients may call the model as well.")
+@click.option("--backend", default="auto", show_default=True, help="Where it runs.")
+@click.option(
+    "--folder",
+    default="tinker",
+    show_default=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where sessions, checkpoints and journals are kept.",
+)
+def main(
+    model: str,
+    host: str,
+    port: int,
+    tokens: Sequence[str],
+    names: Sequence[str],
+    backend: str,
+    folder: Path,
+) -> None:
+    """Let clients of the Tinker API train MODEL on this machine."""
+    url, key = f"http://{host}:{port}", "one of your tokens" if tokens else "tml-anything"
+    click.echo(f"TINKER_BASE_URL={url} TINKER_API_KEY={key}", err=True)
+    try:
+        serve(model, Where(host, port, tuple(tokens)), folder, backend, names)
+    except CustomizeError as error:
+        raise click.ClickException(str(error)) from error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""What a tenant has: runs, checkpoints, sessions, and what may be done with them.
+
+Trains and samples nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from customize_tinker import ids
+from customize_tinker.asking import Answer, Ask, Endpoint, told
+from customize_tinker.ids import Address
+from customize_tinker.refusals import missing
+from customize_tinker.store import Checkpoint, Run, Tenant
+
+_TYPES = {"weights": "training", "sampler_weights": "sampler", "external_weights": "external"}
+_MANY = 1_000_000_000
+
+
+async def training_runs(ask: Ask) -> Answer:
+    runs = [run for id in ask.tenant.model_ids() if (run := ask.tenant.run(id)) is not None]
+    page, cursor = _page(ask, runs, 20)
+    return told({"training_runs": [_run(ask.tenant, run) for run in page], "cursor": cursor})
+
+
+async def training_run(ask: Ask) -> Answer:
+    return told(_run(ask.tenant, _find_run(ask)))
+
+
+async def run_checkpoints(ask: Ask) -> Answer:
+    found = ask.tenant.checkpoints(_find_run(ask).model_id)
+    return told({"checkpoints": [_checkpoint(one) for one in found]})
+
+
+async def all_checkpoints(ask: Ask) -> Answer:
+    found = [one for id in ask.tenant.model_ids() for one in ask.tenant.checkpoints(id)]
+    page, cursor = _page(ask, sorted(found, key=lambda one: -one.time_s), 100)
+    return told({"checkpoints": [_checkpoint(one) for one in page], "cursor": cursor})
+
+
+async def delete_checkpoint(ask: Ask) -> Answer:
+    ask.tenant.delete_checkpoint(_address(ask))
+    return told({})
+
+
+async def change_expiry(ask: Ask) -> Answer:
+    body = ask.json()
+    ttl = body.maybe_integer("ttl_seconds", at_least=1)
+    body.end()
+    ask.tenant.change_expiry(_address(ask), ttl)
+    return told({})
+
+
+async def weights_info(ask: Ask) -> Answer:
+    path = ask.json().text("tinker_path")
+    adapter = ask.tenant.checkpoint(Address.parse(path)).adapter
+    return told(
+        {
+            "base_model": adapter.base_model,
+            "is_lora": True,
+            "lora_rank": adapter.rank,
+            "train_unembed": False,
+            "train_mlp": adapter.train_mlp,
+            "train_attn": adapter.train_attn,
+        }
+    )
+
+
+async def sessions(ask: Ask) -> Answer:
+    page, _ = _page(ask, ask.tenant.session_ids(), 20)
+    return told({"sessions": page})
+
+
+async def session(ask: Ask) -> Answer:
+    id = ask.groups[0]
+    facts = ask.service.check_session(ask.tenant, id)
+    return told(
+        {
+            "training_run_ids": ask.tenant.model_ids(id),
+            "sampler_ids": ask.tenant.sampler_ids(id),
+            "user_metadata": facts.get("metadata"),
+            "display_name": facts.get("display_name"),
+        }
+    )
+
+
+def _find_run(ask: Ask) -> Run:
+    ids.session_of(ask.groups[0])
+    run = ask.tenant.run(ask.groups[0])
+    if run is None:
+        raise missing("such training run")
+    return run
+
+
+def _address(ask: Ask) -> Address:
+    id, checkpoint = ask.groups
+    return Address.parse(f"tinker://{id}/{checkpoint}")
+
+
+def _page(ask: Ask, found: Sequence[Any], limit: int) -> tuple[Sequence[Any], dict[str, int]]:
+    limit, offset = ask.number("limit", limit), ask.number("offset", 0, _MANY)
+    cursor = {"offset": offset, "limit": limit, "total_count": len(found)}
+    return found[offset : offset + limit], cursor
+
+
+def _run(tenant: Tenant, run: Run) -> dict[str, Any]:
+    newest = {one.address.kind: one for one in tenant.checkpoints(run.model_id)}
+    value = {
+        "training_run_id": run.model_id,
+        "base_model": run.adapter.base_model,
+        "model_owner": tenant.name,
+        "is_lora": True,
+        "lora_rank": run.adapter.rank,
+        "last_request_time": _time(tenant.last_asked_s(run.model_id)),
+        "user_metadata": run.metadata,
+    }
+    if "weights" in newest:
+        value["last_checkpoint"] = _checkpoint(newest["weights"])
+    if "sampler_weights" in newest:
+        value["last_sampler_checkpoint"] = _checkpoint(newest["sampler_weights"])
+    return value
+
+
+def _checkpoint(found: Checkpoint) -> dict[str, Any]:
+    return {
+        "checkpoint_id": f"{found.address.kind}/{found.address.name}",
+        "checkpoint_type": _TYPES[found.address.kind],
+        "time": _time(found.time_s),
+        "tinker_path": str(found.address),
+        "size_bytes": found.size_bytes,
+        "public": False,
+        "user_metadata": found.metadata,
+        "expires_at": None if found.expires_s is None else _time(found.expires_s),
+    }
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
+
+
+_RUN, _CHECKPOINT = "/training_runs/([^/]+)", "/training_runs/([^/]+)/checkpoints/([^/]+/[^/]+)"
+LISTINGS = (
+    Endpoint("GET", "/training_runs", training_runs),
+    Endpoint("GET", _RUN, training_run),
+    Endpoint("GET", f"{_RUN}/checkpoints", run_checkpoints),
+    Endpoint("DELETE", _CHECKPOINT, delete_checkpoint),
+    Endpoint("PUT", f"{_CHECKPOINT}/ttl", change_expiry),
+    Endpoint("GET", "/checkpoints", all_checkpoints),
+    Endpoint("POST", "/weights_info", weights_info),
+    Endpoint("GET", "/sessions", sessions),
+    Endpoint("GET", "/sessions/([^/]+)", session),
+)

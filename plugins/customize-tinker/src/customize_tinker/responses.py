@@ -1,0 +1,109 @@
+"""The two results that are protobuf, written and read. Knows no engine."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from customize import Completion
+from customize_tinker.tensors import FLOAT32, INT32, numbers
+from customize_tinker.wire import Writer, as_bytes, as_double, as_int, as_text, fields
+
+Floats = npt.NDArray[np.float32]
+_STOP, _LENGTH = 0, 1
+
+
+@attrs.frozen(eq=False)
+class Output:
+    """Of a forward_backward. logprobs: float32 [T] a datum. metrics end in how they are joined."""
+
+    logprobs: Sequence[Floats]
+    metrics: Mapping[str, float]
+
+
+def encode_output(output: Output) -> bytes:
+    lengths = [4 * len(values) for values in output.logprobs]
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype("<i8")
+    data = b"".join(values.astype("<f4").tobytes() for values in output.logprobs)
+    batched = Writer().bytes(1, data).bytes(2, offsets.tobytes()).varint(3, FLOAT32)
+    record = Writer().text(1, "ArrayRecord")
+    record.message(2, Writer().text(1, "logprobs").message(2, batched))
+    record.varint(3, len(output.logprobs))
+    message = Writer().text(1, "ArrayRecord").message(2, record)
+    for key, value in output.metrics.items():
+        message.message(3, Writer().text(1, key).double(2, value))
+    return message.done()
+
+
+def decode_output(body: bytes) -> Output:
+    """Raises WireError where the bytes are no such result."""
+    logprobs: list[Floats] = []
+    metrics: dict[str, float] = {}
+    for number, _, value in fields(memoryview(body)):
+        if number == 2:
+            logprobs += _record(as_bytes(value))
+        elif number == 3:
+            held = {n: v for n, _, v in fields(as_bytes(value))}
+            metrics[as_text(held[1])] = as_double(held[2])
+    return Output(logprobs, metrics)
+
+
+def _record(data: memoryview) -> list[Floats]:
+    for number, _, value in fields(data):
+        if number == 2:
+            held = {n: v for n, _, v in fields(as_bytes(value))}
+            if as_text(held[1]) == "logprobs":
+                return _batched(as_bytes(held[2]))
+    return []
+
+
+def _batched(data: memoryview) -> list[Floats]:
+    held = {n: v for n, _, v in fields(data)}
+    values = numbers(as_bytes(held.get(1, memoryview(b""))), as_int(held[3]))
+    bounds = np.frombuffer(as_bytes(held[2]), "<i8") // values.itemsize
+    return [values[a:b].astype(np.float32) for a, b in itertools.pairwise(bounds)]
+
+
+@attrs.frozen(eq=False)
+class Samples:
+    """prompt_logprobs: float32 [prompt tokens], NaN where there is none, when asked for."""
+
+    completions: Sequence[Completion]
+    prompt_logprobs: Floats | None = None
+
+
+def encode_samples(samples: Samples) -> bytes:
+    """The log-probabilities told are those of the distribution that was drawn from."""
+    message = Writer()
+    for completion in samples.completions:
+        sequence = Writer().varint(1, _STOP if completion.stop_reason == "stop" else _LENGTH)
+        sequence.bytes(2, completion.tokens.astype("<i4").tobytes())
+        sequence.bytes(3, completion.sampling_logprobs.astype("<f4").tobytes())
+        message.message(1, sequence)
+    if samples.prompt_logprobs is not None:
+        message.bytes(2, samples.prompt_logprobs.astype("<f4").tobytes())
+    return message.done()
+
+
+def decode_samples(body: bytes) -> Samples:
+    """What is told of each completion; its ``logprobs`` are those that were drawn from."""
+    completions: list[Completion] = []
+    prompt = None
+    for number, _, value in fields(memoryview(body)):
+        if number == 1:
+            completions.append(_completion(as_bytes(value)))
+        elif number == 2:
+            prompt = numbers(as_bytes(value), FLOAT32).astype(np.float32)
+    return Samples(completions, prompt)
+
+
+def _completion(data: memoryview) -> Completion:
+    held = {n: v for n, _, v in fields(data)}
+    tokens = numbers(as_bytes(held.get(2, memoryview(b""))), INT32).astype(np.int32)
+    logprobs = numbers(as_bytes(held.get(3, memoryview(b""))), FLOAT32).astype(np.float32)
+    stopped = as_int(held.get(1, _STOP)) == _STOP
+    return Completion(tokens, logprobs, logprobs, "stop" if stopped else "length")

@@ -1,0 +1,324 @@
+"""Every call of the official SDK, of whichever version is installed, against a server.
+
+Not a test by itself: run with an interpreter that has ``tinker``, as
+``python official_script.py MODEL``; prints one line of JSON, call by call. Knows nothing of ours.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import tinker
+from tinker import types
+
+TOKENS = [10, 20, 30, 40, 50, 60, 70, 80, 90]
+LR = 0.01
+CALLS: dict[str, Callable[[Any], None]] = {}
+
+
+class Skip(Exception):
+    """This version has no such call."""
+
+
+def call(function: Callable[[Any], None]) -> Callable[[Any], None]:
+    CALLS[function.__name__] = function
+    return function
+
+
+def datum(**inputs: Any) -> types.Datum:
+    given = {"target_tokens": TOKENS[1:], **inputs}
+    return types.Datum(model_input=types.ModelInput.from_ints(TOKENS[:-1]), loss_fn_inputs=given)
+
+
+def prompt() -> types.ModelInput:
+    return types.ModelInput.from_ints(TOKENS[:4])
+
+
+def made(client: Any) -> Any:
+    """Newer versions give a future where older ones gave the client; waiting holds for both.
+
+    With 0.38 it must be waited for before the same ``ServiceClient`` is asked for anything else:
+    they wait for one another's lock.
+    """
+    return client.result() if hasattr(client, "result") else client
+
+
+class State:
+    """What the calls hand on to one another."""
+
+    def __init__(self, model: str) -> None:
+        self.model = model
+        self.service = tinker.ServiceClient()
+        new = self.service.create_lora_training_client(base_model=model, rank=8, seed=1)
+        self.training = made(new)
+        self.rest = made(self.service.create_rest_client())
+        self.paths: dict[str, str] = {}
+
+
+def step(state: State, lr: float = LR) -> Any:
+    return state.training.optim_step(types.AdamParams(learning_rate=lr)).result()
+
+
+@call
+def get_server_capabilities(state: State) -> None:
+    capabilities = made(state.service.get_server_capabilities())
+    names = [model.model_name for model in capabilities.supported_models]
+    assert state.model in names
+
+
+@call
+def get_info(state: State) -> None:
+    info = state.training.get_info()
+    assert info.model_data.model_name == state.model
+    assert info.lora_rank == 8
+
+
+@call
+def forward_backward_cross_entropy(state: State) -> None:
+    losses = []
+    for _ in range(100):
+        future = state.training.forward_backward([datum(weights=[1.0] * 8)], "cross_entropy")
+        taken = state.training.optim_step(types.AdamParams(learning_rate=LR))
+        losses.append(future.result().metrics["loss:sum"])
+        taken.result()
+    assert losses[-1] < 0.5 * losses[0], losses
+
+
+@call
+def forward(state: State) -> None:
+    output = state.training.forward([datum(weights=[0.0] * 8)], "cross_entropy").result()
+    logprobs = output.loss_fn_outputs[0]["logprobs"].tolist()
+    assert len(logprobs) == 8
+    assert all(value < 0 for value in logprobs)
+
+
+def with_policy(state: State, loss: str, config: dict[str, float] | None = None) -> None:
+    inputs = {"logprobs": [-2.0] * 8, "advantages": [1.0, -1.0] * 4}
+    output = state.training.forward_backward([datum(**inputs)], loss, config).result()
+    assert math.isfinite(output.metrics["loss:sum"])
+    step(state, 1e-4)
+
+
+@call
+def forward_backward_importance_sampling(state: State) -> None:
+    with_policy(state, "importance_sampling")
+
+
+@call
+def forward_backward_ppo(state: State) -> None:
+    with_policy(state, "ppo", {"clip_low_threshold": 0.9, "clip_high_threshold": 1.1})
+
+
+@call
+def forward_backward_cispo(state: State) -> None:
+    with_policy(state, "cispo")
+
+
+@call
+def forward_backward_dro(state: State) -> None:
+    with_policy(state, "dro", {"beta": 0.05})
+
+
+@call
+def forward_backward_many_chunks(state: State) -> None:
+    """More than one request holds: they come out of order, the first the last."""
+    future = state.training.forward_backward([datum(weights=[1.0] * 8)] * 1100, "cross_entropy")
+    one = state.training.forward([datum(weights=[1.0] * 8)], "cross_entropy").result()
+    output = future.result()
+    assert len(output.loss_fn_outputs) == 1100
+    total, expected = output.metrics["loss:sum"], 1100 * one.metrics["loss:sum"]
+    assert abs(total - expected) < 1e-3 * abs(expected)
+    step(state, 0.0)
+
+
+@call
+def forward_backward_custom(state: State) -> None:
+    try:
+        import torch
+    except ImportError:
+        raise Skip("torch is not installed") from None
+
+    def loss(data: Any, logprobs: Any) -> Any:
+        total = -sum(values.sum() for values in logprobs)
+        return total, {"length:mean": float(torch.tensor(1.0))}
+
+    output = state.training.forward_backward_custom([datum()], loss).result()
+    assert output.metrics["loss:sum"] > 0
+    step(state, 1e-4)
+
+
+@call
+def save_state(state: State) -> None:
+    state.paths["state"] = state.training.save_state("after-a-hundred").result().path
+    assert state.paths["state"].startswith("tinker://")
+
+
+@call
+def load_state(state: State) -> None:
+    before = state.training.forward([datum()], "cross_entropy").result().metrics["loss:sum"]
+    state.training.forward_backward([datum(weights=[1.0] * 8)], "cross_entropy").result()
+    step(state)
+    state.training.load_state(state.paths["state"]).result()
+    after = state.training.forward([datum()], "cross_entropy").result().metrics["loss:sum"]
+    assert after == before
+
+
+@call
+def create_training_client_from_state(state: State) -> None:
+    other = made(state.service.create_training_client_from_state(state.paths["state"]))
+    one = state.training.forward([datum()], "cross_entropy").result().metrics["loss:sum"]
+    assert other.forward([datum()], "cross_entropy").result().metrics["loss:sum"] == one
+
+
+@call
+def create_training_client_from_state_with_optimizer(state: State) -> None:
+    name = "create_training_client_from_state_with_optimizer"
+    if not hasattr(state.service, name):
+        raise Skip(f"no {name}")
+    other = made(getattr(state.service, name)(state.paths["state"]))
+    other.forward_backward([datum(weights=[1.0] * 8)], "cross_entropy").result()
+    other.optim_step(types.AdamParams(learning_rate=LR)).result()
+
+
+@call
+def save_weights_for_sampler(state: State) -> None:
+    state.paths["sampler"] = state.training.save_weights_for_sampler("now").result().path
+
+
+@call
+def create_sampling_client(state: State) -> None:
+    sampler = made(state.service.create_sampling_client(model_path=state.paths["sampler"]))
+    params = types.SamplingParams(max_tokens=4, temperature=0.0)
+    said = sampler.sample(prompt(), 1, params).result()
+    assert said.sequences[0].tokens == TOKENS[4:8], said.sequences[0].tokens
+
+
+@call
+def save_weights_and_get_sampling_client(state: State) -> None:
+    state.sampler = made(state.training.save_weights_and_get_sampling_client())
+    params = types.SamplingParams(max_tokens=4, temperature=0.0)
+    said = state.sampler.sample(prompt(), 1, params).result()
+    assert said.sequences[0].tokens == TOKENS[4:8]
+
+
+@call
+def sample(state: State) -> None:
+    params = types.SamplingParams(max_tokens=6, temperature=1.0, seed=3, stop=[])
+    said = state.sampler.sample(prompt(), 4, params).result()
+    again = state.sampler.sample(prompt(), 4, params).result()
+    assert len(said.sequences) == 4
+    assert [s.tokens for s in said.sequences] == [s.tokens for s in again.sequences]
+    assert all(len(s.logprobs or ()) == 6 for s in said.sequences)
+
+
+@call
+def compute_logprobs(state: State) -> None:
+    whole = types.ModelInput.from_ints(TOKENS)
+    logprobs = state.sampler.compute_logprobs(whole).result()
+    forward = state.training.forward([datum()], "cross_entropy").result()
+    expected = forward.loss_fn_outputs[0]["logprobs"].tolist()
+    assert logprobs[0] is None or math.isnan(logprobs[0])
+    assert max(abs(a - b) for a, b in zip(logprobs[1:], expected, strict=True)) < 1e-5
+
+
+@call
+def many_samples_at_once(state: State) -> None:
+    params = types.SamplingParams(max_tokens=4, temperature=1.0)
+    futures = [state.sampler.sample(prompt(), 2, params) for _ in range(32)]
+    assert sum(len(future.result().sequences) for future in futures) == 64
+
+
+@call
+def sampling_from_the_base(state: State) -> None:
+    sampler = made(state.service.create_sampling_client(base_model=state.model))
+    sampler.sample(prompt(), 1, types.SamplingParams(max_tokens=2)).result()
+
+
+@call
+def a_failed_operation_is_told(state: State) -> None:
+    try:
+        state.training.forward_backward([datum()], "importance_sampling").result()
+    except Exception as error:
+        assert "lacks the inputs" in str(error), error  # noqa: PT017
+    else:
+        raise AssertionError("it did not fail")
+    step(state, 0.0)
+
+
+@call
+def training_runs(state: State) -> None:
+    run = state.training.model_id
+    listed = state.rest.list_training_runs().result()
+    assert run in [found.training_run_id for found in listed.training_runs]
+    assert state.rest.get_training_run(run).result().lora_rank == 8
+
+
+@call
+def checkpoints(state: State) -> None:
+    found = state.rest.list_checkpoints(state.training.model_id).result().checkpoints
+    assert {c.tinker_path for c in found} >= set(state.paths.values())
+    assert state.rest.get_weights_info_by_tinker_path(state.paths["state"]).result().lora_rank == 8
+    mine = state.rest.list_user_checkpoints().result().checkpoints
+    assert {c.tinker_path for c in mine} >= set(state.paths.values())
+
+
+@call
+def sessions(state: State) -> None:
+    session = state.training.model_id.split(":")[0]
+    assert session in state.rest.list_sessions().result().sessions
+    assert state.training.model_id in state.rest.get_session(session).result().training_run_ids
+
+
+@call
+def get_sampler(state: State) -> None:
+    if not hasattr(state.rest, "get_sampler"):
+        raise Skip("no get_sampler")
+    found = state.rest.get_sampler(state.sampler._sampling_session_id).result()
+    assert found.base_model == state.model
+
+
+@call
+def set_checkpoint_ttl(state: State) -> None:
+    name = "set_checkpoint_ttl_from_tinker_path"
+    if not hasattr(state.rest, name):
+        raise Skip(f"no {name}")
+    getattr(state.rest, name)(state.paths["sampler"], 3600).result()
+
+
+@call
+def save_weights_external(state: State) -> None:
+    if not hasattr(state.training, "save_weights_external"):
+        raise Skip("no save_weights_external")
+    path = state.training.save_weights_external("for-others").result().path
+    assert "/external_weights/" in path
+
+
+@call
+def delete_checkpoint(state: State) -> None:
+    state.rest.delete_checkpoint_from_tinker_path(state.paths["sampler"]).result()
+    found = state.rest.list_checkpoints(state.training.model_id).result().checkpoints
+    assert state.paths["sampler"] not in {c.tinker_path for c in found}
+
+
+def main(model: str) -> None:
+    state, told = State(model), {}
+    for name, function in CALLS.items():
+        began = time.perf_counter()
+        try:
+            function(state)
+            told[name] = "works"
+        except Skip as skipped:
+            told[name] = f"not in this version: {skipped}"
+        except Exception as error:
+            told[name] = f"fails: {type(error).__name__}: {error}"[:400]
+        print(f"{name}: {told[name]} ({time.perf_counter() - began:.2f} s)", file=sys.stderr)
+    print(json.dumps({"version": tinker.__version__, "calls": told}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,180 @@
+"""What cannot be read is refused at once, with what to do; nothing is written outside."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from pathlib import Path
+
+import pytest
+from wire_client import HELLO, Asking, OperationFailed, datum, floats, serving
+
+from customize_tinker.limits import Limits
+from customize_tinker.requests import Datum, ForwardBackward, encode_forward_backward
+from customize_tinker.wire import WireError, Writer, as_int, fields
+
+
+def test_bytes_that_are_no_request_are_refused_at_once(tmp_path: Path) -> None:
+    rng = random.Random(0)
+    whole = encode_forward_backward(
+        ForwardBackward("a" * 32 + ":train:0", 1, [datum(HELLO)], "cross_entropy", {"x": 1.0})
+    )
+    bodies = [rng.randbytes(n) for n in range(1, 60)]
+    bodies += [whole[:n] for n in range(1, len(whole))]
+    for _ in range(200):
+        damaged = bytearray(whole)
+        damaged[rng.randrange(len(damaged))] ^= 1 << rng.randrange(8)
+        bodies.append(bytes(damaged))
+
+    async def through_the_server() -> set[int]:
+        async with serving(tmp_path) as app:
+            asking = Asking(app)
+            sent = [await asking.request("POST", "forward_backward", body) for body in bodies]
+            return {found.status for found in sent}
+
+    assert asyncio.run(through_the_server()) <= {404, 422}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b"{",
+        b"\xff\xfe",
+        b'{"model_id": NaN}',
+        b'{"model_id": 5, "seq_id": 1}',
+        b'{"model_id": "x", "seq_id": 1e400}',
+        b'{"model_id": "x", "seq_id": ' + b"9" * 5000 + b"}",
+        b'{"model_id": "x", "seq_id": -1}',
+        b'{"model_id": "x", "seq_id": true}',
+        b"[" * 100_000,
+        b'{"model_id": "../../x", "seq_id": 1}',
+        b'{"model_id": "%2e%2e:train:0", "seq_id": 1}',
+    ],
+)
+def test_json_that_says_nothing_is_refused_at_once(tmp_path: Path, body: bytes) -> None:
+    async def through_the_server() -> int:
+        async with serving(tmp_path) as app:
+            return (await Asking(app).request("POST", "optim_step", body)).status
+
+    assert asyncio.run(through_the_server()) in (404, 422)
+
+
+@pytest.mark.parametrize(
+    "name", ["../x", "a/b", "..", "%2e%2e", "a\0b", "CON", "nul.txt", "x" * 4096, "-rf", "", "é"]
+)
+def test_a_name_that_is_no_files_name_fails_and_takes_its_turn(tmp_path: Path, name: str) -> None:
+    async def through_the_server() -> None:
+        async with serving(tmp_path) as app:
+            asking = Asking(app)
+            model = await asking.model(await asking.session())
+            with pytest.raises(OperationFailed, match="is no name"):
+                await asking.do("save_weights", model, path=name)
+            await asking.do("save_weights", model, path="fine")
+
+    asyncio.run(through_the_server())
+    assert {path.name for path in tmp_path.iterdir()} == {"kept"}
+
+
+@pytest.mark.parametrize(
+    ("adam", "message"),
+    [
+        ({"learning_rate": -1}, "lr must be"),
+        ({"beta1": 1.5}, "beta1 must be"),
+        ({"learning_rate": "fast"}, "must be a number"),
+        ({"momentum": 0.9}, "does not know adam_params.momentum"),
+    ],
+)
+def test_a_setting_out_of_bounds_fails_and_takes_its_turn(
+    tmp_path: Path, adam: dict[str, object], message: str
+) -> None:
+    async def through_the_server() -> None:
+        async with serving(tmp_path) as app:
+            asking = Asking(app)
+            model = await asking.model(await asking.session())
+            with pytest.raises(OperationFailed, match=message):
+                await asking.do("optim_step", model, adam_params=adam)
+            await asking.step(model)
+
+    asyncio.run(through_the_server())
+
+
+def test_data_that_do_not_fit_fail_and_say_why(tmp_path: Path) -> None:
+    cases = [
+        (datum(HELLO, weights=[1.0]), "1 entries for 7 tokens"),
+        (datum(HELLO, weights=[[1.0]] * 7), "shape \\[7, 1\\]"),
+        (datum(HELLO, mask=[1.0] * 7), "has the inputs mask"),
+        (datum(HELLO, weights=[float("nan")] * 7), "not finite"),
+        (datum([0, 10**6]), "tokens are 0 to"),
+        (Datum(datum([1]).tokens, {"target_tokens": floats([])}), "no tokens"),
+    ]
+
+    async def through_the_server() -> None:
+        async with serving(tmp_path) as app:
+            asking = Asking(app)
+            model = await asking.model(await asking.session())
+            for one, message in cases:
+                with pytest.raises(OperationFailed, match=message):
+                    await asking.learn(model, [one])
+            picture = _with_picture(model, asking.next(model))
+            sent = await asking.request("POST", "forward_backward", picture)
+            with pytest.raises(OperationFailed, match="holds an image"):
+                await asking.result(sent.json["request_id"])
+            assert (await asking.learn(model, [datum(HELLO)])).metrics["loss:sum"] > 0
+
+    asyncio.run(through_the_server())
+
+
+def _with_picture(model: str, seq: int) -> bytes:
+    chunk = Writer().message(2, Writer().bytes(1, b"...").text(2, "png"))
+    message = Writer().text(1, model).varint(2, seq).text(4, "cross_entropy")
+    return message.message(3, Writer().message(1, chunk)).done()
+
+
+def test_a_body_that_is_too_large_is_refused(tmp_path: Path) -> None:
+    async def through_the_server() -> tuple[int, int]:
+        async with serving(tmp_path, limits=Limits(body_mb=1)) as app:
+            asking = Asking(app)
+            whole = await asking.request("POST", "telemetry", b"x" * (2 << 20))
+            lying = await asking.request(
+                "POST", "telemetry", b"x" * (2 << 20), {"content-length": "5"}
+            )
+            return whole.status, lying.status
+
+    assert asyncio.run(through_the_server()) == (413, 413)
+
+
+def test_a_page_in_a_browser_is_refused(tmp_path: Path) -> None:
+    async def through_the_server() -> list[int]:
+        async with serving(tmp_path) as app:
+            sent: list[dict[str, str]] = [
+                {"host": "evil.example"},
+                {"host": "127.0.0.1:8000", "origin": "http://evil.example"},
+                {"host": "localhost:8000"},
+            ]
+            asking = Asking(app)
+            return [(await asking.request("GET", "sessions", b"", h)).status for h in sent]
+
+    assert asyncio.run(through_the_server()) == [403, 403, 200]
+
+
+def test_methods_and_paths_that_are_not_there_are_said_so(tmp_path: Path) -> None:
+    async def through_the_server() -> None:
+        async with serving(tmp_path) as app:
+            asking = Asking(app)
+            for method in ("PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"):
+                assert (await asking.request(method, "optim_step")).status == 405
+            assert (await asking.request("GET", "billing/usage")).status == 404
+            assert (await asking.request("POST", "telemetry", b"not even JSON")).status == 200
+
+    asyncio.run(through_the_server())
+
+
+def test_a_number_that_does_not_end_is_no_protobuf() -> None:
+    with pytest.raises(WireError, match="does not end"):
+        list(fields(memoryview(b"\x80" * 20)))
+    with pytest.raises(WireError, match="where 0 are left"):
+        list(fields(memoryview(Writer().bytes(1, b"abc").done()[:-3])))
+    ((number, _, value),) = fields(memoryview(Writer().varint(3, -1).done()))
+    assert (number, as_int(value)) == (3, -1)

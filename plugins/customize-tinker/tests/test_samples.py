@@ -1,0 +1,201 @@
+"""Sampling through the protocol, against the same calls made in process."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import numpy as np
+import pytest
+from wire_client import HELLO, Asking, OperationFailed, datum, serving
+
+from customize import Prompt, Sampling
+from customize.testing import ToyBackend
+from customize_tinker.limits import Limits
+from customize_tinker.sampling import sample_together
+
+
+def test_samples_are_those_of_the_same_seed_in_process(tmp_path: Path) -> None:
+    async def through_the_server() -> list[list[int]]:
+        async with serving(tmp_path) as app:
+            asking = Asking(app)
+            sampler = await asking.sampler(await asking.session(), base_model="toy")
+            given = await asking.sample(sampler, HELLO, n=3, params={"stop": []})
+            return [one.tokens.tolist() for one in given.completions]
+
+    (expected,) = (
+        ToyBackend()
+        .load()
+        .base()
+        .sample([Prompt(HELLO, n=3, seed=5)], Sampling(max_tokens=8, stop_tokens=()))
+        .result()
+    )
+    assert asyncio.run(through_the_server()) == [one.tokens.tolist() for one in expected]
+
+
+def test_the_sampler_says_what_the_trainer_says(tmp_path: Path) -> None:
+    """Of the weights of one moment: to the bit, since one engine computes both."""
+
+    async def through_the_server() -> None:
+        async with serving(tmp_path) as app:
+            asking = Asking(app)
+            model = await asking.model(await asking.session())
+            await asking.learn(model, [datum(HELLO)])
+            await asking.step(model, 1.0)
+            kept = await asking.do("save_weights_for_sampler", model, sampling_session_seq_id=0)
+            trained = await asking.learn(model, [datum(HELLO)], forward_only=True)
+            scored = await asking.sample(
+                kept["sampling_session_id"], HELLO, params={"max_tokens": 1}, prompt_logprobs=True
+            )
+            assert scored.prompt_logprobs is not None
+            assert np.isnan(scored.prompt_logprobs[0])
+            np.testing.assert_array_equal(scored.prompt_logprobs[1:], trained.logprobs[0])
+            drawn = await asking.sample(
+                kept["sampling_session_id"], HELLO, seq=1, params={"max_tokens": 5, "stop": []}
+            )
+            tokens = [*HELLO, *drawn.completions[0].tokens.tolist()]
+            again = await asking.learn(model, [datum(tokens)], forward_only=True)
+            np.testing.assert_allclose(
+                drawn.completions[0].sampling_logprobs, again.logprobs[0][-5:], atol=1e-6
+            )
+
+    asyncio.run(through_the_server())
+
+
+def test_training_goes_on_beside_a_sampler_that_does_not_move(tmp_path: Path) -> None:
+    async def through_the_server() -> None:
+        async with serving(tmp_path) as app:
+            asking = Asking(app)
+            session = await asking.session()
+            model = await asking.model(session)
+            kept = await asking.do("save_weights_for_sampler", model, path="before")
+            sampler = await asking.sampler(session, model_path=kept["path"])
+            before = await asking.sample(sampler, HELLO)
+            await asking.learn(model, [datum(HELLO)])
+            await asking.step(model, 5.0)
+            after = await asking.sample(sampler, HELLO, seq=1)
+            assert before.completions[0].tokens.tolist() == after.completions[0].tokens.tolist()
+
+    asyncio.run(through_the_server())
+
+
+def test_requests_at_once_share_a_batch_and_get_what_each_gets_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+
+    def counting(snapshot, requests):  # type: ignore[no-untyped-def]  # the real one, watched
+        sizes.append(len(requests))
+        return sample_together(snapshot, requests)
+
+    monkeypatch.setattr("customize_tinker.service.sample_together", counting)
+
+    async def through_the_server() -> None:
+        async with serving(tmp_path) as app:
+            asking = Asking(app)
+            sampler = await asking.sampler(await asking.session(), base_model="toy")
+            prompts = [[n, n + 1] for n in range(20)]
+            together = await asyncio.gather(
+                *(asking.sample(sampler, one, seq=n) for n, one in enumerate(prompts))
+            )
+            assert max(sizes) > 1
+            for n, one in enumerate(prompts):
+                alone = await asking.sample(sampler, one, seq=100 + n)
+                found = together[n].completions[0].tokens.tolist()
+                assert found == alone.completions[0].tokens.tolist()
+
+    asyncio.run(through_the_server())
+
+
+def test_one_bad_prompt_fails_alone(tmp_path: Path) -> None:
+    async def through_the_server() -> None:
+        async with serving(tmp_path) as app:
+            asking = Asking(app)
+            sampler = await asking.sampler(await asking.session(), base_model="toy")
+            given = await asyncio.gather(
+                *(asking.sample(sampler, one, seq=n) for n, one in enumerate([[1], [10**6], [2]])),
+                return_exceptions=True,
+            )
+            assert [isinstance(one, OperationFailed) for one in given] == [False, True, False]
+
+    asyncio.run(through_the_server())
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"topk_prompt_logprobs": 5}, "does not offer topk_prompt_logprobs"),
+        ({"topk_sample_logprobs": 5}, "does not offer topk_sample_logprobs"),
+        ({"prompt_alt_tokens_k": 2}, "does not offer prompt_alt_tokens_k"),
+        ({"record_stability_info": True}, "does not offer record_stability_info"),
+        ({"something_new": 1}, "does not know something_new"),
+        ({"sampling_params": {"top_p": 2}}, "top_p must be"),
+        ({"sampling_params": {"min_p": 0.1}}, "does not know sampling_params.min_p"),
+        ({"prompt": {"chunks": [{"type": "image", "data": ""}]}}, "takes text"),
+    ],
+)
+def test_what_is_not_offered_fails_by_name(
+    tmp_path: Path, asked: dict[str, object], message: str
+) -> None:
+    async def through_the_server() -> None:
+        async with serving(tmp_path) as app:
+            asking = Asking(app)
+            sampler = await asking.sampler(await asking.session(), base_model="toy")
+            prompt = {"chunks": [{"type": "encoded_text", "tokens": HELLO}]}
+            sent = {"sampling_session_id": sampler, "seq_id": 0, "prompt": prompt, **asked}
+            said = await asking.told("asample", **sent)
+            with pytest.raises(OperationFailed, match=message):
+                await asking.result(said["request_id"])
+
+    asyncio.run(through_the_server())
+
+
+def test_the_oldest_unnamed_samplers_make_room_for_the_newest(tmp_path: Path) -> None:
+    async def through_the_server() -> list[int]:
+        async with serving(tmp_path, limits=Limits(samplers=2)) as app:
+            asking = Asking(app)
+            session = await asking.session()
+            model = await asking.model(session)
+            for n in range(4):
+                await asking.do("save_weights_for_sampler", model, sampling_session_seq_id=n)
+            ids = [f"{session}:sample:{n}" for n in range(4)]
+            return [(await asking.request("GET", f"samplers/{id}")).status for id in ids]
+
+    assert asyncio.run(through_the_server()) == [404, 404, 200, 200]
+
+
+def test_samplers_go_with_their_session(tmp_path: Path) -> None:
+    async def through_the_server() -> None:
+        async with serving(tmp_path) as app:
+            asking = Asking(app)
+            session = await asking.session()
+            model = await asking.model(session)
+            kept = await asking.do("save_weights_for_sampler", model, sampling_session_seq_id=0)
+            await asking.told(f"sessions/{session}/finish", reason={"type": "success"})
+            await asking.step(model)  # after what the end of the session asked for
+            found = await asking.request("GET", f"samplers/{kept['sampling_session_id']}")
+            assert found.status == 404
+        assert not list(tmp_path.rglob("samplers/*"))
+
+    asyncio.run(through_the_server())
+
+
+def test_a_snapshot_that_was_closed_is_opened_from_its_files(tmp_path: Path) -> None:
+    """What a batch of it says is what the session said."""
+
+    async def through_the_server() -> list[int]:
+        async with serving(tmp_path) as app:
+            asking = Asking(app)
+            model = await asking.model(await asking.session())
+            await asking.learn(model, [datum(HELLO)])
+            await asking.step(model, 1.0)
+            kept = await asking.do("save_weights_for_sampler", model, sampling_session_seq_id=0)
+            given = await asking.sample(kept["sampling_session_id"], HELLO)
+            return given.completions[0].tokens.tolist()  # type: ignore[no-any-return]
+
+    said = asyncio.run(through_the_server())
+    (folder,) = tmp_path.rglob("samplers/*/adapter")
+    engine = ToyBackend().load()
+    snapshot = engine.open(folder)
+    ((found,),) = snapshot.sample([Prompt(HELLO, seed=5)], Sampling(max_tokens=8)).result()
+    assert found.tokens.tolist() == said

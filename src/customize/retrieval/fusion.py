@@ -1,0 +1,137 @@
+"""Words and vectors together: two rankings of one question become one. Knows no engine.
+
+Shape legend: C chunks, D dimensions.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from customize._errors import DataError, OptionError
+from customize.interfaces.index import Chunk, Encoder, Hit, Index, Vectors
+
+_K = 60  # of reciprocal rank fusion (Cormack, Clarke, Büttcher, SIGIR 2009)
+_DEPTH = 50  # of each ranking, at least
+_BATCH = 256
+_WORDS, _VECTORS = "words", "vectors.safetensors"
+
+
+class FusedIndex(Index):
+    """An index of words beside one vector a chunk, all of which are compared with the query's."""
+
+    def __init__(self, words: Index, encoder: Encoder) -> None:
+        self.words = words
+        self.encoder = encoder
+        self._vectors_CD: Vectors = np.zeros((0, 0), np.float32)
+        self._ids: list[str] = []
+        self._tags: list[frozenset[str]] = []
+
+    def add(self, chunks: Iterable[Chunk]) -> None:
+        chunks = list({chunk.id: chunk for chunk in chunks}.values())
+        there = set(self._ids)
+        new = [chunk for chunk in chunks if chunk.id not in there]
+        if not new:
+            return
+        made_CD = self._encoded(new)
+        self.words.add(new)
+        kept = [self._vectors_CD] if self._ids else []
+        self._vectors_CD = np.concatenate([*kept, made_CD])
+        self._ids += [chunk.id for chunk in new]
+        self._tags += [chunk.tags for chunk in new]
+
+    def delete(self, ids: Iterable[str]) -> None:
+        gone = set(ids)
+        self.words.delete(gone)
+        kept = [place for place, id in enumerate(self._ids) if id not in gone]
+        self._vectors_CD = self._vectors_CD[kept]
+        self._ids = [self._ids[place] for place in kept]
+        self._tags = [self._tags[place] for place in kept]
+
+    def search(self, query: str, k: int, filter: Collection[str] | None = ()) -> list[Hit]:
+        if k < 1:
+            raise OptionError(f"k must be >= 1 (got {k})")
+        depth = max(k, _DEPTH)
+        by_words = [hit.chunk.id for hit in self.words.search(query, depth, filter)]
+        scores = fused([by_words, self._nearest(query, depth, filter)])
+        best = sorted(scores, key=lambda id: (-scores[id], id))[:k]
+        return [Hit(chunk, scores[chunk.id]) for chunk in self.words.get(best)]
+
+    def get(self, ids: Iterable[str]) -> list[Chunk]:
+        return self.words.get(ids)
+
+    def chunks(self) -> Iterator[Chunk]:
+        return self.words.chunks()
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    @property
+    def fingerprint(self) -> str:
+        return self.words.fingerprint
+
+    def save(self, folder: Path) -> None:
+        from safetensors.numpy import save_file
+
+        folder.mkdir(parents=True)
+        self.words.save(folder / _WORDS)
+        pairs = zip(self._ids, self._tags, strict=True)
+        rows = json.dumps([[id, sorted(tags)] for id, tags in pairs])
+        save_file({"vectors": self._vectors_CD}, folder / _VECTORS, {"rows": rows})
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        raise OptionError("an index with vectors is opened by open_index, which knows its encoder")
+
+    @classmethod
+    def of(cls, folder: Path, words: type[Index], encoder: Encoder) -> Self:
+        """What ``save`` wrote, with the class of its words' index and the encoder of its vectors.
+
+        Raises:
+            DataError: the folder does not hold such an index, or it is damaged.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        file = folder / _VECTORS
+        fused = cls(words.load(folder / _WORDS), encoder)
+        try:
+            with safe_open(file, "np") as stored:
+                fused._vectors_CD = stored.get_tensor("vectors")
+                rows = json.loads(stored.metadata()["rows"])
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise DataError(f"{file} is damaged: {error}. Build the index anew") from error
+        fused._ids = [id for id, _ in rows]
+        fused._tags = [frozenset(tags) for _, tags in rows]
+        if not len(fused._ids) == len(fused._vectors_CD) == len(fused.words):
+            raise DataError(f"{file} is of other chunks. Build the index anew")
+        return fused
+
+    def _encoded(self, chunks: Sequence[Chunk]) -> Vectors:
+        texts = ["\n".join([" > ".join(chunk.heading), chunk.text]).strip() for chunk in chunks]
+        batches = [texts[first : first + _BATCH] for first in range(0, len(texts), _BATCH)]
+        return np.concatenate([self.encoder.encode_chunks(batch) for batch in batches])
+
+    def _nearest(self, query: str, depth: int, filter: Collection[str] | None) -> list[str]:
+        if not self._ids:
+            return []
+        [query_D] = self.encoder.encode_queries([query])
+        scores_C = self._vectors_CD @ query_D
+        if filter is not None:
+            asker = set(filter)
+            hidden = [bool(tags) and not tags & asker for tags in self._tags]
+            scores_C[hidden] = -np.inf
+        nearest = np.argsort(-scores_C, kind="stable")[:depth]
+        return [self._ids[place] for place in nearest if scores_C[place] > -np.inf]
+
+
+def fused(rankings: Iterable[Sequence[str]]) -> dict[str, float]:
+    """Each id's score: the sum of 1 / (60 + its rank) over the rankings that have it."""
+    scores: dict[str, float] = {}
+    for ranking in rankings:
+        for rank, id in enumerate(ranking, start=1):
+            scores[id] = scores.get(id, 0.0) + 1 / (_K + rank)
+    return scores

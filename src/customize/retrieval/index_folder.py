@@ -1,0 +1,162 @@
+"""The folder of an index: what it was made of, and how. Knows no format of documents.
+
+``index.json`` names the folder within that holds the index itself; it is replaced last, so that
+whatever stops an update leaves the index that was there.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from customize._errors import DataError, OptionError
+from customize._files import replace_text, sync_all, writing
+from customize._options import options_of, options_to_dict
+from customize.interfaces.index import Encoder, Index
+from customize.plugins import load
+from customize.retrieval.chunking import Chunking
+from customize.retrieval.fusion import FusedIndex
+
+FILE = "index.json"
+_VERSION = 1
+
+
+@attrs.frozen
+class Source:
+    """A file or record: the hash of its content, and the ids of its documents."""
+
+    hash: str
+    documents: tuple[str, ...]
+
+
+@attrs.frozen
+class IndexFacts:
+    """What ``index.json`` says.
+
+    counter: who counted tokens, by a fingerprint. encoder: its name, options and fingerprint; None
+    without vectors. sources: by the name of a file or record.
+    """
+
+    index: str
+    chunking: Chunking
+    counter: str
+    encoder: Mapping[str, Any] | None
+    sources: Mapping[str, Source] = attrs.field(factory=dict)
+    fingerprint: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "version": _VERSION,
+            "index": self.index,
+            "chunking": dict(options_to_dict(self.chunking)),
+            "counter": self.counter,
+            "encoder": self.encoder,
+            "fingerprint": self.fingerprint,
+            "sources": {name: attrs.asdict(source) for name, source in self.sources.items()},
+        }
+
+
+def read_facts(folder: Path) -> IndexFacts:
+    """
+    Raises:
+        DataError: the folder holds no index that this version reads.
+    """
+    file = folder / FILE
+    try:
+        told = json.loads(file.read_text("utf-8"))
+        if told.pop("version") != _VERSION:
+            raise DataError(f"{file} is of another version of customize: build the index anew")
+        told["chunking"] = Chunking(**told["chunking"])
+        told["sources"] = {
+            name: Source(one["hash"], tuple(one["documents"]))
+            for name, one in told["sources"].items()
+        }
+        return IndexFacts(**told)
+    except FileNotFoundError:
+        raise DataError(f"{folder} holds no index: make one with customize index build") from None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{file} is damaged ({error}): build the index anew") from error
+
+
+def open_index(folder: str | Path, encoder: Encoder | None = None) -> Index:
+    """The index in a folder that `build_index` made.
+
+    encoder: of its vectors, where it is not one that a plugin offers by name.
+
+    Raises:
+        DataError: there is none, it is damaged, or not what its ``index.json`` tells of; or its
+            vectors are another encoder's.
+        UnknownName, PluginError: nobody provides its kind of index, or the encoder.
+    """
+    folder = Path(folder)
+    facts = read_facts(folder)
+    inside = folder / _inside(facts)
+    kind = load("index", facts.index)
+    if facts.encoder is None:
+        index: Index = kind.load(inside)
+    else:
+        index = FusedIndex.of(inside, kind, _encoder(facts.encoder, encoder))
+    if index.fingerprint != facts.fingerprint:
+        raise DataError(f"{inside} is not the index that {folder / FILE} tells of: build it anew")
+    return index
+
+
+def new_index(facts: IndexFacts, encoder: Encoder | None) -> Index:
+    """An empty index of that kind."""
+    words: Index = load("index", facts.index)()
+    return words if encoder is None else FusedIndex(words, encoder)
+
+
+def write_index(folder: Path, index: Index, facts: IndexFacts) -> IndexFacts:
+    """Put the index into the folder in place of the one that is there.
+
+    Raises:
+        DataError: the disk is full or fails; what was there is whole.
+    """
+    facts = attrs.evolve(facts, fingerprint=index.fingerprint)
+    inside = folder / _inside(facts)
+    with writing(str(folder), DataError):
+        folder.mkdir(parents=True, exist_ok=True)
+        if not inside.exists():
+            beside = folder / ".writing"
+            shutil.rmtree(beside, ignore_errors=True)
+            index.save(beside)
+            sync_all(beside)
+            beside.rename(inside)
+        replace_text(folder / FILE, json.dumps(facts.as_json(), indent=1) + "\n")
+        for old in folder.glob("chunks-*"):
+            if old != inside:
+                shutil.rmtree(old)
+    return facts
+
+
+def facts_of_encoder(encoder: Encoder | None, name: str | None) -> dict[str, Any] | None:
+    """What is kept of an encoder."""
+    if encoder is None:
+        return None
+    has_options = next(options_of(type(encoder)), None) is not None
+    kept = dict(options_to_dict(encoder)) if has_options else {}
+    return {"name": name, "options": kept, "fingerprint": encoder.fingerprint}
+
+
+def _encoder(told: Mapping[str, Any], given: Encoder | None) -> Encoder:
+    if given is None and told["name"] is None:
+        raise OptionError("the index has vectors of an encoder without a name: give encoder=…")
+    made = given or load("encoder", told["name"])(**told["options"])
+    if made.fingerprint != told["fingerprint"]:
+        raise DataError("the index's vectors are another encoder's: build it anew with this one")
+    encoder: Encoder = made
+    return encoder
+
+
+def _inside(facts: IndexFacts) -> str:
+    """Other vectors of the same chunks are other content."""
+    own = facts.encoder["fingerprint"][:12] if facts.encoder else "words"
+    return f"chunks-{facts.fingerprint[:16]}-{own}"

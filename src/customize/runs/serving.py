@@ -1,0 +1,100 @@
+"""Serving runs, packages and models: which runtime answers under which name. Knows no protocol."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from customize._errors import OptionError
+from customize.interfaces.backend import Backend
+from customize.packaging.manifest import Manifest
+from customize.packaging.opening import open_package
+from customize.runs.run import Run, has_own_runtime, open
+from customize.serving.menu import Offer
+
+T = TypeVar("T")
+_NAMED = re.compile(r"(?P<name>[\w.-]+)=(?P<source>.+)")
+
+
+def offers_of(sources: Sequence[str], backend: str | Backend | None = None) -> list[Offer]:
+    """What to serve for ``SOURCE`` or ``NAME=SOURCE``; customizations of one base share it.
+
+    ``backend`` answers for runs and models; a package has its own runtime.
+
+    Raises:
+        CustomizeError: one cannot be opened, or its backend cannot serve.
+    """
+    given = _named(sources)
+    packages = {name: Path(s) for name, s in given.items() if has_own_runtime(Path(s))}
+    runs = {name: open(s, backend=backend) for name, s in given.items() if name not in packages}
+    offers = [
+        *(offer for some in _grouped(packages, _package_base) for offer in _packages(some)),
+        *(offer for some in _grouped(runs, _run_base) for offer in _runs(some)),
+    ]
+    return sorted(offers, key=lambda offer: [*given].index(offer.name))
+
+
+def token_from(variable: str) -> str:
+    """The token in an environment variable.
+
+    Raises:
+        OptionError: there is none.
+    """
+    if not (token := os.environ.get(variable)):
+        raise OptionError(f"the environment variable {variable} holds no token: export one")
+    return token
+
+
+def _named(sources: Sequence[str]) -> Mapping[str, str]:
+    """Sources by the name they were given, or else their last part."""
+    found: dict[str, str] = {}
+    for text in sources:
+        given = None if Path(text).exists() else _NAMED.fullmatch(text)
+        name, source = given.groups() if given else (Path(text).name, text)
+        if name in found:
+            raise OptionError(f"two of what is served would be {name!r}: name one, NAME=SOURCE")
+        found[name] = source
+    return found
+
+
+def _grouped(
+    given: Mapping[str, T], base_of: Callable[[str, T], Hashable]
+) -> list[Mapping[str, T]]:
+    """What has one base, together."""
+    groups: dict[Hashable, dict[str, T]] = {}
+    for name, one in given.items():
+        groups.setdefault(base_of(name, one), {})[name] = one
+    return list(groups.values())
+
+
+def _package_base(name: str, folder: Path) -> Hashable:
+    """Its format and base; a package of merged weights is alone."""
+    manifest = Manifest.read(folder)
+    shared = manifest.format, manifest.precision, manifest.base["fingerprint"]
+    return shared if manifest.is_adapter else name
+
+
+def _packages(folders: Mapping[str, Path]) -> list[Offer]:
+    """Packages of one base, in the runtime of the first."""
+    (name, first), *others = folders.items()
+    beside = {f"adapter-{i}": folder for i, (_, folder) in enumerate(others, start=2)}
+    runtime = open_package(first, beside)
+    own = next(iter(runtime.adapters), None)
+    return [
+        Offer(name, runtime, own),
+        *(Offer(other, runtime, known) for (other, _), known in zip(others, beside, strict=True)),
+    ]
+
+
+def _run_base(name: str, run: Run) -> Hashable:
+    return (run.model.fingerprint if run.model else None), run.backend
+
+
+def _runs(runs: Mapping[str, Run]) -> list[Offer]:
+    """Runs of one base, on one engine."""
+    weights = {name: folder for name, run in runs.items() if (folder := run.weights) is not None}
+    runtime = next(iter(runs.values())).engine.runtime(weights)
+    return [Offer(name, runtime, name if name in weights else None) for name in runs]

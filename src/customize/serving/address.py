@@ -1,0 +1,74 @@
+"""Where the server listens, and who may ask there. Knows neither models nor routes."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Set
+
+import attrs
+
+from customize._errors import OptionError
+
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
+_LEAST_TOKEN = 16  # characters; shorter ones are guessed
+_BACKLOG = 1000
+
+
+@attrs.frozen(eq=False)
+class Address:
+    """A port that is taken.
+
+    token: what every request must bring, or None. hosts: the names under which the server may be
+    addressed; None where any will do, since a token is asked for.
+    """
+
+    socket: socket.socket
+    token: str | None
+    hosts: Set[str] | None
+
+    @classmethod
+    def take(cls, host: str = "127.0.0.1", port: int = 8000, token: str | None = None) -> Address:
+        """Port 0 takes any that is free.
+
+        Raises:
+            OptionError: it cannot be had; the token is too short, or missing where other machines
+                reach the host.
+        """
+        is_local = _is_loopback(host)
+        _check_token(token, host, is_local)
+        return cls(_listening(host, port), token, _LOOPBACK if is_local else None)
+
+    @property
+    def url(self) -> str:
+        """What clients take as their base URL."""
+        host, port = self.socket.getsockname()[:2]
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
+
+
+def _check_token(token: str | None, host: str, is_local: bool) -> None:
+    if token is None and not is_local:
+        raise OptionError(
+            f"{host} can be reached from other machines, so a token is required: put a long random "
+            "one into the environment variable that --token-from names"
+        )
+    if token is not None and (len(token) < _LEAST_TOKEN or not token.isascii() or " " in token):
+        raise OptionError(f"a token has {_LEAST_TOKEN} ASCII characters or more, and no blank")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        reason = error.strerror or error
+        raise OptionError(
+            f"cannot listen on {host}, port {port}: {reason}; give another --port or --host"
+        ) from None

@@ -1,0 +1,110 @@
+"""A request that can be answered, and the queries it comes to. Knows nothing of its form."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import attrs
+
+from customize._batch import Ints
+from customize.interfaces.backend import Sampling
+from customize.interfaces.renderer import Message, Tool
+from customize.interfaces.runtime import Query
+from customize.serving.limits import Limits
+from customize.serving.menu import Served
+from customize.serving.refusal import Refusal
+
+
+@attrs.frozen(kw_only=True)
+class Asked(ABC):
+    """A request that can be answered.
+
+    max_tokens: None where the request names none. top_logprobs: None where no log-probabilities
+    are wanted. stops: texts that end the answer, and are not part of it.
+    """
+
+    served: Served
+    num_choices: int
+    max_tokens: int | None
+    temperature: float
+    top_p: float
+    seed: int
+    stops: tuple[str, ...]
+    top_logprobs: int | None
+    stream: bool
+    include_usage: bool
+
+    @abstractmethod
+    def prompts(self) -> list[Ints]:
+        """Tokens of each prompt; may take a while.
+
+        Raises:
+            CustomizeError: the template refuses what is given.
+        """
+
+    @property
+    @abstractmethod
+    def num_answers(self) -> int:
+        """Choices of all prompts together."""
+
+    def queries(self, limits: Limits) -> list[Query]:
+        """One for each choice, those of a prompt side by side.
+
+        Raises:
+            Refusal: a prompt leaves no room for the answer.
+        """
+        return [
+            Query(
+                prompt,
+                self._sampling(len(prompt), limits),
+                seed=self.seed,
+                index=choice,
+                adapter=self.served.adapter,
+                top_logprobs=self.top_logprobs or 0,
+            )
+            for prompt in self.prompts()
+            for choice in range(self.num_choices)
+        ]
+
+    def _sampling(self, num_prompt: int, limits: Limits) -> Sampling:
+        room = self.served.context - num_prompt
+        if room < (self.max_tokens or 1):
+            raise Refusal(
+                400,
+                f"the prompt has {num_prompt} tokens, and with max_tokens={self.max_tokens or 1} "
+                f"that is more than the {self.served.context} that {self.served.name} can hold",
+                code="context_length_exceeded",
+            )
+        tokens = self.max_tokens or min(limits.max_tokens, room)
+        return Sampling(max_tokens=tokens, temperature=self.temperature, top_p=self.top_p)
+
+
+@attrs.frozen(kw_only=True)
+class AskedChat(Asked):
+    """Messages to answer; ``tools`` that may be called, or None."""
+
+    messages: Sequence[Message]
+    tools: Sequence[Tool] | None
+
+    def prompts(self) -> list[Ints]:
+        return [self.served.renderer.prompt(self.messages, self.tools)]
+
+    @property
+    def num_answers(self) -> int:
+        return self.num_choices
+
+
+@attrs.frozen(kw_only=True)
+class AskedCompletion(Asked):
+    """Texts, or tokens, to go on from."""
+
+    given: Sequence[str | Ints]
+
+    def prompts(self) -> list[Ints]:
+        encode = self.served.renderer.encode_text
+        return [encode(one) if isinstance(one, str) else one for one in self.given]
+
+    @property
+    def num_answers(self) -> int:
+        return self.num_choices * len(self.given)

@@ -1,0 +1,79 @@
+"""What is served, by name. Knows neither requests nor where a model came from."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+import attrs
+
+from customize._errors import Unsupported
+from customize.data.rendering import ChatRenderer
+from customize.interfaces.runtime import Runtime
+from customize.serving.desk import Desk
+from customize.serving.limits import Limits
+from customize.serving.refusal import Refusal
+
+
+@attrs.frozen(eq=False)
+class Served:
+    """One name: the desk of its runtime, and which of its adapters; None is none of them."""
+
+    name: str
+    desk: Desk
+    adapter: str | None
+
+    @property
+    def renderer(self) -> ChatRenderer:
+        renderer = self.desk.runtime.renderer
+        assert isinstance(renderer, ChatRenderer)  # looked at when the menu was made
+        return renderer
+
+    @property
+    def context(self) -> int:
+        return self.desk.runtime.context
+
+
+@attrs.frozen
+class Offer:
+    """A name under which a runtime's adapter is to be served."""
+
+    name: str
+    runtime: Runtime
+    adapter: str | None = None
+
+
+class Menu:
+    """Every served model; those of one runtime share its desk."""
+
+    def __init__(self, offers: Sequence[Offer], limits: Limits) -> None:
+        """Names differ. Raises Unsupported for a runtime without a chat template."""
+        for offer in offers:
+            if not isinstance(offer.runtime.renderer, ChatRenderer):
+                raise Unsupported(f"{offer.name} has no chat template and tokenizer of its own")
+        self.made = int(time.time())
+        runtimes = {id(offer.runtime): offer.runtime for offer in offers}
+        self._desks = {key: Desk(runtime, limits) for key, runtime in runtimes.items()}
+        self._served: Mapping[str, Served] = {
+            o.name: Served(o.name, self._desks[id(o.runtime)], o.adapter) for o in offers
+        }
+
+    @property
+    def names(self) -> list[str]:
+        return list(self._served)
+
+    @property
+    def desks(self) -> list[Desk]:
+        return list(self._desks.values())
+
+    def find(self, name: str) -> Served:
+        """Raises Refusal where nothing of that name is served."""
+        if name not in self._served:
+            reason = f"no model {name[:80]!r} is served here: {', '.join(self._served)}"
+            raise Refusal(404, reason, param="model", code="model_not_found")
+        return self._served[name]
+
+    def close(self) -> None:
+        """End every runtime."""
+        for desk in self.desks:
+            desk.close()

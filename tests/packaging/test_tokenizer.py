@@ -1,0 +1,99 @@
+"""Tokenizers and templates are written so that they come back as they were."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import customize
+from customize import ChatRenderer
+from customize.packaging.prompts import hard_questions
+from customize.packaging.tokenizer import write_tokenizer
+from customize.testing import write_tiny_model
+
+TEXTS = [
+    "1, 2,\n\n 3",
+    "12.50 €",
+    "x = [1, 2]",
+    "日本 🍕",
+    "  two  spaces",
+    "won't I'll",
+    "2024-05",
+]
+ENCODE = """
+import json, sys
+from transformers import AutoTokenizer
+tokenizer = AutoTokenizer.from_pretrained(sys.argv[1], local_files_only=True)
+texts = json.loads(sys.argv[2])
+print(json.dumps([tokenizer(text, add_special_tokens=False).input_ids for text in texts]))
+"""
+
+
+def test_what_is_written_renders_the_same(tmp_path: Path) -> None:
+    model = write_tiny_model(tmp_path / "model").path
+    config = model / "tokenizer_config.json"
+    told = json.loads(config.read_text())
+    told["chat_template"] = told["chat_template"].replace("\n", "\r\n") + "{# \r\n #}"
+    told["tokenizer_class"] = "GPT2Tokenizer"
+    config.write_text(json.dumps(told), "utf-8")
+    (model / "generation_config.json").write_text('{"temperature": 0.5, "eos_token_id": 243}')
+    (tmp_path / "out").mkdir()
+    before = ChatRenderer.from_folder(model)
+    write_tokenizer(model, tmp_path / "out", (243, 7))
+    written = json.loads((tmp_path / "out" / "tokenizer_config.json").read_text())
+    assert written["tokenizer_class"] == "PreTrainedTokenizerFast"
+    assert written["chat_template"] == told["chat_template"]
+    generation = json.loads((tmp_path / "out" / "generation_config.json").read_text())
+    assert generation == {"temperature": 0.5, "eos_token_id": [243, 7]}
+    after = ChatRenderer.from_folder(tmp_path / "out")
+    messages = [{"role": "user", "content": text} for text in TEXTS]
+    assert after.prompt(messages).tolist() == before.prompt(messages).tolist()
+    assert "\r\n" in after.text_of(after.prompt(messages))
+
+
+@pytest.mark.slow
+def test_a_class_that_drops_the_splitting_of_digits_is_not_kept(tmp_path: Path) -> None:
+    """Encoded in a process of its own: what the hub declares gives other tokens there."""
+    pytest.importorskip("transformers")
+    from tokenizers import Tokenizer
+
+    model = customize.resolve("smollm2").path
+    live = Tokenizer.from_file(str(model / "tokenizer.json"))
+    wanted = [live.encode(text, add_special_tokens=False).ids for text in TEXTS]
+    trap, mended = tmp_path / "trap", tmp_path / "mended"
+    for folder in (trap, mended):
+        folder.mkdir()
+        write_tokenizer(model, folder, (2,))
+    config = json.loads((trap / "tokenizer_config.json").read_text())
+    (trap / "tokenizer_config.json").write_text(
+        json.dumps({**config, "tokenizer_class": "GPT2Tokenizer"})
+    )
+    assert _encoded(trap) != wanted
+    assert _encoded(mended) == wanted
+
+
+def _encoded(folder: Path) -> list[list[int]]:
+    command = [sys.executable, "-c", ENCODE, str(folder), json.dumps(TEXTS)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found: list[list[int]] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def test_hard_questions_are_those_that_the_template_can_write(tmp_path: Path) -> None:
+    from customize import Exportable
+
+    model = write_tiny_model(tmp_path / "model")
+    renderer = ChatRenderer.from_folder(model.path)
+    source = Exportable("any", model, tmp_path, renderer)
+    names = [question.name for question in hard_questions(source)]
+    assert {"unicode", "digits", "code", "system", "turns", "control tokens", "long"} <= {*names}
+    assert "tools" not in names  # its template drops them
+    asked = {question.name: question for question in hard_questions(source)}
+    length = len(renderer.prompt(asked["long"].messages))
+    assert 150 < length <= 256  # half of what the model can read
+    assert "<|end|>" in asked["control tokens"].messages[0]["content"]
+    assert not asked["control tokens"].is_plain

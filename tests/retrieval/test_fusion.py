@@ -1,0 +1,123 @@
+"""Words and vectors fused, against the definition and brute force."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from customize import Chunk, DataError, Encoder, OptionError, build_index, open_index, update_index
+from customize.interfaces.index import Vectors
+from customize.retrieval.fusion import FusedIndex, fused
+from customize.retrieval.sqlite_index import SqliteIndex
+
+
+class Letters(Encoder):
+    """Counts letters; counts what it is asked."""
+
+    def __init__(self, name: str = "letters") -> None:
+        self._name = name
+        self.num_encoded = 0
+
+    @property
+    def fingerprint(self) -> str:
+        return hashlib.sha256(self._name.encode()).hexdigest()
+
+    def encode_queries(self, texts: Sequence[str]) -> Vectors:
+        counts = np.array([[1 + text.lower().count(c) for c in "abcdefgh"] for text in texts])
+        return (counts / np.linalg.norm(counts, axis=1, keepdims=True)).astype(np.float32)
+
+    def encode_chunks(self, texts: Sequence[str]) -> Vectors:
+        self.num_encoded += len(texts)
+        return self.encode_queries(texts)
+
+
+def chunk(text: str, document: str, *tags: str) -> Chunk:
+    return Chunk(document, text, (0, len(text)), tags=frozenset(tags))
+
+
+CHUNKS = [
+    chunk("add a cabbage", "a"),
+    chunk("eggs and beef", "b"),
+    chunk("hidden cabbage", "c", "hr"),
+    chunk("zzz", "d"),
+]
+
+
+def test_reciprocal_ranks_are_added() -> None:
+    assert fused([["a", "b"], ["b", "c"]]) == pytest.approx(
+        {"a": 1 / 61, "b": 1 / 62 + 1 / 61, "c": 1 / 62}
+    )
+
+
+def test_both_rankings_count() -> None:
+    index = FusedIndex(SqliteIndex(), Letters())
+    index.add(CHUNKS)
+    hits = index.search("cabbage", 9, None)
+    vectors = Letters().encode_queries([one.text for one in CHUNKS])
+    order = np.argsort(-(vectors @ Letters().encode_queries(["cabbage"])[0]), kind="stable")
+    by_words = [hit.chunk.id for hit in index.words.search("cabbage", 9, None)]
+    expected = fused([by_words, [CHUNKS[place].id for place in order]])
+    assert {hit.chunk.id: hit.score for hit in hits} == pytest.approx(expected)
+    assert [hit.score for hit in hits] == sorted(expected.values())[::-1]
+
+
+def test_what_the_asker_may_not_see_is_in_neither_ranking() -> None:
+    index = FusedIndex(SqliteIndex(), Letters())
+    index.add(CHUNKS)
+    assert "c" not in [hit.chunk.document for hit in index.search("hidden cabbage", 9)]
+    assert index.search("hidden cabbage", 1, ["hr"])[0].chunk.document == "c"
+    index.delete([one.id for one in CHUNKS if not one.tags])
+    assert index.search("hidden cabbage", 9) == []
+
+
+def test_it_answers_after_deleting_and_loading_as_before(tmp_path: Path) -> None:
+    index = FusedIndex(SqliteIndex(), Letters())
+    index.add(CHUNKS)
+    index.delete([CHUNKS[0].id, "nobody's"])
+    index.add(CHUNKS[1:3])
+    index.save(tmp_path / "index")
+    loaded = FusedIndex.of(tmp_path / "index", SqliteIndex, Letters())
+    anew = FusedIndex(SqliteIndex(), Letters())
+    anew.add(CHUNKS[1:])
+    assert len(index) == len(loaded) == 3
+    for query in ("cabbage", "beef", "zzz"):
+        assert index.search(query, 5, None) == anew.search(query, 5, None)
+        assert loaded.search(query, 5, None) == anew.search(query, 5, None)
+
+
+def test_an_empty_one_finds_nothing_and_k_of_none_is_refused() -> None:
+    index = FusedIndex(SqliteIndex(), Letters())
+    assert index.search("cabbage", 3) == []
+    with pytest.raises(OptionError, match="k must be >= 1"):
+        index.search("cabbage", 0)
+
+
+def test_an_update_encodes_only_what_is_new(tmp_path: Path) -> None:
+    records = [{"id": str(number), "text": f"cabbage {number}"} for number in range(20)]
+    build_index(records, tmp_path / "index", encoder=Letters())
+    encoder = Letters()
+    update_index(tmp_path / "index", [*records[1:], {"text": "beef"}], encoder=encoder)
+    assert encoder.num_encoded == 1
+    index = open_index(tmp_path / "index", encoder=Letters())
+    assert len(index) == 20
+    assert index.search("beef", 1)[0].chunk.text == "beef"
+
+
+def test_another_encoder_is_refused(tmp_path: Path) -> None:
+    build_index([{"text": "cabbage"}], tmp_path / "index", encoder=Letters())
+    with pytest.raises(DataError, match="vectors are another encoder's"):
+        open_index(tmp_path / "index", encoder=Letters("others"))
+    with pytest.raises(OptionError, match="give encoder="):
+        open_index(tmp_path / "index")
+
+
+def test_damaged_vectors_are_refused(tmp_path: Path) -> None:
+    build_index([{"text": "cabbage"}], tmp_path / "index", encoder=Letters())
+    [file] = (tmp_path / "index").glob("*/vectors.safetensors")
+    file.write_bytes(file.read_bytes()[:-8])
+    with pytest.raises(DataError, match="is damaged"):
+        open_index(tmp_path / "index", encoder=Letters())

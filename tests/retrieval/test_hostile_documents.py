@@ -1,0 +1,222 @@
+"""Files that are made to harm who reads them: nothing is fetched, run, written or waited for."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from document_files import archive, docx, paragraph, pdf
+
+from customize import DataError, read_documents
+from customize.retrieval.documents import docx as docx_format
+from customize.retrieval.documents import formats
+
+
+@pytest.fixture
+def server() -> Iterator[tuple[str, list[bytes]]]:
+    """An address on this machine, and what was asked of it."""
+    asked: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def listen() -> None:
+            while True:
+                try:
+                    connection, _ = listening.accept()
+                except OSError:
+                    return
+                with connection:
+                    asked.append(connection.recv(1000))
+
+        threading.Thread(target=listen, daemon=True).start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}", asked
+        listening.shutdown(socket.SHUT_RDWR)
+
+
+def read(folder: Path, name: str, content: bytes, timeout_s: float = 30) -> str:
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_bytes(content)
+    [document] = read_documents(folder, timeout_s=timeout_s).documents
+    return document.text
+
+
+def test_html_fetches_and_runs_nothing(tmp_path: Path, server: tuple[str, list[bytes]]) -> None:
+    url, asked = server
+    page = f"""<html><head><link rel=stylesheet href="{url}/a"><base href="{url}">
+    <meta http-equiv=refresh content="0;url={url}/b"><script src="{url}/c"></script></head><body>
+    <img src="{url}/d" onerror="fetch('{url}/e')"><iframe src="{url}/f">inner</iframe>
+    <object data="{url}/g">inner</object><script>fetch("{url}/h")</script>
+    <p>Seen</p></body></html>"""
+    assert read(tmp_path, "a.html", page.encode()) == "Seen"
+    assert not asked
+
+
+def test_docx_fetches_nothing(tmp_path: Path, server: tuple[str, list[bytes]]) -> None:
+    url, asked = server
+    entity = f'<!DOCTYPE d [<!ENTITY x SYSTEM "{url}/a">]>'
+    with pytest.raises(DataError, match="declares a document type"):
+        read(tmp_path, "a.docx", docx(paragraph("text"), before=entity))
+    assert not asked
+
+
+def test_pdf_fetches_and_runs_nothing(tmp_path: Path, server: tuple[str, list[bytes]]) -> None:
+    pytest.importorskip("pypdf")
+    url, asked = server
+    action = f"/OpenAction << /S /URI /URI ({url}/a) /Next << /S /Launch /F ({url}/b) >> >>"
+    assert read(tmp_path, "a.pdf", pdf(["Seen"], action)) == "Seen"
+    assert not asked
+
+
+LAUGHS = "<!DOCTYPE d [<!ENTITY a 'ha'>" + "".join(
+    f"<!ENTITY {after} '{f'&{before};' * 10}'>"
+    for before, after in zip("abcdefghij", "bcdefghijk", strict=True)
+) + "]>"  # fmt: skip
+
+
+def test_entities_that_grow_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="declares a document type"):
+        read(tmp_path, "a.docx", docx("<w:p><w:r><w:t>&k;</w:t></w:r></w:p>", before=LAUGHS))
+
+
+def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path: Path) -> None:
+    bomb = docx(paragraph(" " * (docx_format.MOST_UNPACKED + 1)))
+    assert len(bomb) < docx_format.MOST_UNPACKED / 500
+    with pytest.raises(DataError, match="unpacks to more than 64 MiB"):
+        read(tmp_path, "a.docx", bomb)
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"word/document.xml": b"<w:document"},
+        {"word/document.xml": b"\xff\xfe\x00"},
+        {"other.xml": b"<a/>"},
+        {"word/document.xml": b"<a/>", "word/styles.xml": b"<"},
+    ],
+)
+def test_a_damaged_docx_is_named(tmp_path: Path, members: dict[str, bytes]) -> None:
+    with pytest.raises(DataError, match=r"a\.docx: it"):
+        read(tmp_path, "a.docx", archive(members))
+
+
+def test_elements_within_elements_without_end_are_read(tmp_path: Path) -> None:
+    deep = 200_000
+    nested = "<w:sdt>" * deep + paragraph("within") + "</w:sdt>" * deep
+    assert read(tmp_path / "docx", "a.docx", docx(nested)) == "within"
+    page = "<div>" * deep + "within" + "</div>" * deep
+    assert read(tmp_path / "html", "a.html", page.encode()) == "within"
+
+
+@pytest.mark.parametrize(
+    "piece", ["<", "<!", "<![", "<!--", "<a ", "<a b='", "</", "&", "<script>", "<![CDATA[", "<?"]
+)
+def test_html_that_is_slow_to_read_ends_in_time(tmp_path: Path, piece: str) -> None:
+    began = time.monotonic()
+    (tmp_path / "a.html").write_text(piece * 300_000 + "x")
+    (tmp_path / "b.txt").write_text("text")
+    corpus = read_documents(tmp_path, on_unreadable="skip", timeout_s=1)
+    reasons = [one.reason for one in corpus.unreadable]
+    assert len(corpus.documents) + len(reasons) == 2
+    assert all("holds no text" in told or "takes more than 1 s" in told for told in reasons)
+    assert time.monotonic() - began < 60  # the process has to start, on a busy machine
+
+
+# A module in the place of pypdf is as much as a fault of pypdf's could do.
+EVIL = {
+    "while True: pass": "takes more than 2 s: raise timeout_s",
+    "import time; time.sleep(99)": "takes more than 2 s: raise timeout_s",
+    "import os; os._exit(7)": "ends the process that does",
+    "import os; os.kill(os.getpid(), 11)": "ends the process that does",
+    "x = bytearray(2**33)": "takes more than",
+    "import socket; socket.create_connection(('127.0.0.1', 9))": "socket",
+    "import subprocess; subprocess.run(['true'])": "subprocess.Popen: a reader",
+    "import os; os.system('true')": "os.system: a reader",
+    "import os; os.execv('/bin/true', ['true'])": "os.exec: a reader",
+    "import os; os.fork()": "os.fork: a reader",
+    "open('evil', 'w')": "it would write evil",
+    "import os; os.open('evil', os.O_CREAT | os.O_WRONLY)": "it would write evil",
+    "print('{}', flush=True); raise OSError('told')": "told",
+    "def PdfReader(stream): raise RecursionError('deep')\nfrom types import SimpleNamespace\n"
+    "errors = SimpleNamespace(FileNotDecryptedError=KeyError)": "RecursionError: deep",
+}
+
+
+@pytest.mark.parametrize("code", EVIL)
+def test_a_reader_that_is_taken_over_does_no_harm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    modules = tmp_path / "modules"
+    modules.mkdir()
+    (modules / "pypdf.py").write_text(code)
+    monkeypatch.syspath_prepend(str(modules))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=r"a\.pdf: .*" + EVIL[code].replace("(", r"\(")):
+        read(tmp_path / "docs", "a.pdf", pdf(["text"]), timeout_s=2)
+    assert not (tmp_path / "evil").exists()
+
+
+def test_the_files_after_one_that_hangs_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules" / "pypdf.py").write_text("while True: pass")
+    monkeypatch.syspath_prepend(str(tmp_path / "modules"))
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    (docs / "a.html").write_text("<p>before")
+    (docs / "b.pdf").write_bytes(pdf(["text"]))
+    (docs / "c.html").write_text("<p>after")
+    corpus = read_documents(docs, on_unreadable="skip", timeout_s=1)
+    assert [document.text for document in corpus.documents] == ["before", "after"]
+    assert [one.id for one in corpus.unreadable] == ["b.pdf"]
+
+
+def test_a_link_out_of_the_folder_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "secret.txt").write_text("the secret")
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    (docs / "a.txt").write_text("text")
+    (docs / "link.txt").symlink_to("../secret.txt")
+    (docs / "folder").symlink_to("..")
+    corpus = read_documents(docs, on_unreadable="skip")
+    assert [document.id for document in corpus.documents] == ["a.txt"]
+    assert [str(one) for one in corpus.unreadable] == [
+        "link.txt: it is a link out of the folder: copy there what it points to"
+    ]
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.txt")
+    with pytest.raises(DataError, match=r"pipe\.txt: it is no file"):
+        read_documents(tmp_path)
+
+
+def test_a_name_that_is_no_text_is_told(tmp_path: Path) -> None:
+    with open(os.fsencode(tmp_path) + b"/caf\xe9.txt", "w") as file:
+        file.write("text")
+    with pytest.raises(DataError, match=r"caf\\udce9\.txt: it holds half a character"):
+        read_documents(tmp_path)
+
+
+def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "a.txt").open("wb") as file:
+        file.truncate(formats.MOST_BYTES + 1)
+    with pytest.raises(DataError, match="it has more than 64 MiB: split it"):
+        read_documents(tmp_path)
+
+
+def test_a_text_that_is_too_long_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("a" * (formats.MOST_CHARACTERS + 1))
+    with pytest.raises(DataError, match="more than 16,777,216 characters: split it"):
+        read_documents(tmp_path)
+
+
+@pytest.mark.parametrize("piece", ["```\n", "# \n", "a\n", "-", " ", "\n", "| ", "=\n", "\t"])
+def test_markdown_of_any_shape_is_read_in_time(tmp_path: Path, piece: str) -> None:
+    began = time.monotonic()
+    read(tmp_path, "a.md", ("text\n" + piece * 500_000).encode())
+    assert time.monotonic() - began < 60

@@ -1,0 +1,117 @@
+"""Packages by name: those of one base share a runtime, whatever they are called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from customize import ExportError, OptionError, UnknownName
+from customize.packaging.manifest import Manifest
+from customize.runs.serving import offers_of
+
+PLUGIN = """
+import customize
+
+
+class Said(customize.Runtime):
+    renderer, context, slots = None, 64, 1
+
+    @classmethod
+    def open(cls, folder, adapters={}, base=None):
+        made = cls()
+        made.folder = folder
+        own = () if "merged" in folder.name else ("own",)
+        made.adapters = (*own, *adapters)
+        made.given = dict(adapters)
+        return made
+
+    def stream(self, query, cancelled=None):
+        yield from ()
+
+    def logprobs(self, tokens, start, adapter=None):
+        raise NotImplementedError
+
+
+class Exports(customize.Exporter):
+    serves, runtime, precision = "said", "acme_said:Said", "float32"
+
+    def write(self, source, folder):
+        raise NotImplementedError
+
+
+@customize.hookimpl
+def customize_exporters():
+    yield customize.ExporterSpec(name="said", target="acme_said:Exports", summary="Says.")
+"""
+
+
+@pytest.fixture
+def package(tmp_path: Path, install: Callable[..., None]) -> Callable[..., str]:
+    """``package("pizza")`` writes the manifest of a package, and gives its folder."""
+    install("acme-said", PLUGIN)
+
+    def write(name: str, **more: Any) -> str:
+        folder = tmp_path / name
+        folder.mkdir()
+        about: dict[str, Any] = {
+            "format": "acme-said:said",
+            "precision": "float32",
+            "name": name,
+            "needs_base": False,
+            "base": {"name": "small", "fingerprint": "f" * 64, "revision": None},
+            "weights": name,
+            "is_adapter": True,
+            "stop_tokens": [2],
+            **{key: {} for key in ("options", "parity", "how_to_run", "run", "files")},
+        }
+        Manifest(**{**about, **more}).write(folder)
+        return str(folder)
+
+    return write
+
+
+def test_adapters_of_one_base_share_a_runtime(package: Callable[..., str]) -> None:
+    other = {"name": "large", "fingerprint": "e" * 64, "revision": None}
+    sources = [
+        package("pizza"),
+        package("apart", base=other),
+        f"mine={package('own')}",
+        package("merged", is_adapter=False),
+    ]
+    offers = offers_of(sources)
+    assert [offer.name for offer in offers] == ["pizza", "apart", "mine", "merged"]
+    pizza, apart, mine, merged = offers
+    assert pizza.runtime is mine.runtime
+    assert len({id(offer.runtime) for offer in offers}) == 3
+    assert pizza.adapter == "own"  # the package's own comes first
+    assert mine.adapter == pizza.runtime.adapters[1]
+    assert pizza.runtime.given == {mine.adapter: Path(sources[2].removeprefix("mine="))}  # type: ignore[attr-defined]
+    assert apart.adapter == "own"
+    assert merged.adapter is None
+
+
+def test_one_package_under_two_names_is_two_adapters(package: Callable[..., str]) -> None:
+    folder = package("pizza")
+    first, second = offers_of([folder, f"again={folder}"])
+    assert first.runtime is second.runtime
+    assert first.adapter != second.adapter
+
+
+def test_a_name_is_given_once(package: Callable[..., str]) -> None:
+    with pytest.raises(OptionError, match="two of what is served would be 'pizza'"):
+        offers_of([package("pizza"), f"pizza={package('other')}"])
+
+
+def test_a_package_of_a_format_that_nobody_loads_is_told(package: Callable[..., str]) -> None:
+    with pytest.raises(UnknownName, match="tape"):
+        offers_of([package("old", format="acme-said:tape")])
+
+
+def test_a_damaged_package_is_told(package: Callable[..., str]) -> None:
+    folder = package("pizza")
+    Path(folder, "package.json").write_text("{")
+    with pytest.raises(ExportError, match="is damaged"):
+        offers_of([folder])
