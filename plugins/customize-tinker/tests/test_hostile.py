@@ -105,7 +105,6 @@ def test_data_that_do_not_fit_fail_and_say_why(tmp_path: Path) -> None:
         (datum(HELLO, weights=[1.0]), "1 entries for 7 tokens"),
         (datum(HELLO, weights=[[1.0]] * 7), "shape \\[7, 1\\]"),
         (datum(HELLO, mask=[1.0] * 7), "has the inputs mask"),
-        (datum(HELLO, weights=[float("nan")] * 7), "not finite"),
         (datum([0, 10**6]), "tokens are 0 to"),
         (Datum(datum([1]).tokens, {"target_tokens": floats([])}), "no tokens"),
     ]
@@ -122,6 +121,22 @@ def test_data_that_do_not_fit_fail_and_say_why(tmp_path: Path) -> None:
             with pytest.raises(OperationFailed, match="holds an image"):
                 await asking.result(sent.json["request_id"])
             assert (await asking.learn(model, [datum(HELLO)])).metrics["loss:sum"] > 0
+
+    asyncio.run(through_the_server())
+
+
+@pytest.mark.parametrize("weight", [float("nan"), float("inf")])
+def test_a_gradient_that_is_not_finite_is_not_taken(tmp_path: Path, weight: float) -> None:
+    async def through_the_server() -> None:
+        async with serving(tmp_path) as app:
+            asking = Asking(app)
+            model = await asking.model(await asking.session())
+            before = await asking.learn(model, [datum(HELLO)], forward_only=True)
+            await asking.learn(model, [datum(HELLO, weights=[weight] * 7)])
+            with pytest.raises(OperationFailed, match="gradient's norm is"):
+                await asking.step(model)
+            after = await asking.learn(model, [datum(HELLO)], forward_only=True)
+            assert after.metrics == before.metrics
 
     asyncio.run(through_the_server())
 
