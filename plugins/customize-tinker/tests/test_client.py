@@ -31,6 +31,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     os.environ["TINKER_API_KEY"] = "tml-a-test"
     try:
         _wait(f"{TOY.url}/api/v1/healthz")
+        assert TOY.probe() is None  # or the rules would be skipped
         yield
     finally:
         del os.environ["TINKER_API_KEY"]
@@ -49,6 +50,7 @@ def _wait(address: str) -> None:
     raise AssertionError("the server did not begin")
 
 
+test_plugin = conformance(plugin="customize_tinker._plugin")
 test_rules = conformance(
     backend=TOY,
     known_failures={"check_peft_loads_the_weights": "the toy engine's weights are a table"},
