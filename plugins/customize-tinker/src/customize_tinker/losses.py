@@ -10,6 +10,7 @@ Shape legend: T positions of a datum, N tokens of the batch.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import attrs
 import numpy as np
@@ -57,7 +58,7 @@ class Scored:
     loss: Loss
 
     @property
-    def couples(self):  # type: ignore[no-untyped-def]  # the type is the loss's own
+    def couples(self) -> Literal["token", "sequence", "group", "batch"]:
         return self.loss.couples
 
     def evaluate(

@@ -5,7 +5,7 @@ Shape legend: N tokens of the batch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ from customize_tinker.requests import Datum
 from customize_tinker.tensors import Tensor
 
 Floats = npt.NDArray[np.float32]
-_RATIO = {
+_RATIO: Mapping[str, Callable[[Batch], Floats]] = {
     "logprobs": lambda batch: batch.columns["sampling_logprobs"],
     "advantages": lambda batch: batch.columns["advantages"] * batch.weights,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +143,7 @@ class TinkerSession(Session):
         return Later(lambda: _norm(sent.result()))
 
     def sample(
-        self, prompts: list[Prompt], sampling: Sampling, on_token: OnToken | None = None
+        self, prompts: Sequence[Prompt], sampling: Sampling, on_token: OnToken | None = None
     ) -> Handle[list[list[Completion]]]:
         return self.snapshot().sample(prompts, sampling, on_token)
 
