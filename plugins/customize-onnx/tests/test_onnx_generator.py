@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -66,6 +67,10 @@ def test_an_adapter_that_is_not_there_is_named(generator: Generator) -> None:
 def test_what_is_no_package_is_refused(tmp_path: Path, package: Path) -> None:
     with pytest.raises(ExportError, match=r"no model\.onnx"):
         Generator(tmp_path)
+    shutil.copytree(package, tmp_path / "damaged")
+    (tmp_path / "damaged" / "model.onnx").write_bytes(b"no graph at all")
+    with pytest.raises(ExportError, match=r"model\.onnx cannot be loaded"):
+        Generator(tmp_path / "damaged")
     with pytest.raises(ExportError, match="own adapter"):
         Generator(package, {"other": tmp_path})
     with pytest.raises(OptionError, match="two adapters are called 'mine'"):

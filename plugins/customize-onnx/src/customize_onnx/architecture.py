@@ -39,7 +39,10 @@ _NOT_COMPUTED = (
 
 @attrs.frozen
 class Attention:
-    """Of one layer. window: tokens that are looked back on, the own one too; 0 for all."""
+    """Of one layer. window: tokens that are looked back on, the own one too; 0 for all.
+
+    onnxruntime 1.23 and before look one further back.
+    """
 
     rope: Rope
     window: int

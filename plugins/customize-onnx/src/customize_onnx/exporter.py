@@ -73,4 +73,4 @@ class ONNX(Exporter):
         genai.write_config(folder, shape, source, context)
 
     def how_to_run(self, source: Exportable) -> Mapping[str, str]:
-        return {"onnxruntime": "customize chat {folder}"}
+        return {"onnxruntime": "customize serve {folder}"}

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from onnx import GraphProto, ModelProto, TensorProto, helper, numpy_helper
 
-# The newest that onnxruntime 1.23 knows in full.
+# Not the newest, so that other runtimes load it too.
 _OPSET, _IR = 21, 10
 CONTRIB = "com.microsoft"
 

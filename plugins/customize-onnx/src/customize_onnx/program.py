@@ -5,7 +5,8 @@ Shape legend: R rows, S new tokens, K places that get logits, V vocabulary, P pa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -32,9 +33,9 @@ class Program:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = _ERRORS_ALONE
-        self._session = onnxruntime.InferenceSession(
-            str(file), options, providers=["CPUExecutionProvider"]
-        )
+        providers = ["CPUExecutionProvider"]
+        with _refusing(file):
+            self._session = onnxruntime.InferenceSession(str(file), options, providers)
         past = [i for i in self._session.get_inputs() if i.name.startswith(_PAST)]
         self._past = [i.name for i in past]
         _, self._heads, _, self._head_dim = past[0].shape
@@ -51,8 +52,9 @@ class Program:
     def run(
         self, tokens_RS: npt.NDArray[np.integer], cache: Cache, num_kept: int, adapter: str | None
     ) -> tuple[Floats, Cache]:
-        """Append tokens to rows: logits [R, K, V] of the last ``num_kept`` places, and the cache
-        that has them. Several rows grow by one token; one row by any number.
+        """Append tokens to rows: logits [R, K, V] of the last ``num_kept`` places, 0 for all, and
+        the cache that has them. Several rows that hold tokens grow by one; a row alone by any
+        number.
         """
         lengths_R = cache.lengths_R + tokens_RS.shape[1]
         mask_RT = (np.arange(lengths_R.max()) < lengths_R[:, None]).astype(np.int64)
@@ -70,11 +72,18 @@ class Program:
 
 def _loaded(adapter: Path) -> onnxruntime.LoraAdapter:
     loaded = onnxruntime.LoraAdapter()
-    try:
+    with _refusing(adapter):
         loaded.Load(str(adapter))
-    except Exception as error:  # onnxruntime's own, which differ by what is wrong
-        raise ExportError(f"{adapter.name} cannot be loaded by onnxruntime: {error}") from error
     return loaded
+
+
+@contextmanager
+def _refusing(file: Path) -> Iterator[None]:
+    """Raises ExportError where onnxruntime cannot load a file."""
+    try:
+        yield
+    except Exception as error:  # onnxruntime's own, which differ by what is wrong
+        raise ExportError(f"{file.name} cannot be loaded by onnxruntime: {error}") from error
 
 
 def _with(adapter: onnxruntime.LoraAdapter) -> onnxruntime.RunOptions:
