@@ -138,7 +138,9 @@ def _spoken(name: str) -> str:
 
 
 def _mark(said: str | None) -> str:
-    return "works" if said == "works" else "–" if said is None or "not in this" in said else said
+    if said is None or said.startswith("not in this version"):
+        return "–"
+    return said.partition(":")[0]
 
 
 def _options() -> Iterator[str]:
