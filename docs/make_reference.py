@@ -129,7 +129,11 @@ def _tinker() -> Iterator[str]:
     calls = dict.fromkeys(name for report in reports for name in report["calls"])
     rows = [(_spoken(name), *(_mark(r["calls"].get(name)) for r in reports)) for name in calls]
     yield from ("", *_table(("call", *(report["version"] for report in reports)), rows), "")
-    yield from ("works: its result is checked as well; –: this version has no such call.", "")
+    yield from (
+        "works: its result is checked as well; –: this version has no such call; not tried: torch "
+        "was not installed beside the client.",
+        "",
+    )
     yield from _options_of("Limits", Limits, "Of the server; what is beyond them is refused.")
 
 
