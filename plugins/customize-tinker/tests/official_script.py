@@ -62,6 +62,7 @@ class State:
         self.training = made(new)
         self.rest = made(self.service.create_rest_client())
         self.paths: dict[str, str] = {}
+        self.sampler: Any = None
 
 
 def step(state: State, lr: float = LR) -> Any:

@@ -146,7 +146,7 @@ def test_a_gradient_that_is_not_finite_is_not_taken(tmp_path: Path, weight: floa
 
 
 def _with_picture(model: str, seq: int) -> bytes:
-    chunk = Writer().message(2, Writer().bytes(1, b"...").text(2, "png"))
+    chunk = Writer().message(2, Writer().blob(1, b"...").text(2, "png"))
     message = Writer().text(1, model).varint(2, seq).text(4, "cross_entropy")
     return message.message(3, Writer().message(1, chunk)).done()
 
@@ -211,6 +211,6 @@ def test_a_number_that_does_not_end_is_no_protobuf() -> None:
     with pytest.raises(WireError, match="does not end"):
         list(fields(memoryview(b"\x80" * 20)))
     with pytest.raises(WireError, match="where 0 are left"):
-        list(fields(memoryview(Writer().bytes(1, b"abc").done()[:-3])))
+        list(fields(memoryview(Writer().blob(1, b"abc").done()[:-3])))
     ((number, _, value),) = fields(memoryview(Writer().varint(3, -1).done()))
     assert (number, as_int(value)) == (3, -1)

@@ -70,7 +70,7 @@ def test_the_likeliest_tokens_of_each_place_are_told(tmp_path: Path) -> None:
         async with serving(tmp_path) as app:
             asking = Asking(app)
             sampler = await asking.sampler(await asking.session(), base_model="toy")
-            params = {"stop": []}
+            params: dict[str, object] = {"stop": []}
             return await asking.sample(
                 sampler, HELLO, 2, 0, params, topk_prompt_logprobs=3, topk_sample_logprobs=2
             )

@@ -34,7 +34,7 @@ def in_process() -> Session:
 def as_batch(**columns: object) -> Batch:
     """One sequence whose first token has no entry."""
     padded = {name: [0.0, *values] for name, values in columns.items()}  # type: ignore[misc]
-    return Batch.from_sequences([(HELLO, padded)])  # type: ignore[list-item]
+    return Batch.from_sequences([(HELLO, padded)])
 
 
 def test_losses_fall_as_they_do_in_process(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_losses_of_a_policy_are_those_published(
             asking = Asking(app)
             model = await asking.model(await asking.session())
             data = [datum(HELLO, logprobs=sampled, advantages=advantages)]
-            output = await asking.learn(model, data, name, **config)
+            output = await asking.learn(model, data, name, False, **config)
             return output.metrics["loss:sum"], await asking.step(model)
 
     session = in_process()
@@ -91,7 +91,7 @@ def test_losses_of_a_policy_are_those_published(
 
 
 def test_every_position_has_its_logprob_whatever_its_weight(tmp_path: Path) -> None:
-    async def through_the_server() -> np.ndarray:  # type: ignore[type-arg]
+    async def through_the_server() -> np.ndarray:
         async with serving(tmp_path) as app:
             asking = Asking(app)
             model = await asking.model(await asking.session())
@@ -108,12 +108,12 @@ def test_a_target_that_is_not_the_next_token_is_what_is_scored(tmp_path: Path) -
     """The toy looks one token back, so each target's log-probability is that of a pair."""
     targets = [1, 4, 20, 5, 21, 2, 6]
 
-    async def through_the_server() -> tuple[np.ndarray, float, float]:  # type: ignore[type-arg]
+    async def through_the_server() -> tuple[np.ndarray, float, float]:
         async with serving(tmp_path) as app:
             asking = Asking(app)
             model = await asking.model(await asking.session())
             one = datum(HELLO, weights=WEIGHTS)
-            one.inputs["target_tokens"].values[:] = targets  # type: ignore[index]
+            one.inputs["target_tokens"].values[:] = targets
             output = await asking.learn(model, [one])
             return output.logprobs[0], output.metrics["loss:sum"], await asking.step(model)
 

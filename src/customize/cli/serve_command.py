@@ -75,6 +75,7 @@ _TRAINING = frozenset({"sources", "host", "port", "variable", "train"})
 @click.pass_context
 def command(
     context: click.Context,
+    /,
     sources: tuple[str, ...],
     host: str,
     port: int,

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from customize_tinker.refusals import unreadable
 
-_NAMES_NOTHING = (None, False, 0, "", [], {})
+_NAMES_NOTHING: tuple[object, ...] = (None, False, 0, "", [], {})
 
 
 class Body:

@@ -29,7 +29,7 @@ from customize import (
     Unsupported,
 )
 from customize_tinker.requests import Datum, ForwardBackward
-from customize_tinker.tensors import Tensor
+from customize_tinker.tensors import Ints, Tensor
 
 Floats = npt.NDArray[np.float32]
 Longs = npt.NDArray[np.int64]
@@ -127,7 +127,7 @@ def lay_out(request: ForwardBackward, max_tokens: int) -> Laid:
     return Laid(Batch.from_sequences(rows, groups=groups), places)
 
 
-def _sequences(tokens: Longs, targets: Longs) -> Iterator[tuple[Longs, Longs]]:
+def _sequences(tokens: Ints, targets: Longs) -> Iterator[tuple[npt.NDArray[np.integer], Longs]]:
     """Sequences, each with the positions whose targets it holds, in the order of its tokens."""
     whole = np.concatenate([tokens, targets[-1:]])
     fits = whole[1:] == targets
@@ -165,8 +165,8 @@ def _columns(datum: Datum, inputs: frozenset[str], where: str) -> dict[str, npt.
 
 
 def _check_targets(targets: Tensor, where: str) -> None:
-    values = targets.values
-    if values.dtype.kind != "i" or ((values < 0) | (values >= 1 << 31)).any():
+    values = targets.values.astype(np.int64)
+    if targets.values.dtype.kind != "i" or ((values < 0) | (values >= 1 << 31)).any():
         raise DataError(f"{where}: target_tokens must be whole numbers from 0 to 2147483647")
 
 

@@ -118,7 +118,7 @@ def _setting(data: memoryview) -> float | str:
 
 
 def _encoded_datum(datum: Datum) -> Writer:
-    tokens = Writer().bytes(1, datum.tokens.astype("<i4").tobytes())
+    tokens = Writer().blob(1, datum.tokens.astype("<i4").tobytes())
     message = Writer().message(1, Writer().message(1, tokens))
     for name, tensor in datum.inputs.items():
         values = encode_tensor(tensor.values.reshape(tensor.shape))

@@ -29,7 +29,7 @@ def encode_output(output: Output) -> bytes:
     lengths = [4 * len(values) for values in output.logprobs]
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype("<i8")
     data = b"".join(values.astype("<f4").tobytes() for values in output.logprobs)
-    batched = Writer().bytes(1, data).bytes(2, offsets.tobytes()).varint(3, FLOAT32)
+    batched = Writer().blob(1, data).blob(2, offsets.tobytes()).varint(3, FLOAT32)
     record = Writer().text(1, "ArrayRecord")
     record.message(2, Writer().text(1, "logprobs").message(2, batched))
     record.varint(3, len(output.logprobs))
@@ -97,13 +97,13 @@ def encode_samples(samples: Samples) -> bytes:
     message = Writer()
     for number, completion in enumerate(samples.completions):
         sequence = Writer().varint(1, _STOP if completion.stop_reason == "stop" else _LENGTH)
-        sequence.bytes(2, completion.tokens.astype("<i4").tobytes())
-        sequence.bytes(3, completion.sampling_logprobs.astype("<f4").tobytes())
+        sequence.blob(2, completion.tokens.astype("<i4").tobytes())
+        sequence.blob(3, completion.sampling_logprobs.astype("<f4").tobytes())
         if samples.likeliest:
             sequence.message(4, _encoded_likeliest(samples.likeliest[number]))
         message.message(1, sequence)
     if samples.prompt_logprobs is not None:
-        message.bytes(2, samples.prompt_logprobs.astype("<f4").tobytes())
+        message.blob(2, samples.prompt_logprobs.astype("<f4").tobytes())
     if samples.likeliest_of_prompt is not None:
         message.message(3, _encoded_likeliest(samples.likeliest_of_prompt))
     return message.done()
@@ -111,8 +111,8 @@ def encode_samples(samples: Samples) -> bytes:
 
 def _encoded_likeliest(found: Likeliest) -> Writer:
     length, k = found.tokens.shape
-    message = Writer().bytes(1, found.tokens.astype("<i4").tobytes())
-    message.bytes(2, found.logprobs.astype("<f4").tobytes())
+    message = Writer().blob(1, found.tokens.astype("<i4").tobytes())
+    message.blob(2, found.logprobs.astype("<f4").tobytes())
     return message.varint(3, k).varint(4, length)
 
 

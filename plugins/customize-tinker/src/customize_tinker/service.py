@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -73,7 +73,7 @@ class Service:
     def tenant(self, name: str) -> Tenant:
         return Tenant(self._folder, name)
 
-    def begin_session(self, tenant: Tenant, facts: dict[str, object]) -> str:
+    def begin_session(self, tenant: Tenant, facts: Mapping[str, object]) -> str:
         id = ids.new_session_id()
         write_json(tenant.session_file(id), {**facts, "time_s": time.time()})
         return id

@@ -64,7 +64,7 @@ def encode_tensor(values: npt.ArrayLike) -> Writer:
     """float32, or int64 where the numbers are whole."""
     array = np.asarray(values)
     whole = array.dtype.kind in "iu"
-    message = Writer().bytes(1, array.astype("<i8" if whole else "<f4").tobytes())
+    message = Writer().blob(1, array.astype("<i8" if whole else "<f4").tobytes())
     message.varint(3, INT64 if whole else FLOAT32)
     for size in array.shape:
         message.varint(4, size)

@@ -103,7 +103,8 @@ class Training:
             self._finish(command.seq, outcome)
 
     def _execute(self, jobs: Sequence[Job]) -> None:
-        command, operation = jobs[0].payload  # type: ignore[misc]  # what _release put there
+        work: tuple[Command, Operation | Exception | None] = jobs[0].payload  # type: ignore[assignment]
+        command, operation = work
         outcome = self._done.pop(command.seq, None) or self._outcome(command, operation)
         self._loop.call_soon_threadsafe(self._finish, command.seq, outcome)
 

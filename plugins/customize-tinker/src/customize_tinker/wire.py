@@ -112,19 +112,19 @@ class Writer:
         self._parts += [_encoded(number << 3), _encoded(value & ((1 << 64) - 1))]
         return self
 
-    def bytes(self, number: int, value: bytes | memoryview) -> Writer:
+    def blob(self, number: int, value: bytes | memoryview) -> Writer:
         self._parts += [_encoded(number << 3 | BYTES), _encoded(len(value)), value]
         return self
 
     def text(self, number: int, value: str) -> Writer:
-        return self.bytes(number, value.encode())
+        return self.blob(number, value.encode())
 
     def double(self, number: int, value: float) -> Writer:
         self._parts += [_encoded(number << 3 | EIGHT), struct.pack("<d", value)]
         return self
 
     def message(self, number: int, value: Writer) -> Writer:
-        return self.bytes(number, value.done())
+        return self.blob(number, value.done())
 
     def done(self) -> bytes:
         return b"".join(self._parts)

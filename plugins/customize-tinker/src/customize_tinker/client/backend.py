@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from customize import (
@@ -79,7 +80,7 @@ class TinkerEngine(Engine):
     def base(self) -> Snapshot:
         return self._remote.sampler(base_model=self._remote.base_model)
 
-    def _begun(self, endpoint: str, value: dict[str, object], seed: int) -> Session:
+    def _begun(self, endpoint: str, value: Mapping[str, object], seed: int) -> Session:
         remote = self._remote
         place = {"session_id": remote.session_id, "model_seq_id": remote.number("model")}
         told = remote.connection.told(endpoint, {**place, **value})
