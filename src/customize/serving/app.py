@@ -53,7 +53,7 @@ def make_app(
         Route("/health", _health),
         Route("/metrics", _metrics),
     ]
-    paths = {route.endpoint: route.path for route in routes}
+    paths: dict[object, str] = {route.endpoint: route.path for route in routes}
     app = Starlette(
         routes=routes,
         middleware=[

@@ -75,7 +75,7 @@ class Server:
 def _config(app: object, limits: Limits) -> uvicorn.Config:
     """Nothing that depends on what else is installed, and no header believed of a proxy."""
     return uvicorn.Config(
-        app,  # type: ignore[arg-type]  # an ASGI application
+        app,
         http="h11",
         ws="none",
         loop="asyncio",
