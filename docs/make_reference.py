@@ -129,7 +129,11 @@ def _tinker() -> Iterator[str]:
     calls = dict.fromkeys(name for report in reports for name in report["calls"])
     rows = [(_spoken(name), *(_mark(r["calls"].get(name)) for r in reports)) for name in calls]
     yield from ("", *_table(("call", *(report["version"] for report in reports)), rows), "")
-    yield from ("works: its result is checked as well; –: this version has no such call.", "")
+    yield from (
+        "works: its result is checked as well; –: this version has no such call; not tried: torch "
+        "was not installed beside the client.",
+        "",
+    )
     yield from _options_of("Limits", Limits, "Of the server; what is beyond them is refused.")
 
 
@@ -138,7 +142,9 @@ def _spoken(name: str) -> str:
 
 
 def _mark(said: str | None) -> str:
-    return "works" if said == "works" else "–" if said is None or "not in this" in said else said
+    if said is None or said.startswith("not in this version"):
+        return "–"
+    return said.partition(":")[0]
 
 
 def _options() -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from typing import Any
 
 import attrs
@@ -45,17 +45,19 @@ def make_app(
         hosts: the names under which it may be addressed; None allows any.
     """
     measures = Measures()
+    routes = [
+        Route("/v1/chat/completions", _chat, methods=["POST"]),
+        Route("/v1/completions", _completion, methods=["POST"]),
+        Route("/v1/models", _models),
+        Route("/v1/models/{name:path}", _model),
+        Route("/health", _health),
+        Route("/metrics", _metrics),
+    ]
+    paths = {route.endpoint: route.path for route in routes}
     app = Starlette(
-        routes=[
-            Route("/v1/chat/completions", _chat, methods=["POST"]),
-            Route("/v1/completions", _completion, methods=["POST"]),
-            Route("/v1/models", _models),
-            Route("/v1/models/{name:path}", _model),
-            Route("/health", _health),
-            Route("/metrics", _metrics),
-        ],
+        routes=routes,
         middleware=[
-            Middleware(_Counting, measures=measures),
+            Middleware(_Counting, measures=measures, paths=paths),
             Middleware(Guard, token=token, hosts=hosts),
         ],
         exception_handlers={Refusal: told, HTTPException: _told_by_starlette, Exception: _failed},
@@ -124,9 +126,10 @@ _LEFT = 499  # what is counted where the client left before there was a status
 class _Counting:
     """Counts responses by route and status; paths that are no route are one."""
 
-    def __init__(self, app: ASGIApp, measures: Measures) -> None:
+    def __init__(self, app: ASGIApp, measures: Measures, paths: Mapping[object, str]) -> None:
         self._app = app
         self._measures = measures
+        self._paths = paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         status: int | None = None
@@ -143,6 +146,5 @@ class _Counting:
             status = status or 500  # told by what stands before this
             raise
         finally:
-            route = scope.get("route")
-            path = route.path if isinstance(route, Route) else "other"
+            path = self._paths.get(scope.get("endpoint"), "other")
             self._measures.requests[path, status or _LEFT] += 1

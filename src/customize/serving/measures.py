@@ -32,10 +32,13 @@ class Measures:
         yield from _head("requests_total", "counter", "Requests by route and status.")
         for (route, status), count in sorted(self.requests.items()):
             yield _line("requests_total", {"route": route, "status": str(status)}, count)
-        for name, counts in (("prompt_tokens", self.prompt_tokens), ("tokens", self.tokens)):
-            yield from _head(f"{name}_total", "counter", f"{name.replace('_', ' ')} by model.")
+        for name, counts, what in (
+            ("prompt_tokens_total", self.prompt_tokens, "Tokens of prompts by model."),
+            ("tokens_total", self.tokens, "Tokens drawn by model."),
+        ):
+            yield from _head(name, "counter", what)
             for model, count in sorted(counts.items()):
-                yield _line(f"{name}_total", {"model": model}, count)
+                yield _line(name, {"model": model}, count)
         yield from _head("answers", "gauge", "Answers under way, and those that wait.")
         yield _line("answers", {"state": "answering"}, answering)
         yield _line("answers", {"state": "waiting"}, max(0, admitted - answering))

@@ -35,7 +35,8 @@ class ONNX(Exporter):
     )
     context: int = option(
         default=32_768,
-        help="Tokens of prompt and answer together, at most, and what the model was made for.",
+        help="Tokens of prompt and answer together, at most; never more than the model was made "
+        "for.",
         at_least=1,
     )
 
