@@ -19,7 +19,7 @@ from customize.plugins import load
 
 
 def open_package(
-    folder: Path,
+    folder: str | Path,
     adapters: Mapping[str, Path] = MappingProxyType({}),
     base: str | Path | None = None,
 ) -> Runtime:
@@ -35,11 +35,11 @@ def open_package(
         UnknownName: no plugin is installed for its format.
         ModelError: the base is not the one the adapter was made for.
     """
-    manifest = Manifest.read(folder)
+    manifest = Manifest.read(Path(folder))
     for name, other in adapters.items():
         _check_same_base(manifest, Manifest.read(other), name)
     opened = runtime_of(manifest)
-    return opened.open(folder, dict(adapters), base_of(manifest, base))
+    return opened.open(Path(folder), dict(adapters), base_of(manifest, base))
 
 
 def runtime_of(manifest: Manifest) -> type[Runtime]:

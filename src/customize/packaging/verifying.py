@@ -14,7 +14,7 @@ from customize.packaging.reference import read_cases
 from customize.packaging.writing import CASES
 
 
-def verify(folder: Path, base: str | Path | None = None) -> Parity:
+def verify(package: str | Path, base: str | Path | None = None) -> Parity:
     """Hash every file, load the package in a fresh process, and ask again what it keeps.
 
     Returns the outcome, which may be a failure.
@@ -23,6 +23,7 @@ def verify(folder: Path, base: str | Path | None = None) -> Parity:
         ExportError: it is no package, a file is not as it was, or it cannot be loaded.
         UnknownName: no plugin is installed for its format, or its base is nowhere.
     """
+    folder = Path(package)
     manifest = Manifest.read(folder)
     if fault := damage(folder, manifest):
         raise ExportError(f"{folder} is not what was written: {fault}")

@@ -47,7 +47,7 @@ class Reproduced:
         return f"{self.steps} steps taken again; first differs {self.first}{beside}"
 
 
-def reproduce(package: Path, to: Path, data: Path | None = None) -> Reproduced:
+def reproduce(package: str | Path, to: str | Path, data: str | Path | None = None) -> Reproduced:
     """Train what the package's recipe says, into the run folder ``to``, and compare.
 
     Args:
@@ -57,10 +57,11 @@ def reproduce(package: Path, to: Path, data: Path | None = None) -> Reproduced:
         ExportError: it is no package, a file is not as it was, or its rows are nowhere.
         CustomizeError: as `train` does.
     """
-    manifest = Manifest.read(package)
-    if fault := damage(package, manifest):
+    folder = Path(package)
+    manifest = Manifest.read(folder)
+    if fault := damage(folder, manifest):
         raise ExportError(f"{package} is not what was written: {fault}")
-    kept = RunFolder(package / RUN)
+    kept = RunFolder(folder / RUN)
     recipe = _recipe(kept.recipe(), to, data)
     again = run_recipe(recipe)
     return compare_with(kept, manifest, again)
@@ -83,7 +84,7 @@ def compare_with(kept: RunFolder, manifest: Manifest, again: Run) -> Reproduced:
     return Reproduced(len(steps), next(differences, None), beside)
 
 
-def _recipe(recipe: Recipe, to: Path, data: Path | None) -> Recipe:
+def _recipe(recipe: Recipe, to: str | Path, data: str | Path | None) -> Recipe:
     """Nobody is told of the run, and it is not evaluated: neither changes what is learnt."""
     told: dict[str, Any] = {"to": str(to), "observers": {}, "evaluate": None}
     if data is not None:
