@@ -11,6 +11,7 @@ from asking import CHAT, ask
 from openai import OpenAI
 from scripted import ScriptedRuntime, served
 
+from customize import DataError
 from customize.serving.server import Server
 
 TOOL: Mapping[str, Any] = {"type": "function", "function": {"name": "open"}}
@@ -173,3 +174,16 @@ def test_a_failing_runtime_is_a_500_that_tells_nothing_of_it(
     assert "secret" not in answered.body.decode()
     assert "secret" in caplog.text
     assert ask(server, body={**CHAT, "stream": True}).status == 500
+    told = ask(server, "/metrics", method="GET").body.decode()
+    assert 'requests_total{route="/v1/chat/completions",status="500"} 2' in told
+
+
+def test_what_the_runtime_refuses_is_a_400_that_says_so(
+    server: Server, runtime: ScriptedRuntime
+) -> None:
+    def refuse(prompt: str) -> str:
+        raise DataError("tokens must be 0 to 255")
+
+    runtime.script = refuse
+    answered = ask(server, body=CHAT)
+    assert (answered.status, answered.error["message"]) == (400, "tokens must be 0 to 255")

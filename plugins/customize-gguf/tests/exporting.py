@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -23,10 +25,15 @@ CHAT = (
 )
 
 
-def base(family: str, folder: Path, pre: str = "smollm", **said: object) -> Path:
+def base(
+    family: str,
+    folder: Path,
+    pre: str = "smollm",
+    said: Mapping[str, object] = MappingProxyType({}),
+) -> Path:
     """A tiny random model as a folder, made of what llama.cpp's own converter would write."""
     gguf = folder / "base.gguf"
-    about = metadata(family, pre) | {"tokenizer.chat_template": CHAT} | said
+    about = metadata(family, pre) | {"tokenizer.chat_template": CHAT, **said}
     write_gguf(gguf, about, tensors(family, tiny_model(family)))
     return customize_gguf.convert(gguf, folder / "base", "float32")
 
@@ -36,7 +43,13 @@ def source(model: Path, weights: Path | None = None) -> Exportable:
     return Exportable("tiny", customize.resolve(model), weights or model, renderer)
 
 
-def adapter(model: Path, folder: Path, rank: int = 2, seed: int = 1, **config: object) -> Path:
+def adapter(
+    model: Path,
+    folder: Path,
+    rank: int = 2,
+    seed: int = 1,
+    said: Mapping[str, object] = MappingProxyType({}),
+) -> Path:
     """A random LoRA of every linear layer, in PEFT's format."""
     folder.mkdir()
     generator = torch.Generator().manual_seed(seed)
@@ -47,9 +60,8 @@ def adapter(model: Path, folder: Path, rank: int = 2, seed: int = 1, **config: o
             out[f"{key}A.weight"] = 0.1 * torch.randn(rank, weight.shape[1], generator=generator)
             out[f"{key}B.weight"] = torch.randn(weight.shape[0], rank, generator=generator)
     layers = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-    said = {"peft_type": "LORA", "r": rank, "lora_alpha": 3.0, "target_modules": layers}
-    said |= config
-    (folder / "adapter_config.json").write_text(json.dumps(said))
+    config = {"peft_type": "LORA", "r": rank, "lora_alpha": 3.0, "target_modules": layers, **said}
+    (folder / "adapter_config.json").write_text(json.dumps(config))
     save_file(out, folder / "adapter_model.safetensors")
     return folder
 

@@ -71,7 +71,7 @@ def test_hard_text_has_the_same_tokens_after_a_round_trip(pre: str, tmp_path: Pa
 
 
 def test_every_stop_token_and_every_kind_of_token_is_kept(tmp_path: Path) -> None:
-    model = base("llama", tmp_path, **{"tokenizer.ggml.eot_token_id": 1})
+    model = base("llama", tmp_path, said={"tokenizer.ggml.eot_token_id": 1})
     spec = json.loads((model / "tokenizer.json").read_text())
     spec["added_tokens"][1]["special"] = False  # <|start|>
     del spec["model"]["vocab"]["ĠĠ"], spec["model"]["merges"][-1]
@@ -141,7 +141,7 @@ def test_an_adapter_beside_its_base_is_the_adapter_merged(tmp_path: Path) -> Non
         said = adapter_file.metadata
         assert said["general.type"] == "adapter"
         assert said["adapter.type"] == "lora"
-        factor = float(str(said["adapter.lora.alpha"])) / 2
+        factor = np.float32(str(said["adapter.lora.alpha"])) / np.float32(2)
         for name, tensor in whole.tensors.items():
             rows = model_file.tensors[name].dequantised()
             if f"{name}.lora_a" in adapter_file.tensors:
@@ -153,7 +153,7 @@ def test_an_adapter_beside_its_base_is_the_adapter_merged(tmp_path: Path) -> Non
 
 def test_rslora_divides_by_the_root_of_the_rank(tmp_path: Path) -> None:
     model = base("llama", tmp_path)
-    what = source(model, adapter(model, tmp_path / "lora", rank=4, use_rslora=True))
+    what = source(model, adapter(model, tmp_path / "lora", rank=4, said={"use_rslora": True}))
     out = written(what, tmp_path / "out")
     with open_gguf(out / "adapter.gguf") as file:
         assert file.metadata["adapter.lora.alpha"] == 3.0 / 2 * 4
@@ -228,7 +228,7 @@ def test_an_adapter_that_is_more_than_lora_is_refused(
 ) -> None:
     model = base("llama", tmp_path)
     with pytest.raises(ExportError, match=named):
-        GGUF().check(source(model, adapter(model, tmp_path / "lora", **config)))
+        GGUF().check(source(model, adapter(model, tmp_path / "lora", said=config)))
 
 
 def test_an_adapter_of_a_tied_head_is_refused(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def frame(template: str) -> Frame | None:
     compiled = jinja2.Template(template, keep_trailing_newline=True)
 
     def prompt(messages: Sequence[Mapping[str, str]]) -> str:
-        return compiled.render(messages=messages)
+        return str(compiled.render(messages=messages))
 
     return Frame.find(prompt)
 

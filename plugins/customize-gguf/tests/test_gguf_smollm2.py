@@ -100,18 +100,22 @@ def trained(model: ModelFolder, tmp_path_factory: pytest.TempPathFactory) -> Tra
     return Trained(weights, prompts, answers)
 
 
-@pytest.mark.parametrize("dtype", ["f32", "f16"])
+@pytest.mark.parametrize(("dtype", "margin"), [("f32", 0.0), ("f16", 0.05)])
 def test_twelve_greedy_answers_of_twelve_are_torchs_with_and_without_an_adapter(
-    dtype: str, model: ModelFolder, trained: Trained, tmp_path: Path
+    dtype: str, margin: float, model: ModelFolder, trained: Trained, tmp_path: Path
 ) -> None:
+    """In 16 bits another token may be said where it is as likely, but for ``margin`` nats."""
     pytest.importorskip("xllamacpp")
     out = package(source(model.path, trained.weights), tmp_path / "out", dtype=dtype)
     runtime = LlamaCpp.open(out)
     for name, answers in trained.answers.items():
-        found = [
-            [each.token for each in runtime.stream(Query(prompt, GREEDY, adapter=name))]
-            for prompt in trained.prompts
-        ]
-        assert found == answers, name
+        for prompt, answer in zip(trained.prompts, answers, strict=True):
+            said = list(runtime.stream(Query(prompt, GREEDY, adapter=name, top_logprobs=5)))
+            pairs = zip(said, answer, strict=False)
+            other = next(((ours, token) for ours, token in pairs if ours.token != token), None)
+            if other is None:
+                assert len(said) == len(answer)
+            else:
+                assert dict(other[0].top)[other[1]] >= other[0].logprob - margin
     assert trained.answers["tiny"] != trained.answers[None]
     runtime.close()

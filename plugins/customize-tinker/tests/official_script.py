@@ -227,6 +227,18 @@ def compute_logprobs(state: State) -> None:
 
 
 @call
+def sample_with_topk_prompt_logprobs(state: State) -> None:
+    params = types.SamplingParams(max_tokens=1)
+    given = {"include_prompt_logprobs": True, "topk_prompt_logprobs": 3}
+    said = state.sampler.sample(prompt(), 1, params, **given).result()
+    likeliest = said.topk_prompt_logprobs
+    assert len(likeliest) == 4
+    token, logprob = likeliest[1][0]
+    assert token == TOKENS[1], likeliest
+    assert abs(logprob - said.prompt_logprobs[1]) < 1e-4
+
+
+@call
 def many_samples_at_once(state: State) -> None:
     params = types.SamplingParams(max_tokens=4, temperature=1.0)
     futures = [state.sampler.sample(prompt(), 2, params) for _ in range(32)]

@@ -6,11 +6,13 @@ import asyncio
 import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 from wire_client import HELLO, Asking, OperationFailed, datum, floats, serving
 
 from customize_tinker.limits import Limits
 from customize_tinker.requests import Datum, ForwardBackward, encode_forward_backward
+from customize_tinker.tensors import Tensor
 from customize_tinker.wire import WireError, Writer, as_int, fields
 
 
@@ -105,8 +107,9 @@ def test_data_that_do_not_fit_fail_and_say_why(tmp_path: Path) -> None:
         (datum(HELLO, weights=[1.0]), "1 entries for 7 tokens"),
         (datum(HELLO, weights=[[1.0]] * 7), "shape \\[7, 1\\]"),
         (datum(HELLO, mask=[1.0] * 7), "has the inputs mask"),
-        (datum(HELLO, weights=[float("nan")] * 7), "not finite"),
         (datum([0, 10**6]), "tokens are 0 to"),
+        (datum([0, 2**32 + 5]), "whole numbers from 0 to 2147483647"),
+        (Datum(datum([1, 2]).tokens, {"target_tokens": floats([2.5])}), "whole numbers"),
         (Datum(datum([1]).tokens, {"target_tokens": floats([])}), "no tokens"),
     ]
 
@@ -126,10 +129,43 @@ def test_data_that_do_not_fit_fail_and_say_why(tmp_path: Path) -> None:
     asyncio.run(through_the_server())
 
 
+@pytest.mark.parametrize("weight", [float("nan"), float("inf")])
+def test_a_gradient_that_is_not_finite_is_not_taken(tmp_path: Path, weight: float) -> None:
+    async def through_the_server() -> None:
+        async with serving(tmp_path) as app:
+            asking = Asking(app)
+            model = await asking.model(await asking.session())
+            before = await asking.learn(model, [datum(HELLO)], forward_only=True)
+            await asking.learn(model, [datum(HELLO, weights=[weight] * 7)])
+            with pytest.raises(OperationFailed, match="gradient's norm is"):
+                await asking.step(model)
+            after = await asking.learn(model, [datum(HELLO)], forward_only=True)
+            assert after.metrics == before.metrics
+
+    asyncio.run(through_the_server())
+
+
 def _with_picture(model: str, seq: int) -> bytes:
     chunk = Writer().message(2, Writer().bytes(1, b"...").text(2, "png"))
     message = Writer().text(1, model).varint(2, seq).text(4, "cross_entropy")
     return message.message(3, Writer().message(1, chunk)).done()
+
+
+def test_targets_that_would_grow_beyond_the_limit_are_refused_before_they_do(
+    tmp_path: Path,
+) -> None:
+    """None of them is the next token, so each would get a sequence of its own."""
+    tokens = np.zeros(5000, np.int32)
+    targets = Tensor(np.ones(5000, np.int64), (5000,))
+
+    async def through_the_server() -> None:
+        async with serving(tmp_path, limits=Limits(tokens=100_000)) as app:
+            asking = Asking(app)
+            model = await asking.model(await asking.session())
+            with pytest.raises(OperationFailed, match="more than 100000 tokens"):
+                await asking.learn(model, [Datum(tokens, {"target_tokens": targets})])
+
+    asyncio.run(through_the_server())
 
 
 def test_a_body_that_is_too_large_is_refused(tmp_path: Path) -> None:

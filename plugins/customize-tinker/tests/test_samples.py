@@ -12,6 +12,7 @@ from wire_client import HELLO, Asking, OperationFailed, datum, serving
 from customize import Prompt, Sampling
 from customize.testing import ToyBackend
 from customize_tinker.limits import Limits
+from customize_tinker.responses import Samples
 from customize_tinker.sampling import sample_together
 
 
@@ -60,6 +61,34 @@ def test_the_sampler_says_what_the_trainer_says(tmp_path: Path) -> None:
             )
 
     asyncio.run(through_the_server())
+
+
+def test_the_likeliest_tokens_of_each_place_are_told(tmp_path: Path) -> None:
+    """Against the toy's own table: what follows a token is all that matters there."""
+
+    async def through_the_server() -> Samples:
+        async with serving(tmp_path) as app:
+            asking = Asking(app)
+            sampler = await asking.sampler(await asking.session(), base_model="toy")
+            params = {"stop": []}
+            return await asking.sample(
+                sampler, HELLO, 2, 0, params, topk_prompt_logprobs=3, topk_sample_logprobs=2
+            )
+
+    samples = asyncio.run(through_the_server())
+    table = ToyBackend().load().table_VV  # type: ignore[attr-defined]  # the toy's
+    logprobs = table - np.log(np.exp(table).sum(axis=1, keepdims=True))
+    found = samples.likeliest_of_prompt
+    assert found is not None
+    assert (found.tokens[0] == 0).all()
+    assert (found.logprobs[0] == -99999).all()
+    for place, before in enumerate(HELLO[:-1], start=1):
+        best = sorted(range(len(table)), key=lambda token: -logprobs[before, token])[:3]
+        assert found.tokens[place].tolist() == best
+        np.testing.assert_allclose(found.logprobs[place], logprobs[before, best], atol=1e-6)
+    for one, told in zip(samples.completions, samples.likeliest, strict=True):
+        contexts = [HELLO[-1], *one.tokens[:-1].tolist()]
+        assert told.tokens[:, 0].tolist() == [int(logprobs[token].argmax()) for token in contexts]
 
 
 def test_training_goes_on_beside_a_sampler_that_does_not_move(tmp_path: Path) -> None:
@@ -124,8 +153,7 @@ def test_one_bad_prompt_fails_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ({"topk_prompt_logprobs": 5}, "does not offer topk_prompt_logprobs"),
-        ({"topk_sample_logprobs": 5}, "does not offer topk_sample_logprobs"),
+        ({"topk_prompt_logprobs": 101}, "topk_prompt_logprobs must be from 0 to 100"),
         ({"prompt_alt_tokens_k": 2}, "does not offer prompt_alt_tokens_k"),
         ({"record_stability_info": True}, "does not offer record_stability_info"),
         ({"something_new": 1}, "does not know something_new"),

@@ -118,6 +118,9 @@ async def _failed(request: Request, error: Exception) -> Response:
     return broken().response()
 
 
+_LEFT = 499  # what is counted where the client left before there was a status
+
+
 class _Counting:
     """Counts responses by route and status; paths that are no route are one."""
 
@@ -126,7 +129,7 @@ class _Counting:
         self._measures = measures
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        status = 499  # the client left before there was any
+        status: int | None = None
 
         async def counted(message: Message) -> None:
             nonlocal status
@@ -136,7 +139,10 @@ class _Counting:
 
         try:
             await self._app(scope, receive, counted)
+        except Exception:
+            status = status or 500  # told by what stands before this
+            raise
         finally:
             route = scope.get("route")
             path = route.path if isinstance(route, Route) else "other"
-            self._measures.requests[path, status] += 1
+            self._measures.requests[path, status or _LEFT] += 1

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs
 import attrs
 
 from customize import CustomizeError
-from customize_tinker.asking import Answer, Ask
+from customize_tinker.asking import Answer, Ask, Handler
 from customize_tinker.endpoints import ENDPOINTS
 from customize_tinker.outcomes import JSON
 from customize_tinker.refusals import Refusal, missing
@@ -95,7 +95,7 @@ class App:
             raise Refusal(403, "this server answers programs, and no pages in a browser")
 
 
-def _route(method: str, path: str) -> tuple[Any, tuple[str, ...], bool]:
+def _route(method: str, path: str) -> tuple[Handler, tuple[str, ...], bool]:
     allowed = False
     for endpoint in ENDPOINTS:
         if found := re.fullmatch(_PREFIX + endpoint.path, path):
@@ -104,7 +104,7 @@ def _route(method: str, path: str) -> tuple[Any, tuple[str, ...], bool]:
             allowed = True
     if allowed:
         raise Refusal(405, f"{method} is nothing one does with {path[:200]}")
-    raise missing(f"endpoint {path[:200]}: this server has what docs/reference lists")
+    raise missing(f"endpoint {path[:200]} here")
 
 
 async def _body(headers: Mapping[str, str], receive: Receive, most: int) -> bytes:

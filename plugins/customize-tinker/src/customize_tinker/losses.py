@@ -9,7 +9,8 @@ Shape legend: T positions of a datum, N tokens of the batch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
 
 import attrs
 import numpy as np
@@ -57,7 +58,7 @@ class Scored:
     loss: Loss
 
     @property
-    def couples(self):  # type: ignore[no-untyped-def]  # the type is the loss's own
+    def couples(self) -> Literal["token", "sequence", "group", "batch"]:
         return self.loss.couples
 
     def evaluate(
@@ -110,29 +111,30 @@ def lay_out(request: ForwardBackward, max_tokens: int) -> Laid:
     inputs = _LOSSES[request.loss][1]
     rows: list[tuple[npt.ArrayLike, Mapping[str, npt.ArrayLike]]] = []
     places: list[Longs] = []
+    groups: list[int] = []
     start = 0
     for number, datum in enumerate(request.data):
         columns = _columns(datum, inputs, f"datum {number}")
         where = np.zeros(len(datum.tokens), np.int64)
         for tokens, positions in _sequences(datum.tokens, columns.pop("target_tokens")):
             rows.append((tokens, _placed(columns, positions, len(tokens))))
+            groups.append(number)  # equal beginnings of a group are computed once
             where[positions] = start + positions + 1
             start += len(tokens)
             if start > max_tokens:
                 raise DataError(f"more than {max_tokens} tokens in one forward_backward: send less")
         places.append(where)
-    return Laid(Batch.from_sequences(rows), places)
+    return Laid(Batch.from_sequences(rows, groups=groups), places)
 
 
-def _sequences(tokens: Longs, targets: Longs) -> list[tuple[Longs, Longs]]:
+def _sequences(tokens: Longs, targets: Longs) -> Iterator[tuple[Longs, Longs]]:
     """Sequences, each with the positions whose targets it holds, in the order of its tokens."""
     whole = np.concatenate([tokens, targets[-1:]])
     fits = whole[1:] == targets
-    found = [(whole, np.flatnonzero(fits))]
+    yield whole, np.flatnonzero(fits)
     for position in np.flatnonzero(~fits):
         alone = np.concatenate([tokens[: position + 1], targets[position : position + 1]])
-        found.append((alone, np.array([position])))
-    return found
+        yield alone, np.array([position])
 
 
 def _placed(columns: Mapping[str, Floats], positions: Longs, length: int) -> dict[str, Floats]:
@@ -155,10 +157,17 @@ def _columns(datum: Datum, inputs: frozenset[str], where: str) -> dict[str, npt.
         raise DataError(f"{where} lacks the inputs {', '.join(sorted(missing))}")
     if not len(datum.tokens):
         raise DataError(f"{where} has no tokens")
+    _check_targets(datum.inputs["target_tokens"], where)
     columns = {"terms": np.ones(len(datum.tokens), np.float32)}
     for name, tensor in datum.inputs.items():
         columns[_COLUMNS.get(name, name)] = _flat(tensor, len(datum.tokens), f"{where}: {name}")
     return columns
+
+
+def _check_targets(targets: Tensor, where: str) -> None:
+    values = targets.values
+    if values.dtype.kind != "i" or ((values < 0) | (values >= 1 << 31)).any():
+        raise DataError(f"{where}: target_tokens must be whole numbers from 0 to 2147483647")
 
 
 def _flat(tensor: Tensor, length: int, where: str) -> npt.NDArray:  # type: ignore[type-arg]
@@ -169,6 +178,4 @@ def _flat(tensor: Tensor, length: int, where: str) -> npt.NDArray:  # type: igno
         )
     if len(tensor.values) != length:
         raise DataError(f"{where} has {len(tensor.values)} entries for {length} tokens")
-    if tensor.values.dtype.kind == "f" and not np.isfinite(tensor.values).all():
-        raise DataError(f"{where} holds what is not finite")
     return tensor.values

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from customize import Completion
 from customize_tinker.tensors import FLOAT32, INT32, numbers
-from customize_tinker.wire import Writer, as_bytes, as_double, as_int, as_text, fields
+from customize_tinker.wire import Value, Writer, as_bytes, as_double, as_int, as_text, fields
 
 Floats = npt.NDArray[np.float32]
 _STOP, _LENGTH = 0, 1
@@ -69,41 +69,79 @@ def _batched(data: memoryview) -> list[Floats]:
 
 
 @attrs.frozen(eq=False)
+class Likeliest:
+    """The likeliest tokens of each place, the likeliest first.
+
+    tokens: int32 [T, K]; 0 where nothing is told. logprobs: float32 [T, K]; there -99999.
+    """
+
+    tokens: npt.NDArray[np.int32]
+    logprobs: Floats
+
+
+@attrs.frozen(eq=False)
 class Samples:
-    """prompt_logprobs: float32 [prompt tokens], NaN where there is none, when asked for."""
+    """Completions of a prompt, and what else was asked for.
+
+    prompt_logprobs: float32 [prompt tokens], NaN where there is none.
+    """
 
     completions: Sequence[Completion]
     prompt_logprobs: Floats | None = None
+    likeliest_of_prompt: Likeliest | None = None
+    likeliest: Sequence[Likeliest] = ()
 
 
 def encode_samples(samples: Samples) -> bytes:
     """The log-probabilities told are those of the distribution that was drawn from."""
     message = Writer()
-    for completion in samples.completions:
+    for number, completion in enumerate(samples.completions):
         sequence = Writer().varint(1, _STOP if completion.stop_reason == "stop" else _LENGTH)
         sequence.bytes(2, completion.tokens.astype("<i4").tobytes())
         sequence.bytes(3, completion.sampling_logprobs.astype("<f4").tobytes())
+        if samples.likeliest:
+            sequence.message(4, _encoded_likeliest(samples.likeliest[number]))
         message.message(1, sequence)
     if samples.prompt_logprobs is not None:
         message.bytes(2, samples.prompt_logprobs.astype("<f4").tobytes())
+    if samples.likeliest_of_prompt is not None:
+        message.message(3, _encoded_likeliest(samples.likeliest_of_prompt))
     return message.done()
+
+
+def _encoded_likeliest(found: Likeliest) -> Writer:
+    length, k = found.tokens.shape
+    message = Writer().bytes(1, found.tokens.astype("<i4").tobytes())
+    message.bytes(2, found.logprobs.astype("<f4").tobytes())
+    return message.varint(3, k).varint(4, length)
 
 
 def decode_samples(body: bytes) -> Samples:
     """What is told of each completion; its ``logprobs`` are those that were drawn from."""
     completions: list[Completion] = []
-    prompt = None
+    likeliest: list[Likeliest] = []
+    prompt = of_prompt = None
     for number, _, value in fields(memoryview(body)):
         if number == 1:
-            completions.append(_completion(as_bytes(value)))
+            held = {n: v for n, _, v in fields(as_bytes(value))}
+            completions.append(_completion(held))
+            likeliest += [_likeliest(as_bytes(held[4]))] if 4 in held else []
         elif number == 2:
             prompt = numbers(as_bytes(value), FLOAT32).astype(np.float32)
-    return Samples(completions, prompt)
+        elif number == 3:
+            of_prompt = _likeliest(as_bytes(value))
+    return Samples(completions, prompt, of_prompt, likeliest)
 
 
-def _completion(data: memoryview) -> Completion:
-    held = {n: v for n, _, v in fields(data)}
+def _completion(held: Mapping[int, Value]) -> Completion:
     tokens = numbers(as_bytes(held.get(2, memoryview(b""))), INT32).astype(np.int32)
     logprobs = numbers(as_bytes(held.get(3, memoryview(b""))), FLOAT32).astype(np.float32)
     stopped = as_int(held.get(1, _STOP)) == _STOP
     return Completion(tokens, logprobs, logprobs, "stop" if stopped else "length")
+
+
+def _likeliest(data: memoryview) -> Likeliest:
+    held = {n: v for n, _, v in fields(data)}
+    shape = as_int(held[4]), as_int(held[3])
+    tokens = numbers(as_bytes(held[1]), INT32).astype(np.int32).reshape(shape)
+    return Likeliest(tokens, numbers(as_bytes(held[2]), FLOAT32).astype(np.float32).reshape(shape))

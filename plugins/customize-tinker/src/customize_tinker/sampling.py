@@ -24,12 +24,13 @@ from customize_tinker.body import Body
 from customize_tinker.limits import Limits
 from customize_tinker.outcomes import PROTOBUF, Outcome, failed
 from customize_tinker.refusals import Refusal, unreadable
-from customize_tinker.responses import Samples, encode_samples
+from customize_tinker.responses import Likeliest, Samples, encode_samples
 
 Ints = npt.NDArray[np.int32]
+_MOST = 100  # of the likeliest tokens of a place
+_PLACES = 256  # whose distributions are held at a time
+_NOTHING = -99999.0
 _NOT_HERE = (
-    "topk_prompt_logprobs",
-    "topk_sample_logprobs",
     "target_prompt_logprobs",
     "prompt_alt_tokens_k",
     "record_stability_info",
@@ -38,19 +39,50 @@ _NOT_HERE = (
 
 @attrs.frozen(eq=False)
 class SampleRequest:
-    """Completions of one prompt. last_n: of the prompt's tokens whose log-probability is wanted."""
+    """Completions of one prompt.
+
+    last_n: of the prompt's tokens that are scored; None for all. of_prompt, of_samples: how many of
+    the likeliest tokens are wanted of each place.
+    """
 
     prompt: Prompt
     sampling: Sampling
     last_n: int | None
+    of_prompt: int
+    of_samples: int
 
-    def tell(self, completions: Sequence[Completion]) -> Outcome:
+    def tell(self, snapshot: Snapshot, completions: Sequence[Completion]) -> Outcome:
         """The result in the client's bytes."""
-        given = completions[0].prompt_logprobs
+        tokens, given = self.prompt.tokens, completions[0].prompt_logprobs
+        first = 1 if self.last_n is None else max(1, len(tokens) - self.last_n)
         if given is not None:
             given = given.copy()
-            given[: 1 if self.last_n is None else max(1, len(given) - self.last_n)] = np.nan
-        return Outcome(encode_samples(Samples(completions, given)), PROTOBUF)
+            given[:first] = np.nan
+        of_prompt, of_samples = None, []
+        if self.of_prompt:
+            of_prompt = likeliest(snapshot, tokens, first, self.of_prompt, padding=first)
+        if self.of_samples:
+            whole = (np.concatenate([tokens, one.tokens]) for one in completions)
+            k = self.of_samples
+            of_samples = [likeliest(snapshot, one, len(tokens), k) for one in whole]
+        return Outcome(encode_samples(Samples(completions, given, of_prompt, of_samples)), PROTOBUF)
+
+
+def likeliest(snapshot: Snapshot, tokens: Ints, start: int, k: int, padding: int = 0) -> Likeliest:
+    """Of the places from ``start`` on, after so many of which nothing is told.
+
+    Raises:
+        Unsupported: the backend has no distributions.
+    """
+    found = [np.zeros((padding, k), np.int32)]
+    logprobs = [np.full((padding, k), _NOTHING, np.float32)]
+    for begin in range(start, len(tokens), _PLACES):
+        rows_TV = snapshot.distributions(tokens[: begin + _PLACES], begin)
+        if k > rows_TV.shape[1]:
+            raise DataError(f"the {k} likeliest of {rows_TV.shape[1]} tokens were asked for")
+        found.append(np.argsort(-rows_TV, axis=1, kind="stable")[:, :k].astype(np.int32))
+        logprobs.append(np.take_along_axis(rows_TV, found[-1], axis=1))
+    return Likeliest(np.concatenate(found), np.concatenate(logprobs))
 
 
 @attrs.frozen(eq=False)
@@ -86,10 +118,13 @@ def _request(body: Body, n: int, base: Base, limits: Limits) -> SampleRequest:
     sampling = _sampling(params, body.flag("prompt_logprobs", False), base, len(tokens))
     prompt = Prompt(tokens, n, secrets.randbits(32) if seed is None else seed & (1 << 32) - 1)
     last_n = body.maybe_integer("prompt_logprobs_last_n", at_least=1)
+    of_prompt, of_samples = (
+        body.integer(f"topk_{what}_logprobs", 0, at_most=_MOST) for what in ("prompt", "sample")
+    )
     if asked := sorted({*body.foreign()} & {*_NOT_HERE}):
         raise Unsupported(f"this server does not offer {', '.join(asked)}")
     body.end()
-    return SampleRequest(prompt, sampling, last_n)
+    return SampleRequest(prompt, sampling, last_n, of_prompt, of_samples)
 
 
 def _sampling(params: Body, prompt_logprobs: bool, base: Base, num_tokens: int) -> Sampling:
@@ -165,8 +200,9 @@ def sample_together(snapshot: Snapshot, requests: Sequence[SampleRequest]) -> li
     try:
         prompts = [request.prompt for request in requests]
         completions = snapshot.sample(prompts, requests[0].sampling).result()
+        pairs = zip(requests, completions, strict=True)
+        return [request.tell(snapshot, drawn) for request, drawn in pairs]
     except CustomizeError as error:
         if len(requests) == 1:
             return [failed(error)]
         return [outcome for one in requests for outcome in sample_together(snapshot, [one])]
-    return [request.tell(c) for request, c in zip(requests, completions, strict=True)]

@@ -1,0 +1,1 @@
+"""The backend ``tinker``: any method of ``customize`` on a service that speaks the protocol."""
