@@ -111,7 +111,7 @@ def test_another_encoder_is_refused(tmp_path: Path) -> None:
     build_index([{"text": "cabbage"}], tmp_path / "index", encoder=Letters())
     with pytest.raises(DataError, match="vectors are another encoder's"):
         open_index(tmp_path / "index", encoder=Letters("others"))
-    with pytest.raises(OptionError, match="give encoder="):
+    with pytest.raises(OptionError, match="give the encoder they are of"):
         open_index(tmp_path / "index")
 
 
