@@ -28,7 +28,8 @@ class Letters(Encoder):
 
     def encode_queries(self, texts: Sequence[str]) -> Vectors:
         counts = np.array([[1 + text.lower().count(c) for c in "abcdefgh"] for text in texts])
-        return (counts / np.linalg.norm(counts, axis=1, keepdims=True)).astype(np.float32)
+        lengths = np.linalg.norm(counts, axis=1, keepdims=True)
+        return np.asarray(counts / lengths, np.float32)
 
     def encode_chunks(self, texts: Sequence[str]) -> Vectors:
         self.num_encoded += len(texts)
