@@ -44,6 +44,7 @@ FOR_TESTS = (
     *(*FOR_PLUGINS, "transformers", "peft", "pyarrow", "datasets", "tensorboard"),
     *("scipy", "statsmodels"),  # statistics are checked against them
     "jsonschema",
+    "pypdf",
     "triton; platform_system == 'Linux'",  # interpreted, where there is no GPU
     "xllamacpp",  # llama.cpp, in which GGUF packages are proven
     *("starlette", "uvicorn"),

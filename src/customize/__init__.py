@@ -1,10 +1,9 @@
 """Customize language models after pre-training, and prove that it helped.
 
 Layers, each importing only those before it: errors, values and options, interfaces, plugins,
-models, data, rollouts, retrieval, training, evaluation, packaging, runs, doctor, traits, command
-models, data, rollouts, training, evaluation, packaging, serving, runs, doctor, traits, command
-line. Names are imported when they are first used, so that ``import customize`` costs next to
-nothing.
+models, data, rollouts, retrieval, training, evaluation, packaging, serving, runs, doctor, traits,
+command line. Names are imported when they are first used, so that ``import customize`` costs next
+to nothing.
 """
 
 from __future__ import annotations
@@ -44,7 +43,6 @@ __all__ = [
     "Done",
     "Driver",
     "Encoder",
-    "EncoderSpec",
     "Endpoint",
     "Engine",
     "Environment",
@@ -138,10 +136,12 @@ __all__ = [
     "find_environment",
     "group",
     "held",
+    "hit_at_k",
     "hookimpl",
     "judged",
     "load_function",
     "measure_traits",
+    "ndcg_at_k",
     "no_worse",
     "open",
     "open_index",
@@ -153,6 +153,7 @@ __all__ = [
     "read",
     "read_documents",
     "read_trait",
+    "reciprocal_rank",
     "render_rows",
     "reproduce",
     "resolve",
@@ -198,7 +199,6 @@ _HOMES = {
     "Done": _BACKEND,
     "Driver": "customize.rollouts.driver",
     "Encoder": "customize.interfaces.index",
-    "EncoderSpec": "customize.plugins.specs",
     "Endpoint": "customize.evaluation.endpoints",
     "Engine": _BACKEND,
     "Environment": "customize.interfaces.environment",
@@ -292,10 +292,12 @@ _HOMES = {
     "find_environment": "customize.rollouts.judged",
     "group": "customize.rollouts.rewards",
     "held": "customize.training.lock",
+    "hit_at_k": "customize.retrieval.metrics",
     "hookimpl": "customize.plugins.hooks",
     "judged": "customize.rollouts.judged",
     "load_function": "customize._functions",
     "measure_traits": "customize.traits.correcting",
+    "ndcg_at_k": "customize.retrieval.metrics",
     "no_worse": "customize.interfaces.gate",
     "open": "customize.runs.run",
     "open_index": "customize.retrieval.index_folder",
@@ -307,6 +309,7 @@ _HOMES = {
     "read": "customize.data.reading",
     "read_documents": "customize.retrieval.documents.reading",
     "read_trait": "customize.traits.trait",
+    "reciprocal_rank": "customize.retrieval.metrics",
     "render_rows": "customize.data.rendering.rendered",
     "reproduce": "customize.runs.reproducing",
     "resolve": "customize.models",
@@ -425,7 +428,6 @@ if TYPE_CHECKING:
     from customize.plugins.hooks import hookimpl as hookimpl
     from customize.plugins.specs import BackendSpec as BackendSpec
     from customize.plugins.specs import DatasetSpec as DatasetSpec
-    from customize.plugins.specs import EncoderSpec as EncoderSpec
     from customize.plugins.specs import EnvironmentSpec as EnvironmentSpec
     from customize.plugins.specs import ExporterSpec as ExporterSpec
     from customize.plugins.specs import IndexSpec as IndexSpec
@@ -441,6 +443,9 @@ if TYPE_CHECKING:
     from customize.retrieval.documents.corpus import Corpus as Corpus
     from customize.retrieval.documents.reading import read_documents as read_documents
     from customize.retrieval.index_folder import open_index as open_index
+    from customize.retrieval.metrics import hit_at_k as hit_at_k
+    from customize.retrieval.metrics import ndcg_at_k as ndcg_at_k
+    from customize.retrieval.metrics import reciprocal_rank as reciprocal_rank
     from customize.rollouts.calculator import calculator as calculator
     from customize.rollouts.driver import Driver as Driver
     from customize.rollouts.episode import Ask as Ask

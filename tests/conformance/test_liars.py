@@ -11,6 +11,7 @@ from typing import Any
 import backend_liars
 import environment_liars
 import exporter_liars
+import index_liars
 import method_liars
 import observer_liars
 import other_liars
@@ -25,6 +26,7 @@ from customize.testing.dataset_rules.subject import DatasetSubject
 from customize.testing.environment_rules.subject import EnvironmentSubject
 from customize.testing.exporter_rules.subject import ExporterSubject
 from customize.testing.holding import hold
+from customize.testing.index_rules.subject import IndexSubject
 from customize.testing.method_rules.subject import MethodSubject
 from customize.testing.model_rules.subject import ModelSubject
 from customize.testing.observer_rules.subject import ObserverSubject
@@ -51,6 +53,7 @@ LIARS: Mapping[str, Mapping[str, Any]] = {
     "observer": observer_liars.LIARS,
     "scorer": scorer_liars.LIARS,
     "environment": environment_liars.LIARS,
+    "index": index_liars.LIARS,
     "plugin": plugin_liars.LIARS,
 }
 
@@ -159,6 +162,12 @@ def test_a_lying_environment_is_caught_by_its_rule_alone(rule: str | None) -> No
     made = environment_liars.honest if rule is None else environment_liars.LIARS[rule]
     subject = EnvironmentSubject("liar", find_environment(made))
     assert broken(subject) == ([] if rule is None else [rule])
+
+
+@pytest.mark.parametrize("rule", [None, *index_liars.LIARS])
+def test_a_lying_index_is_caught_by_its_rule_alone(rule: str | None) -> None:
+    made = index_liars.Honest if rule is None else index_liars.LIARS[rule]
+    assert broken(IndexSubject("liar", made)) == ([] if rule is None else [rule])
 
 
 @pytest.mark.parametrize("rule", [None, *plugin_liars.LIARS])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,10 @@ import pytest
 import customize
 from customize import Chunking, DataError, build_index, open_index, update_index
 from customize.retrieval import building, index_folder
+from customize.retrieval.chunking import estimated
 from customize.retrieval.documents import reading
+from customize.retrieval.documents.apart import Apart
+from customize.retrieval.documents.folder import File
 
 DOCS = {
     "menu.md": "# Menu\n\nThe margherita is 9 euros.\n\n## Drinks\n\nWater is free.",
@@ -60,9 +62,12 @@ def test_only_what_changed_is_read_and_indexed_again(
     (docs / "menu.md").unlink()
     read = []
     documents = reading._documents
-    monkeypatch.setattr(
-        reading, "_documents", lambda file, *rest: read.append(file.id) or documents(file, *rest)
-    )
+
+    def noted(file: File, content: bytes, apart: Apart) -> list[customize.Document]:
+        read.append(file.id)
+        return documents(file, content, apart)
+
+    monkeypatch.setattr(reading, "_documents", noted)
     done = update_index(folder, docs)
     assert read == ["hours.txt", "new.md"]
     assert (done.num_documents, done.num_chunks, done.num_added) == (3, 3, 2)
@@ -113,7 +118,10 @@ def test_an_update_that_fails_leaves_the_index_that_was_there(
 
 
 def test_records_are_indexed_and_updated(tmp_path: Path) -> None:
-    records = [{"id": "a", "text": "The oven."}, {"id": "b", "text": "The door.", "tags": ["x"]}]
+    records: list[dict[str, object]] = [
+        {"id": "a", "text": "The oven."},
+        {"id": "b", "text": "The door.", "tags": ["x"]},
+    ]
     build_index(records, tmp_path / "index")
     done = update_index(tmp_path / "index", [records[0], {"id": "b", "text": "The door."}])
     assert (done.num_added, done.num_deleted, done.num_unchanged) == (1, 1, 1)
@@ -176,8 +184,7 @@ def test_options_are_kept_and_refused(tmp_path: Path, docs: Path) -> None:
 def test_another_tokenizer_is_refused(
     folder: Path, docs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    count: Callable[..., object] = building.counter
-    monkeypatch.setattr(building, "counter", lambda chunking: (count(chunking), "another"))
+    monkeypatch.setattr(building, "counter", lambda chunking: (estimated, "another"))
     with pytest.raises(DataError, match="has changed: build it anew"):
         update_index(folder, docs)
 

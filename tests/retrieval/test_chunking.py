@@ -37,7 +37,7 @@ def prose(words: int, seed: int = 0, least: int = 4, most: int = 30) -> str:
     [
         ("One. Two! Three? Four", ["One. ", "Two! ", "Three? ", "Four"]),
         ('He said "go." Then left.', ['He said "go." ', "Then left."]),
-        ("Dr. Who paid 3.50 e.g. at No. 5. Then", ["Dr. Who paid 3.50 e.g. at No. 5. ", "Then"]),
+        ("Dr. Who paid 3.50 e.g. at noon. Then", ["Dr. Who paid 3.50 e.g. at noon. ", "Then"]),
         ("今日は晴れ。明日は雨！そう", ["今日は晴れ。", "明日は雨！", "そう"]),
         ("a line\nthat goes on\n\nNext", ["a line\nthat goes on\n\n", "Next"]),
         ("Items:\n- one\n- two\n1. three", ["Items:\n", "- one\n", "- two\n", "1. three"]),

@@ -139,7 +139,9 @@ def test_an_unreadable_file_is_named_and_refused_or_skipped(tmp_path: Path, name
 
 
 @pytest.mark.parametrize("files", [{}, {"a.png": b"\x89"}, {"empty.md": ""}])
-def test_a_folder_without_documents_is_refused(tmp_path: Path, files: dict[str, bytes]) -> None:
+def test_a_folder_without_documents_is_refused(
+    tmp_path: Path, files: dict[str, str | bytes]
+) -> None:
     with pytest.raises(DataError, match="holds no document"):
         read_documents(write(tmp_path, files), on_unreadable="skip")
 
@@ -160,14 +162,14 @@ def test_options_that_are_none_are_refused() -> None:
 
 
 def test_records_are_documents(tmp_path: Path) -> None:
-    records = [
+    records: list[dict[str, object] | Document] = [
         {"text": "one"},
         {"text": "two\r\n", "id": "b", "title": "B", "tags": ["hr"]},
         Document("c", "three"),
     ]
     first, second, third = read_documents(records).documents
     assert (first.id, first.text, first.tags) == ("record 1", "one", frozenset())
-    assert (second.id, second.text, second.tags) == ("b", "two\n", {"hr"})
+    assert (second.id, second.text, second.tags) == ("b", "two\n", frozenset({"hr"}))
     assert headed(second) == [(1, "B", "two\n")]
     assert third == records[2]
 

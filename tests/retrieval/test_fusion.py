@@ -28,7 +28,8 @@ class Letters(Encoder):
 
     def encode_queries(self, texts: Sequence[str]) -> Vectors:
         counts = np.array([[1 + text.lower().count(c) for c in "abcdefgh"] for text in texts])
-        return (counts / np.linalg.norm(counts, axis=1, keepdims=True)).astype(np.float32)
+        lengths = np.linalg.norm(counts, axis=1, keepdims=True)
+        return np.asarray(counts / lengths, np.float32)
 
     def encode_chunks(self, texts: Sequence[str]) -> Vectors:
         self.num_encoded += len(texts)
@@ -111,7 +112,7 @@ def test_another_encoder_is_refused(tmp_path: Path) -> None:
     build_index([{"text": "cabbage"}], tmp_path / "index", encoder=Letters())
     with pytest.raises(DataError, match="vectors are another encoder's"):
         open_index(tmp_path / "index", encoder=Letters("others"))
-    with pytest.raises(OptionError, match="give encoder="):
+    with pytest.raises(OptionError, match="give the encoder they are of"):
         open_index(tmp_path / "index")
 
 

@@ -121,7 +121,8 @@ def test_html_that_is_slow_to_read_ends_in_time(tmp_path: Path, piece: str) -> N
     corpus = read_documents(tmp_path, on_unreadable="skip", timeout_s=1)
     reasons = [one.reason for one in corpus.unreadable]
     assert len(corpus.documents) + len(reasons) == 2
-    assert all("holds no text" in told or "takes more than 1 s" in told for told in reasons)
+    known = ("it holds no text", "it is damaged", "reading it takes more than 1 s")
+    assert all(told.startswith(known) for told in reasons)
     assert time.monotonic() - began < 60  # the process has to start, on a busy machine
 
 

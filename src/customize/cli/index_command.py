@@ -68,7 +68,6 @@ def command() -> None:
     metavar="NAME",
     help="Its kind (customize plugins shows which there are).",
 )
-@click.option("--encoder", metavar="NAME", help="Also index vectors, made by this encoder.")
 @click.option(
     "--most-tokens", type=int, default=400, show_default=True, help="Tokens a chunk may have."
 )

@@ -19,6 +19,10 @@ import numpy.typing as npt
 Vectors = npt.NDArray[np.float32]
 
 
+def _tags(given: Iterable[str]) -> frozenset[str]:
+    return frozenset(given)
+
+
 @attrs.frozen
 class Heading:
     """A heading; what it heads begins at ``start`` of the document's text.
@@ -42,7 +46,7 @@ class Document:
 
     id: str
     text: str
-    tags: frozenset[str] = attrs.field(default=frozenset(), converter=frozenset)
+    tags: frozenset[str] = attrs.field(default=frozenset(), converter=_tags)
     headings: tuple[Heading, ...] = ()
 
 
@@ -59,7 +63,7 @@ class Chunk:
     text: str
     span: tuple[int, int]
     heading: tuple[str, ...] = ()
-    tags: frozenset[str] = attrs.field(default=frozenset(), converter=frozenset)
+    tags: frozenset[str] = attrs.field(default=frozenset(), converter=_tags)
     id: str = attrs.field(init=False)
 
     @id.default

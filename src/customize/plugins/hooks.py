@@ -10,7 +10,6 @@ import pluggy
 from customize.plugins.specs import (
     BackendSpec,
     DatasetSpec,
-    EncoderSpec,
     EnvironmentSpec,
     ExporterSpec,
     IndexSpec,
@@ -83,8 +82,3 @@ def customize_environments() -> Iterable[EnvironmentSpec]:  # type: ignore[empty
 @hookspec
 def customize_indexes() -> Iterable[IndexSpec]:  # type: ignore[empty-body]
     """Where chunks of documents are kept and found again, by name."""
-
-
-@hookspec
-def customize_encoders() -> Iterable[EncoderSpec]:  # type: ignore[empty-body]
-    """What turns texts into vectors, by name."""

@@ -145,13 +145,6 @@ class IndexSpec(Spec):
     kind: ClassVar[str] = "index"
 
 
-@attrs.frozen(kw_only=True)
-class EncoderSpec(Spec):
-    """An `Encoder` by name; its fields are options."""
-
-    kind: ClassVar[str] = "encoder"
-
-
 KINDS: dict[str, type[Spec]] = {
     spec.kind: spec
     for spec in (
@@ -165,6 +158,5 @@ KINDS: dict[str, type[Spec]] = {
         ScorerSpec,
         EnvironmentSpec,
         IndexSpec,
-        EncoderSpec,
     )
 }

@@ -11,7 +11,6 @@ import attrs
 from customize._errors import DataError, OptionError
 from customize.data.audit_report import Finding
 from customize.interfaces.index import Document, Encoder, Index
-from customize.plugins import load
 from customize.retrieval.chunking import Chunking, chunks_of, counter
 from customize.retrieval.documents.apart import Apart
 from customize.retrieval.documents.corpus import Unreadable, findings_in, told
@@ -27,7 +26,6 @@ from customize.retrieval.index_folder import (
     FILE,
     IndexFacts,
     Source,
-    facts_of_encoder,
     new_index,
     open_index,
     read_facts,
@@ -69,7 +67,7 @@ def build_index(
     to: str | Path,
     index: str = "sqlite",
     chunking: Chunking | None = None,
-    encoder: str | Encoder | None = None,
+    encoder: Encoder | None = None,
     on_unreadable: OnUnreadable = "refuse",
     on_sensitive: OnSensitive = "tell",
     timeout_s: float = TIMEOUT_S,
@@ -77,7 +75,7 @@ def build_index(
 ) -> Indexed:
     """Cut documents into chunks, and index them in the new folder ``to``.
 
-    index: the name of its kind. encoder: adds vectors; a name or an instance.
+    index: the name of its kind. encoder: adds vectors.
     report: is told, before anything is indexed, what was not read and what is sensitive.
     The rest is as for `read_documents`; with ``on_sensitive="refuse"`` nothing is indexed where
     secrets or personal data are found.
@@ -92,11 +90,10 @@ def build_index(
     if (folder / FILE).exists() or (folder.exists() and any(folder.iterdir())):
         raise DataError(f"{folder} is not empty: name a new folder, or use update_index")
     cutting = chunking or Chunking()
-    name = encoder if isinstance(encoder, str) else None
-    made: Encoder | None = load("encoder", name)() if isinstance(encoder, str) else encoder
-    facts = IndexFacts(index, cutting, counter(cutting)[1], facts_of_encoder(made, name))
+    vectors_of = None if encoder is None else encoder.fingerprint
+    facts = IndexFacts(index, cutting, counter(cutting)[1], vectors_of)
     policy = _Policy(on_unreadable, on_sensitive, timeout_s, report)
-    return _refreshed(folder, facts, new_index(facts, made), source, policy)
+    return _refreshed(folder, facts, new_index(facts, encoder), source, policy)
 
 
 def update_index(

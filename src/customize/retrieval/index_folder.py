@@ -16,7 +16,7 @@ import attrs
 
 from customize._errors import DataError, OptionError
 from customize._files import replace_text, sync_all, writing
-from customize._options import options_of, options_to_dict
+from customize._options import options_to_dict
 from customize.interfaces.index import Encoder, Index
 from customize.plugins import load
 from customize.retrieval.chunking import Chunking
@@ -38,14 +38,14 @@ class Source:
 class IndexFacts:
     """What ``index.json`` says.
 
-    counter: who counted tokens, by a fingerprint. encoder: its name, options and fingerprint; None
-    without vectors. sources: by the name of a file or record.
+    counter: who counted tokens, by a fingerprint. encoder: its fingerprint; None without vectors.
+    sources: by the name of a file or record.
     """
 
     index: str
     chunking: Chunking
     counter: str
-    encoder: Mapping[str, Any] | None
+    encoder: str | None
     sources: Mapping[str, Source] = attrs.field(factory=dict)
     fingerprint: str = ""
 
@@ -88,21 +88,20 @@ def read_facts(folder: Path) -> IndexFacts:
 def open_index(folder: str | Path, encoder: Encoder | None = None) -> Index:
     """The index in a folder that `build_index` made.
 
-    encoder: of its vectors, where it is not one that a plugin offers by name.
+    encoder: of its vectors, where it has some.
 
     Raises:
         DataError: there is none, it is damaged, or not what its ``index.json`` tells of; or its
             vectors are another encoder's.
-        UnknownName, PluginError: nobody provides its kind of index, or the encoder.
+        OptionError: it has vectors, and no encoder is given; or the other way round.
+        UnknownName, PluginError: nobody provides its kind of index.
     """
     folder = Path(folder)
     facts = read_facts(folder)
     inside = folder / _inside(facts)
     kind = load("index", facts.index)
-    if facts.encoder is None:
-        index: Index = kind.load(inside)
-    else:
-        index = FusedIndex.of(inside, kind, _encoder(facts.encoder, encoder))
+    _check_encoder(facts, encoder)
+    index: Index = kind.load(inside) if encoder is None else FusedIndex.of(inside, kind, encoder)
     if index.fingerprint != facts.fingerprint:
         raise DataError(f"{inside} is not the index that {folder / FILE} tells of: build it anew")
     return index
@@ -137,26 +136,16 @@ def write_index(folder: Path, index: Index, facts: IndexFacts) -> IndexFacts:
     return facts
 
 
-def facts_of_encoder(encoder: Encoder | None, name: str | None) -> dict[str, Any] | None:
-    """What is kept of an encoder."""
-    if encoder is None:
-        return None
-    has_options = next(options_of(type(encoder)), None) is not None
-    kept = dict(options_to_dict(encoder)) if has_options else {}
-    return {"name": name, "options": kept, "fingerprint": encoder.fingerprint}
-
-
-def _encoder(told: Mapping[str, Any], given: Encoder | None) -> Encoder:
-    if given is None and told["name"] is None:
-        raise OptionError("the index has vectors of an encoder without a name: give encoder=…")
-    made = given or load("encoder", told["name"])(**told["options"])
-    if made.fingerprint != told["fingerprint"]:
+def _check_encoder(facts: IndexFacts, encoder: Encoder | None) -> None:
+    if facts.encoder is None and encoder is not None:
+        raise OptionError("the index has no vectors: leave out the encoder, or build it anew")
+    if facts.encoder is not None and encoder is None:
+        raise OptionError("the index has vectors: give the encoder they are of, encoder=…")
+    if encoder is not None and encoder.fingerprint != facts.encoder:
         raise DataError("the index's vectors are another encoder's: build it anew with this one")
-    encoder: Encoder = made
-    return encoder
 
 
 def _inside(facts: IndexFacts) -> str:
     """Other vectors of the same chunks are other content."""
-    own = facts.encoder["fingerprint"][:12] if facts.encoder else "words"
+    own = facts.encoder[:12] if facts.encoder else "words"
     return f"chunks-{facts.fingerprint[:16]}-{own}"

@@ -11,9 +11,8 @@ from customize._errors import OptionError
 from customize.plugins.specs import KINDS as _SPECS
 from customize.scaffold.naming import Names
 
-KINDS = tuple(_SPECS)
-
 _TEMPLATE = Path(__file__).parent / "template"
+KINDS = tuple(kind for kind in _SPECS if (_TEMPLATE / kind).is_dir())
 # The template is the distribution acme-example, which offers the class Example as example.
 _OURS = re.compile(r"\b(acme-example|acme_example|Example|example)\b")
 

@@ -13,6 +13,7 @@ from customize.interfaces.backend import Backend
 from customize.interfaces.dataset import Dataset, Row
 from customize.interfaces.environment import Environment, Function
 from customize.interfaces.exporter import Exporter
+from customize.interfaces.index import Index
 from customize.interfaces.method import Method
 from customize.interfaces.model import ModelSource
 from customize.interfaces.observer import Observer
@@ -47,16 +48,17 @@ def conformance(
     observer: str | Observer | None = None,
     scorer: str | Scorer | Judge | None = None,
     environment: str | Environment | Function | None = None,
+    index: str | Callable[[], Index] | None = None,
     plugin: str | None = None,
     on: object = None,
     known_failures: Mapping[str, str] | None = None,
 ) -> Callable[[Case], None]:
     """``test_x = conformance(…)`` is one pytest test for each rule the subject must keep.
 
-    A subject is an instance or a name; ``plugin`` is the module of an entry point, and all it
-    offers. ``on`` is what a subject is tried on where the kit's own will not do: a backend's
-    model, a method's, a scorer's or an environment's rows, an exporter's backend; a reader needs a
-    file. For a plugin it is a mapping from names it offers.
+    A subject is an instance or a name, of an index a class; ``plugin`` is the module of an entry
+    point, and all it offers. ``on`` is what a subject is tried on where the kit's own will not do:
+    a backend's model, a method's, a scorer's or an environment's rows, an exporter's backend; a
+    reader needs a file. For a plugin it is a mapping from names it offers.
     ``known_failures`` are rules that are not kept yet, each with its reason; they must fail.
 
     Raises:
@@ -74,6 +76,7 @@ def conformance(
         "observer": observer,
         "scorer": scorer,
         "environment": environment,
+        "index": index,
         "plugin": plugin,
     }
     chosen = [(kind, subject) for kind, subject in given.items() if subject is not None]

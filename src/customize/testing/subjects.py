@@ -16,7 +16,13 @@ from customize.plugins.specs import Spec
 from customize.testing.rules import KINDS
 from customize.testing.subject import Subject
 
-_AS_THEY_ARE = ("dataset", "reader", "scorer", "environment")  # of all others an instance is made
+_AS_THEY_ARE = (
+    "dataset",
+    "reader",
+    "scorer",
+    "environment",
+    "index",
+)  # of all others an instance is made
 
 
 @attrs.frozen
@@ -50,7 +56,7 @@ def candidates(kind: str, given: Any, on: Any = None) -> Sequence[Candidate]:
     """
     if kind not in KINDS:
         raise OptionError(f"no kind {kind!r}: there are rules for {', '.join(KINDS)}")
-    if on is not None and kind in ("model", "dataset", "observer"):
+    if on is not None and kind in ("model", "dataset", "observer", "index"):
         raise OptionError(f"a {kind} is tried on nothing: leave out on={on!r}")
     if kind == "plugin" and not isinstance(on, Mapping | None):
         raise OptionError(f"for a plugin on is {{name it offers: what}} (got {on!r})")
@@ -141,6 +147,12 @@ def _environment(label: str, given: Any, on: Any) -> Subject:
     return EnvironmentSubject(label, find_environment(given), on)
 
 
+def _index(label: str, given: Any, on: Any) -> Subject:
+    from customize.testing.index_rules.subject import IndexSubject
+
+    return IndexSubject(label, load("index", given) if isinstance(given, str) else given)
+
+
 def _plugin(label: str, given: Any, on: Any) -> Subject:
     from customize.testing.plugin_rules.subject import PluginSubject
 
@@ -162,5 +174,6 @@ _MAKERS: dict[str, Callable[[str, Any, Any], Subject]] = {
     "observer": _observer,
     "scorer": _scorer,
     "environment": _environment,
+    "index": _index,
     "plugin": _plugin,
 }

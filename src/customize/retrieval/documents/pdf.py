@@ -19,7 +19,7 @@ def read_pdf(content: bytes) -> Draft:
     """What the pages say, each under a heading with its number.
 
     Raises:
-        DataError: it is encrypted, damaged, or holds no text.
+        DataError: it is encrypted, has too many pages, or holds no text.
         MissingDependency: pypdf is not installed.
     """
     try:
@@ -30,10 +30,6 @@ def read_pdf(content: bytes) -> Draft:
         return _pages(pypdf.PdfReader(io.BytesIO(content)))
     except pypdf.errors.FileNotDecryptedError:
         raise DataError("it is encrypted: save it without a password") from None
-    except DataError:
-        raise
-    except Exception as error:  # pypdf meets damage with many exceptions, also of Python's own
-        raise DataError(f"it is damaged: {type(error).__name__}: {error}") from None
 
 
 def _pages(reader: Any) -> Draft:  # pypdf.PdfReader

@@ -22,7 +22,7 @@ from customize.retrieval.documents.plain import decoded, markdown_headings
 from customize.retrieval.documents.records import document_of, numbered, records_in
 
 OnUnreadable = Literal["refuse", "skip"]
-Source = str | Path | Iterable[Mapping[str, object]] | Iterable[Document]
+Source = str | Path | Iterable[Mapping[str, object] | Document]
 TIMEOUT_S = 60.0
 
 

@@ -55,6 +55,8 @@ def _answer(path: str, suffix: str) -> dict[str, Any]:
         return {"fault": "DataError", "told": f"reading it takes more than {_MOST_MEMORY} bytes"}
     except OSError as error:
         return {"fault": "DataError", "told": error.strerror or str(error)}
+    except Exception as error:  # parsers meet damage with many exceptions
+        return {"fault": "DataError", "told": f"it is damaged: {type(error).__name__}: {error}"}
 
 
 def _limit_memory() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from customize.interfaces.backend import Backend
 from customize.interfaces.exporter import Exporter
+from customize.interfaces.index import Index
 from customize.interfaces.method import Method
 from customize.interfaces.observer import Observer
 from customize.interfaces.scorer import Scorer
@@ -18,7 +19,13 @@ from customize.testing.plugin_rules.subject import PluginSubject
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _SUMMARY_CHARACTERS = 100
-_TYPES = {"method": Method, "backend": Backend, "exporter": Exporter, "observer": Observer}
+_TYPES = {
+    "method": Method,
+    "backend": Backend,
+    "exporter": Exporter,
+    "observer": Observer,
+    "index": Index,
+}
 
 
 def check_entry_point_is_there(subject: PluginSubject) -> None:

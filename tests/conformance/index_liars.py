@@ -1,0 +1,177 @@
+"""Indexes that break one rule each, and an honest one: the core's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+from pathlib import Path
+from typing import Self
+
+from customize import Chunk, DataError, Hit, Index
+from customize.retrieval.sqlite_index import SqliteIndex as Honest
+
+
+class Textual(Honest):
+    """Headings are not searched."""
+
+    def search(self, query: str, k: int, filter: Collection[str] | None = ()) -> list[Hit]:
+        found = super().search(query, k, filter)
+        return [hit for hit in found if "open" not in query or "opening" in hit.chunk.text]
+
+
+class Accented(Honest):
+    def search(self, query: str, k: int, filter: Collection[str] | None = ()) -> list[Hit]:
+        found = super().search(query, k, filter)
+        return [hit for hit in found if "é" in query or "é" not in hit.chunk.text]
+
+
+class Spaced(Honest):
+    def search(self, query: str, k: int, filter: Collection[str] | None = ()) -> list[Hit]:
+        return [] if any(c > "\u3400" for c in query) else super().search(query, k, filter)
+
+
+class Generous(Honest):
+    def search(self, query: str, k: int, filter: Collection[str] | None = ()) -> list[Hit]:
+        return super().search(query, 2 if (query, k) == ("basil", 1) else k, filter)
+
+
+class Eager(Honest):
+    """Finds something for every question."""
+
+    def search(self, query: str, k: int, filter: Collection[str] | None = ()) -> list[Hit]:
+        found = super().search(query, k, filter)
+        return found or [Hit(chunk, 0.0) for chunk in self.chunks() if query == "zeppelin"][:1]
+
+
+class Trusting(Honest):
+    """Looks at access after the search: others' chunks take places."""
+
+    def search(self, query: str, k: int, filter: Collection[str] | None = ()) -> list[Hit]:
+        found = super().search(query, k, None)
+        asker = set(filter or ())
+        return [h for h in found if filter is None or not h.chunk.tags or h.chunk.tags & asker]
+
+
+class Parsing(Honest):
+    def search(self, query: str, k: int, filter: Collection[str] | None = ()) -> list[Hit]:
+        if query.endswith(" NOT"):
+            raise ValueError("syntax error")
+        return super().search(query, k, filter)
+
+
+class Lenient(Honest):
+    def search(self, query: str, k: int, filter: Collection[str] | None = ()) -> list[Hit]:
+        return super().search(query, k, filter) if k else []
+
+
+class Unsorted(Honest):
+    def chunks(self) -> Iterator[Chunk]:
+        yield from reversed(list(super().chunks()))
+
+
+class Sorting(Honest):
+    def get(self, ids: Iterable[str]) -> list[Chunk]:
+        return sorted(super().get(ids), key=lambda chunk: chunk.document)
+
+
+class Keeping(Honest):
+    """Counts a deleted chunk no more, but finds it."""
+
+    def delete(self, ids: Iterable[str]) -> None:
+        ids = list(ids)
+        if "nobody's" not in ids:
+            super().delete(ids)
+
+
+class Halfway(Honest):
+    def add(self, chunks: Iterable[Chunk]) -> None:
+        for chunk in chunks:
+            super().add([chunk])
+
+
+class Forgetful(Honest):
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        loaded = super().load(folder)
+        if len(loaded) == 5:
+            loaded.delete([next(loaded.chunks()).id])
+        return loaded
+
+
+class Writing(Honest):
+    """Saves what it was loaded from at every change."""
+
+    folder: Path | None = None
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        loaded = super().load(folder)
+        loaded.folder = folder
+        return loaded
+
+    def add(self, chunks: Iterable[Chunk]) -> None:
+        super().add(chunks)
+        if self.folder is not None:
+            beside = self.folder.with_name("beside")
+            self.save(beside)
+            for file in beside.iterdir():
+                file.replace(self.folder / file.name)
+
+
+class Counting(Honest):
+    """Its fingerprint tells which chunk was the first."""
+
+    first = ""
+
+    def add(self, chunks: Iterable[Chunk]) -> None:
+        chunks = list(chunks)
+        super().add(chunks)
+        self.first = self.first or next((chunk.document for chunk in chunks), "")
+
+    @property
+    def fingerprint(self) -> str:
+        return super().fingerprint + ("" if self.first < "b" else self.first)
+
+
+class Leaving(Honest):
+    """Writes down everything that was ever added."""
+
+    log = ""
+
+    def add(self, chunks: Iterable[Chunk]) -> None:
+        chunks = list(chunks)
+        super().add(chunks)
+        self.log += "".join(chunk.text for chunk in chunks)
+
+    def save(self, folder: Path) -> None:
+        super().save(folder)
+        (folder / "log.txt").write_text(self.log)
+
+
+class Unfounded(Honest):
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        try:
+            return super().load(folder)
+        except DataError:
+            return cls()
+
+
+LIARS: dict[str, Callable[[], Index]] = {
+    "check_a_chunk_is_found_by_its_words": Textual,
+    "check_accents_and_case_are_folded": Accented,
+    "check_scripts_without_spaces_are_searched": Spaced,
+    "check_the_best_come_first": Generous,
+    "check_nothing_is_found_where_nothing_fits": Eager,
+    "check_only_who_may_see_finds": Trusting,
+    "check_a_question_is_no_syntax": Parsing,
+    "check_k_is_at_least_one": Lenient,
+    "check_chunks_come_by_place": Unsorted,
+    "check_chunks_are_got_by_id": Sorting,
+    "check_deleted_chunks_are_gone": Keeping,
+    "check_all_are_added_or_none": Halfway,
+    "check_what_is_loaded_was_saved": Forgetful,
+    "check_changes_stay_out_of_the_folder": Writing,
+    "check_the_fingerprint_is_of_the_chunks": Counting,
+    "check_deleted_text_is_not_saved": Leaving,
+    "check_a_folder_without_an_index_is_refused": Unfounded,
+}
