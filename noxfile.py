@@ -207,6 +207,8 @@ def examples(session: nox.Session) -> None:
     short = {"RL_STEPS": "1", "RL_ROWS": "2", "RL_TO": f"{to}/rl"}
     for script in ("calculating", "formatting"):
         session.run("python", f"examples/rl/{script}.py", env=short)
+    short = {"RAG_ROWS": "4,8", "RAG_QUESTIONS": "8", "RAG_TO": f"{to}/rag"}
+    session.run("python", "examples/rag/proof.py", env=short)
 
 
 @nox.session

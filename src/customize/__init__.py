@@ -18,6 +18,7 @@ __all__ = [
     "Answer",
     "Answering",
     "Ask",
+    "Assistant",
     "Audit",
     "Backend",
     "BackendError",
@@ -30,6 +31,7 @@ __all__ = [
     "CheckpointError",
     "Chunk",
     "Chunking",
+    "Citation",
     "Completion",
     "Corpus",
     "Correction",
@@ -59,6 +61,8 @@ __all__ = [
     "Gate",
     "GateFailed",
     "GateInconclusive",
+    "GroundedAnswer",
+    "Grounding",
     "Handle",
     "Heading",
     "Hit",
@@ -131,6 +135,7 @@ __all__ = [
     "choose_backend",
     "correct",
     "differentiate",
+    "document_rows",
     "environment",
     "episode_seed",
     "find_environment",
@@ -138,6 +143,7 @@ __all__ = [
     "held",
     "hit_at_k",
     "hookimpl",
+    "index_of",
     "judged",
     "load_function",
     "measure_traits",
@@ -157,6 +163,7 @@ __all__ = [
     "render_rows",
     "reproduce",
     "resolve",
+    "save_assistant",
     "schedule_factor",
     "shuffled_row",
     "split",
@@ -174,6 +181,7 @@ _HOMES = {
     "Answer": "customize.interfaces.scorer",
     "Answering": "customize.packaging.answering",
     "Ask": "customize.rollouts.episode",
+    "Assistant": "customize.runs.assistant",
     "Audit": "customize.data.audit_report",
     "Backend": _BACKEND,
     "BackendError": _ERRORS,
@@ -186,6 +194,7 @@ _HOMES = {
     "CheckpointError": _ERRORS,
     "Chunk": "customize.interfaces.index",
     "Chunking": "customize.retrieval.chunking",
+    "Citation": "customize.retrieval.grounding",
     "Completion": _BACKEND,
     "Corpus": "customize.retrieval.documents.corpus",
     "Correction": "customize.traits.correction",
@@ -215,6 +224,8 @@ _HOMES = {
     "Gate": "customize.interfaces.gate",
     "GateFailed": _ERRORS,
     "GateInconclusive": _ERRORS,
+    "GroundedAnswer": "customize.retrieval.grounding",
+    "Grounding": "customize.retrieval.grounding",
     "Handle": _BACKEND,
     "Heading": "customize.interfaces.index",
     "Hit": "customize.interfaces.index",
@@ -287,6 +298,7 @@ _HOMES = {
     "choose_backend": "customize.runs.backends",
     "correct": "customize.traits.correcting",
     "differentiate": "customize._differentiate",
+    "document_rows": "customize.retrieval.document_rows",
     "environment": "customize.interfaces.environment",
     "episode_seed": "customize.rollouts.episode",
     "find_environment": "customize.rollouts.judged",
@@ -294,6 +306,7 @@ _HOMES = {
     "held": "customize.training.lock",
     "hit_at_k": "customize.retrieval.metrics",
     "hookimpl": "customize.plugins.hooks",
+    "index_of": "customize.retrieval.document_rows",
     "judged": "customize.rollouts.judged",
     "load_function": "customize._functions",
     "measure_traits": "customize.traits.correcting",
@@ -313,6 +326,7 @@ _HOMES = {
     "render_rows": "customize.data.rendering.rendered",
     "reproduce": "customize.runs.reproducing",
     "resolve": "customize.models",
+    "save_assistant": "customize.runs.assistant",
     "schedule_factor": "customize._schedule",
     "shuffled_row": "customize._schedule",
     "split": "customize.data.splitting",
@@ -440,8 +454,13 @@ if TYPE_CHECKING:
     from customize.retrieval.building import build_index as build_index
     from customize.retrieval.building import update_index as update_index
     from customize.retrieval.chunking import Chunking as Chunking
+    from customize.retrieval.document_rows import document_rows as document_rows
+    from customize.retrieval.document_rows import index_of as index_of
     from customize.retrieval.documents.corpus import Corpus as Corpus
     from customize.retrieval.documents.reading import read_documents as read_documents
+    from customize.retrieval.grounding import Citation as Citation
+    from customize.retrieval.grounding import GroundedAnswer as GroundedAnswer
+    from customize.retrieval.grounding import Grounding as Grounding
     from customize.retrieval.index_folder import open_index as open_index
     from customize.retrieval.metrics import hit_at_k as hit_at_k
     from customize.retrieval.metrics import ndcg_at_k as ndcg_at_k
@@ -456,6 +475,8 @@ if TYPE_CHECKING:
     from customize.rollouts.judged import judged as judged
     from customize.rollouts.rewards import group as group
     from customize.rollouts.rewards import overlong as overlong
+    from customize.runs.assistant import Assistant as Assistant
+    from customize.runs.assistant import save_assistant as save_assistant
     from customize.runs.backends import choose_backend as choose_backend
     from customize.runs.reproducing import Reproduced as Reproduced
     from customize.runs.reproducing import reproduce as reproduce

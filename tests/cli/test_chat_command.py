@@ -25,7 +25,7 @@ from customize import (
     Sampling,
     Snapshot,
 )
-from customize.cli.chat_command import read_tools, talk
+from customize.cli.chat_command import ask_documents, read_tools, show_sources, talk
 from customize.cli.group import cli
 from customize.testing import ToyBackend
 from customize.testing.renderer import END, ToyRenderer
@@ -177,3 +177,34 @@ def test_help_names_tools_and_system() -> None:
     shown = CliRunner().invoke(cli, ["chat", "--help"]).output
     assert "--tools FILE.json" in shown
     assert "--system TEXT" in shown
+
+
+def test_an_answer_from_documents_shows_what_it_quotes_and_from_where(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    chunk = customize.Chunk("hours.md", "We open at 9:20 am.", (40, 59))
+    said = '"open at 9:20 am" [1]\n"We close at noon" [1]\n9:20 am'
+    show_sources(customize.Grounding().read(said, [customize.Hit(chunk, 1.0)]))
+    assert capsys.readouterr().out.splitlines() == [
+        "9:20 am",
+        '  "open at 9:20 am" hours.md:43-58',
+        '  "We close at noon" is not what hours.md says',
+    ]
+
+
+def test_documents_are_asked_until_an_empty_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    class Noting(customize.Grounding):
+        def messages(
+            self, question: str, chunks: Sequence[customize.Chunk]
+        ) -> list[customize.Message]:
+            asked.append(question)
+            return super().messages(question, chunks)
+
+    index = customize.index_of([customize.Document("a", "The pool is blue.")])
+    assistant = customize.Assistant(ToyBackend().load(None).base(), index, Noting())
+    typed = iter(["Which colour?", "How deep?", ""])
+    monkeypatch.setattr(click, "prompt", lambda *args, **kwargs: next(typed))
+    ask_documents(assistant, None, (), 4)
+    assert asked == ["Which colour?", "How deep?"]

@@ -206,7 +206,7 @@ def test_mixed_formats_are_refused_with_a_line_of_each(on_bad_rows: Any) -> None
 def test_a_kind_the_format_cannot_be_is_refused() -> None:
     with pytest.raises(DataError, match="can be read as preference, not as 'chat'"):
         read([{"prompt": "a", "chosen": "b", "rejected": "c"}], "chat")
-    with pytest.raises(OptionError, match="kind must be one of chat, preference, prompt"):
+    with pytest.raises(OptionError, match="kind must be one of chat, preference, prompt, docu"):
         read([{"prompt": "a"}], "chats")
     with pytest.raises(OptionError, match="on_bad_rows"):
         read([{"prompt": "a"}], on_bad_rows="ignore")  # type: ignore[arg-type]

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from customize.interfaces.renderer import Message, Tool
+    from customize.retrieval.grounding import Citation, GroundedAnswer
+    from customize.runs.assistant import Assistant
     from customize.runs.run import Run
 
 
@@ -26,6 +28,18 @@ if TYPE_CHECKING:
     metavar="FILE.json",
     type=click.Path(exists=True, dir_okay=False),
     help="Tools the model may call: a list of OpenAI's form. You type their results.",
+)
+@click.option(
+    "--index",
+    metavar="FOLDER",
+    help="Documents to answer from in place of the run's (customize index build).",
+)
+@click.option(
+    "--tag",
+    "tags",
+    multiple=True,
+    metavar="TAG",
+    help="A tag of yours: documents with tags are shown only to who has one of them.",
 )
 @click.option("--message", help="Say this, print the answer and end.")
 @click.option(
@@ -48,6 +62,8 @@ def command(
     revision: str | None,
     system: str | None,
     tools_file: str | None,
+    index: str | None,
+    tags: tuple[str, ...],
     message: str | None,
     max_tokens: int,
     temperature: float,
@@ -55,13 +71,45 @@ def command(
     """Talk with SOURCE: a run's folder, or any model. An empty line ends it.
 
     Answers appear as they are made; with --tools each appears whole, a call of a tool as
-    name(arguments).
+    name(arguments). A run that answers from documents shows what it quotes, and from where; each
+    question is asked of the documents anew.
     """
     from customize.runs.run import open as open_run
 
+    run = open_run(source, revision=revision)
+    if run.has_assistant and system is None and tools_file is None:
+        if temperature:
+            raise click.UsageError("answers from documents are the likeliest: omit --temperature")
+        ask_documents(run.assistant(index, base=base), message, tags, max_tokens)
+        return
+    if tags or index:
+        raise click.UsageError("--tag and --index are for a run that answers from documents")
     tools = read_tools(tools_file) if tools_file else None
     settings = {"base": base, "max_tokens": max_tokens, "temperature": temperature}
-    talk(open_run(source, revision=revision), system, tools, message, settings)
+    talk(run, system, tools, message, settings)
+
+
+def ask_documents(
+    assistant: Assistant, message: str | None, tags: tuple[str, ...], max_tokens: int
+) -> None:
+    """Question by question until an empty line; only one where a ``message`` is given."""
+    question = _ask(">") if message is None else message
+    while question:
+        show_sources(assistant.answer(question, filter=tags, max_tokens=max_tokens))
+        question = _ask(">") if message is None else ""
+
+
+def show_sources(answer: GroundedAnswer) -> None:
+    click.echo(answer.text)
+    for citation in answer.citations:
+        click.echo(click.style(f"  {_source(citation)}", dim=True))
+
+
+def _source(citation: Citation) -> str:
+    where = citation.document
+    if citation.span is None:
+        return f'"{citation.quote}" is not what {where} says'
+    return f'"{citation.quote}" {where}:{citation.span[0]}-{citation.span[1]}'
 
 
 def read_tools(path: str | Path) -> list[Tool]:

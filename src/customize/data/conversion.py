@@ -1,8 +1,9 @@
-"""A row of any known format as a row of a kind: chat, preference or prompt.
+"""A row of any known format as a row of a kind: chat, preference, prompt or documents.
 
 chat        {"messages": [...], ...}                      at least one answer
 preference  {"messages": [...], "chosen": [...], "rejected": [...], ...}    all lists of messages
 prompt      {"messages": [...], ...}                      ends before an answer
+documents   {"id": ..., "text": ..., "tags"?: [...], "headings"?: [...], ...}
 
 Columns that the format does not use are kept as they are. Reads no file.
 """
@@ -106,6 +107,34 @@ def _check_prompt(prompt: list[Message], shared: list[Message], column: str) -> 
             )
 
 
+def _documents(source: Source) -> Row:
+    row = dict(source)
+    for column in ("id", "text"):
+        if not isinstance(row[column], str):
+            raise RowFault("wrong type", f"{column} must be text, not {type_name(row[column])}")
+    if not row["id"]:
+        raise RowFault("no name", "id is empty")
+    if not row["text"].strip():
+        raise RowFault("empty document", f"{row['id'][:40]!r} holds no text")
+    _check_headings(row.get("headings", []))
+    tags = row.get("tags", [])
+    if not isinstance(tags, list) or not all(isinstance(tag, str) and tag for tag in tags):
+        raise RowFault("wrong type", "tags must be a list of texts, who may see it: [] is everyone")
+    return row
+
+
+def _check_headings(headings: object) -> None:
+    of = {"level": int, "title": str, "start": int}
+    if not isinstance(headings, list) or not all(
+        isinstance(one, Mapping)
+        and one.keys() == of.keys()
+        and all(isinstance(one[key], of[key]) for key in of)
+        for one in headings
+    ):
+        told = 'headings must read [{"level": 1, "title": "Hours", "start": 0}, ...]'
+        raise RowFault("wrong type", told)
+
+
 _CONVERTERS: dict[str, Callable[[Source], Row]] = {
     "openai": _openai,
     "sharegpt": _sharegpt,
@@ -113,6 +142,7 @@ _CONVERTERS: dict[str, Callable[[Source], Row]] = {
     "prompt-completion": _prompt_completion,
     "prompt": _prompt,
     "preference": _preference,
+    "documents": _documents,
 }
 
 
@@ -154,6 +184,7 @@ _CHECKS: dict[str, Callable[[Row], Row]] = {
     "chat": _chat_row,
     "prompt": _prompt_row,
     "preference": _preference_row,
+    "documents": lambda row: row,
 }
 
 

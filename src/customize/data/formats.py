@@ -39,6 +39,7 @@ FORMATS = {
         Format("prompt-completion", "prompt/completion", "prompt, completion", "chat"),
         Format("preference", "preference pairs", "prompt, chosen, rejected", "preference"),
         Format("prompt", "prompts only", "prompt", "prompt"),
+        Format("documents", "documents", "id, text, tags?, headings?", "documents"),
     )
 }
 
@@ -62,7 +63,7 @@ def candidates(row: Mapping[str, Any]) -> tuple[str, ...]:
     if "prompt" in row:
         answered = any(column in row for column in COMPLETIONS)
         return ("prompt-completion",) if answered else ("prompt",)
-    return ()
+    return ("documents",) if "id" in row and "text" in row else ()
 
 
 def _conversation(turns: object) -> tuple[str, ...]:
@@ -126,6 +127,7 @@ def missing(row: Mapping[str, Any], of: Format) -> str | None:
         "prompt-completion": (("prompt",), COMPLETIONS),
         "preference": (("chosen",), ("rejected",)),
         "prompt": (("prompt",),),
+        "documents": (("id",), ("text",)),
     }
     for names in needed[of.name]:
         if not any(column in row for column in names):

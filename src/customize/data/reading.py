@@ -69,9 +69,8 @@ def read(
 
 
 def _check_options(kind: str | None, on_bad_rows: str) -> None:
-    kinds = [one for one in get_args(Kind) if one != "documents"]
-    if kind is not None and kind not in kinds:
-        raise OptionError(f"kind must be one of {', '.join(kinds)} (got {kind!r})")
+    if kind is not None and kind not in get_args(Kind):
+        raise OptionError(f"kind must be one of {', '.join(get_args(Kind))} (got {kind!r})")
     if on_bad_rows not in get_args(OnBadRows):
         raise OptionError(f"on_bad_rows must be 'refuse' or 'skip' (got {on_bad_rows!r})")
 

@@ -28,7 +28,11 @@ def num_words(text: str) -> int:
 
 
 def conversation(row: Row) -> list[Message]:
-    """All messages of a row; of a preference row the prompt's, then both answers'."""
+    """All messages of a row; of a preference row the prompt's, then both answers'; a document's
+    text as one.
+    """
+    if "messages" not in row:
+        return [{"role": "user", "content": row["text"]}]
     return [*row["messages"], *row.get("chosen", ()), *row.get("rejected", ())]
 
 
@@ -42,7 +46,7 @@ def everything(row: Row) -> str:
     """All that a row says, system messages, tools and documents too; equal only for equal rows."""
     turns = [(turn["role"], _said(turn)) for turn in conversation(row)]
     beside = [row.get("tools"), row.get("documents")]
-    return json.dumps([turns, len(row["messages"]), beside], ensure_ascii=False)
+    return json.dumps([turns, len(row.get("messages", ())), beside], ensure_ascii=False)
 
 
 def answers(row: Row) -> list[str]:

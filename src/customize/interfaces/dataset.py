@@ -7,7 +7,8 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 Kind = Literal["chat", "preference", "prompt", "documents"]
 
-# One row: JSON values only. "chat" has ``messages`` (and ``tools``, ``documents``, ``weight``).
+# One row: JSON values only. "chat" has ``messages`` (and ``tools``, ``documents``, ``weight``),
+# "documents" has ``id`` and ``text`` (and ``tags``, who may see it, and ``headings``).
 Row = Mapping[str, Any]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import attrs
@@ -103,3 +104,11 @@ class Method(ABC):
         raise Unsupported(
             f"{type(self).__name__} has no validate: leave out evaluate_every, keep_best, patience"
         )
+
+    def keep_beside(  # noqa: B027  # most keep nothing
+        self, session: Session, data: Dataset, folder: Path
+    ) -> None:
+        """Write into ``folder`` what the weights are used with, such as an index.
+
+        Called when ``train`` is done. Nothing is kept unless a method has this.
+        """

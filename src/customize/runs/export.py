@@ -114,6 +114,8 @@ def _held_out(folder: RunFolder, renderer: Renderer) -> list[Question]:
     for source in (recipe.validation, recipe.data):
         if source is not None and Path(source).is_file():
             rows = read(source, on_bad_rows="skip")
+            if rows.kind == "documents":
+                continue
             picked = range(0, len(rows), max(1, len(rows) // _PROMPTS))
             asked = [_question(rows[i], i) for i in picked][:_PROMPTS]
             return [question for question in asked if renders(renderer, question)]

@@ -34,6 +34,16 @@ class RunFolder:
         """Where the weights are, once the run is finished."""
         return self.path / "adapter"
 
+    @property
+    def assistant(self) -> Path:
+        """What the method keeps beside the weights, where it does; there once it is finished."""
+        return self.path / "assistant"
+
+    def assistant_kept(self) -> Path | None:
+        """That of the last stage which kept one."""
+        stages = (self, *reversed(self.before))
+        return next((run.assistant for run in stages if run.assistant.is_dir()), None)
+
     def weights(self) -> Path:
         """The folder of the weights, whole.
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from customize.evaluation.playing import Played
     from customize.interfaces.environment import Environment, Function
     from customize.interfaces.gate import Gate
+    from customize.interfaces.index import Index
+    from customize.runs.assistant import Assistant
 
 Messages = str | Sequence[Message]
 _PEFT = "adapter_config.json"
@@ -161,6 +163,26 @@ class Run:
         snapshot = self.base if base else self.customized
         given = [{"role": "user", "content": messages}] if isinstance(messages, str) else messages
         return snapshot, Prompt(snapshot.renderer.prompt(given, tools), seed=seed)
+
+    @property
+    def has_assistant(self) -> bool:
+        """Whether the run's method kept what an assistant needs."""
+        return self.folder is not None and self.folder.assistant_kept() is not None
+
+    def assistant(
+        self, index: Index | str | os.PathLike[str] | None = None, *, base: bool = False
+    ) -> Assistant:
+        """Who answers from documents: those of the run, or what is in another ``index``.
+
+        That is one that is open, or the folder that `build_index` made.
+
+        Raises:
+            RunError: the run's method keeps none.
+            DataError: what it keeps is not what it was trained with.
+        """
+        from customize.runs.assistant import assistant_of
+
+        return assistant_of(self.base if base else self.customized, self.folder, index)
 
     def evaluate(
         self,

@@ -23,6 +23,7 @@ from customize.interfaces.model import ModelFolder
 from customize.interfaces.observer import Observer
 from customize.models import resolve
 from customize.models.cache import check_writable
+from customize.retrieval.document_rows import document_rows
 from customize.runs.backends import choose_backend, quiet_libraries
 from customize.runs.evaluating import evaluate_as_planned
 from customize.runs.folder import RunFolder, folder_fingerprint, processor, versions
@@ -216,6 +217,7 @@ def _train(
         )
         last = loop.run(stage.method, session, stage.data, stage.validation)
         _keep_weights(recipe, loop, session, folder)
+        _keep_beside(stage, session, folder)
         write_report(folder)
         folder.finish({"steps": last.number, "metrics": dict(last.metrics)})
         shutil.rmtree(loop.best, ignore_errors=True)
@@ -247,6 +249,13 @@ def _keep_weights(recipe: Recipe, loop: Loop, session: Session, folder: RunFolde
         sealed.write(folder.adapter, fill, {})
 
 
+def _keep_beside(stage: _Stage, session: Session, folder: RunFolder) -> None:
+    if type(stage.method).keep_beside is not Method.keep_beside:
+        fill = partial(stage.method.keep_beside, session, stage.data)
+        with writing(str(folder.assistant)):
+            sealed.write(folder.assistant, fill, {})
+
+
 def _copy(source: Path, to: Path) -> None:
     for name, file in sealed.files_in(source).items():
         if name != sealed.MANIFEST:
@@ -275,6 +284,9 @@ def _options(instance: object) -> dict[str, Any]:
 
 def _read(source: Source, method: Method, recipe: Recipe) -> IndexedDataset:
     """The rows, after saying what was recognised and which bad rows are left out."""
+    is_path = isinstance(source, str | os.PathLike)
+    if method.data == "documents" and is_path and Path(source).is_dir():  # type: ignore[arg-type]
+        source = document_rows(Path(source), recipe.on_bad_rows, _say)  # type: ignore[arg-type]
     rows = read(source, kind=method.data, on_bad_rows=recipe.on_bad_rows)  # type: ignore[arg-type]
     _say(rows.account())
     return rows

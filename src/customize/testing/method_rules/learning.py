@@ -66,21 +66,28 @@ def _answer(snapshot: Snapshot, messages: list[Mapping[str, Any]]) -> float:
 
 
 def check_every_part_of_a_row_matters(subject: MethodSubject) -> None:
-    """Other data is learnt otherwise, whichever part of a row is another: the answer, or of a
-    pair the chosen and the rejected one.
+    """Other data is learnt otherwise, whichever part of a row is another: the answer, of a pair
+    the chosen and the rejected one, or a document's text.
     """
     learnt = subject.open()
     subject.train(learnt, subject.data())
     answers = subject.answers(learnt)
-    parts = [part for part in ("chosen", "rejected") if part in subject.data()[0]] or ["messages"]
-    for part in parts:
+    parts = ("chosen", "rejected", "text")
+    for part in [part for part in parts if part in subject.data()[0]] or ["messages"]:
         data = subject.data()
         for row in data.rows:
-            row[part][-1]["content"] = "Something else, then!"
+            _change(row, part)
         other = subject.open()
         subject.train(other, data)
         same = np.array_equal(subject.answers(other), answers)
-        expect(not same, f"learns the same when the last message of {part!r} is another")
+        expect(not same, f"learns the same when what {part!r} ends with is another")
+
+
+def _change(row: dict[str, Any], part: str) -> None:
+    if part == "text":
+        row["text"] = f"{row['text']} The lift was built in 1987."
+    else:
+        row[part][-1]["content"] = "Something else, then!"
 
 
 def check_lr_zero_changes_nothing(subject: MethodSubject) -> None:

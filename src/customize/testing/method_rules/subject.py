@@ -100,6 +100,8 @@ def lasting(step: Step) -> dict[str, float]:
 
 
 def _messages(row: Row) -> Sequence[Row]:
+    if "text" in row:
+        return _said("user", row["text"])
     return [*row.get("messages", []), *row.get("chosen", []), *row.get("rejected", [])]
 
 
@@ -121,6 +123,15 @@ def bundled_rows(kind: str) -> list[dict[str, Any]]:
         ]
     if kind == "prompt":
         return [{"messages": p} for p in prompts]
+    if kind == "documents":
+        return [
+            {
+                "id": f"house-{i}",
+                "text": f"House {i} opens at {1 + i}:{40 - i} pm. It has {30 + i} "
+                f"rooms. The owner is Anna {'ABCDEFGHIJKL'[i]}ell.",
+            }
+            for i in range(12)
+        ]
     raise NotApplicable(f"the kit has no rows of the kind {kind!r}: pass on=[…]")
 
 

@@ -1,0 +1,171 @@
+"""Writes what ``examples/rag/proof.py`` found into its README: ``python … runs/rag``.
+
+So no figure there was typed by hand.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from customize.evaluation.evaluation import Evaluation
+from customize.evaluation.item import Item
+from customize.evaluation.measures import estimate
+from customize.evaluation.results import read
+from customize.evaluation.statistics import Interval, mean, rate
+from customize.evaluation.wording import amount, points
+
+README = Path(__file__).parents[1] / "examples" / "rag" / "README.md"
+BEGIN = "<!-- results: written by docs/write_rag_table.py -->\n"
+END = "<!-- end of results -->\n"
+
+COMPARED = ("base", "prompted", "customized")
+
+Chosen = Callable[[Item], bool]
+
+
+def main(folder: Path) -> None:
+    """Replace what lies between the two marks."""
+    runs = sorted(folder.glob("*-rows"), key=_num_rows)
+    if not runs or not (runs[-1] / "eval" / "results.json").is_file():
+        raise SystemExit(f"{folder} holds no evaluation: run examples/rag/proof.py first")
+    evaluation = read(runs[-1] / "eval")
+    ranks = json.loads((folder / "ranks.json").read_text("utf-8"))
+    parts = (_comparison(evaluation), _curve(runs, evaluation), _retrieval(ranks))
+    text = "\n".join(line for part in (*parts, _answers(evaluation)) for line in (*part, ""))
+    before, rest = README.read_text("utf-8").split(BEGIN)
+    _, after = rest.split(END)
+    README.write_text(f"{before}{BEGIN}{text.rstrip()}\n{END}{after}", "utf-8")
+
+
+def _num_rows(run: Path) -> int:
+    return int(run.name.removesuffix("-rows"))
+
+
+def _kind(kind: str, edition: str = "original") -> Chosen:
+    return lambda item: item.slices["kind"] == kind and item.slices["edition"] == edition
+
+
+def _wording(*wordings: str) -> Chosen:
+    return lambda item: item.slices["wording"] in wordings and item.slices["edition"] == "original"
+
+
+# What is measured, on which items, and by which score.
+MEASURES: Sequence[tuple[str, Chosen, str]] = (
+    ("answer contained", _kind("answerable"), "grounded.contained"),
+    ("… asked and told in known words", _wording("known"), "grounded.contained"),
+    ("… in words never trained", _wording("new"), "grounded.contained"),
+    ("… about facts never trained", _wording("new fact"), "grounded.contained"),
+    ("right passage cited", _kind("answerable"), "grounded.citation_recall"),
+    ("… in words never trained", _wording("new"), "grounded.citation_recall"),
+    ("citations that are right", _kind("answerable"), "grounded.citation_precision"),
+    ("quotes that are verbatim", _kind("answerable"), "grounded.verbatim"),
+    ("changed documents: answer contained", _kind("answerable", "changed"), "grounded.contained"),
+    (
+        "documents that give orders: answer contained",
+        _kind("answerable", "ordered"),
+        "grounded.contained",
+    ),
+    ("abstains: near miss", _kind("near miss"), "grounded.abstains"),
+    ("abstains: off topic", _kind("off topic"), "grounded.abstains"),
+    ("abstains: no passage", _kind("empty"), "grounded.abstains"),
+)
+
+
+def _comparison(evaluation: Evaluation) -> Iterator[str]:
+    columns = [column for column in COMPARED if column in evaluation.columns]
+    yield f"| {len(evaluation.items)} test rows, % | rows | {' | '.join(columns)} |"
+    yield f"|---|---|{'---|' * len(columns)}"
+    for name, chosen, metric in MEASURES:
+        items = [item for item in evaluation.items if chosen(item)]
+        cells = (_told(estimate(items, metric, column)) for column in columns)
+        yield f"| {name} | {len(items)} | {' | '.join(cells)} |"
+    ordered = [item for item in evaluation.items if item.slices["edition"] == "ordered"]
+    obeyed = (
+        _told(rate(np.array([float("banana" in i.answers[c].text.casefold()) for i in ordered])))
+        for c in columns
+    )
+    yield f"| documents that give orders: obeyed | {len(ordered)} | {' | '.join(obeyed)} |"
+    for part in ("precision", "recall"):
+        summary = evaluation.summaries[f"grounded.{part}"]
+        cells = (_told(summary.get(column)) for column in columns)
+        yield f"| abstention, {part} | {len(evaluation.items)} | {' | '.join(cells)} |"
+    right = (_told(estimate(evaluation.items, "right", column)) for column in columns)
+    yield f"| all rows right | {len(evaluation.items)} | {' | '.join(right)} |"
+    if evaluation.notes:
+        yield ""
+        yield from evaluation.notes
+
+
+def _told(interval: Interval | None) -> str:
+    if interval is None or math.isnan(interval.estimate):
+        return "none"
+    if math.isnan(interval.low):
+        return f"{100 * interval.estimate:.0f}"
+    return points(interval)
+
+
+def _curve(runs: Sequence[Path], evaluation: Evaluation) -> Iterator[str]:
+    yield (
+        "| rows | questions | tokens | seconds | answer contained | right passage cited "
+        "| words never trained: contained | cited | abstention P | R |"
+    )
+    yield f"|---|---|---|---|{'---|' * 6}"
+    for run in runs:
+        column = "customized" if run == runs[-1] else f"{_num_rows(run)} rows"
+        lines = (run / "rows.jsonl").read_text("utf-8").splitlines()
+        questions = sum(len(json.loads(line)["kinds"]) for line in lines)
+        steps = map(json.loads, (run / "metrics.jsonl").read_text("utf-8").splitlines())
+        tokens = sum(step["tokens"] for step in steps)
+        seconds = json.loads((run / "seconds.json").read_text("utf-8"))
+        figures = " | ".join(_figures(evaluation, column))
+        yield f"| {len(lines)} | {questions} | {tokens:,.0f} | {seconds:.0f} | {figures} |"
+
+
+def _figures(evaluation: Evaluation, column: str) -> Iterator[str]:
+    for chosen in (_kind("answerable"), _wording("new")):
+        items = [item for item in evaluation.items if chosen(item)]
+        for metric in ("grounded.contained", "grounded.citation_recall"):
+            yield _told(estimate(items, metric, column))
+    for part in ("precision", "recall"):
+        yield _told(evaluation.summaries[f"grounded.{part}"].get(column))
+
+
+def _retrieval(ranks: Sequence[Sequence[Any]]) -> Iterator[str]:
+    yield "| retrieval, by wording | questions | hit@1 | hit@4 | MRR | nDCG |"
+    yield "|---|---|---|---|---|---|"
+    for wording in ("all", "known", "new", "new fact"):
+        some = [one for one in ranks if wording in ("all", one[1])]
+        places = {name: n for n, name in enumerate(dict.fromkeys(one[0] for one in some))}
+        of = np.array([places[one[0]] for one in some])
+        rank = np.array([one[2] for one in some], np.float64)
+        found = rank > 0
+        safe = np.where(found, rank, 1)
+        cells = (
+            points(rate((rank == 1).astype(np.float64), of)),
+            points(rate(found.astype(np.float64), of)),
+            amount(mean(np.where(found, 1 / safe, 0.0), of)),
+            amount(mean(np.where(found, 1 / np.log2(1 + safe), 0.0), of)),
+        )
+        yield f"| {wording} | {len(some)} | {' | '.join(cells)} |"
+
+
+def _answers(evaluation: Evaluation) -> Iterator[str]:
+    for chosen in (_wording("known"), _wording("new"), _kind("near miss")):
+        items = [item for item in evaluation.items if chosen(item)]
+        for item in items[:: max(1, len(items) // 2)][:2]:
+            yield f"> **{item.question.rpartition('Question: ')[2]}**"
+            for column in (c for c in COMPARED if c in evaluation.columns):
+                said = " / ".join(item.answers[column].text.splitlines())
+                yield f"> <br>{column}: {said[:240]}"
+            yield ""
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,214 @@
+"""Passages and the questions asked about them: the rows, made one after the other.
+
+Everything is a function of the pairs, the index and the plan. Knows no model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import attrs
+import numpy as np
+
+from customize import Chunk, Index, Message
+from customize_rag.changing import changed, without
+from customize_rag.pairs import Pair, none_holds
+from customize_rag.plan import RowPlan
+
+ANSWERABLE, NEAR_MISS, OFF_TOPIC = "answerable", "near miss", "off topic"
+EMPTY, PARTIAL = "empty", "partial"
+# Of near misses: as if the retriever had not brought the chunk, where the first question is one;
+# about what another passage of the same document tells. Else the sentence is taken out.
+_MINED, _OUTSIDE = 0.7, 0.5
+
+
+@attrs.frozen
+class Turn:
+    """A question and which kind it is. other: what is asked beside it, and not told (partial)."""
+
+    kind: str
+    pair: Pair
+    other: Pair | None = None
+
+
+class Rows:
+    """Chat rows from pairs: each pair is asked about once, with others of the same passages."""
+
+    def __init__(self, plan: RowPlan, pairs: Sequence[Pair], index: Index) -> None:
+        self.plan = plan
+        self.pairs = pairs
+        self.index = index
+        self.of_chunk: dict[str, list[int]] = {}
+        self.of_document: dict[str, list[int]] = {}
+        for number, pair in enumerate(pairs):
+            self.of_chunk.setdefault(pair.chunk.id, []).append(number)
+            self.of_document.setdefault(pair.chunk.document, []).append(number)
+        self.asked: set[int] = set()
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        self.asked = set()
+        made = 0
+        for number, lead in enumerate(np.random.default_rng(0).permutation(len(self.pairs))):
+            if int(lead) in self.asked:
+                continue
+            for row in self._around(int(lead), np.random.default_rng([0, number])):
+                yield row
+                made += 1
+                if made == self.plan.max_rows:
+                    return
+
+    def _around(self, lead: int, rng: np.random.Generator) -> Iterator[dict[str, Any]]:
+        """The row of a question, and now and then one without passages."""
+        yield from _Context(self, lead, rng).rows()
+        due = self.plan.turns * self.plan.empty / (1 - self.plan.empty)
+        for _ in range(int(due + rng.random())):
+            yield self.row((), [Turn(EMPTY, self.drawn(rng))])
+
+    def drawn(self, rng: np.random.Generator) -> Pair:
+        """Any pair."""
+        return self.pairs[int(rng.integers(len(self.pairs)))]
+
+    def row(self, passages: Sequence[Chunk], turns: Sequence[Turn]) -> dict[str, Any]:
+        """The conversation, and of which kind each of its questions is."""
+        messages: list[Message] = []
+        for turn in turns:
+            asked = turn.pair.question
+            asked = f"{asked} {turn.other.question}" if turn.other else asked
+            opening = self.plan.messages(asked, passages)
+            messages += [self.plan.follow_up(asked)] if messages else opening
+            messages.append({"role": "assistant", "content": self._answer(turn, passages)})
+        return {
+            "messages": messages,
+            "kinds": [turn.kind for turn in turns],
+            "sources": [chunk.document for chunk in passages],
+        }
+
+    def _answer(self, turn: Turn, passages: Sequence[Chunk]) -> str:
+        if turn.kind not in (ANSWERABLE, PARTIAL):
+            return self.plan.abstention
+        place = next(n for n, chunk in enumerate(passages, 1) if turn.pair.quote in chunk.text)
+        missing = turn.other.question if turn.other else None
+        return self.plan.answer(turn.pair.answer, [(turn.pair.quote, place)], missing)
+
+
+class _Context:
+    """The passages found for one question, and what else is asked about them.
+
+    shown: the chunks as the index has them. texts: by the id of one, what it says in this row.
+    """
+
+    def __init__(self, rows: Rows, lead: int, rng: np.random.Generator) -> None:
+        self._rows = rows
+        self._plan = rows.plan
+        self._rng = rng
+        self._lead = lead
+        pair = rows.pairs[lead]
+        found = [hit.chunk for hit in rows.index.search(pair.question, self._plan.k + 1, None)]
+        others = [chunk for chunk in found if chunk != pair.chunk]
+        self._turns: list[Turn] = []
+        self._kinds = [self._kind() for _ in range(self._plan.turns)]
+        if self._kinds[0] == NEAR_MISS and self._rng.random() < _MINED and others:
+            rows.asked.add(lead)
+            self._turns.append(Turn(NEAR_MISS, pair))
+            found = others
+        elif pair.chunk not in found[: self._plan.k]:
+            found = [pair.chunk, *others]
+        self._shown = found[: self._plan.k]
+        self._texts = {chunk.id: chunk.text for chunk in self._shown}
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """One, where anything is left to ask."""
+        for kind in self._kinds[len(self._turns) :]:
+            self._turns += [turn] if (turn := self._turn(kind)) is not None else []
+        order = self._rng.permutation(len(self._shown))
+        passages = [
+            attrs.evolve(chunk, text=self._texts[chunk.id])
+            for chunk in (self._shown[n] for n in order)
+        ]
+        true = [turn for turn in self._turns if _is_true(turn, passages)]
+        if true:
+            yield self._rows.row(passages, true)
+
+    def _turn(self, kind: str) -> Turn | None:
+        if kind == OFF_TOPIC:
+            stranger = self._stranger()
+            return None if stranger is None else Turn(OFF_TOPIC, stranger)
+        if kind == NEAR_MISS:
+            return self._near_miss()
+        pair = self._take(self._inside())
+        if pair is None:
+            return None
+        other = self._take(self._outside()) if kind == PARTIAL else None
+        return Turn(ANSWERABLE if other is None else PARTIAL, self._fresh(pair), other)
+
+    def _kind(self) -> str:
+        drawn = self._rng.random() * (1 - self._plan.empty)
+        for kind, share in (
+            (NEAR_MISS, self._plan.near_miss),
+            (OFF_TOPIC, self._plan.off_topic),
+            (PARTIAL, self._plan.partial),
+        ):
+            if drawn < share:
+                return kind
+            drawn -= share
+        return ANSWERABLE
+
+    def _near_miss(self) -> Turn | None:
+        """What a chunk of the same document tells that is not shown, or a sentence taken out."""
+        is_outside = self._rng.random() < _OUTSIDE
+        pair = self._take(self._outside()) if is_outside else None
+        if pair is not None:
+            return Turn(NEAR_MISS, pair)
+        pair = self._take(self._inside())
+        if pair is None:
+            return None
+        self._texts[pair.chunk.id] = without(pair.quote, self._texts[pair.chunk.id])
+        return Turn(NEAR_MISS, pair)
+
+    def _fresh(self, pair: Pair) -> Pair:
+        """The pair, now and then with another number."""
+        times = sum(text.count(pair.quote) for text in self._texts.values())
+        if self._rng.random() >= self._plan.counterfactual or times != 1:
+            return pair
+        other = changed(pair, self._rng)
+        text = self._texts[pair.chunk.id]
+        self._texts[pair.chunk.id] = text.replace(pair.quote, other.quote)
+        return other
+
+    def _inside(self) -> Sequence[int]:
+        """The first question, and when that is asked those about the same passages."""
+        if self._lead not in self._rows.asked:
+            return [self._lead]
+        return [n for chunk in self._shown for n in self._rows.of_chunk.get(chunk.id, ())]
+
+    def _outside(self) -> Sequence[int]:
+        """Those about the same documents and other passages."""
+        documents = dict.fromkeys(chunk.document for chunk in self._shown)
+        return [
+            number
+            for document in documents
+            for number in self._rows.of_document.get(document, ())
+            if self._rows.pairs[number].chunk.id not in self._texts
+        ]
+
+    def _stranger(self) -> Pair | None:
+        pair = self._rows.drawn(self._rng)
+        documents = {chunk.document for chunk in self._shown}
+        return None if pair.chunk.document in documents else pair
+
+    def _take(self, among: Sequence[int]) -> Pair | None:
+        left = [number for number in among if number not in self._rows.asked]
+        if not left:
+            return None
+        chosen = left[int(self._rng.integers(len(left)))]
+        self._rows.asked.add(chosen)
+        return self._rows.pairs[chosen]
+
+
+def _is_true(turn: Turn, passages: Sequence[Chunk]) -> bool:
+    """Nothing is answered that is not there, and nothing is denied that is."""
+    if turn.kind not in (ANSWERABLE, PARTIAL):
+        return none_holds(turn.pair.answer, passages)
+    told = any(turn.pair.quote in chunk.text for chunk in passages)
+    return told and (turn.other is None or none_holds(turn.other.answer, passages))

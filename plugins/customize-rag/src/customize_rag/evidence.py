@@ -1,0 +1,75 @@
+"""Where a text holds an answer, and the few words of it to quote. Knows texts alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+Span = tuple[int, int]
+
+# After the end of one, where another begins: "7:40 am. On", but not "No. 12" or "Mr. Holm".
+_NO_END = "".join(rf"(?<!\b{short}\.)" for short in ("No", "Mr", "Mrs", "Ms", "Dr", "St"))
+_BETWEEN = re.compile(rf"(?<=[.!?]){_NO_END}\s+(?=[\"'(\[]?[A-Z0-9$])|\n{{2,}}")
+_WORD = re.compile(r"\S+")
+
+
+def sentences(text: str) -> Iterator[Span]:
+    """Where each sentence is, without the space around it.
+
+    Unlike where chunks are cut, a number ends a sentence: it is often what is asked for.
+    """
+    start = 0
+    for between in [*_BETWEEN.finditer(text), None]:
+        end = len(text) if between is None else between.start()
+        said = text[start:end]
+        if said.strip():
+            yield start + len(said) - len(said.lstrip()), start + len(said.rstrip())
+        start = end if between is None else between.end()
+
+
+def places(answer: str, text: str) -> list[Span]:
+    """Where the answer stands on its own: ``6`` is not in ``16``, ``6:30`` or ``$6``."""
+    words = r"\s+".join(re.escape(word) for word in answer.split())
+    if not words:
+        return []
+    alone = rf"(?<![\w$€£.,:/-])(?:{words})(?!\w|%|[.,:/-]\w)"
+    if not answer[0].isalnum():
+        alone = rf"(?:{words})(?!\w|[.,:/-]\w)"
+    return [found.span() for found in re.finditer(alone, text, re.IGNORECASE)]
+
+
+def holds(answer: str, text: str) -> bool:
+    """Whether the text has the answer in it."""
+    return bool(places(answer, text))
+
+
+def quoted(answer: str, text: str, question: str, most_words: int) -> str | None:
+    """The words around the answer that are quoted; None where the text does not hold it.
+
+    Of several sentences that hold it the one that has most in common with the question, and of a
+    long one the words next to the answer.
+    """
+    wanted = _stems(question)
+    among = [
+        (len(wanted & _stems(text[start:end])), -start, (start, end), place)
+        for start, end in sentences(text)
+        for place in places(answer, text[start:end])[:1]
+    ]
+    if not among:
+        return None
+    _, _, (start, end), place = max(among)
+    return shortened(text[start:end], place, most_words)
+
+
+def shortened(sentence: str, keep: Span, most_words: int) -> str:
+    """At most so many words of the sentence, those of ``keep`` among them."""
+    words = [found.span() for found in _WORD.finditer(sentence)]
+    kept = [n for n, (a, b) in enumerate(words) if a < keep[1] and b > keep[0]]
+    first = max(0, min(len(words) - most_words, (kept[0] + kept[-1] + 1 - most_words) // 2))
+    first = min(first, kept[0])
+    last = max(min(first + most_words, len(words)) - 1, kept[-1])
+    return sentence[words[first][0] : words[last][1]].rstrip(".!?;,")
+
+
+def _stems(text: str) -> set[str]:
+    return {word[:5] for word in re.findall(r"[^\W_]{3,}", text.casefold())}

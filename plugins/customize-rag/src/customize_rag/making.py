@@ -1,0 +1,67 @@
+"""From documents to rows: chunks, an index, questions, and conversations. Trains nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from customize import Chunking, DataError, Dataset, Index, index_of
+from customize_rag.contexts import Rows
+from customize_rag.extracting import extracted
+from customize_rag.pairs import LeftOut, grounded
+from customize_rag.plan import RowPlan
+
+
+@attrs.frozen
+class Made:
+    """Rows to learn from, the index they were made with, and the questions that were left out."""
+
+    rows: tuple[Mapping[str, Any], ...]
+    index: Index
+    left_out: tuple[LeftOut, ...]
+
+
+def made_of(data: Dataset, plan: RowPlan) -> Made:
+    """A function of its arguments, and of the file of questions.
+
+    Raises:
+        DataError: no question can be learnt from.
+    """
+    index = index_of(data, Chunking(most_tokens=plan.chunk_tokens))
+    asked = extracted(index.chunks()) if plan.questions is None else questions_of(plan.questions)
+    pairs, left_out = grounded(asked, index, plan.quote_words)
+    if not pairs:
+        told = f": {left_out[0].question!r}: {left_out[0].reason}" if left_out else ""
+        raise DataError(f"the documents answer no question that could be learnt from{told}")
+    return Made(tuple(Rows(plan, pairs, index)), index, tuple(left_out))
+
+
+def questions_of(file: str) -> Iterator[Mapping[str, Any]]:
+    """The lines of a file, each with ``question`` and ``answer``.
+
+    Raises:
+        DataError: it cannot be read, or a line lacks one of them.
+    """
+    try:
+        lines = Path(file).read_text("utf-8").splitlines()
+    except OSError as error:
+        raise DataError(f"the questions in {file} cannot be read: {error.strerror}") from error
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise DataError(f"{file}, line {number} is not JSON: {error}") from error
+        if not isinstance(row, dict) or not all(
+            isinstance(row.get(name), str) and row[name].strip() for name in ("question", "answer")
+        ):
+            raise DataError(
+                f'{file}, line {number} must read {{"question": …, "answer": …}}, and may name '
+                'its "document"'
+            )
+        yield row

@@ -1,0 +1,113 @@
+"""RAG: rows are made of documents, and learnt by SFT. Holds no training loop of its own."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import attrs
+
+from customize import (
+    DataError,
+    Dataset,
+    Grounding,
+    Session,
+    Snapshot,
+    Step,
+    option,
+    options,
+    read,
+    save_assistant,
+)
+from customize_rag.making import Made, made_of
+from customize_rag.plan import RowPlan
+from customize_sft.method import SFT
+
+_ROWS, _LEFT_OUT = "rows", "left_out"  # records; the state has the rows' fingerprint
+# What was made last: a run counts its steps, trains and keeps the index of the same documents,
+# and may measure on others.
+_MADE: dict[tuple["RAG", str, str], Made] = {}
+
+
+@options
+class RAG(RowPlan, SFT):
+    """Learn to answer from what is retrieved: the options are those of the rows, and SFT's.
+
+    The rows are kept in the run's ``rows.jsonl``, and questions that no document answers in its
+    ``left_out.jsonl``; the index and how passages are shown lie beside the weights.
+    """
+
+    data: ClassVar[str] = "documents"
+    records: ClassVar[tuple[str, ...]] = (_ROWS, _LEFT_OUT)
+
+    epochs: float = option(default=1.0, help="Passes over the rows.", above=0.0)
+    replay: float = option(
+        default=0.05,
+        help="Share of rows that are general prompts answered by the base itself: talk without "
+        "documents.",
+        at_least=0.0,
+        below=1.0,
+    )
+
+    def __attrs_post_init__(self) -> None:
+        RowPlan.__attrs_post_init__(self)
+        SFT.__attrs_post_init__(self)
+
+    def num_steps(self, data: Dataset) -> int:
+        """Steps for the rows that are made of these documents."""
+        return self._sft().num_steps(read(self._made(data).rows, kind="chat"))
+
+    def train(self, session: Session, data: Dataset, resume: Step | None = None) -> Iterator[Step]:
+        made = self._made(data)
+        rows = read(made.rows, kind="chat")
+        if resume is not None:
+            _check_same(resume, rows.fingerprint)
+        for step in self._sft().train(session, rows, resume):
+            kept = _kept(made) if step.number == 1 else {}
+            state = {**step.state, _ROWS: rows.fingerprint}
+            yield attrs.evolve(step, records=kept, state=state)
+
+    def validate(self, snapshot: Snapshot, rows: Dataset) -> Mapping[str, float]:
+        """``validation_loss``, as SFT has it, on the rows that are made of other documents."""
+        return self._sft().validate(snapshot, read(self._made(rows).rows, kind="chat"))
+
+    def keep_beside(self, session: Session, data: Dataset, folder: Path) -> None:
+        """The index, and how passages are shown."""
+        grounding = Grounding(**_values_of(Grounding, self))
+        save_assistant(folder, grounding, self._made(data).index, session.renderer.fingerprint)
+
+    def _sft(self) -> SFT:
+        return SFT(**_values_of(SFT, self))
+
+    def _made(self, data: Dataset) -> Made:
+        self.check_rows(data)
+        key = (self, data.fingerprint, _fingerprint(self.questions))
+        if key not in _MADE:
+            if len(_MADE) == 2:
+                _MADE.clear()
+            _MADE[key] = made_of(data, self)
+        return _MADE[key]
+
+
+def _values_of(cls: type, method: RAG) -> dict[str, Any]:
+    """The method's values of another class's options."""
+    return {field.name: getattr(method, field.name) for field in attrs.fields(cls)}
+
+
+def _kept(made: Made) -> Mapping[str, Sequence[Mapping[str, Any]]]:
+    return {_ROWS: made.rows, _LEFT_OUT: [attrs.asdict(one) for one in made.left_out]}
+
+
+def _fingerprint(questions: str | None) -> str:
+    """sha256 of the file; empty where there is none, which is told when it is read."""
+    if questions is None or not Path(questions).is_file():
+        return ""
+    return hashlib.sha256(Path(questions).read_bytes()).hexdigest()
+
+
+def _check_same(resume: Step, fingerprint: str) -> None:
+    if resume.state.get(_ROWS) != fingerprint:
+        raise DataError(
+            "the file of questions is another than when the run began: give the one that it began "
+            "with, or another run folder"
+        )

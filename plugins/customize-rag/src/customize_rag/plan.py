@@ -1,0 +1,61 @@
+"""What rows are made of, as options. Makes none."""
+
+from __future__ import annotations
+
+from customize import Grounding, OptionError, option, options
+
+
+@options
+class RowPlan(Grounding):
+    """How rows show passages and answers, and which share of the questions is of which kind.
+
+    What the shares leave is answerable.
+    """
+
+    questions: str | None = option(
+        default=None,
+        help="A file of your own questions: question, answer, and document (its id) where known. "
+        "Without it sentences with a number, a date or a name are asked for.",
+    )
+    chunk_tokens: int = option(
+        default=200,
+        help="Tokens a passage may have; a heading begins a new one.",
+        at_least=16,
+    )
+    turns: int = option(
+        default=4,
+        help="Questions a row: those after the first ask about the same passages, which are then "
+        "computed once.",
+        at_least=1,
+    )
+    max_rows: int = option(default=0, help="Rows at most; 0 takes every question.", at_least=0)
+    near_miss: float = option(
+        default=0.15,
+        help="Share of questions whose answer is missing from passages that are about the matter.",
+        at_least=0.0,
+        below=1.0,
+    )
+    off_topic: float = option(
+        default=0.05, help="Share about something else.", at_least=0.0, below=1.0
+    )
+    empty: float = option(
+        default=0.05, help="Share asked without any passage.", at_least=0.0, below=1.0
+    )
+    partial: float = option(
+        default=0.02,
+        help="Share that asks two things, of which the passages tell one.",
+        at_least=0.0,
+        below=1.0,
+    )
+    counterfactual: float = option(
+        default=0.2,
+        help="Share of the answerable whose number is another, in the passage as in the answer: "
+        "what the model may remember is then wrong.",
+        at_least=0.0,
+        at_most=1.0,
+    )
+    quote_words: int = option(default=12, help="Words a quote may have.", at_least=1)
+
+    def __attrs_post_init__(self) -> None:
+        if self.near_miss + self.off_topic + self.empty + self.partial >= 1:
+            raise OptionError("near_miss, off_topic, empty and partial leave no share: lower one")

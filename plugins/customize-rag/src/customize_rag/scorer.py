@@ -1,0 +1,74 @@
+"""What an answer from passages is worth. Knows a row's passages, and who answered not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from customize import (
+    Answer,
+    Chunk,
+    DataError,
+    Grounding,
+    Hit,
+    Row,
+    Scorer,
+    option,
+    options,
+)
+from customize_rag.evidence import holds
+
+Doubles = npt.NDArray[np.float64]
+
+
+@options
+class Grounded(Scorer):
+    """Of a row with ``passages``, as they were shown, and what is right:
+
+    ``answer`` and ``supporting`` (the places of the passages that tell it, from 1), or ``answer``
+    null where they do not tell. right: the answer is there and rests on supporting passages alone,
+    or it abstains where it should. Over all rows: precision, recall and f1 of abstaining.
+    """
+
+    abstention: str = option(
+        default=Grounding().abstention, help="What is answered where the passages do not tell."
+    )
+
+    def score(self, answer: Answer, row: Row) -> Mapping[str, float] | None:
+        passages = row.get("passages")
+        if passages is None:
+            return None
+        hits = [Hit(Chunk(str(n), text, (0, len(text))), 0.0) for n, text in enumerate(passages)]
+        read = Grounding(abstention=self.abstention).read(answer.text, hits)
+        if missing := {"answer", "supporting"} - row.keys():
+            raise DataError(
+                f"a row with passages needs {min(missing)!r}: null, or [], where none is"
+            )
+        right = row["answer"]
+        parts: dict[str, float] = {"abstains": read.abstained, "should": right is None}
+        if right is None:
+            return {**parts, "right": read.abstained}
+        cited = {citation.place for citation in read.citations}
+        supporting = {int(place) for place in row["supporting"]}
+        contained = holds(right, read.text)
+        parts |= {
+            "right": contained and bool(cited) and cited <= supporting,
+            "contained": contained,
+            "citation_recall": bool(cited & supporting),
+        }
+        if cited:
+            parts["citation_precision"] = len(cited & supporting) / len(cited)
+            parts["verbatim"] = all(one.span is not None for one in read.citations)
+        return parts
+
+    def summary(self, scores: Mapping[str, Doubles], weights_RN: Doubles) -> Mapping[str, Doubles]:
+        both_R = weights_RN @ (scores["abstains"] * scores["should"])
+        said_R, should_R = weights_RN @ scores["abstains"], weights_RN @ scores["should"]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return {
+                "precision": both_R / said_R,
+                "recall": both_R / should_R,
+                "f1": 2 * both_R / (said_R + should_R),
+            }

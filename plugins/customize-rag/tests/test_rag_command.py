@@ -1,0 +1,80 @@
+"""``customize-rag`` on a folder: rows to edit, and questions of a model behind an endpoint."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from rag_corpus import PAIRS, TEXTS
+
+import customize
+from customize_rag.command import main
+
+
+@pytest.fixture
+def handbook(tmp_path: Path) -> Path:
+    folder = tmp_path / "handbook"
+    folder.mkdir()
+    for name, text in TEXTS.items():
+        (folder / f"{name}.md").write_text(text, "utf-8")
+    return folder
+
+
+def run(*arguments: object) -> list[str]:
+    found = CliRunner().invoke(main, [str(one) for one in arguments])
+    assert found.exit_code == 0, found.output
+    return found.output.splitlines()
+
+
+def test_rows_are_a_file_that_can_be_read_and_trained_on(handbook: Path, tmp_path: Path) -> None:
+    questions, to = tmp_path / "questions.jsonl", tmp_path / "rows.jsonl"
+    asked = [{**pair, "document": f"{pair['document']}.md"} for pair in PAIRS]
+    asked.append({"question": "Who sings?", "answer": "Nobody", "document": "hall.md"})
+    questions.write_text("".join(json.dumps(one) + "\n" for one in asked), "utf-8")
+    told = run("rows", handbook, "--questions", questions, "--to", to, "--chunk-tokens", 24)
+    rows = customize.read(to, kind="chat")
+    assert told[-2].startswith(f"{len(rows)} rows in {to}: ")
+    assert told[-1] == "left out: 'Who sings?': hall.md says 'Nobody'"
+
+
+class Teacher(BaseHTTPRequestHandler):
+    """Asks when the first of the shown passage opens."""
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        asked = body["messages"][-1]["content"]
+        said = "At 10:20 am."
+        if "Write one question" in asked:
+            said = "Question: When does the Clock Shop open?\nAnswer: 10:20 am"
+        reply = {"choices": [{"message": {"content": said}}]}
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps(reply).encode())
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture
+def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Teacher)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/v1#teacher"
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_teacher_behind_an_endpoint_asks(handbook: Path, tmp_path: Path, endpoint: str) -> None:
+    to = tmp_path / "questions.jsonl"
+    told = run("questions", handbook, "--model", endpoint, "--to", to, "--chunk-tokens", 24)
+    [kept] = [json.loads(line) for line in to.read_text("utf-8").splitlines()]
+    assert (kept["answer"], kept["document"]) == ("10:20 am", "shop.md")
+    assert any(line.startswith("1 of ") and line.endswith(f"kept in {to}") for line in told)
+    again = run("questions", handbook, "--model", endpoint, "--to", to, "--chunk-tokens", 24)
+    assert again[-1] == f"0 of 0 questions kept in {to}"

@@ -1,0 +1,57 @@
+"""Where a text holds an answer, and what is quoted: against what a reader would mark."""
+
+from __future__ import annotations
+
+import pytest
+
+from customize_rag.evidence import holds, places, quoted, sentences, shortened
+
+
+@pytest.mark.parametrize(
+    ("answer", "text", "is_there"),
+    [
+        ("6", "Children from the age of 6 pay.", True),
+        ("6", "We open at 6:30 pm.", False),
+        ("6", "Room 16, $6.50, 6% and 0.6", False),
+        ("6", "It costs $6.", False),
+        ("$6", "It costs $6.", True),
+        ("$6.50", "It costs $6.50.", True),
+        ("$6.5", "It costs $6.50.", False),
+        ("7:40 am", "Open at\n7:40 AM.", True),
+        ("555-12", "Ring 555-1234.", False),
+        ("Monday", "Closed on Mondays.", False),
+        ("41%", "You save 41%.", True),
+        ("", "Anything.", False),
+    ],
+)
+def test_an_answer_is_there_only_where_it_stands_on_its_own(
+    answer: str, text: str, is_there: bool
+) -> None:
+    assert holds(answer, text) is is_there
+
+
+def test_sentences_end_where_another_begins() -> None:
+    text = "Open at 7:40 am. On Mr. Holm's day, No. 12, it is 3.5 hours! 9 of us work here."
+    assert [text[a:b] for a, b in sentences(text)] == [
+        "Open at 7:40 am.",
+        "On Mr. Holm's day, No. 12, it is 3.5 hours!",
+        "9 of us work here.",
+    ]
+
+
+def test_the_sentence_that_is_asked_about_is_quoted() -> None:
+    text = "Groups have 44 people. The card takes 44 stamps. We like it quiet."
+    assert quoted("44", text, "How many stamps?", 12) == "The card takes 44 stamps"
+    assert quoted("44", text, "How big is a group?", 12) == "Groups have 44 people"
+    assert quoted("45", text, "How many stamps?", 12) is None
+
+
+def test_a_long_sentence_is_quoted_around_the_answer() -> None:
+    sentence = " ".join(f"w{n}" for n in range(40)) + "."
+    [place] = places("w20", sentence)
+    short = shortened(sentence, place, 5)
+    assert short == "w18 w19 w20 w21 w22"
+    assert shortened(sentence, (0, 2), 3) == "w0 w1 w2"
+    assert shortened(sentence, (len(sentence) - 4, len(sentence) - 1), 3) == "w37 w38 w39"
+    [whole] = places("w5 w6 w7 w8", sentence)
+    assert shortened(sentence, whole, 2) == "w5 w6 w7 w8"

@@ -1,0 +1,175 @@
+"""The method on the toy backend: rows are learnt by SFT, kept, and the assistant opened again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rag_corpus import DOCUMENTS, PAIRS
+
+import customize
+from customize import Batch, DataError, LoRA, RunError, Session
+from customize.testing import ToyBackend
+from customize_rag.method import RAG
+from customize_sft.method import SFT
+
+PLAIN: dict[str, Any] = {"replay": 0.0, "turns": 2, "batch_size": 2}
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUSTOMIZE_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def questions(tmp_path: Path) -> str:
+    file = tmp_path / "questions.jsonl"
+    file.write_text("".join(json.dumps(pair) + "\n" for pair in PAIRS), "utf-8")
+    return str(file)
+
+
+@pytest.fixture
+def run(tmp_path: Path, questions: str) -> customize.Run:
+    return customize.train(
+        model="toy",
+        data=DOCUMENTS,
+        to=tmp_path / "run",
+        method="rag",
+        options={**PLAIN, "questions": questions},
+        backend=ToyBackend(),
+    )
+
+
+def open_session() -> Session:
+    return ToyBackend().load(None).open(LoRA(), 0)
+
+
+def documents() -> customize.Dataset:
+    return customize.read(DOCUMENTS, kind="documents")
+
+
+def test_it_is_sft_on_the_rows_that_it_keeps(questions: str) -> None:
+    method = RAG(questions=questions, **PLAIN)
+    ours, theirs = open_session(), open_session()
+    steps = list(method.train(ours, documents()))
+    rows = steps[0].records["rows"]
+    sft = SFT(batch_size=2, epochs=1.0, replay=0.0)
+    other = list(sft.train(theirs, customize.read(rows, kind="chat")))
+    assert [step.metrics for step in steps] == [step.metrics for step in other]
+    assert len(steps) == method.num_steps(documents()) == len(other)
+    tokens = np.arange(200, dtype=np.int32)
+    batch = Batch.from_sequences([(tokens, {"weights": np.ones(200)})])
+    np.testing.assert_array_equal(ours.forward(batch).result(), theirs.forward(batch).result())
+
+
+def test_other_questions_do_not_continue_a_run(questions: str) -> None:
+    method = RAG(questions=questions, **PLAIN)
+    first = next(iter(method.train(open_session(), documents())))
+    Path(questions).write_text(json.dumps(PAIRS[0]) + "\n", "utf-8")
+    with pytest.raises(DataError, match="the file of questions is another"):
+        next(iter(method.train(open_session(), documents(), first)))
+
+
+def test_the_run_keeps_its_rows(run: customize.Run) -> None:
+    assert run.folder is not None
+    lines = (run.folder.path / "rows.jsonl").read_text("utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert {row["step"] for row in rows} == {1}
+    kept = customize.read(run.folder.path / "rows.jsonl", kind="chat")  # to edit and train on
+    assert len(kept) == len(rows) > 3
+
+
+def test_the_run_keeps_what_no_document_answers(tmp_path: Path, questions: str) -> None:
+    lost = {"question": "When does the pool open?", "answer": "noon", "document": "pool"}
+    with Path(questions).open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps(lost) + "\n")
+    method = RAG(questions=questions, **PLAIN)
+    first = next(iter(method.train(open_session(), documents())))
+    assert first.records["left_out"] == [
+        {"question": lost["question"], "reason": "there is no document 'pool'"}
+    ]
+
+
+def test_a_finished_run_answers_from_its_documents(run: customize.Run) -> None:
+    assert run.folder is not None
+    assistant = customize.open(run.folder.path, backend=ToyBackend()).assistant()
+    answer = assistant.answer("When does the Clock Shop open?", max_tokens=8)
+    assert answer.hits[0].chunk.document == "shop"
+    assert "10:20 am" in answer.hits[0].chunk.text
+    assert answer.raw
+    assert len(answer.hits) <= assistant.grounding.k
+
+
+def test_documents_are_swapped_without_training(run: customize.Run) -> None:
+    other = customize.index_of(customize.read([{"id": "new", "text": "# Pool\n\nIt is blue."}]))
+    [hit] = run.assistant(other).hits("Which colour is the pool?")
+    assert hit.chunk.document == "new"
+
+
+def test_an_index_that_is_kept_in_step_takes_the_place_of_the_runs(
+    tmp_path: Path, run: customize.Run
+) -> None:
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    (docs / "pool.md").write_text("# Pool\n\nThe pool is blue.\n", "utf-8")
+    customize.build_index(docs, tmp_path / "index")
+    (docs / "pool.md").write_text("# Pool\n\nThe pool is green.\n", "utf-8")
+    customize.update_index(tmp_path / "index", docs)
+    [hit] = run.assistant(tmp_path / "index").hits("Which colour is the pool?")
+    assert "green" in hit.chunk.text
+
+
+def test_what_an_asker_may_not_see_is_not_retrieved(run: customize.Run) -> None:
+    rows: list[dict[str, Any]] = [
+        {"id": "open", "text": "The pool is blue."},
+        {"id": "closed", "text": "The pool opens with the code 4711.", "tags": ["staff"]},
+    ]
+    assistant = run.assistant(customize.index_of(customize.read(rows)))
+    seen = {
+        tags: [h.chunk.document for h in assistant.hits("pool code", tags)]
+        for tags in ((), ("staff",))
+    }
+    assert seen[()] == ["open"]
+    assert set(seen[("staff",)]) == {"open", "closed"}
+
+
+def test_a_run_of_another_method_has_no_assistant(tmp_path: Path) -> None:
+    rows = [{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}]
+    run = customize.train(model="toy", data=rows, to=tmp_path / "sft", backend=ToyBackend())
+    with pytest.raises(RunError, match="train with method='rag'"):
+        run.assistant()
+
+
+def test_an_assistant_that_was_changed_by_hand_is_refused(run: customize.Run) -> None:
+    assert run.folder is not None
+    file = run.folder.assistant / "rag.json"
+    file.write_text(file.read_text("utf-8").replace('"k": 4', '"k": 9'), "utf-8")
+    with pytest.raises(RunError, match=r"rag\.json"):
+        run.assistant()
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ('{"question": "When?"}\n', "line 1 must read"),
+        ("\nWhen?\n", "line 2 is not JSON"),
+        ('{"question": "When?", "answer": "never", "document": "hall"}', "says 'never'"),
+        ("", "answer no question"),
+    ],
+)
+def test_questions_that_cannot_be_used_are_told(tmp_path: Path, lines: str, told: str) -> None:
+    file = tmp_path / "wrong.jsonl"
+    file.write_text(lines, "utf-8")
+    with pytest.raises(DataError, match=told):
+        RAG(questions=str(file), **PLAIN).num_steps(documents())
+
+
+def test_without_questions_sentences_are_asked_for() -> None:
+    method = RAG(**PLAIN)
+    steps = list(method.train(open_session(), documents()))
+    assert len(steps) == method.num_steps(documents())
+    asked = [m["content"] for row in steps[0].records["rows"] for m in row["messages"]]
+    assert any("what time" in text for text in asked)

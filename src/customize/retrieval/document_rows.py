@@ -1,0 +1,70 @@
+"""Documents as rows of a data set and back, and an index of them. Knows no format of files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from customize.interfaces.dataset import Dataset, Row
+from customize.interfaces.index import Document, Heading, Index
+from customize.retrieval.chunking import Chunking, chunks_of, counter
+from customize.retrieval.documents.corpus import listed, told
+from customize.retrieval.documents.reading import OnUnreadable, Source, read_documents
+from customize.retrieval.sqlite_index import SqliteIndex
+
+
+def document_rows(
+    source: Source,
+    on_unreadable: OnUnreadable = "refuse",
+    report: Callable[[str], None] | None = None,
+) -> list[Row]:
+    """What `read_documents` reads, as rows of the kind ``documents``.
+
+    report: is told what was not read, and what is sensitive in what was.
+
+    Raises:
+        DataError, OptionError, MissingDependency: as `read_documents`.
+    """
+    corpus = read_documents(source, on_unreadable)
+    lines = [
+        *listed("could not be read", [str(one) for one in corpus.unreadable]),
+        *listed("of no format that is read", corpus.left_out),
+        *told(corpus.findings),
+    ]
+    for line in lines if report is not None else ():
+        report(line)
+    return [row_of(document) for document in corpus.documents]
+
+
+def row_of(document: Document) -> dict[str, Any]:
+    """The document as a row of the kind ``documents``."""
+    headings = [
+        {"level": one.level, "title": one.title, "start": one.start} for one in document.headings
+    ]
+    row: dict[str, Any] = {"id": document.id, "text": document.text}
+    row |= {"tags": sorted(document.tags)} if document.tags else {}
+    return row | ({"headings": headings} if headings else {})
+
+
+def documents_in(data: Dataset) -> Iterator[Document]:
+    """The documents that the rows of the kind ``documents`` are."""
+    return (_document(data[number]) for number in range(len(data)))
+
+
+def index_of(
+    documents: Dataset | Iterable[Document],
+    chunking: Chunking = Chunking(),  # noqa: B008  # it is frozen
+) -> Index:
+    """A new index of all of them, by their words."""
+    index = SqliteIndex()
+    count, _ = counter(chunking)
+    each = documents_in(documents) if isinstance(documents, Dataset) else documents
+    index.add(chunk for document in each for chunk in chunks_of(document, chunking, count))
+    return index
+
+
+def _document(row: Row) -> Document:
+    headings = tuple(Heading(**one) for one in row.get("headings", ()))
+    if row.get("title") and not headings:
+        headings = (Heading(1, str(row["title"]), 0),)
+    return Document(row["id"], row["text"], row.get("tags", ()), headings)
