@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from asking import ask
 from openai import OpenAI
 from scripted import ScriptedRuntime
+from serving_asks import ask
 
 from customize.serving.server import Server
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import openai
 import pytest
-from asking import CHAT, ask, client_of
 from scripted import ScriptedRuntime, served
+from serving_asks import CHAT, ask, client_of
 from starlette.routing import Route
 
 from customize import OptionError

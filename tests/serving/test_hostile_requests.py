@@ -7,8 +7,8 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from asking import CHAT, ask, connect, head_of, read, soon
 from scripted import ScriptedRuntime, echo, served
+from serving_asks import CHAT, ask, connect, head_of, read, soon
 
 from customize.serving.server import Server
 

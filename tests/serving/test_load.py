@@ -6,10 +6,10 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import openai
-from asking import CHAT, ask, client_of, soon
 from openai import OpenAI
 from prometheus_client.parser import text_string_to_metric_families
 from scripted import ScriptedRuntime, served
+from serving_asks import CHAT, ask, client_of, soon
 
 from customize.serving.server import Server
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import openai
 import pytest
-from asking import CHAT, ask
 from openai import OpenAI
 from scripted import ScriptedRuntime, served
+from serving_asks import CHAT, ask
 
 from customize import DataError
 from customize.serving.server import Server

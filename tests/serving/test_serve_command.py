@@ -12,8 +12,8 @@ from typing import Any
 
 import openai
 import pytest
-from asking import client_of
 from openai import OpenAI
+from serving_asks import client_of
 
 import customize
 from customize.runs.serving import offers_of

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from asking import client_of
 from openai import OpenAI
+from serving_asks import client_of
 
 import customize
 from customize.runs.serving import offers_of
