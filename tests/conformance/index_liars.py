@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Self
 
 from customize import Chunk, DataError, Hit, Index
-from customize.retrieval.sqlite_index import SqliteIndex as Honest
+from customize.retrieval.sqlite_index import SqliteIndex
 
 
-class Textual(Honest):
+class Textual(SqliteIndex):
     """Headings are not searched."""
 
     def search(self, query: str, k: int, filter: Collection[str] | None = ()) -> list[Hit]:
@@ -18,23 +18,23 @@ class Textual(Honest):
         return [hit for hit in found if "open" not in query or "opening" in hit.chunk.text]
 
 
-class Accented(Honest):
+class Accented(SqliteIndex):
     def search(self, query: str, k: int, filter: Collection[str] | None = ()) -> list[Hit]:
         found = super().search(query, k, filter)
         return [hit for hit in found if "é" in query or "é" not in hit.chunk.text]
 
 
-class Spaced(Honest):
+class Spaced(SqliteIndex):
     def search(self, query: str, k: int, filter: Collection[str] | None = ()) -> list[Hit]:
         return [] if any(c > "\u3400" for c in query) else super().search(query, k, filter)
 
 
-class Generous(Honest):
+class Generous(SqliteIndex):
     def search(self, query: str, k: int, filter: Collection[str] | None = ()) -> list[Hit]:
         return super().search(query, 2 if (query, k) == ("basil", 1) else k, filter)
 
 
-class Eager(Honest):
+class Eager(SqliteIndex):
     """Finds something for every question."""
 
     def search(self, query: str, k: int, filter: Collection[str] | None = ()) -> list[Hit]:
@@ -42,7 +42,7 @@ class Eager(Honest):
         return found or [Hit(chunk, 0.0) for chunk in self.chunks() if query == "zeppelin"][:1]
 
 
-class Trusting(Honest):
+class Trusting(SqliteIndex):
     """Looks at access after the search: others' chunks take places."""
 
     def search(self, query: str, k: int, filter: Collection[str] | None = ()) -> list[Hit]:
@@ -51,29 +51,29 @@ class Trusting(Honest):
         return [h for h in found if filter is None or not h.chunk.tags or h.chunk.tags & asker]
 
 
-class Parsing(Honest):
+class Parsing(SqliteIndex):
     def search(self, query: str, k: int, filter: Collection[str] | None = ()) -> list[Hit]:
         if query.endswith(" NOT"):
             raise ValueError("syntax error")
         return super().search(query, k, filter)
 
 
-class Lenient(Honest):
+class Lenient(SqliteIndex):
     def search(self, query: str, k: int, filter: Collection[str] | None = ()) -> list[Hit]:
         return super().search(query, k, filter) if k else []
 
 
-class Unsorted(Honest):
+class Unsorted(SqliteIndex):
     def chunks(self) -> Iterator[Chunk]:
         yield from reversed(list(super().chunks()))
 
 
-class Sorting(Honest):
+class Sorting(SqliteIndex):
     def get(self, ids: Iterable[str]) -> list[Chunk]:
         return sorted(super().get(ids), key=lambda chunk: chunk.document)
 
 
-class Keeping(Honest):
+class Keeping(SqliteIndex):
     """Counts a deleted chunk no more, but finds it."""
 
     def delete(self, ids: Iterable[str]) -> None:
@@ -82,13 +82,13 @@ class Keeping(Honest):
             super().delete(ids)
 
 
-class Halfway(Honest):
+class Halfway(SqliteIndex):
     def add(self, chunks: Iterable[Chunk]) -> None:
         for chunk in chunks:
             super().add([chunk])
 
 
-class Forgetful(Honest):
+class Forgetful(SqliteIndex):
     @classmethod
     def load(cls, folder: Path) -> Self:
         loaded = super().load(folder)
@@ -97,7 +97,7 @@ class Forgetful(Honest):
         return loaded
 
 
-class Writing(Honest):
+class Writing(SqliteIndex):
     """Saves what it was loaded from at every change."""
 
     folder: Path | None = None
@@ -117,7 +117,7 @@ class Writing(Honest):
                 file.replace(self.folder / file.name)
 
 
-class Counting(Honest):
+class Counting(SqliteIndex):
     """Its fingerprint tells which chunk was the first."""
 
     first = ""
@@ -132,7 +132,7 @@ class Counting(Honest):
         return super().fingerprint + ("" if self.first < "b" else self.first)
 
 
-class Leaving(Honest):
+class Leaving(SqliteIndex):
     """Writes down everything that was ever added."""
 
     log = ""
@@ -147,7 +147,7 @@ class Leaving(Honest):
         (folder / "log.txt").write_text(self.log)
 
 
-class Unfounded(Honest):
+class Unfounded(SqliteIndex):
     @classmethod
     def load(cls, folder: Path) -> Self:
         try:

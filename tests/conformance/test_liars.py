@@ -21,6 +21,7 @@ import sampling_liars
 import scorer_liars
 
 from customize import find_environment
+from customize.retrieval.sqlite_index import SqliteIndex
 from customize.testing.backend_rules.subject import BackendSubject
 from customize.testing.dataset_rules.subject import DatasetSubject
 from customize.testing.environment_rules.subject import EnvironmentSubject
@@ -166,7 +167,7 @@ def test_a_lying_environment_is_caught_by_its_rule_alone(rule: str | None) -> No
 
 @pytest.mark.parametrize("rule", [None, *index_liars.LIARS])
 def test_a_lying_index_is_caught_by_its_rule_alone(rule: str | None) -> None:
-    made = index_liars.Honest if rule is None else index_liars.LIARS[rule]
+    made = SqliteIndex if rule is None else index_liars.LIARS[rule]
     assert broken(IndexSubject("liar", made)) == ([] if rule is None else [rule])
 
 

@@ -47,7 +47,7 @@ def server(runtime: ScriptedRuntime) -> Iterator[Server]:
 @pytest.fixture
 def client(server: Server) -> Iterator[OpenAI]:
     """The real client, which does not try again."""
-    from asking import client_of
+    from serving_asks import client_of
 
     with client_of(server) as made:
         yield made

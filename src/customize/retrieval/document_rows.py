@@ -31,8 +31,9 @@ def document_rows(
         *listed("of no format that is read", corpus.left_out),
         *told(corpus.findings),
     ]
-    for line in lines if report is not None else ():
-        report(line)
+    if report is not None:
+        for line in lines:
+            report(line)
     return [row_of(document) for document in corpus.documents]
 
 
