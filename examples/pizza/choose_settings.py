@@ -28,18 +28,20 @@ ALWAYS = {"epochs": 1, "replay": 0.1}
 
 
 def main() -> None:
-    """Print a line for each candidate: dev rows right, and general ability, by seed."""
+    """Print a line for each candidate: dev rows right, and what general ability became, by seed."""
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     rows = [json.loads(line) for line in (HERE / "dev.jsonl").read_text("utf-8").splitlines()]
-    print("| settings | dev rows right, by seed | mean | general ability, by seed |")
-    print("|---|---|---|---|", flush=True)
+    print("| settings | dev rows right | mean | general ability | bits a byte of general text |")
+    print("|---|---|---|---|---|", flush=True)
     for name in sys.argv[1:] or CANDIDATES:
         found = [_evaluated(name, CANDIDATES[name], seed, rows) for seed in SEEDS]
         right = [evaluation.rate("customized").estimate for evaluation in found]
         general = [evaluation.general_change().estimate for evaluation in found]
+        bits = [_bits(evaluation) for evaluation in found]
         print(
             f"| {name} | {', '.join(f'{r:.0%}' for r in right)} | {statistics.mean(right):.0%} "
-            f"| {', '.join(f'{g:+.0%}' for g in general)} |",
+            f"| {', '.join(f'{g:+.0%}' for g in general)} "
+            f"| {', '.join(f'{b:+.2f}' for b in bits)} |",
             flush=True,
         )
 
@@ -54,6 +56,12 @@ def _evaluated(name: str, options: dict[str, Any], seed: int, rows: list[dict[st
         seed=seed,
     )
     return run.evaluate(rows, general=True)
+
+
+def _bits(evaluation: Any) -> float:
+    """How much less likely general text became, in bits a byte."""
+    change = evaluation.general.change("customized", "base", metric="text.bits_per_byte")
+    return float(change.estimate)
 
 
 if __name__ == "__main__":
