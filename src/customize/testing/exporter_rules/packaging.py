@@ -46,11 +46,12 @@ def check_only_the_weights_given_are_written(subject: ExporterSubject) -> None:
 
 def check_source_is_left_as_it_was(subject: ExporterSubject) -> None:
     """Writing changes neither the base nor the weights that it is given."""
-    folders = (subject.source.model.path, subject.source.weights)
+    source = subject.untouched_source()
+    folders = (source.model.path, source.weights)
     before = [_contents(folder) for folder in folders]
     to = subject.folder() / "written"
     to.mkdir()
-    subject.exporter.write(subject.source, to)
+    subject.exporter.write(source, to)
     expect([_contents(folder) for folder in folders] == before, "what it is given was changed")
 
 

@@ -87,9 +87,16 @@ class ExporterSubject(Subject):
     @functools.cached_property
     def source(self) -> Exportable:
         """What is to be written."""
+        return self._source_of(self.model)
+
+    def untouched_source(self) -> Exportable:
+        """The same in folders of its own, which no exporter has seen."""
+        return self._source_of(write_tiny_model(self.folder() / "model"))
+
+    def _source_of(self, model: ModelFolder) -> Exportable:
         weights = self.folder() / "weights"
         self.session.save_weights(weights)
-        return Exportable("the.one", self.model, weights, self.engine.renderer)
+        return Exportable("the.one", model, weights, self.engine.renderer)
 
     @functools.cached_property
     def cases(self) -> Sequence[Case]:
