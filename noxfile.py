@@ -51,7 +51,7 @@ FOR_TESTS = (
     *("openai", "prometheus-client"),  # whom the server is for
     "python-stdnum",  # so are the check digits of national ids
 )
-FOR_TYPES = ("mypy", "types-PyYAML", "pytest", "nox", "starlette", "uvicorn")
+FOR_TYPES = ("mypy", "types-PyYAML", "pytest", "nox", "starlette", "uvicorn", "pypdf")
 # Two workers with one thread each: threads of two workers on two cores wait for one another.
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 
