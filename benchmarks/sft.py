@@ -73,8 +73,8 @@ def page(results: Results) -> str:
         "",
         *race.table(results, CONTESTANTS, FIGURES),
         "",
-        "Largest relative difference of a step's loss from TRL's with the same rows and precision,",
-        "and what rounding to bf16 changes in TRL's own:",
+        "Largest relative difference of a step's loss from TRL's on the same rows, and what",
+        "rounding to bf16 changes in TRL's own:",
         "",
         *(
             f"* {w}: {f['fp32']:.1e} in fp32, {f['bf16']:.1e} in bf16; rounding {f['rounding']:.1e}"
