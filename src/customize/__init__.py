@@ -63,6 +63,7 @@ __all__ = [
     "GateInconclusive",
     "GroundedAnswer",
     "Grounding",
+    "GrowingText",
     "Handle",
     "Heading",
     "Hit",
@@ -226,6 +227,7 @@ _HOMES = {
     "GateInconclusive": _ERRORS,
     "GroundedAnswer": "customize.retrieval.grounding",
     "Grounding": "customize.retrieval.grounding",
+    "GrowingText": "customize.data.rendering.growing_text",
     "Handle": _BACKEND,
     "Heading": "customize.interfaces.index",
     "Hit": "customize.interfaces.index",
@@ -376,6 +378,7 @@ if TYPE_CHECKING:
     from customize.data.reading import read as read
     from customize.data.rendering import ChatRenderer as ChatRenderer
     from customize.data.rendering import RenderedRows as RenderedRows
+    from customize.data.rendering.growing_text import GrowingText as GrowingText
     from customize.data.rendering.rendered import render_rows as render_rows
     from customize.data.splitting import Split as Split
     from customize.data.splitting import split as split

@@ -11,9 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-import numpy as np
-
 from customize._errors import ModelError, OptionError
+from customize.data.rendering.growing_text import GrowingText
 from customize.interfaces.backend import Backend, Engine, Prompt, Sampling, Snapshot
 from customize.interfaces.exporter import Exporter
 from customize.interfaces.model import ModelFolder
@@ -423,16 +422,11 @@ def _streamed(snapshot: Snapshot, prompt: Prompt, sampling: Sampling) -> Iterato
             drawn.put(error)
 
     threading.Thread(target=work, daemon=True).start()
-    tokens: list[int] = []
-    said = ""
+    text = GrowingText(snapshot.renderer)
     while (item := drawn.get()) is not None:
         if isinstance(item, BaseException):
             raise item
-        tokens.append(item)
-        text = snapshot.renderer.decode(np.asarray(tokens, np.int32))
-        if not text.endswith("\ufffd") and len(text) > len(said):
-            yield text[len(said) :]
-            said = text
-    rest = snapshot.renderer.decode(np.asarray(tokens, np.int32))[len(said) :]
-    if rest:
+        if piece := text.add(item):
+            yield piece
+    if rest := text.rest():
         yield rest

@@ -11,12 +11,11 @@ from collections.abc import Iterator
 from typing import Literal
 
 import attrs
-import numpy as np
 
+from customize.data.rendering.growing_text import GrowingText
 from customize.interfaces.renderer import Renderer
 from customize.interfaces.runtime import Said
 
-_NOT_WHOLE = "\ufffd"
 Finish = Literal["stop", "length", "tool_calls"]
 
 
@@ -37,19 +36,22 @@ class Speech:
     """
 
     def __init__(self, renderer: Renderer, stops: tuple[str, ...], trimmed: bool) -> None:
-        self.tokens: list[int] = []  # without the stop token
         self.num_tokens = 0
         self.ended = False
-        self._renderer = renderer
+        self._text = GrowingText(renderer)
         self._stop_tokens = frozenset(renderer.stop_tokens)
         self._stops = stops
         self._trimmed = trimmed
         self._stopped = False
-        self._window, self._read = 0, 0  # tokens from which, and up to which, text was read
         self._held = ""
         self._at = 0  # characters before what is held
         self._has_spoken = False
         self._waiting: deque[tuple[int, Said]] = deque()  # with where the token's text begins
+
+    @property
+    def tokens(self) -> list[int]:
+        """Without the stop token."""
+        return self._text.tokens
 
     def hear(self, said: Said) -> Piece:
         """What is certain now."""
@@ -57,29 +59,17 @@ class Speech:
         if said.token in self._stop_tokens:
             self._stopped = True
             return Piece("")
-        self.tokens.append(said.token)
         self._waiting.append((self._at + len(self._held), said))
-        self._read_text(to_the_end=False)
+        self._held += self._text.add(said.token)
         return self._say(is_last=False)
 
     def end(self) -> Piece:
         """What was held back, and why the answer ends."""
         if self.ended:
             return Piece("", finish="stop")
-        self._read_text(to_the_end=True)
+        self._held += self._text.rest()
         last = self._say(is_last=True)
         return attrs.evolve(last, finish="stop" if self.ended or self._stopped else "length")
-
-    def _read_text(self, to_the_end: bool) -> None:
-        text = self._decoded(len(self.tokens))
-        if text.endswith(_NOT_WHOLE) and not to_the_end:
-            return
-        self._held += text[len(self._decoded(self._read)) :]
-        self._window, self._read = self._read, len(self.tokens)
-
-    def _decoded(self, end: int) -> str:
-        """From a token before what is new, since some tokenizers drop a first blank."""
-        return self._renderer.decode(np.asarray(self.tokens[self._window : end], np.int32))
 
     def _say(self, is_last: bool) -> Piece:
         found = [at for stop in self._stops if (at := self._held.find(stop)) >= 0]

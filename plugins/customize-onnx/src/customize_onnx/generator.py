@@ -19,6 +19,7 @@ from customize import (
     ChatRenderer,
     DataError,
     ExportError,
+    GrowingText,
     Message,
     OptionError,
     Query,
@@ -125,15 +126,12 @@ class Generator(Runtime):
         seed: int = 0,
     ) -> Iterator[str]:
         """The answer piece by piece, whole characters only."""
-        tokens: list[int] = []
-        told = ""
+        text = GrowingText(self.renderer)
         for said in self.stream(self._asked(messages, sampling, adapter, seed)):
-            tokens.append(said.token)
-            text = self._text(tokens)
-            if not text.endswith("\ufffd"):
-                yield text[len(told) :]
-                told = text
-        yield self._text(tokens)[len(told) :]
+            if piece := text.add(said.token):
+                yield piece
+        if rest := text.rest():
+            yield rest
 
     def close(self) -> None:
         self._batching.close()
