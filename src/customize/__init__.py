@@ -25,6 +25,7 @@ __all__ = [
     "BackendSpec",
     "BadCall",
     "Batch",
+    "Batching",
     "CISPO",
     "ChatRenderer",
     "Checkpoint",
@@ -126,6 +127,7 @@ __all__ = [
     "ToolCall",
     "Trait",
     "Turn",
+    "Underway",
     "UnknownName",
     "Unsupported",
     "Verdict",
@@ -168,6 +170,7 @@ __all__ = [
     "schedule_factor",
     "shuffled_row",
     "split",
+    "told_to",
     "train",
     "update_index",
     "verify",
@@ -189,6 +192,7 @@ _HOMES = {
     "BackendSpec": "customize.plugins.specs",
     "BadCall": _ERRORS,
     "Batch": "customize._batch",
+    "Batching": "customize.packaging.batching",
     "CISPO": "customize._losses",
     "ChatRenderer": "customize.data.rendering",
     "Checkpoint": "customize.training.checkpoints",
@@ -290,6 +294,7 @@ _HOMES = {
     "ToolCall": "customize.interfaces.environment",
     "Trait": "customize.traits.trait",
     "Turn": "customize.interfaces.environment",
+    "Underway": "customize.packaging.batching",
     "UnknownName": _ERRORS,
     "Unsupported": _ERRORS,
     "Verdict": "customize.interfaces.environment",
@@ -332,6 +337,7 @@ _HOMES = {
     "schedule_factor": "customize._schedule",
     "shuffled_row": "customize._schedule",
     "split": "customize.data.splitting",
+    "told_to": "customize.packaging.batching",
     "train": "customize.runs.train",
     "update_index": "customize.retrieval.building",
     "verify": "customize.packaging.verifying",
@@ -438,6 +444,9 @@ if TYPE_CHECKING:
     from customize.interfaces.scorer import Scorer as Scorer
     from customize.models import resolve as resolve
     from customize.packaging.answering import Answering as Answering
+    from customize.packaging.batching import Batching as Batching
+    from customize.packaging.batching import Underway as Underway
+    from customize.packaging.batching import told_to as told_to
     from customize.packaging.manifest import Manifest as Manifest
     from customize.packaging.opening import open_package as open_package
     from customize.packaging.parity import Parity as Parity

@@ -44,6 +44,7 @@ class Engines(Runtime):
             None: engine.base(),
             name: engine.open(folder),
         }
+        self.turn = threading.Lock()  # an engine computes for one thread at a time
 
     @classmethod
     def open(
@@ -53,14 +54,16 @@ class Engines(Runtime):
         return cls(base, folder)
 
     def stream(self, query: Query, cancelled: threading.Event | None = None) -> Iterator[Said]:
-        answering = Answering(query, self.renderer)
+        self.check(query)
+        answering = Answering(query, self.renderer, self.context)
         while not answering.over and not (cancelled and cancelled.is_set()):
             both = np.asarray([*query.tokens, *answering.tokens, 0], np.int32)
             [logits_V] = self.logprobs(both, len(both) - 1, query.adapter)
             yield answering.draw(logits_V)
 
     def logprobs(self, tokens: Any, start: int, adapter: str | None = None) -> Any:
-        return self.snapshots[adapter].distributions(tokens, start)
+        with self.turn:
+            return self.snapshots[adapter].distributions(tokens, start)
 
 
 @options
@@ -160,6 +163,11 @@ class StopsAtItsOwn(Engines):
         return super().stream(attrs.evolve(query, sampling=sampling), cancelled)
 
 
+class RefusesNothing(Engines):
+    def check(self, query: Query) -> None:
+        pass
+
+
 class GoesOn(Engines):
     def stream(self, query: Query, cancelled: threading.Event | None = None) -> Iterator[Said]:
         return super().stream(query)
@@ -194,6 +202,7 @@ LIARS: dict[str, Callable[[], Exporter]] = {
     "check_runtime_says_what_is_likeliest": _by(TellsNoOthers),
     "check_runtime_draws_by_seed": _by(AlwaysTheFirst),
     "check_runtime_ends_where_it_should": _by(StopsAtItsOwn),
+    "check_runtime_refuses_what_it_cannot_answer": _by(RefusesNothing),
     "check_runtime_frees_what_is_left": _by(GoesOn),
     "check_runtime_without_an_adapter_is_the_base": _by(HasNoBase),
 }

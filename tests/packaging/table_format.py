@@ -122,7 +122,8 @@ class TableRuntime(Runtime):
         return cls(folder)
 
     def stream(self, query: Query, cancelled: threading.Event | None = None) -> Iterator[Said]:
-        answering = Answering(query, self.renderer)
+        self.check(query)
+        answering = Answering(query, self.renderer, self.context)
         last = int(query.tokens[-1])
         while not answering.over:
             said = answering.draw(self._table.logprobs_VV[last])

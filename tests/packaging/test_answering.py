@@ -27,7 +27,7 @@ def test_tokens_are_drawn_as_the_engine_draws_them(options: dict[str, float]) ->
     drawing = pytest.importorskip("customize_torch.drawing")
     sampling = Sampling(max_tokens=40, stop_tokens=(), **options)  # type: ignore[arg-type]
     theirs = drawing.Drawing([(11, 2)], sampling, torch.device("cpu"))
-    ours = Answering(Query([1], sampling, seed=11, index=2), ToyRenderer())
+    ours = Answering(Query([1], sampling, seed=11, index=2), ToyRenderer(), 64)
     for place, logits_V in enumerate(LOGITS_TV):
         token, logprob, _ = theirs.draw(torch.tensor(logits_V[None]), place)[:, 0].tolist()
         said = ours.draw(logits_V)
@@ -37,7 +37,9 @@ def test_tokens_are_drawn_as_the_engine_draws_them(options: dict[str, float]) ->
 
 
 def test_the_likeliest_come_with_their_logprobs_in_order() -> None:
-    said = Answering(Query([1], top_logprobs=3), ToyRenderer()).draw(np.log([0.2, 0.4, 0.1, 0.3]))
+    said = Answering(Query([1], top_logprobs=3), ToyRenderer(), 64).draw(
+        np.log([0.2, 0.4, 0.1, 0.3])
+    )
     assert [token for token, _ in said.top] == [1, 3, 0]
     assert [logprob for _, logprob in said.top] == pytest.approx(np.log([0.4, 0.3, 0.2]))
 
@@ -49,7 +51,7 @@ def test_an_answer_ends_after_a_stop_token_a_stop_text_or_enough_tokens() -> Non
 
     def length_of(tokens: list[int], **options: object) -> int:
         sampling = Sampling(max_tokens=4, temperature=0.0, **options)  # type: ignore[arg-type]
-        answering = Answering(Query([1], sampling), renderer)
+        answering = Answering(Query([1], sampling), renderer, 64)
         for token in tokens:
             if answering.over:
                 break
@@ -80,8 +82,8 @@ def test_the_likeliest_tokens_decide_what_all_would_or_ask_for_more(
 ) -> None:
     rng = np.random.default_rng(1)
     sampling = Sampling(max_tokens=300, stop_tokens=(), **options)  # type: ignore[arg-type]
-    full = Answering(Query([1], sampling, seed=3, top_logprobs=2), ToyRenderer())
-    few = Answering(Query([1], sampling, seed=3, top_logprobs=2), ToyRenderer())
+    full = Answering(Query([1], sampling, seed=3, top_logprobs=2), ToyRenderer(), 4096)
+    few = Answering(Query([1], sampling, seed=3, top_logprobs=2), ToyRenderer(), 4096)
     asked_again = 0
     for _ in range(300):
         logits_V = rng.normal(0, 3, 60)
@@ -100,3 +102,10 @@ def test_the_likeliest_tokens_decide_what_all_would_or_ask_for_more(
     certain = options.get("temperature") == 0 or options.get("top_k", 99) < 20
     assert asked_again == 0 if certain else 0 < asked_again < 200
     assert few.over
+
+
+def test_an_answer_ends_where_the_context_does() -> None:
+    answering = Answering(Query([1, 2, 3], Sampling(stop_tokens=())), ToyRenderer(), 5)
+    while not answering.over:
+        answering.draw(np.log([0.2, 0.4, 0.1, 0.3]))
+    assert len(answering.tokens) == 2

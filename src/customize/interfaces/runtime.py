@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from customize._batch import Floats, Ints
+from customize._errors import DataError, OptionError
 from customize.interfaces.backend import Sampling
 from customize.interfaces.renderer import Message, Renderer, Tool
 
@@ -84,12 +85,44 @@ class Runtime(ABC):
             ExportError: it cannot be loaded; the message says what is missing.
         """
 
+    def check(self, query: Query) -> None:
+        """Refuse what cannot be answered, before it waits for a slot; ``stream`` calls it.
+
+        Raises:
+            DataError: the prompt is empty, or leaves no room for an answer.
+            OptionError: no adapter has that name, or ``prompt_logprobs`` are asked for.
+        """
+        self.check_adapter(query.adapter)
+        if not len(query.tokens):
+            raise DataError("the prompt is empty: an answer needs a token to go on from")
+        if len(query.tokens) >= self.context:
+            raise DataError(
+                f"{len(query.tokens)} tokens leave no room for an answer in {self.context}: "
+                "shorten the prompt"
+            )
+        if query.sampling.prompt_logprobs:
+            raise OptionError("a runtime tells no prompt_logprobs: ask its logprobs")
+
+    def check_adapter(self, adapter: str | None) -> None:
+        """
+        Raises:
+            OptionError: none is called so.
+        """
+        if adapter is not None and adapter not in self.adapters:
+            told = ", ".join(self.adapters) or "none"
+            raise OptionError(f"no adapter is called {adapter!r}: there are {told}")
+
     @abstractmethod
     def stream(self, query: Query, cancelled: threading.Event | None = None) -> Iterator[Said]:
-        """The answer, token by token, up to a stop token (which is told too), a stop text or
-        ``max_tokens``. Closing the iterator, or setting ``cancelled``, frees the slot.
+        """The answer, token by token, up to a stop token (which is told too), a stop text,
+        ``max_tokens`` or the end of the context. Closing the iterator, or setting ``cancelled``,
+        frees the slot.
 
         The answer's token at place t draws from a counter-based generator keyed (seed, index, t).
+
+        Raises:
+            DataError, OptionError: as `check`, here or when the first token is asked for.
+            BackendError: the runtime was closed meanwhile.
         """
 
     @abstractmethod
@@ -105,4 +138,4 @@ class Runtime(ABC):
         return self.renderer.prompt(messages, tools)
 
     def close(self) -> None:  # noqa: B027  # nothing to free is common
-        """Free what is held; queries under way end."""
+        """Free what is held; queries under way end, and say so."""

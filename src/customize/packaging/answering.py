@@ -20,12 +20,13 @@ class Answering:
     """What a runtime needs beside logits to answer a query, the same in each.
 
     Token t is drawn by the first number that counter t of a Philox generator keyed (seed, index)
-    gives,
-    as sessions draw: order and batch size change nothing.
+    gives, as sessions draw: order and batch size change nothing. Prompt and answer are at most
+    ``context`` tokens.
     """
 
-    def __init__(self, query: Query, renderer: Renderer) -> None:
+    def __init__(self, query: Query, renderer: Renderer, context: int) -> None:
         self._query, self._renderer = query, renderer
+        self._most = min(query.sampling.max_tokens, context - len(query.tokens))
         key = np.array([query.seed % 2**64, query.index], np.uint64)
         self._generator = np.random.Generator(np.random.Philox(key=key))
         self._uniforms: list[float] = []
@@ -64,7 +65,7 @@ class Answering:
 
     def _take(self, token: int) -> None:
         self.tokens.append(token)
-        full = len(self.tokens) == self._query.sampling.max_tokens
+        full = len(self.tokens) == self._most
         self.over = full or has_stopped(self.tokens, self._query.sampling, self._renderer)
 
 

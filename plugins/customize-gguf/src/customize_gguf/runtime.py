@@ -99,7 +99,8 @@ class LlamaCpp(Runtime):
             return cls(folder, Path(work) / MODEL, adapters)
 
     def stream(self, query: Query, cancelled: threading.Event | None = None) -> Iterator[Said]:
-        answering = Answering(query, self.renderer)
+        self.check(query)
+        answering = Answering(query, self.renderer, self.context)
         known = max(_KNOWN, query.top_logprobs, query.sampling.top_k)
         with self._slot() as slot:
             while not answering.over and not (cancelled and cancelled.is_set()):
@@ -115,6 +116,7 @@ class LlamaCpp(Runtime):
         """Of weights in 32 bits; of others those of the likeliest, and what these leave is shared
         by the rest: an error far below that of the weights, in a tenth of the time.
         """
+        self.check_adapter(adapter)
         count = self._vocabulary if self._dtype == "f32" else _NEARLY_ALL
         given = tokens.tolist()
         out_TV = np.empty((len(given) - start, self._vocabulary), np.float32)
@@ -145,9 +147,6 @@ class LlamaCpp(Runtime):
     def _likeliest(
         self, tokens: Sequence[int], count: int, slot: int, adapter: str | None
     ) -> tuple[npt.NDArray[np.int64], Doubles]:
-        if adapter is not None and adapter not in self.adapters:
-            told = ", ".join(self.adapters) or "none"
-            raise ExportError(f"no adapter {adapter!r} is loaded (there are: {told})")
         number = None if adapter is None else self.adapters.index(adapter)
         ids, logprobs = self._llama.likeliest(tokens, count, slot, number)
         if len(ids) == self._vocabulary:

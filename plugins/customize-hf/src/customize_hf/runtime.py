@@ -61,8 +61,8 @@ class Transformers(Runtime):
         return cls(folder, model.eval(), known_as)
 
     def stream(self, query: Query, cancelled: threading.Event | None = None) -> Iterator[Said]:
-        self._check(query.adapter)
-        answering = Answering(query, self.renderer)
+        self.check(query)
+        answering = Answering(query, self.renderer, self.context)
         ids_BT = torch.from_numpy(query.tokens.astype(np.int64))[None]
         cache = None
         with self._turn:
@@ -73,7 +73,7 @@ class Transformers(Runtime):
                 yield said
 
     def logprobs(self, tokens: Ints, start: int, adapter: str | None = None) -> Floats:
-        self._check(adapter)
+        self.check_adapter(adapter)
         ids_BT = torch.from_numpy(tokens.astype(np.int64))[None]
         kept = len(tokens) - start + 1
         with self._turn, torch.inference_mode(), self._as(adapter):
@@ -109,11 +109,6 @@ class Transformers(Runtime):
             return disabled
         self._model.set_adapter(self._known_as[adapter])
         return nullcontext()
-
-    def _check(self, adapter: str | None) -> None:
-        if adapter is not None and adapter not in self.adapters:
-            told = ", ".join(self.adapters) or "none"
-            raise ExportError(f"no adapter {adapter!r} is loaded (there are: {told})")
 
 
 def _whole(folder: Path) -> Any:  # whatever class of transformers the configuration names

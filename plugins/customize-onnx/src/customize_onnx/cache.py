@@ -40,6 +40,11 @@ class Place:
     cache: Cache
     row: int
 
+    @property
+    def length(self) -> int:
+        """Tokens that are in it."""
+        return int(self.cache.lengths_R[self.row])
+
 
 def gathered(places: Sequence[Place]) -> Cache:
     """The rows beside one another; nothing is copied where they are a whole cache already."""

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from customize import (
+    Batching,
     ChatRenderer,
     DataError,
     ExportError,
@@ -27,7 +28,7 @@ from customize import (
     Said,
     Sampling,
 )
-from customize_onnx.batching import CHUNK, Batching
+from customize_onnx.batching import CHUNK, Turns
 from customize_onnx.program import Floats, Program, whole
 
 _GREEDY = Sampling(temperature=0.0)
@@ -61,7 +62,7 @@ class Generator(Runtime):
         self.context = int(config["model"]["context_length"])
         self.slots = slots
         self._program = Program(folder / _GRAPH, found, threads)
-        self._batching = Batching(self._program, self.renderer, slots, self.context)
+        self._batching = Batching(self, Turns(self._program).advance)
 
     @classmethod
     def open(
@@ -70,18 +71,18 @@ class Generator(Runtime):
         return cls(folder, adapters)
 
     def stream(self, query: Query, cancelled: threading.Event | None = None) -> Iterator[Said]:
-        self._check(query)
+        self.check(query)
         return self._streamed(query, cancelled)
 
     def together(self, queries: Sequence[Query]) -> list[Iterator[Said]]:
         """The answers to several queries that are under way at once; read or close each."""
         for query in queries:
-            self._check(query)
+            self.check(query)
         return [self._batching.submit(query).said() for query in queries]
 
     def logprobs(self, tokens: npt.ArrayLike, start: int, adapter: str | None = None) -> Floats:
         tokens = np.asarray(tokens, np.int32)
-        self._check(Query(tokens[:-1], adapter=adapter))
+        self.check(Query(tokens[:-1], adapter=adapter))
         if not 0 < start <= len(tokens):
             raise DataError(
                 f"start is {start}: there is something before places 1 to {len(tokens)}"
@@ -147,21 +148,11 @@ class Generator(Runtime):
     def _text(self, tokens: Sequence[int]) -> str:
         return self.renderer.decode(np.asarray(tokens, np.int32))
 
-    def _check(self, query: Query) -> None:
+    def check(self, query: Query) -> None:
+        super().check(query)
         tokens, size = query.tokens, self._program.vocabulary
-        if not len(tokens):
-            raise DataError("the prompt is empty: an answer needs a token to go on from")
-        if len(tokens) >= self.context:
-            raise DataError(f"{len(tokens)} tokens leave no room for an answer in {self.context}")
         if tokens.min() < 0 or tokens.max() >= size:
             raise DataError(f"tokens are 0 to {size - 1} (got {tokens.min()} to {tokens.max()})")
-        if query.adapter is not None and query.adapter not in self.adapters:
-            raise OptionError(
-                f"no adapter is called {query.adapter!r}: there are "
-                f"{', '.join(self.adapters) or 'none'}"
-            )
-        if query.sampling.prompt_logprobs:
-            raise OptionError("a runtime tells no prompt_logprobs: ask its logprobs")
 
 
 def _own_adapter(folder: Path) -> Path:

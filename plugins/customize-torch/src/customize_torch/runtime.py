@@ -8,26 +8,25 @@ Shape legend: R answers under way, T tokens, V vocabulary.
 
 from __future__ import annotations
 
-import queue
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import attrs
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from customize import (
-    Answering,
-    BackendError,
+    Batching,
     Prompt,
     Query,
     Renderer,
     Runtime,
     Said,
+    Underway,
     resolve,
+    told_to,
 )
 from customize_torch.decoding import Decoding
 from customize_torch.policy import Policy
@@ -36,16 +35,6 @@ from customize_torch.sampling import prefill
 _SLOTS = 8
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
-
-
-@attrs.frozen(eq=False)
-class _Answer:
-    """A query, what draws its tokens, and where who asked hears them; None is the end."""
-
-    query: Query
-    answering: Answering
-    left: threading.Event
-    said: queue.SimpleQueue[Said | Exception | None] = attrs.field(factory=queue.SimpleQueue)
 
 
 class TorchRuntime(Runtime):
@@ -61,11 +50,8 @@ class TorchRuntime(Runtime):
         self.context = context
         self._policies = {name: policy.rounded() for name, policy in policies.items()}
         self._batches = {name: _Batch(policy) for name, policy in self._policies.items()}
-        self._waiting: list[_Answer] = []
-        self._changed = threading.Condition()
         self._computing = threading.Lock()  # one forward at a time: adapters are switched in place
-        self._closed = False
-        threading.Thread(target=self._work, name="decoding", daemon=True).start()
+        self._batching = Batching(self, self._advance)
 
     @classmethod
     def open(
@@ -80,122 +66,81 @@ class TorchRuntime(Runtime):
         own = {} if base is None else {folder.name: folder}
         return CPU(dtype="float32").load(resolve(base or folder)).runtime({**own, **adapters})
 
-    def stream(self, query: Query, cancelled: threading.Event | None = None) -> Iterator[Said]:
+    def check(self, query: Query) -> None:
+        super().check(query)
         self._policies[query.adapter].check(query.tokens)
-        answering = Answering(query, self.renderer)
-        answer = _Answer(query, answering, cancelled or threading.Event())
-        with self._changed:
-            if self._closed:
-                raise BackendError("the runtime was closed")
-            self._waiting.append(answer)
-            self._changed.notify()
-        try:
-            while (said := answer.said.get()) is not None:
-                if isinstance(said, Exception):
-                    raise said
-                yield said
-        finally:
-            answer.left.set()
+
+    def stream(self, query: Query, cancelled: threading.Event | None = None) -> Iterator[Said]:
+        yield from self._batching.submit(query, cancelled).said()
 
     @torch.inference_mode()
     def logprobs(self, tokens: Ints, start: int, adapter: str | None = None) -> Floats:
+        self.check_adapter(adapter)
         with self._computing:
             found: Floats = self._policies[adapter].distributions(tokens, start).cpu().numpy()
         return found
 
     def close(self) -> None:
-        with self._changed:
-            self._closed = True
-            self._changed.notify()
+        self._batching.close()
 
     @torch.inference_mode()
-    def _work(self) -> None:
-        while (joining := self._next()) is not None:
-            with self._computing:
-                for name, batch in self._batches.items():
-                    batch.step([one for one in joining if one.query.adapter == name])
-        error = BackendError("the runtime was closed")
-        for answer in self._waiting:
-            answer.said.put(error)
-        for batch in self._batches.values():
-            batch.fail(error)
-
-    def _next(self) -> list[_Answer] | None:
-        """What joins now, waiting for it where nothing is under way; None when all is over."""
-        going = sum(len(batch.answers) for batch in self._batches.values())
-        with self._changed:
-            self._changed.wait_for(lambda: going or self._waiting or self._closed)
-            if self._closed:
-                return None
-            room = self.slots - going
-            joining, self._waiting = self._waiting[:room], self._waiting[room:]
-            return joining
+    def _advance(self, adapter: str | None, answers: Sequence[Underway]) -> None:
+        with self._computing:
+            self._batches[adapter].advance(answers)
 
 
 class _Batch:
     """Answers under way with the same weights."""
 
     def __init__(self, policy: Policy) -> None:
-        self.answers: list[_Answer] = []
         self._policy = policy
+        self._answers: list[Underway] = []
         self._rows: _Rows | None = None
-        self._logits_RV = torch.empty(0)
 
-    def step(self, joining: Sequence[_Answer]) -> None:
-        """Read the prompts of those that join, and draw everyone's next token."""
-        self.answers += joining
-        if not self.answers:
-            return
+    def advance(self, answers: Sequence[Underway]) -> None:
+        """Draw the next token of those that were here, and the first of those that join."""
+        self._keep(set(answers))
+        joining = [one for one in answers if one not in self._answers]
         try:
-            if joining:
+            self._step()
+        except Exception:
+            self._keep(set())  # what was half computed is no place to go on from
+            raise
+        if joining:
+            with told_to(joining):
                 self._read(joining)
-            self._draw()
-        except Exception as error:  # told to everyone whose answer it was
-            self.fail(error)
 
-    def fail(self, error: Exception) -> None:
-        """End every answer with an error."""
-        for answer in self.answers:
-            answer.said.put(error)
-        self.answers, self._rows = [], None
+    def _keep(self, going: set[Underway]) -> None:
+        kept = [row for row, one in enumerate(self._answers) if one in going]
+        if len(kept) < len(self._answers) and self._rows is not None:
+            device = self._policy.base.place.device
+            self._rows.keep(torch.tensor(kept, dtype=torch.long, device=device))
+        self._answers = [self._answers[row] for row in kept]
+        if not kept:
+            self._rows = None
 
-    def _read(self, joining: Sequence[_Answer]) -> None:
-        prompts = [Prompt(answer.query.tokens) for answer in joining]
-        room = max(answer.query.sampling.max_tokens for answer in joining)
+    def _step(self) -> None:
+        if self._rows is not None:
+            last = [one.tokens[-1] for one in self._answers]
+            device = self._policy.base.place.device
+            _draw(self._answers, self._rows.step(torch.tensor(last, device=device)))
+
+    def _read(self, joining: Sequence[Underway]) -> None:
+        prompts = [Prompt(one.query.tokens) for one in joining]
+        room = max(one.query.sampling.max_tokens for one in joining)
         cache, lengths, logits_RV = prefill(self._policy, prompts, range(len(prompts)), room)
         rows = _Rows(self._policy, cache, lengths)
         if self._rows is None:
-            self._rows, self._logits_RV = rows, logits_RV
+            self._rows = rows
         else:
             self._rows.join(rows)
-            self._logits_RV = torch.cat([self._logits_RV, logits_RV])
+        self._answers += joining
+        _draw(joining, logits_RV)
 
-    def _draw(self) -> None:
-        going = []
-        for row, (answer, logits_V) in enumerate(
-            zip(self.answers, self._logits_RV.cpu().numpy(), strict=True)
-        ):
-            if answer.left.is_set():
-                answer.said.put(None)
-                continue
-            answer.said.put(answer.answering.draw(logits_V))
-            if answer.answering.over:
-                answer.said.put(None)
-            else:
-                going.append(row)
-        self._go_on(going)
 
-    def _go_on(self, going: list[int]) -> None:
-        """The next token's logits, for the answers that are not at their end."""
-        assert self._rows is not None
-        if len(going) < len(self.answers):
-            self.answers = [self.answers[row] for row in going]
-            self._rows.keep(torch.tensor(going, dtype=torch.long, device=self._logits_RV.device))
-        if not going:
-            self._rows = None
-            return
-        last = [answer.answering.tokens[-1] for answer in self.answers]
-        self._logits_RV = self._rows.step(torch.tensor(last, device=self._logits_RV.device))
+def _draw(answers: Sequence[Underway], logits_RV: Tensor) -> None:
+    for one, logits_V in zip(answers, logits_RV.cpu().numpy(), strict=True):
+        one.draw(logits_V)
 
 
 class _Rows(Decoding):

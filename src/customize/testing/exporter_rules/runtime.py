@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from customize._batch import Ints
+from customize._errors import DataError, OptionError
 from customize.interfaces.backend import Sampling
 from customize.interfaces.runtime import Query, Said
-from customize.testing.expecting import expect, expect_close
+from customize.testing.expecting import expect, expect_close, expect_raises
 from customize.testing.exporter_rules.subject import ExporterSubject
 from customize.testing.rules import NotApplicable, RuleBroken
 
@@ -78,6 +79,23 @@ def check_runtime_ends_where_it_should(subject: ExporterSubject) -> None:
     ended = [one.token for one in _said(subject, prompt, max_tokens=6, stop_tokens=(free[2],))]
     wanted = free[: free.index(free[2]) + 1]
     expect(ended == wanted, f"where {free[2]} ends it, it says {ended}, not {wanted}")
+
+
+def check_runtime_refuses_what_it_cannot_answer(subject: ExporterSubject) -> None:
+    """A name that no adapter has is an OptionError; an empty prompt, and one that leaves no room
+    for an answer, are a DataError; and an answer ends where the context does.
+    """
+    context, adapter = subject.runtime.context, subject.adapter
+
+    def asked(tokens: Sequence[int], name: str | None) -> Callable[[], object]:
+        return lambda: list(subject.runtime.stream(Query(tokens, adapter=name)))
+
+    expect_raises(OptionError, asked([5], "no-such-one"), "an unknown adapter", "no-such-one")
+    expect_raises(DataError, asked([], adapter), "an empty prompt")
+    expect_raises(DataError, asked([5] * context, adapter), "a prompt as long as the context")
+    sampling = Sampling(max_tokens=8, temperature=0.0, stop_tokens=())
+    last = list(subject.runtime.stream(Query([5] * (context - 2), sampling, adapter=adapter)))
+    expect(len(last) == 2, f"{len(last)} tokens where the context has room for 2")
 
 
 def check_runtime_frees_what_is_left(subject: ExporterSubject) -> None:

@@ -31,6 +31,7 @@ class Answers(Runtime):
         self.adapters = (name,)
         self.context = context
         self._snapshots: dict[str | None, Snapshot] = {name: adapted, None: base}
+        self._turn = threading.Lock()  # an engine computes for one thread at a time
 
     @classmethod
     def open(
@@ -44,11 +45,13 @@ class Answers(Runtime):
         return cls(name, opened.customized, opened.base, config["max_position_embeddings"])
 
     def stream(self, query: Query, cancelled: threading.Event | None = None) -> Iterator[Said]:
-        answering = Answering(query, self.renderer)
+        self.check(query)
+        answering = Answering(query, self.renderer, self.context)
         while not answering.over and not (cancelled and cancelled.is_set()):
             tokens = np.asarray([*query.tokens, *answering.tokens, 0], np.int32)
             [logits_V] = self.logprobs(tokens, len(tokens) - 1, query.adapter)
             yield answering.draw(logits_V)
 
     def logprobs(self, tokens: Ints, start: int, adapter: str | None = None) -> Floats:
-        return self._snapshots[adapter].distributions(tokens, start)
+        with self._turn:
+            return self._snapshots[adapter].distributions(tokens, start)
