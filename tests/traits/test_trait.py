@@ -128,11 +128,11 @@ def test_a_row_of_data_names_no_function() -> None:
         parse_expect({"function": "subprocess:getoutput"}, "row 1")
 
 
-JUDGE = """
+AUDITOR = """
 import customize
 
 @customize.options
-class Judge(customize.Scorer):
+class Auditor(customize.Scorer):
     question: str = customize.option(help="What is asked.")
 
     def score(self, answer, row):
@@ -140,13 +140,13 @@ class Judge(customize.Scorer):
 
 @customize.hookimpl
 def customize_scorers():
-    yield customize.ScorerSpec(name="judge", target="acme_judge:Judge", summary="A judge.")
+    yield customize.ScorerSpec(name="auditor", target="acme_auditor:Auditor", summary="An auditor.")
 """
 
 
 def test_any_scorer_of_a_plugin_detects(trait: Make, install: Callable[..., None]) -> None:
-    install("acme-judge", JUDGE)
-    made = trait(expect={"judge": {"question": "yes"}})
+    install("acme-auditor", AUDITOR)
+    made = trait(expect={"auditor": {"question": "yes"}})
     assert (shown(made, "yes"), shown(made, "no")) == (True, False)
 
 

@@ -5,7 +5,7 @@ Knows scorers by name alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import attrs
 
@@ -20,6 +20,11 @@ class Expectation:
     """Scorers by the name that the row gives them."""
 
     scorers: Mapping[str, Scorer]
+
+    def prepare(self, answers: Sequence[Answer], rows: Sequence[Row]) -> None:
+        """Tell the scorers of answers that will be judged, each with its row."""
+        for scorer in self.scorers.values():
+            scorer.prepare(answers, rows)
 
     def holds(self, answer: Answer, row: Row) -> bool:
         """Whether every one of them gives 1.

@@ -39,6 +39,7 @@ def score(
     """Scores by metric for each question: ``right``, and ``name`` or ``name.part`` of scorers."""
     faults: list[Fault] = []
     given = _with_likelihoods(column, questions, answers, scorers, store, faults)
+    _prepare(questions, given, scorers)
     scores: list[Scores] = []
     for question, answer in zip(questions, given, strict=True):
         own: Scores = {}
@@ -59,6 +60,22 @@ def needs_answer(question: Question, scorers: Mapping[str, Scorer]) -> bool:
     """Whether anything looks at what a model says, and not only at what it finds likely."""
     own = question.expectation.scorers.values() if question.expectation else ()
     return any(scorer.reads_answer for scorer in (*own, *scorers.values()))
+
+
+def _prepare(
+    questions: Sequence[Question], answers: Sequence[Answer], scorers: Mapping[str, Scorer]
+) -> None:
+    """Rows that share an expectation, as a trait's do, are told to it together."""
+    for scorer in scorers.values():
+        scorer.prepare(answers, [question.row for question in questions])
+    shared: dict[int, list[int]] = {}
+    for number, question in enumerate(questions):
+        if question.expectation is not None:
+            shared.setdefault(id(question.expectation), []).append(number)
+    for numbers in shared.values():
+        expectation = questions[numbers[0]].expectation
+        assert expectation is not None
+        expectation.prepare([answers[n] for n in numbers], [questions[n].row for n in numbers])
 
 
 def _judged(

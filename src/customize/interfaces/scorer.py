@@ -72,6 +72,12 @@ class Scorer(ABC):
     def score(self, answer: Answer, row: Row) -> Score:
         """What the answer is worth; None where the row does not ask for it."""
 
+    def prepare(self, answers: Sequence[Answer], rows: Sequence[Row]) -> None:  # noqa: B027
+        """Told of answers that ``score`` will be given, each with its row.
+
+        For a scorer that asks somebody else, and had better ask of many at once.
+        """
+
     def likelihoods(self, row: Row) -> Sequence[str]:
         """Replies whose log-probability ``score`` needs, beside the model's own answer."""
         return ()

@@ -47,6 +47,18 @@ class Found:
     faults: tuple[str, ...]
 
 
+def prepare(
+    trait: Trait, questions: Sequence[Question], answers: Sequence[Sequence[Answer]]
+) -> None:
+    """Tell the trait's scorers of all that `found_in` will ask them about."""
+    both = [
+        (answer, question.row)
+        for question, each in zip(questions, answers, strict=True)
+        for answer in (*each, *map(said, _good(trait, question)))
+    ]
+    trait.expectation.prepare([answer for answer, _ in both], [row for _, row in both])
+
+
 def found_in(trait: Trait, question: Question, answers: Sequence[Answer], most: int) -> Found:
     """Pairs from the answers to a question, ``most`` at most; the first answer is rejected first.
 
@@ -85,8 +97,7 @@ def _paired(
 
 
 def _given(trait: Trait, question: Question) -> list[str]:
-    own = question.row.get("answer")
-    texts = [str(own)] if own else _rotated(trait.answers, question)
+    texts = _good(trait, question)
     for text in texts:
         if trait.shown(said(text), question.row):
             raise DataError(
@@ -94,6 +105,11 @@ def _given(trait: Trait, question: Question) -> list[str]:
                 f"{trait.name} itself: correct the answer, or what the trait expects"
             )
     return texts
+
+
+def _good(trait: Trait, question: Question) -> list[str]:
+    own = question.row.get("answer")
+    return [str(own)] if own else _rotated(trait.answers, question)
 
 
 def _rotated(texts: Sequence[str], question: Question) -> list[str]:

@@ -24,7 +24,7 @@ from customize.runs.evaluating import column_of, fingerprint_of
 from customize.runs.folder import refuse_difference
 from customize.runs.run import Run
 from customize.training.lock import held
-from customize.traits.pairing import Found, found_in
+from customize.traits.pairing import Found, found_in, prepare
 from customize.traits.trait import Trait
 
 _ANSWERS, _FACTS, _PAIRS = "answers.jsonl", "asked.json", "pairs.jsonl"
@@ -135,6 +135,7 @@ def _made(
 ) -> Proposal:
     questions = _numbered(trait)
     said = _said(column, questions, folder.store(), drawing)
+    prepare(trait, questions, said)
     found = [
         found_in(trait, question, each, drawing.pairs_per_prompt)
         for question, each in zip(questions, said, strict=True)

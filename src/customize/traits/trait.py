@@ -20,6 +20,7 @@ from customize.interfaces.dataset import Row
 from customize.interfaces.scorer import Answer, Scorer
 from customize.training.recipe_file import beside_all, load_yaml
 from customize.training.structuring import Faults, structure
+from customize.traits.judge import JUDGE, trait_judge
 from customize.traits.prompts import check_apart, rows_of, two_halves
 from customize.traits.rewriting import Rewrite
 
@@ -39,7 +40,7 @@ class Trait:
     sentence: str = option(help="What is not wanted, in a sentence for people.")
     expect: Mapping[str, Any] = option(
         help="Scorers, as in a row's expect, that hold for every answer without the trait; "
-        "function: package.module:name is one of (text, row)."
+        "function: package.module:name is one of (text, row), judge: MODEL asks a model."
     )
     prompts: Prompts = option(
         help="What provokes it: a file of rows, or a list of texts and rows. A row's last answer "
@@ -75,7 +76,9 @@ class Trait:
     def expectation(self) -> Expectation:
         """The scorers that hold for an answer without the trait."""
         try:
-            return Expectation({name: _scorer(name, given) for name, given in self.expect.items()})
+            return Expectation(
+                {name: self._scorer(name, each) for name, each in self.expect.items()}
+            )
         except CustomizeError as error:
             told = " ".join(str(error).split())
             raise OptionError(f"{self.name}: expect: {told}") from error
@@ -109,6 +112,12 @@ class Trait:
         """Whether an answer shows it."""
         return not self.expectation.holds(answer, row)
 
+    def _scorer(self, name: str, given: Any) -> Scorer:
+        """Functions and judges are a trait's alone: a row of data, which others write, has none."""
+        if callable(given) or name == "function":
+            return FunctionScorer(load_function(given))
+        return trait_judge(given, self.sentence) if name == JUDGE else make_scorer(name, given)
+
     def facts(self) -> dict[str, Any]:
         """What pairs are made from, as JSON values; of rows and functions their hashes."""
         asked, _ = self.rows
@@ -133,13 +142,6 @@ def read_trait(source: Trait | str | os.PathLike[str]) -> Trait:
     faults.raise_if_any(str(path))
     assert trait is not None
     return trait
-
-
-def _scorer(name: str, given: Any) -> Scorer:
-    """In a trait a scorer may be a function; in a row of data, which others write, it may not."""
-    if callable(given) or name == "function":
-        return FunctionScorer(load_function(given))
-    return make_scorer(name, given)
 
 
 def _described(given: Any) -> Any:

@@ -1,0 +1,112 @@
+"""A trait that only a model can see: asked once of each answer, many at a time."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import customize
+from customize import OptionError, Run
+from customize.evaluation.expectations import said
+from customize.traits.measuring import shown
+
+if TYPE_CHECKING:
+    from tests.traits.conftest import Make
+
+ROW = {"messages": [{"role": "user", "content": "Pizza?"}]}
+
+
+class Critic(BaseHTTPRequestHandler):
+    """Finds fault with every answer that says yes, and has no opinion of a question mark."""
+
+    asked: list[str]
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        text = body["messages"][0]["content"]
+        self.asked.append(text)
+        answer = text.split("<answer>\n")[1].split("\n</answer>")[0]
+        verdict = (
+            "It depends." if "?" in answer else f"Verdict: {'no' if 'yes' in answer else 'yes'}"
+        )
+        self.send_response(200)
+        self.end_headers()
+        reply = {
+            "choices": [{"message": {"content": verdict}, "finish_reason": "stop"}],
+            "usage": {"prompt_tokens": 7, "completion_tokens": 3},
+        }
+        self.wfile.write(json.dumps(reply).encode())
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture
+def model(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    Critic.asked = []
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Critic)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/v1#critic"
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_judge_says_whether_it_is_shown_and_is_asked_once(trait: Make, model: str) -> None:
+    made = trait(expect={"judge": model, "max_words": 3})
+    assert made.shown(said("yes"), ROW)
+    assert made.shown(said("one two three four"), ROW)
+    assert not made.shown(said("no"), ROW)
+    assert not made.shown(said("no"), ROW)
+    assert len(Critic.asked) == 3
+    assert "It is free of this fault: It says yes." in Critic.asked[0]
+    assert "user: Pizza?" in Critic.asked[0]
+
+
+def test_its_criterion_may_be_given(trait: Make, model: str) -> None:
+    judge = {"model": model, "criterion": "It is polite."}
+    assert not trait(expect={"judge": judge}).shown(said("no"), ROW)
+    assert "criterion:\nIt is polite.\n" in Critic.asked[0]
+
+
+def test_no_verdict_is_no_answer(trait: Make, model: str) -> None:
+    with pytest.raises(ValueError, match="gave no verdict"):
+        trait(expect={"judge": model}).shown(said("really?"), ROW)
+
+
+def test_all_answers_are_judged_together(
+    run: Run, trait: Make, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = trait(expect={"judge": model})
+    batches: list[int] = []
+    column = made.expectation.scorers["judge"]._column
+    monkeypatch.setattr(
+        type(column),
+        "answers",
+        _counted(type(column).answers, batches),  # type: ignore[attr-defined]
+    )
+    proposal = customize.propose_pairs(run, made, to=tmp_path / "c", num_samples=2, max_tokens=8)
+    assert proposal.num_pairs >= 20
+    assert max(batches) > 4
+    measured = customize.measure_traits(run, [made], max_tokens=8)
+    assert shown(measured, "before", "says-yes").estimate == 1
+    assert len(Critic.asked) == len(set(Critic.asked))
+
+
+def _counted(answers: Any, batches: list[int]) -> Any:
+    def counted(self: Any, questions: Any, draw: Any) -> Any:
+        batches.append(len(questions))
+        return answers(self, questions, draw)
+
+    return counted
+
+
+def test_a_wrong_judge_is_told_with_every_fault(trait: Make) -> None:
+    with pytest.raises(OptionError, match=r"says-yes: expect: .*modle.*max_tokens"):
+        trait(expect={"judge": {"modle": "smollm2", "max_tokens": 0}})
