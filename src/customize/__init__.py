@@ -83,6 +83,7 @@ __all__ = [
     "MissingDependency",
     "ModelError",
     "ModelFolder",
+    "ModelShape",
     "ModelSource",
     "ModelSpec",
     "NonFiniteError",
@@ -97,6 +98,7 @@ __all__ = [
     "PPO",
     "Parity",
     "ParityError",
+    "Plan",
     "Played",
     "PluginError",
     "Prompt",
@@ -142,6 +144,7 @@ __all__ = [
     "environment",
     "episode_seed",
     "find_environment",
+    "free_bytes",
     "group",
     "held",
     "hit_at_k",
@@ -158,6 +161,7 @@ __all__ = [
     "option",
     "options",
     "overlong",
+    "plan",
     "propose_pairs",
     "read",
     "read_documents",
@@ -250,6 +254,7 @@ _HOMES = {
     "MissingDependency": _ERRORS,
     "ModelError": _ERRORS,
     "ModelFolder": "customize.interfaces.model",
+    "ModelShape": "customize.planning.shape",
     "ModelSource": "customize.interfaces.model",
     "ModelSpec": "customize.plugins.specs",
     "NonFiniteError": _ERRORS,
@@ -264,6 +269,7 @@ _HOMES = {
     "PPO": "customize._losses",
     "Parity": "customize.packaging.parity",
     "ParityError": _ERRORS,
+    "Plan": "customize.planning.plan",
     "Played": "customize.evaluation.playing",
     "PluginError": _ERRORS,
     "Prompt": _BACKEND,
@@ -309,6 +315,7 @@ _HOMES = {
     "environment": "customize.interfaces.environment",
     "episode_seed": "customize.rollouts.episode",
     "find_environment": "customize.rollouts.judged",
+    "free_bytes": "customize._memory",
     "group": "customize.rollouts.rewards",
     "held": "customize.training.lock",
     "hit_at_k": "customize.retrieval.metrics",
@@ -325,6 +332,7 @@ _HOMES = {
     "option": "customize._options",
     "options": "customize._options",
     "overlong": "customize.rollouts.rewards",
+    "plan": "customize.planning.plan",
     "propose_pairs": "customize.traits.correcting",
     "read": "customize.data.reading",
     "read_documents": "customize.retrieval.documents.reading",
@@ -375,6 +383,7 @@ if TYPE_CHECKING:
     from customize._losses import CrossEntropy as CrossEntropy
     from customize._losses import ImportanceSampling as ImportanceSampling
     from customize._losses import Loss as Loss
+    from customize._memory import free_bytes as free_bytes
     from customize._options import option as option
     from customize._options import options as options
     from customize._schedule import schedule_factor as schedule_factor
@@ -451,6 +460,9 @@ if TYPE_CHECKING:
     from customize.packaging.opening import open_package as open_package
     from customize.packaging.parity import Parity as Parity
     from customize.packaging.verifying import verify as verify
+    from customize.planning.plan import Plan as Plan
+    from customize.planning.plan import plan as plan
+    from customize.planning.shape import ModelShape as ModelShape
     from customize.plugins.hooks import hookimpl as hookimpl
     from customize.plugins.specs import BackendSpec as BackendSpec
     from customize.plugins.specs import DatasetSpec as DatasetSpec

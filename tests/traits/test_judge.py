@@ -13,6 +13,7 @@ import pytest
 
 import customize
 from customize import OptionError, Run
+from customize.evaluation import EndpointColumn
 from customize.evaluation.expectations import said
 from customize.traits.measuring import shown
 
@@ -85,12 +86,7 @@ def test_all_answers_are_judged_together(
 ) -> None:
     made = trait(expect={"judge": model})
     batches: list[int] = []
-    column = made.expectation.scorers["judge"]._column
-    monkeypatch.setattr(
-        type(column),
-        "answers",
-        _counted(type(column).answers, batches),  # type: ignore[attr-defined]
-    )
+    monkeypatch.setattr(EndpointColumn, "answers", _counted(EndpointColumn.answers, batches))
     proposal = customize.propose_pairs(run, made, to=tmp_path / "c", num_samples=2, max_tokens=8)
     assert proposal.num_pairs >= 20
     assert max(batches) > 4

@@ -20,6 +20,7 @@ from customize._errors import (
 
 # The order of a person's first day.
 COMMANDS = {
+    "plan": "Say what a recipe will take, before anything is loaded.",
     "train": "Train from a recipe, or go on with an unfinished run.",
     "chat": "Talk with a run or a model.",
     "show": "Show what a run is made of.",

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from customize._memory import free_bytes, text_of
 from customize.doctor.finding import Finding
 from customize.models.cache import cache_root
 
@@ -40,30 +41,18 @@ def _processor(root: Path) -> Finding:
 
 def _quota(root: Path) -> float | None:
     """Processors that a control group allows, None without a limit."""
-    limit, _, period = _text(root / "sys/fs/cgroup/cpu.max").partition(" ")
+    limit, _, period = text_of(root / "sys/fs/cgroup/cpu.max").partition(" ")
     return int(limit) / int(period) if limit.isdigit() and period.isdigit() else None
 
 
 def _memory(root: Path) -> Finding:
-    free = _free_bytes(root)
+    free = free_bytes(root)
     if free is None:
         return Finding("memory", "ok", "this system does not say how much is free")
     told = f"{free / 1e9:.1f} GB free"
     if free >= _LITTLE_MEMORY:
         return Finding("memory", "ok", told)
     return Finding("memory", "warning", told, "training even a small model takes about 3 GB")
-
-
-def _free_bytes(root: Path) -> float | None:
-    free = [
-        float(line.split()[1]) * 1024
-        for line in _text(root / "proc/meminfo").splitlines()
-        if line.startswith("MemAvailable:")
-    ]
-    limit, used = (_text(root / f"sys/fs/cgroup/memory.{name}") for name in ("max", "current"))
-    if limit.isdigit() and used.isdigit():
-        free.append(float(limit) - float(used))
-    return min(free, default=None)
 
 
 def _disk() -> Finding:
@@ -77,10 +66,3 @@ def _disk() -> Finding:
     if free >= _LITTLE_DISK:
         return Finding("disk", "ok", told)
     return Finding("disk", "warning", told, "make room: a model of 1B takes 2 GB, a run half of it")
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text("utf-8").strip()
-    except OSError:
-        return ""

@@ -23,6 +23,7 @@ from customize.interfaces.renderer import Renderer
 
 if TYPE_CHECKING:
     from customize.interfaces.runtime import Runtime
+    from customize.planning.shape import ModelShape
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -328,6 +329,20 @@ class Backend(ABC):
     def numerics(self) -> Mapping[str, str | int]:
         """Options on which the bits of its results depend; a run goes on with equal ones only."""
         return {}
+
+    def memory(
+        self, shape: ModelShape, adapter: Adapter, largest: int, step_tokens: float
+    ) -> Mapping[str, float]:
+        """Bytes that training will take, by what they hold; nothing where that is not known.
+
+        Loads nothing. ``largest``: tokens of the largest unit that is computed at once;
+        ``step_tokens``: of the largest step.
+        """
+        return {}
+
+    def available_bytes(self) -> float | None:
+        """What is free for it where it would compute; None where that is not known."""
+        return None
 
     @abstractmethod
     def load(self, model: ModelFolder) -> Engine:

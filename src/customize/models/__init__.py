@@ -5,6 +5,6 @@ Knows nothing of what is done with a model, and imports no torch.
 
 from __future__ import annotations
 
-from customize.models.sources import resolve
+from customize.models.sources import locate, resolve
 
-__all__ = ["resolve"]
+__all__ = ["locate", "resolve"]

@@ -10,6 +10,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import attrs
+
 from customize._errors import MissingDependency, ModelError, OptionError, UnknownName
 from customize.interfaces.model import ModelFolder
 from customize.models.cache import made_once
@@ -19,6 +21,15 @@ from customize.models.hub import download, is_hub_id
 DTYPES = ("bfloat16", "float32")
 # Part of a converted folder's name; to be raised when the same file is to convert differently.
 _CONVERSION = 1
+
+
+@attrs.frozen
+class Located:
+    """A model on disk whose tensors have not been looked at."""
+
+    path: Path
+    name: str
+    revision: str | None = None
 
 
 def resolve(
@@ -39,14 +50,25 @@ def resolve(
         ModelError: it is missing, damaged, or holds code or pickle.
         MissingDependency: what it needs is not installed; the message installs it.
     """
+    if isinstance(model, ModelFolder) and revision is None:
+        return model
+    found = locate(model, revision, dtype)
+    return ModelFolder(found.path, found.name, fingerprint(found.path), found.revision)
+
+
+def locate(
+    model: str | Path | ModelFolder, revision: str | None = None, dtype: str = "bfloat16"
+) -> Located:
+    """The folder alone, as `resolve` finds it, without reading the tensors it hashes."""
     if dtype not in DTYPES:
         raise OptionError(f"dtype must be one of {', '.join(DTYPES)} (got {dtype!r})")
     if isinstance(model, str) and _is_on_hub(model):
-        return _from_hub(model, revision)
+        path = download(model, revision)
+        return Located(path, model, path.name)
     if revision is not None:
         raise OptionError(f"revision={revision!r} is for models of the hub; {model} is not one")
     if isinstance(model, ModelFolder):
-        return model
+        return Located(model.path, model.name, model.revision)
     if isinstance(model, str) and (_is_offered(model) or not _is_local(model)):
         return _from_plugin(model, dtype)
     return _from_disk(Path(model).expanduser(), dtype)
@@ -76,12 +98,7 @@ def _exists(name: str) -> bool:
         return False
 
 
-def _from_hub(name: str, revision: str | None) -> ModelFolder:
-    path = download(name, revision)
-    return ModelFolder(path, name, fingerprint(path), path.name)
-
-
-def _from_plugin(name: str, dtype: str) -> ModelFolder:
+def _from_plugin(name: str, dtype: str) -> Located:
     from customize.plugins import load
 
     try:
@@ -90,17 +107,15 @@ def _from_plugin(name: str, dtype: str) -> ModelFolder:
         raise UnknownName(
             f"{error}; nor is {name!r} a folder or .gguf file here, or a hub id (owner/model)"
         ) from error
-    path = target().fetch(dtype)
-    return ModelFolder(path, name, fingerprint(path))
+    return Located(target().fetch(dtype), name)
 
 
-def _from_disk(path: Path, dtype: str) -> ModelFolder:
+def _from_disk(path: Path, dtype: str) -> Located:
     path = path.absolute()
     if path.suffix.lower() == ".gguf":
         if not path.is_file():
             raise ModelError(f"there is no file {path}")
-        folder = _convert(path, dtype)
-        return ModelFolder(folder, path.stem, fingerprint(folder))
+        return Located(_convert(path, dtype), path.stem)
     if not path.is_dir():
         raise ModelError(
             f"{path} is no folder of a model"
@@ -109,7 +124,7 @@ def _from_disk(path: Path, dtype: str) -> ModelFolder:
         )
     if not (path / "config.json").is_file():
         raise ModelError(f"{path} is no folder of a model: it has no config.json")
-    return ModelFolder(path, path.name, fingerprint(path))
+    return Located(path, path.name)
 
 
 def _convert(gguf: Path, dtype: str) -> Path:

@@ -69,6 +69,12 @@ class RunFolder:
     def finished(self) -> bool:
         return (self.path / "finished.json").is_file()
 
+    def cost(self) -> Mapping[str, Any] | None:
+        """What training took: ``seconds``, the process's ``peak_bytes``, and whether that is of
+        the ``whole`` run and not of what was left of it; None where that was not kept.
+        """
+        return self._read("finished.json").get("cost") if self.finished else None
+
     @property
     def exists(self) -> bool:
         return (self.path / "recipe.json").is_file()

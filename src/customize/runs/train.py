@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ import attrs
 
 from customize._errors import CheckpointError, OptionError, RunError, Unsupported
 from customize._files import replace_text, writing
+from customize._memory import peak_bytes
 from customize._options import options_to_dict
 from customize.data.dataset import IndexedDataset
 from customize.data.reading import read
@@ -215,11 +217,13 @@ def _train(
             patience=recipe.patience,
             facts={"recipe": recipe.hash},
         )
+        whole, began = not loop.checkpoints.is_dir(), time.monotonic()
         last = loop.run(stage.method, session, stage.data, stage.validation)
+        cost = {"seconds": time.monotonic() - began, "whole": whole, "peak_bytes": peak_bytes()}
         _keep_weights(recipe, loop, session, folder)
         _keep_beside(stage, session, folder)
         write_report(folder)
-        folder.finish({"steps": last.number, "metrics": dict(last.metrics)})
+        folder.finish({"steps": last.number, "metrics": dict(last.metrics), "cost": cost})
         shutil.rmtree(loop.best, ignore_errors=True)
         session.close()
 

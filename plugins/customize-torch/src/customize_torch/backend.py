@@ -6,7 +6,17 @@ from typing import Any
 
 import attrs
 
-from customize import Backend, Engine, ModelFolder, option, options
+from customize import (
+    Adapter,
+    Backend,
+    Engine,
+    ModelFolder,
+    ModelShape,
+    free_bytes,
+    option,
+    options,
+)
+from customize_torch.estimating import SHARE, training_bytes
 
 
 @options
@@ -61,6 +71,17 @@ class CPU(Backend):
     def numerics(self) -> Mapping[str, str | int]:
         """Not ``recompute``: the bits are the same. Sums are cut by threads and pieces."""
         return {"dtype": self.dtype, "threads": self.threads, "token_budget": self.token_budget}
+
+    def memory(
+        self, shape: ModelShape, adapter: Adapter, largest: int, step_tokens: float
+    ) -> Mapping[str, float]:
+        tokens = max(largest, min(self.token_budget, step_tokens))
+        size = 4 if self.dtype == "float32" else 2
+        free = self.activation_mb * (1 << 20) / SHARE if self.activation_mb else free_bytes()
+        return training_bytes(shape, adapter, tokens, size, free, self.recompute)
+
+    def available_bytes(self) -> float | None:
+        return free_bytes()
 
     def load(self, model: ModelFolder) -> Engine:
         import torch

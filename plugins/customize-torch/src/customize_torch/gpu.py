@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
 
-from customize import Backend, BackendError, Engine, ModelFolder, option, options
+from customize import (
+    Adapter,
+    Backend,
+    BackendError,
+    Engine,
+    ModelFolder,
+    ModelShape,
+    option,
+    options,
+)
+from customize_torch.estimating import SHARE, training_bytes
 
 if TYPE_CHECKING:
     from customize_torch.kernels import Kernels
@@ -73,6 +83,20 @@ class GPU(Backend):
     def numerics(self) -> Mapping[str, str | int]:
         """Not ``recompute``: the bits are the same."""
         return {"dtype": self.dtype, "kernels": self.kernels, "token_budget": self.token_budget}
+
+    def memory(
+        self, shape: ModelShape, adapter: Adapter, largest: int, step_tokens: float
+    ) -> Mapping[str, float]:
+        tokens = max(largest, min(self.token_budget, step_tokens))
+        size = 4 if self.dtype == "float32" else 2
+        free = self.activation_mb * (1 << 20) / SHARE or self.available_bytes()
+        return training_bytes(shape, adapter, tokens, size, free, self.recompute, _LOGITS)
+
+    def available_bytes(self) -> float | None:
+        import torch
+
+        self._refuse_absent()
+        return float(torch.cuda.mem_get_info(self.device)[0])
 
     def load(self, model: ModelFolder) -> Engine:
         import torch

@@ -8,18 +8,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from customize import free_bytes
 from customize_torch.attention import following, plan_in_force
+from customize_torch.estimating import SHARE
 from customize_torch.lora import Switchboard
 
 _log = logging.getLogger(__name__)
-_SHARE = 0.6  # of the free memory that kept activations may take
 
 
 class Recomputing:
@@ -62,7 +62,7 @@ class Recomputing:
     def _needed(self, num_tokens: int) -> bool:
         if self._when != "auto":
             return self._when == "always"
-        limit = self._limit or _free_bytes(self._device) * _SHARE
+        limit = self._limit or _free_bytes(self._device) * SHARE
         wanted = num_tokens * self._bytes_per_token
         if wanted <= limit:
             return False
@@ -120,18 +120,5 @@ def _free_bytes(device: torch.device) -> float:
     if device.type == "cuda":
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return float(torch.cuda.mem_get_info(device)[0] + unused)
-    free = [float("inf")]
-    for line in _lines("/proc/meminfo"):
-        if line.startswith("MemAvailable:"):
-            free.append(float(line.split()[1]) * 1024)
-    limits, used = _lines("/sys/fs/cgroup/memory.max"), _lines("/sys/fs/cgroup/memory.current")
-    if limits and used and limits[0].isdigit():
-        free.append(float(limits[0]) - float(used[0]))
-    return min(free)
-
-
-def _lines(path: str) -> list[str]:
-    try:
-        return Path(path).read_text("utf-8").splitlines()
-    except OSError:
-        return []
+    free = free_bytes()
+    return float("inf") if free is None else free

@@ -1,0 +1,60 @@
+"""What training will hold in memory, from a model's shape. Imports no torch.
+
+Counted, not guessed, wherever it can be; what a kept activation takes was measured on the decoder
+layers that there are (``benchmarks/plan.py`` holds it against runs).
+"""
+
+from __future__ import annotations
+
+from customize import Adapter, LoRA, ModelShape
+
+RUNTIME = 420e6  # torch, transformers and Python themselves
+_MASTER, _GRADIENT, _MOMENTS = 4, 4, 8  # bytes a trained parameter
+SHARE = 0.6  # of the memory that is free that kept activations may take
+_POSITIONS = 256  # that the head computes at once at least
+
+
+def training_bytes(
+    shape: ModelShape,
+    adapter: Adapter,
+    tokens: float,
+    size: int,
+    free: float | None,
+    recompute: str,
+    logits: int = 0,
+) -> dict[str, float]:
+    """By what holds them.
+
+    tokens: computed together. size: bytes of a number. free: before anything is loaded.
+    logits: numbers that the head may hold at once, beside those of a few positions.
+    """
+    trained = shape.trainable(adapter)
+    rounded = trained * size if isinstance(adapter, LoRA) else 0
+    found = {
+        "weights": float(shape.num_parameters * size),
+        "adapter and optimizer": float(trained * (_MASTER + _GRADIENT + _MOMENTS) + rounded),
+        "head": 2.0
+        * 4
+        * min(max(logits, _POSITIONS * shape.vocabulary), tokens * shape.vocabulary),
+        "runtime": RUNTIME,
+    }
+    kept, little = (tokens * size * per_token for per_token in (_kept(shape), _recomputed(shape)))
+    room = None if free is None else SHARE * (free - sum(found.values()))
+    short = recompute == "auto" and room is not None and kept > room
+    found["activations"] = little if recompute == "always" or short else kept
+    return found
+
+
+def _kept(shape: ModelShape) -> float:
+    """Numbers that autograd keeps for a token."""
+    return shape.num_layers * _layer(shape)
+
+
+def _layer(shape: ModelShape) -> float:
+    attention = 2 * shape.attention_width + 2 * shape.key_value_width
+    return 6.0 * shape.hidden + attention + 5.0 * shape.intermediate
+
+
+def _recomputed(shape: ModelShape) -> float:
+    """The same where only the layers' inputs are kept, and one layer at a time is made again."""
+    return shape.num_layers * shape.hidden + _layer(shape)

@@ -1,0 +1,110 @@
+"""``customize plan``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from customize.planning.plan import Plan
+
+
+@click.command("plan")
+@click.argument("recipe", required=False, type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="As for train.")
+@click.option("--offers", type=click.Path(path_type=Path), help="Your own table of prices.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def command(
+    recipe: Path | None, settings: tuple[str, ...], offers: Path | None, as_json: bool
+) -> None:
+    """Say what RECIPE will take: tokens, steps, memory, time and money.
+
+    Loads no weights. Where the recipe's run is finished, it is held against what happened, and
+    what this machine reached is remembered for the next plan.
+
+    \b
+    customize plan pizza.yaml
+    customize plan pizza.yaml --set options.epochs=2 --offers prices.yaml
+    """
+    import json
+
+    import attrs
+
+    from customize.planning.happened import compared
+    from customize.planning.offers import read_offers
+    from customize.planning.plan import plan
+    from customize.runs.folder import RunFolder
+    from customize.training.recipe_file import read_recipe, recipe_from_settings
+
+    chosen = recipe_from_settings(settings) if recipe is None else read_recipe(recipe, settings)
+    made = plan(chosen, read_offers(offers))
+    happened = compared(made, RunFolder(Path(chosen.to)))
+    if as_json:
+        told = None if happened is None else attrs.asdict(happened)
+        click.echo(json.dumps({**made.to_dict(), "happened": told}, indent=1))
+        return
+    click.echo("\n".join([*_lines(made), *([] if happened is None else ["", *happened.lines()])]))
+
+
+def _lines(plan: Plan) -> list[str]:
+    trained = f"{_count(plan.num_trainable)} of {_count(plan.num_parameters)} parameters trained"
+    lines = [f"{plan.model} on {plan.backend}: {trained}"]
+    for stage in plan.stages:
+        estimate, low, high = stage.tokens
+        about = "" if low == high else f" ({_count(low)} to {_count(high)})"
+        lines.append(
+            f"  {stage.method}: {stage.rows} rows, {stage.steps} steps, "
+            f"{_count(estimate)} tokens{about}, {_count(stage.flops)} operations"
+        )
+    lines += ["", *_memory(plan), "", *_time(plan)]
+    if plan.offers:
+        lines += ["", *_offers(plan)]
+    return lines
+
+
+def _memory(plan: Plan) -> list[str]:
+    if not plan.memory:
+        return [f"Memory: the backend {plan.backend} does not say."]
+    parts = [f"  {_bytes(size):>9}  {what}" for what, size in plan.memory.items()]
+    free = "" if plan.available is None else f", {_bytes(plan.available)} are free"
+    advice = [] if plan.advice is None else [f"  does not fit: {plan.advice}"]
+    return [f"Memory: about {_bytes(plan.num_bytes)}{free}", *parts, *advice]
+
+
+def _time(plan: Plan) -> list[str]:
+    if plan.seconds is None or plan.rate is None:
+        return [
+            "Time: not known yet for this machine. Give this command again when a run is finished,",
+            "  and it is remembered how fast that was.",
+        ]
+    estimate, low, high = map(_duration, plan.seconds)
+    runs = f"{plan.rate.runs} run{'' if plan.rate.runs == 1 else 's'}"
+    return [f"Time: {estimate} ({low} to {high}), by {runs} on this machine"]
+
+
+def _offers(plan: Plan) -> list[str]:
+    lines = ["Elsewhere, by a table of example prices (--offers FILE for your own):"]
+    for offer in plan.offers:
+        took = "" if offer.seconds is None else f"  {_duration(offer.seconds)}"
+        room = "  does not fit" if offer.fits is False else ""
+        lines.append(f"  {offer.name:<16}{offer.money:>9.2f}{took}{room}")
+    return lines
+
+
+def _count(number: float) -> str:
+    for unit, size in (("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if number >= size:
+            return f"{number / size:.3g}{unit}"
+    return f"{number:.0f}"
+
+
+def _bytes(number: float) -> str:
+    return f"{number / 1e9:.2f} GB" if number >= 1e9 else f"{number / 1e6:.0f} MB"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

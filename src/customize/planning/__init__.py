@@ -1,0 +1,1 @@
+"""What a run will take, said before anything is loaded: tokens, steps, memory, time and money."""

@@ -1,0 +1,74 @@
+"""Machines and services beside this one, from a table that is yours to edit. Knows no recipe."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+import attrs
+
+from customize._errors import OptionError
+from customize._options import option, options
+from customize.training.recipe_file import load_yaml
+from customize.training.structuring import Faults, structure
+
+_EXAMPLE = "own-gpu: {memory_gb: 24, tflops: 40, hour: 0.3}"
+
+
+@options
+class Offer:
+    """A machine by the hour, or a service by the token."""
+
+    hour: float | None = option(default=None, help="Price of an hour.", at_least=0)
+    memory_gb: float | None = option(default=None, help="Memory of its device.", above=0)
+    tflops: float | None = option(
+        default=None, help="What training reaches there, not what its maker states.", above=0
+    )
+    million: float | None = option(
+        default=None, help="Price of a million tokens that are trained on.", at_least=0
+    )
+
+    def __attrs_post_init__(self) -> None:
+        machine = (self.hour, self.memory_gb, self.tflops)
+        if self.million is None and None in machine:
+            raise OptionError("an offer is hour, memory_gb and tflops, or million")
+        if self.million is not None and machine != (None, None, None):
+            raise OptionError("an offer by the million tokens has no hour, memory_gb or tflops")
+
+
+@attrs.frozen
+class Estimate:
+    """What a run would take there. fits: None where memory is the service's own matter."""
+
+    name: str
+    seconds: float | None
+    money: float
+    fits: bool | None
+
+
+def read_offers(path: Path | None) -> dict[str, Offer]:
+    """The table in a file, or the one that ships with the package.
+
+    Raises:
+        OptionError: with every fault, and the line it is on.
+    """
+    if path is None:
+        with resources.as_file(resources.files(__package__).joinpath("offers.yaml")) as own:
+            return read_offers(own)
+    values, places = load_yaml(path, _EXAMPLE)
+    faults, made = Faults(places), {}
+    for name, given in values.items():
+        made[name] = structure(Offer, given, faults, f"{name}.")
+    faults.raise_if_any(str(path))
+    return {name: offer for name, offer in made.items() if offer is not None}
+
+
+def estimated(name: str, offer: Offer, flops: float, tokens: float, num_bytes: float) -> Estimate:
+    """An offer's answer."""
+    if offer.million is not None:
+        return Estimate(name, None, offer.million * tokens / 1e6, None)
+    assert offer.tflops is not None
+    assert offer.memory_gb is not None
+    assert offer.hour is not None
+    seconds = flops / (offer.tflops * 1e12)
+    return Estimate(name, seconds, offer.hour * seconds / 3600, num_bytes <= offer.memory_gb * 1e9)

@@ -1,0 +1,261 @@
+"""plan(): what a recipe will take, counted by its own methods on a session that computes nothing.
+
+Loads no weights: it reads the model's configuration, its tokenizer and some rows.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+
+from customize._errors import Unsupported
+from customize.data.reading import read
+from customize.data.rendering import ChatRenderer
+from customize.interfaces.backend import Adapter, Backend, Full, LoRA
+from customize.interfaces.dataset import Dataset
+from customize.interfaces.method import Method
+from customize.interfaces.renderer import Renderer
+from customize.models import locate
+from customize.planning.amounts import drawing_flops, forward_flops, training_flops
+from customize.planning.counting import CountingSession, Work
+from customize.planning.offers import Estimate, Offer, estimated
+from customize.planning.rates import Rate, machine_name, rate_of
+from customize.planning.shape import ModelShape
+from customize.planning.some_rows import SomeRows
+from customize.runs.backends import choose_backend
+from customize.runs.folder import processor
+from customize.runs.given import Given, of_recipe
+from customize.training.recipe import Recipe
+from customize.training.recipe_file import read_recipe
+
+_ROWS = 1000  # that are looked at
+_ENOUGH_S = 1.0  # of counting steps, once there are a few
+_FEW = 8
+_Z = 1.96
+
+
+@attrs.frozen
+class StagePlan:
+    """One stage. tokens: [estimate, low, high] of what is trained on, over all steps.
+
+    flops: of training, validation, and what comes before the first step.
+    """
+
+    method: str
+    rows: int
+    steps: int
+    tokens: tuple[float, float, float]
+    flops: float
+    largest: int
+    step_tokens: float
+
+
+@attrs.frozen
+class Plan:
+    """What a recipe will take.
+
+    memory: bytes by what they hold, on the backend it would run on; empty where that does not say.
+    seconds: [estimate, low, high]; None where no run on this machine has been measured yet.
+    offers: the same elsewhere. advice: what to change, where memory is short.
+    """
+
+    model: str
+    backend: str
+    machine: str
+    num_parameters: int
+    num_trainable: int
+    stages: tuple[StagePlan, ...]
+    memory: Mapping[str, float]
+    available: float | None
+    seconds: tuple[float, float, float] | None
+    rate: Rate | None
+    offers: tuple[Estimate, ...]
+    advice: str | None
+
+    @property
+    def flops(self) -> float:
+        return sum(stage.flops for stage in self.stages)
+
+    @property
+    def tokens(self) -> float:
+        return sum(stage.tokens[0] for stage in self.stages)
+
+    @property
+    def num_bytes(self) -> float:
+        return sum(self.memory.values())
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {**attrs.asdict(self), "flops": self.flops, "bytes": self.num_bytes}
+
+
+def plan(
+    recipe: Recipe | str | os.PathLike[str], offers: Mapping[str, Offer] | None = None
+) -> Plan:
+    """Plan a recipe, or the one in a file.
+
+    Raises:
+        Unsupported: a method learns from what it samples, so that its work cannot be counted
+            before; or the model is none on disk.
+        OptionError, DataError, ModelError: as training itself would.
+    """
+    if not isinstance(recipe, Recipe):
+        recipe = read_recipe(Path(recipe))
+    backend = choose_backend(recipe.backend, recipe.backend_options)
+    if backend.name == "toy":
+        raise Unsupported("the toy backend holds no model: there is nothing to plan")
+    located = locate(recipe.model, recipe.revision)
+    folder = located.path
+    shape, renderer = ModelShape.of_folder(folder), ChatRenderer.from_folder(folder)
+    adapter = _adapter(recipe)
+    stages = [
+        _stage(r, given, renderer, shape, adapter, backend)
+        for r, given in zip((*recipe.before(), recipe), of_recipe(recipe), strict=True)
+    ]
+    return _summed(located.name, backend, shape, adapter, stages, offers or {})
+
+
+def _adapter(recipe: Recipe) -> Adapter:
+    """A folder that is gone on with holds an adapter of some rank: taken as the default's."""
+    chosen = recipe.adapter_chosen()
+    return LoRA() if isinstance(chosen, Path) else chosen
+
+
+def _stage(
+    recipe: Recipe,
+    given: Given,
+    renderer: Renderer,
+    shape: ModelShape,
+    adapter: Adapter,
+    backend: Backend,
+) -> StagePlan:
+    method = given.method
+    if "sample" in method.needs or method.data == "documents":
+        raise Unsupported(
+            f"{recipe.method} learns from what it makes as it goes: its work cannot be counted "
+            "before. Run it with options.steps=3 and look at the seconds of a step"
+        )
+    rows = read(given.data, kind=method.data, on_bad_rows=recipe.on_bad_rows)  # type: ignore[arg-type]
+    session = CountingSession(renderer, recipe.seed, backend.capabilities())
+    some = SomeRows(rows, _ROWS)
+    total = method.num_steps(rows)
+    _run(method, session, some, total)
+    ledger = session.ledger
+    share = len(rows) / len(some)
+    training = _sum(ledger.steps).scaled(total / len(ledger.steps))
+    flops = (
+        training_flops(shape, adapter, training)
+        + forward_flops(shape, ledger.forward.scaled(share))
+        + drawing_flops(shape, ledger.read, ledger.drawn)
+        + _validation(recipe, given, renderer, shape, total)
+    )
+    each = np.array([step.tokens for step in ledger.steps])
+    spread = 0.0 if total == len(each) else _Z * total * each.std() / np.sqrt(len(each))
+    return StagePlan(
+        method=recipe.method,
+        rows=len(rows),
+        steps=total,
+        tokens=(training.tokens, training.tokens - spread, training.tokens + spread),
+        flops=flops,
+        largest=training.largest,
+        step_tokens=float(each.max()),
+    )
+
+
+def _run(method: Method, session: CountingSession, rows: Dataset, total: int) -> None:
+    began = time.monotonic()
+    for step in method.train(session, rows):
+        enough = step.number >= _FEW and time.monotonic() - began > _ENOUGH_S
+        if step.number == total or enough:
+            return
+
+
+def _sum(works: Sequence[Work]) -> Work:
+    whole = Work()
+    for work in works:
+        whole = whole.plus(work)
+    return whole
+
+
+def _validation(
+    recipe: Recipe, given: Given, renderer: Renderer, shape: ModelShape, total: int
+) -> float:
+    if given.validation is None or not recipe.evaluate_every:
+        return 0.0
+    kind = given.method.data
+    rows = read(given.validation, kind=kind, on_bad_rows=recipe.on_bad_rows)  # type: ignore[arg-type]
+    some = SomeRows(rows, _ROWS)
+    session = CountingSession(renderer, recipe.seed, frozenset())
+    given.method.validate(session, some)
+    looks = -(-total // recipe.evaluate_every)
+    return looks * len(rows) / len(some) * forward_flops(shape, session.ledger.forward)
+
+
+def _summed(
+    model: str,
+    backend: Backend,
+    shape: ModelShape,
+    adapter: Adapter,
+    stages: Sequence[StagePlan],
+    offers: Mapping[str, Offer],
+) -> Plan:
+    flops, tokens = sum(s.flops for s in stages), sum(s.tokens[0] for s in stages)
+    largest = max(s.largest for s in stages)
+    step_tokens = max(s.step_tokens for s in stages)
+    memory = dict(backend.memory(shape, adapter, largest, step_tokens))
+    available = backend.available_bytes()
+    machine = machine_name(backend.name, backend.settled({}).numerics(), processor())
+    rate = rate_of(machine)
+    num_bytes = sum(memory.values())
+    return Plan(
+        model=model,
+        backend=backend.name,
+        machine=machine,
+        num_parameters=shape.num_parameters,
+        num_trainable=shape.trainable(adapter),
+        stages=tuple(stages),
+        memory=memory,
+        available=available,
+        seconds=None
+        if rate is None
+        else (flops / rate.flops_per_s, flops / rate.high, flops / rate.low),
+        rate=rate,
+        offers=tuple(estimated(n, o, flops, tokens, num_bytes) for n, o in offers.items()),
+        advice=_advice(backend, shape, adapter, largest, step_tokens, available),
+    )
+
+
+def _advice(
+    backend: Backend,
+    shape: ModelShape,
+    adapter: Adapter,
+    largest: int,
+    step_tokens: float,
+    available: float | None,
+) -> str | None:
+    """The cheapest change that makes it fit, cheapest first; None where it fits."""
+
+    def fits(adapter: Adapter, largest: int) -> bool:
+        wanted = backend.memory(shape, adapter, largest, min(step_tokens, largest))
+        return available is None or sum(wanted.values()) <= available
+
+    if available is None or sum(backend.memory(shape, adapter, largest, step_tokens).values()) <= (
+        available
+    ):
+        return None
+    if fits(adapter, largest):
+        return f"--set backend_options.token_budget={largest}: the same result, a little slower"
+    if isinstance(adapter, Full) and fits(LoRA(), largest):
+        return "--set adapter.rank=16: LoRA in place of all weights"
+    light = LoRA(rank=8, targets=("q_proj", "v_proj"))
+    if fits(light, largest):
+        return "--set adapter.rank=8 --set adapter.targets=q_proj,v_proj: a smaller adapter"
+    if fits(light, largest // 2):
+        return f"shorter rows, of {largest // 2} tokens at most: the longest has {largest}"
+    return "a smaller model, or another machine: its weights alone leave too little room"

@@ -1,0 +1,34 @@
+"""Some rows of a data set, drawn at random and always the same. Knows no method."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from customize.interfaces.dataset import Dataset, Row
+
+
+class SomeRows:
+    """``most`` rows at most."""
+
+    def __init__(self, rows: Dataset, most: int) -> None:
+        self._rows = rows
+        self._num = min(most, len(rows))
+        chosen = np.random.default_rng(0).choice(len(rows), self._num, replace=False)
+        self._chosen = np.sort(chosen)
+
+    @property
+    def kind(self) -> str:
+        return self._rows.kind
+
+    @property
+    def fingerprint(self) -> str:
+        whole = self._num == len(self._rows)
+        return self._rows.fingerprint if whole else f"{self._rows.fingerprint}-some-{self._num}"
+
+    def __len__(self) -> int:
+        return self._num
+
+    def __getitem__(self, index: int, /) -> Row:
+        if not 0 <= index < self._num:
+            raise IndexError(index)
+        return self._rows[int(self._chosen[index])]

