@@ -170,6 +170,7 @@ __all__ = [
     "schedule_factor",
     "shuffled_row",
     "split",
+    "stepped",
     "told_to",
     "train",
     "update_index",
@@ -337,6 +338,7 @@ _HOMES = {
     "schedule_factor": "customize._schedule",
     "shuffled_row": "customize._schedule",
     "split": "customize.data.splitting",
+    "stepped": "customize.rollouts.stepping",
     "told_to": "customize.packaging.batching",
     "train": "customize.runs.train",
     "update_index": "customize.retrieval.building",
@@ -487,6 +489,7 @@ if TYPE_CHECKING:
     from customize.rollouts.judged import judged as judged
     from customize.rollouts.rewards import group as group
     from customize.rollouts.rewards import overlong as overlong
+    from customize.rollouts.stepping import stepped as stepped
     from customize.runs.assistant import Assistant as Assistant
     from customize.runs.assistant import save_assistant as save_assistant
     from customize.runs.backends import choose_backend as choose_backend
