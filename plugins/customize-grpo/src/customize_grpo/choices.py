@@ -156,6 +156,12 @@ class Choices(Method):
         "where temperature or top_p is not 1.",
         choices=("policy", "sampler"),
     )
+    rewrites: str = option(
+        default="refuse",
+        help="Where the chat template rewrites what was said, as some drop earlier thoughts: "
+        "refuse to go on, or restart with the whole conversation in a new sequence of the episode.",
+        choices=("refuse", "restart"),
+    )
     max_errors: float = option(
         default=0.1,
         help="Share of a step's episodes that may fail; beyond it the run stops.",

@@ -134,6 +134,7 @@ def driver(choices: Choices, environment: Environment) -> Driver:
         max_length=choices.max_length,
         observation_tokens=choices.observation_tokens,
         behaviour="sampler" if choices.behaviour == "sampler" else "policy",
+        rewrites="restart" if choices.rewrites == "restart" else "refuse",
     )
 
 
