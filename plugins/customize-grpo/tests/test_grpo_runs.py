@@ -308,3 +308,17 @@ def test_what_an_environment_says_itself_is_refused(
     run = train(tmp_path / "run", options={**SMALL, "steps": 1})
     with pytest.raises(OptionError, match=told):
         run.evaluate(ROWS, environment=two_turns, **given)
+
+
+def test_the_report_shows_the_reward_what_is_watched_and_what_was_said(tmp_path: Path) -> None:
+    def script(completion: str) -> float:
+        return float(len(set(completion)))
+
+    train(tmp_path / "run", reward=script)
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "Reward by step" in page
+    assert "said most often" in page
+    assert "rewarded most" in page
+    assert "What to watch" in page
+    for name in ("kl_to_base", "flat_right", "ess", "stop/length", "sampling_s"):
+        assert f"<td>{name}</td>" in page

@@ -81,6 +81,14 @@ class Tool:
         return arguments
 
 
+class ToolFailed(Exception):
+    """A tool raised what is no fault of the model's. kind: what, and in which tool."""
+
+    def __init__(self, name: str, error: Exception) -> None:
+        super().__init__(str(error))
+        self.kind = f"{type(error).__name__} in {name}"
+
+
 class Toolbox:
     """The tools of one episode, and how often each was called."""
 
@@ -95,9 +103,11 @@ class Toolbox:
         try:
             content = self._called(call)
         except BadCall as error:
-            kind = "unknown_tool" if call.name not in self._tools else "bad_call"
+            kind = f"bad_call/{call.name}" if call.name in self._tools else "unknown_tool"
             self.faults[kind] = self.faults.get(kind, 0) + 1
             content = f"error: {error}"
+        except Exception as error:  # whatever a person's code raises
+            raise ToolFailed(call.name, error) from error
         if call.name in self._tools:
             number, seconds = self.calls.get(call.name, (0, 0.0))
             self.calls[call.name] = (number + 1, seconds + time.perf_counter() - began)

@@ -102,6 +102,12 @@ class Choices(Method):
         "reward (exact); or k3 in the loss (biased).",
         choices=("to_go", "reward", "loss"),
     )
+    watch_kl: int = option(
+        default=1,
+        help="Prompts of a step whose episodes the base is asked about too, to log how far the "
+        "policy is from it: a forward pass on these. 0 logs no KL to the base.",
+        at_least=0,
+    )
     refill: int | None = option(
         default=None,
         help="Times that further prompts are sampled in place of groups that teach nothing.",
