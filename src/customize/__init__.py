@@ -159,6 +159,7 @@ __all__ = [
     "options",
     "overlong",
     "propose_pairs",
+    "python",
     "read",
     "read_documents",
     "read_trait",
@@ -327,6 +328,7 @@ _HOMES = {
     "options": "customize._options",
     "overlong": "customize.rollouts.rewards",
     "propose_pairs": "customize.traits.correcting",
+    "python": "customize.rollouts.programs",
     "read": "customize.data.reading",
     "read_documents": "customize.retrieval.documents.reading",
     "read_trait": "customize.traits.trait",
@@ -487,6 +489,7 @@ if TYPE_CHECKING:
     from customize.rollouts.episode import episode_seed as episode_seed
     from customize.rollouts.judged import find_environment as find_environment
     from customize.rollouts.judged import judged as judged
+    from customize.rollouts.programs import python as python
     from customize.rollouts.rewards import group as group
     from customize.rollouts.rewards import overlong as overlong
     from customize.rollouts.stepping import stepped as stepped

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Generator, Sequence
-from functools import partial
 from typing import Any
 
 from customize._errors import OutOfRoom
 from customize._functions import load_function
 from customize.interfaces.dataset import Row
-from customize.interfaces.environment import Environment, Reply, Turn, Verdict
+from customize.interfaces.environment import Environment, Reply, Rows, Turn, Verdict
 from customize.interfaces.renderer import Message
 from customize.plugins.environments import is_offered, offered_environment, split
 from customize.rollouts.checking import check_reward
@@ -55,7 +54,12 @@ def judged(
 
     name = " + ".join(part.name for part in reward.parts)
     siblings = reward.among if reward.of_siblings else None
-    check = partial(check_reward, reward)
+
+    def check(rows: Rows) -> None:
+        for tool in offered:
+            tool.check()
+        check_reward(reward, rows)
+
     return Environment(play, name, seconds, siblings=siblings, check=check, single=not offered)
 
 

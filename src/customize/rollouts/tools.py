@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import attrs
 
-from customize._errors import BadCall, OptionError
+from customize._errors import BadCall, OptionError, Unsupported
 from customize.interfaces.environment import ToolCall
 
 Function = Callable[..., Any]  # a person's: what it takes and gives is read from its hints
@@ -46,6 +46,16 @@ class Tool:
         parameters = {"type": "object", "properties": properties, "required": required}
         described = {"name": name, "description": summary, "parameters": parameters}
         return cls(name, function, {"type": "function", "function": described})
+
+    def check(self) -> None:
+        """Ask a function that has ``obstacle`` why it cannot be called here.
+
+        Raises:
+            Unsupported: it cannot, with what to do.
+        """
+        reason = getattr(self.function, "obstacle", lambda: None)()
+        if reason is not None:
+            raise Unsupported(f"the tool {self.name} cannot be used: {reason}")
 
     def call(self, arguments: Any) -> str:
         """What it gives, as text; JSON where it is none.
