@@ -97,7 +97,6 @@ __all__ = [
     "PPO",
     "Parity",
     "ParityError",
-    "Played",
     "PluginError",
     "Prompt",
     "Proposal",
@@ -266,7 +265,6 @@ _HOMES = {
     "PPO": "customize._losses",
     "Parity": "customize.packaging.parity",
     "ParityError": _ERRORS,
-    "Played": "customize.evaluation.playing",
     "PluginError": _ERRORS,
     "Prompt": _BACKEND,
     "Proposal": "customize.traits.proposing",
@@ -394,7 +392,6 @@ if TYPE_CHECKING:
     from customize.data.splitting import split as split
     from customize.evaluation.endpoints import Endpoint as Endpoint
     from customize.evaluation.evaluation import Evaluation as Evaluation
-    from customize.evaluation.playing import Played as Played
     from customize.interfaces.backend import AdamW as AdamW
     from customize.interfaces.backend import Adapter as Adapter
     from customize.interfaces.backend import Backend as Backend

@@ -12,9 +12,7 @@ from customize.testing.watched import Watched
 
 
 def check_steps_are_numbered(subject: MethodSubject) -> None:
-    """It yields steps 1, 2, 3 and so on, ``num_steps`` of them, each with finite metrics, none of
-    which ends in ``_s``: what took how long is in a step's ``seconds``.
-    """
+    """It yields steps 1, 2, 3 and so on, ``num_steps`` of them, each with finite metrics."""
     data = subject.data()
     steps = subject.train(subject.open(), data)
     numbers = [step.number for step in steps]
@@ -25,8 +23,13 @@ def check_steps_are_numbered(subject: MethodSubject) -> None:
         wrong = {k: v for k, v in step.metrics.items() if not math.isfinite(v)}
         expect(not wrong, f"step {step.number}: not finite: {wrong}")
         expect(bool(step.metrics), f"step {step.number} has no metrics")
+
+
+def check_seconds_are_apart(subject: MethodSubject) -> None:
+    """No metric's name ends in ``_s``: how long things took is in a step's ``seconds``."""
+    for step in subject.train(subject.open(), subject.data()):
         timed = [name for name in step.metrics if name.endswith(SECONDS)]
-        expect(not timed, f"step {step.number}: in seconds belong {', '.join(timed)}")
+        expect(not timed, f"step {step.number}: {', '.join(timed)} among the metrics")
 
 
 def check_training_is_lazy(subject: MethodSubject) -> None:
