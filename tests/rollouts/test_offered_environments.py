@@ -138,6 +138,12 @@ def test_a_spec_that_is_wrong_is_a_fault_of_its_plugin(
     assert told in str(row.error)
 
 
+def test_an_option_without_a_default_is_the_plugins_fault(install: Install) -> None:
+    install("acme-world", WORLD.replace('option(default=1, help="How hard."', 'option(help="Hm."'))
+    with pytest.raises(PluginError, match="each option of the environment levels needs a default"):
+        find_environment("levels")
+
+
 def test_options_that_the_generator_does_not_take_are_the_plugins_fault(install: Install) -> None:
     install("acme-world", WORLD.replace("row, rng, level, kind)", "row, rng, level, kind, size)"))
     with pytest.raises(PluginError, match="give size a default"):

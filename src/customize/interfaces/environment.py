@@ -111,7 +111,7 @@ class Environment:
 
     def __attrs_post_init__(self) -> None:
         if self.options is not None and not self.parameters:
-            object.__setattr__(self, "parameters", options_to_dict(self.options()))
+            object.__setattr__(self, "parameters", self._chosen({}))
         if not (inspect.isgeneratorfunction(self.function) or self.is_async):
             raise OptionError(
                 f"the environment {self.name} must be a generator: yield what the model sees, and "
@@ -153,7 +153,7 @@ class Environment:
         values = {name: _value(self.name, known, name, text) for name, text in given.items()}
         values = {**self.parameters, **values}
         if self.options is not None:
-            values = dict(options_to_dict(self.options(**values)))
+            values = self._chosen(values)
         return attrs.evolve(self, parameters=values)
 
     def rows(self) -> Any:  # a path, rows or a Dataset: whatever the plugin gives
@@ -166,6 +166,16 @@ class Environment:
             raise OptionError(f"the environment {self.name} comes with no rows: give data")
         taken = inspect.signature(self.data).parameters
         return self.data(**{k: v for k, v in self.parameters.items() if k in taken})
+
+    def _chosen(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """All of the options, defaults too."""
+        assert self.options is not None
+        try:
+            return dict(options_to_dict(self.options(**values)))
+        except TypeError as error:
+            raise OptionError(
+                f"each option of the environment {self.name} needs a default: {error}"
+            ) from error
 
     def _defaults(self) -> Mapping[str, Any]:
         """By the name of each parameter after row and rng."""

@@ -1,8 +1,8 @@
 """Where programs run that a model wrote: bubblewrap, or nowhere. Knows no tool.
 
-A program sees an interpreter, a few megabytes of /tmp and nothing else: no file of the machine, no
-network, no variable, no other process. What is refused is not a list of bad programs, but all that
-is not given.
+A program sees an interpreter, the system's own programs and libraries in /usr, a few megabytes of
+/tmp and nothing else: no other file, no network, no variable, no other process. What is refused is
+not a list of bad programs, but all that is not given.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from functools import cache
 from pathlib import Path
 from typing import IO, Any
@@ -53,6 +53,7 @@ print(json.dumps({
     "networks": [name for _, name in socket.if_nameindex()], "written": written,
 }))
 """
+_SEEN = frozenset({"bin", "dev", "etc", "lib", "lib64", "sbin", "tmp", "usr"})
 _VARIABLES = {"PYTHONHASHSEED", "PWD", "LC_CTYPE"}  # the last two are set in there
 _INSTALL = "install bubblewrap 0.8 or newer: apt-get install bubblewrap (or dnf, pacman, apk add)"
 
@@ -130,16 +131,18 @@ def obstacle() -> str | None:
     if shutil.which("bwrap") is None:
         return f"there is no bwrap to isolate programs with: {_INSTALL}"
     try:
+        allowed = _SEEN | {Path(folder).parts[1] for folder in _interpreter()[1]}
+    except Unsupported as error:
+        return str(error)
+    try:
         seen = json.loads(Sandbox(seconds=20.0).run(_LOOK).output)
     except (OSError, ValueError, OutOfTime) as error:
         return f"bwrap does not isolate here ({error or 'it hangs'}): {_INSTALL}"
-    return _leak(seen)
+    return leak(seen, allowed)
 
 
-def _leak(seen: dict[str, Any]) -> str | None:
-    """What a program sees or does that it must not."""
-    allowed = {"bin", "dev", "etc", "lib", "lib64", "sbin", "tmp", "usr"}
-    allowed |= {Path(folder).parts[1] for folder in _interpreter()[1]}
+def leak(seen: Mapping[str, Any], allowed: Set[str] = _SEEN) -> str | None:
+    """What a program sees or does that it must not. allowed: of what is in /."""
     wrong = [
         *(["it is not nobody"] if seen["user"] != _NOBODY else []),
         *(f"it sees the variable {name}" for name in {*seen["variables"]} - _VARIABLES),
