@@ -231,7 +231,9 @@ def test_an_environment_evaluates_base_and_customized_on_the_same_episodes(tmp_p
     run = train(tmp_path / "run", reward=letters, options=options)
     asked: Any = {"environment": customize.judged(letters), "max_tokens": 1}
     asked |= {"samples": 20, "temperature": 1.0}
-    found = run.evaluate(ROWS, gates=["better(reward, than=base)", "better(pass@1)"], **asked)
+    found = run.evaluate(
+        ROWS, gates=["better(reward, than=base)", "better(reward/letters)"], **asked
+    )
     assert [len(item.of(c)) for item in found.items for c in found.columns] == [20] * 12
     change = found.change("customized", "base", metric="reward")
     assert change.low > 0.5
@@ -262,12 +264,12 @@ def test_an_environments_evaluation_is_kept_and_shown(tmp_path: Path) -> None:
     assert text.startswith("assistant: ")
     assert "user: You said" in text
     results = json.loads((kept / "results.json").read_text())
-    assert results["metrics"][:4] == ["reward", "pass@1", "first", "second"]
+    assert results["metrics"][:4] == ["reward", "pass@1", "reward/first", "reward/second"]
     assert results["metrics"][-1] == "pass@2"
     assert results["costs"] == {}
     page = (tmp_path / "run" / "report.html").read_text()
     assert "on 6 rows" in page
-    assert "second" in page
+    assert "reward/second" in page
 
 
 def test_an_episode_that_fails_for_one_is_left_out_of_all(tmp_path: Path) -> None:

@@ -45,7 +45,8 @@ class Playing:
         grouping: Grouping,
         progress: AnswerProgress | None = None,
     ) -> tuple[list[Item], list[Fault]]:
-        """A row's episodes are one item's samples, scored by ``reward``, ``pass@1`` and so on.
+        """A row's episodes are one item's samples, scored by ``reward``, ``pass@1``, ``reward/…``
+        of each part, ``tokens``, ``turns`` and ``truncated``.
 
         An episode that fails for one column, twice, is left out of all: they are paired by row and
         seed. ``pass@k`` is of rows whose k episodes all went well.
@@ -121,7 +122,7 @@ class Playing:
         return {
             REWARD: episode.reward,
             ONE: float(episode.reward >= self.solved),
-            **episode.parts,
+            **{f"{REWARD}/{name}": value for name, value in episode.parts.items()},
             "tokens": float(episode.num_sampled),
             "turns": float(episode.turns),
             "truncated": float(episode.truncated),
