@@ -81,11 +81,12 @@ def test_another_shape_is_its_authors_fault() -> None:
 
 
 def test_another_class_is_another_environment_to_a_run_that_goes_on() -> None:
-    class One:
+    class One(Countdown):
         steps = 1
 
-    class Two:
+    class Two(Countdown):
         steps = 2
 
-    one, same, two = (describe_function(customize.stepped(c)) for c in (One, One, Two))
+    given: list[Any] = [One, One, Two]
+    one, same, two = (describe_function(customize.stepped(c)) for c in given)
     assert one == same != two

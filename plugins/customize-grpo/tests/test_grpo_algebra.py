@@ -149,7 +149,7 @@ def brute_force(
             of_token[p, t] = advantage[i] - chosen.get("go", 0.0) * rest
     if chosen["std"] == "tokens":
         values = list(of_token.values())
-        mean, by = sum(values) / len(values), _std(values) + 1e-6
+        mean, by = sum(values) / len(values), math.sqrt(_std(values) ** 2 + 1e-8)
         of_token = {key: (value - mean) / by for key, value in of_token.items()}
     loss = 0.0
     every = sum(len(tokens[i]) for i in tokens)
