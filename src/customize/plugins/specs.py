@@ -159,6 +159,7 @@ class EnvironmentSpec(Spec):
 
     @property
     def targets(self) -> tuple[str, ...]:
+        """Its own, and those of its rows and options."""
         return tuple(filter(None, (self.target, self.data, self.options)))
 
 
