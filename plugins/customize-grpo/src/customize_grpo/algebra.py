@@ -5,6 +5,7 @@ Shape legend: E episodes, N tokens of a batch, K tokens that were sampled.
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import attrs
@@ -55,7 +56,7 @@ class Algebra:
         if self.scale != "tokens" or len(advantage_K) < 2:
             return advantage_K
         centred_K: Numbers = advantage_K - advantage_K.mean()
-        return centred_K / np.sqrt(_spread(advantage_K) ** 2 + _WHITE_EPS)
+        return centred_K / math.sqrt(_spread(advantage_K) ** 2 + _WHITE_EPS)
 
     def weight_of_a_token(self, length_E: Numbers, group_E: Groups) -> Numbers:
         """What each token of an episode counts; the loss is a sum."""
