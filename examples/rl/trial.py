@@ -86,21 +86,20 @@ def _table(trial: Trial, run: customize.Run, others: Mapping[str, customize.Run]
         "against": others,
         "max_tokens": trial.options["max_tokens"],
     }
-    found = [
-        run.play(rows, **given, samples=1, temperature=0.0),
-        run.play(rows, **given, samples=4),
-    ]
+    greedy = run.evaluate(rows, **given)
+    sampled = run.evaluate(rows, **given, samples=4, temperature=1.0)
     names = {"base": "SmolLM2", "customized": "after reinforcement"}
-    for column in found[0].means:
-        cells = [_cell(played.means[column]["reward"]) for played in found]
+    for column in greedy.columns:
+        cells = [_cell(e.rate(column, metric="reward")) for e in (greedy, sampled)]
         lines.append(f"| {names.get(column, column)} | {cells[0]} | {cells[1]} |")
-    for column in list(others):
-        cells = [_cell(played.changes[column]["reward"], "+") for played in found]
+    for column in others:
+        gains = [e.change("customized", column, metric="reward") for e in (greedy, sampled)]
+        cells = [_cell(gain, "+") for gain in gains]
         lines.append(f"| the gain over {column} | {cells[0]} | {cells[1]} |")
-    greedy, sampled = (p.means["customized"]["tokens"].estimate for p in found)
+    lengths = [e.rate("customized", metric="tokens").estimate for e in (greedy, sampled)]
     told = (
         f"Mean rewards of {len(rows)} held-out rows with intervals of 95 %; gains are paired by "
-        f"row.\n{greedy:.1f} tokens an episode greedy, {sampled:.1f} sampled."
+        f"row.\n{lengths[0]:.1f} tokens an episode greedy, {lengths[1]:.1f} sampled."
     )
     return "\n".join([*lines, "", told])
 

@@ -163,6 +163,7 @@ __all__ = [
     "overlong",
     "plan",
     "propose_pairs",
+    "python",
     "read",
     "read_documents",
     "read_trait",
@@ -174,6 +175,7 @@ __all__ = [
     "schedule_factor",
     "shuffled_row",
     "split",
+    "stepped",
     "told_to",
     "train",
     "update_index",
@@ -334,6 +336,7 @@ _HOMES = {
     "overlong": "customize.rollouts.rewards",
     "plan": "customize.planning.plan",
     "propose_pairs": "customize.traits.correcting",
+    "python": "customize.rollouts.programs",
     "read": "customize.data.reading",
     "read_documents": "customize.retrieval.documents.reading",
     "read_trait": "customize.traits.trait",
@@ -345,6 +348,7 @@ _HOMES = {
     "schedule_factor": "customize._schedule",
     "shuffled_row": "customize._schedule",
     "split": "customize.data.splitting",
+    "stepped": "customize.rollouts.stepping",
     "told_to": "customize.packaging.batching",
     "train": "customize.runs.train",
     "update_index": "customize.retrieval.building",
@@ -399,7 +403,6 @@ if TYPE_CHECKING:
     from customize.data.splitting import split as split
     from customize.evaluation.endpoints import Endpoint as Endpoint
     from customize.evaluation.evaluation import Evaluation as Evaluation
-    from customize.evaluation.playing import Played as Played
     from customize.interfaces.backend import AdamW as AdamW
     from customize.interfaces.backend import Adapter as Adapter
     from customize.interfaces.backend import Backend as Backend
@@ -497,8 +500,10 @@ if TYPE_CHECKING:
     from customize.rollouts.episode import episode_seed as episode_seed
     from customize.rollouts.judged import find_environment as find_environment
     from customize.rollouts.judged import judged as judged
+    from customize.rollouts.programs import python as python
     from customize.rollouts.rewards import group as group
     from customize.rollouts.rewards import overlong as overlong
+    from customize.rollouts.stepping import stepped as stepped
     from customize.runs.assistant import Assistant as Assistant
     from customize.runs.assistant import save_assistant as save_assistant
     from customize.runs.backends import choose_backend as choose_backend

@@ -57,7 +57,8 @@ def described(value: Any) -> Any:  # of the same shape
 
 
 def describe_function(function: Callable[..., Any]) -> str:
-    """Its name and a sha256 of its source and the plain values it was made with.
+    """Its name and a sha256 of its source, and of the plain values, functions and classes it was
+    made with.
 
     So a recipe can tell whether a run goes on with the same function.
 
@@ -76,7 +77,21 @@ def describe_function(function: Callable[..., Any]) -> str:
         ) from error
     if plain is not function:  # what it is wrapped in may have values of its own
         held |= getattr(function, "__dict__", {})
-    values = [(k, v) for k, v in sorted(held.items()) if isinstance(v, _PLAIN)]
+    values = [(k, _told(v)) for k, v in sorted(held.items()) if _is_known(v)]
     defaults = [v for v in getattr(plain, "__defaults__", None) or () if isinstance(v, _PLAIN)]
     told = repr((source, values, defaults))
     return f"{name}, sha256 {hashlib.sha256(told.encode()).hexdigest()}"
+
+
+def _is_known(value: object) -> bool:
+    return isinstance(value, _PLAIN) or inspect.isfunction(value) or inspect.isclass(value)
+
+
+def _told(value: Any) -> Any:  # a plain value as it is
+    """A function or class that another was made with, by its source."""
+    if isinstance(value, _PLAIN):
+        return value
+    try:
+        return textwrap.dedent(inspect.getsource(value))
+    except (OSError, TypeError):  # of the standard library, or typed into a shell
+        return f"{value.__module__}:{value.__qualname__}"

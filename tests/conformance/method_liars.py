@@ -65,6 +65,13 @@ class PicklesDefaults(Honest):
 
 
 @options
+class LogsSeconds(Honest):
+    def steps(self, session: Session, data: Dataset, first: int) -> Iterator[Step]:
+        for step in super().steps(session, data, first):
+            yield Step(step.number, {**step.metrics, "step_s": 1.0})
+
+
+@options
 class PromisesMore(Honest):
     def num_steps(self, data: Dataset) -> int:
         return super().num_steps(data) + 1
@@ -204,6 +211,7 @@ LIARS: dict[str, Callable[[], Method]] = {
     "check_method_options_are_declared": Unbounded,
     "check_method_pickles": lambda: PicklesDefaults(lr=0.05),
     "check_steps_are_numbered": PromisesMore,
+    "check_seconds_are_apart": LogsSeconds,
     "check_training_is_lazy": Eager,
     "check_nothing_is_pending_at_a_step": LeavesWork,
     "check_runs_repeat": Unseeded,

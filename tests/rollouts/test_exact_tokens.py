@@ -3,6 +3,7 @@ was sampled is what is trained, and data opens no turn."""
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from playing import Speaker
 
 import customize
 from customize import (
@@ -108,23 +110,86 @@ def _spare(renderer: ChatRenderer) -> list[int]:
     return [t for t in every if "spare" in renderer.text_of(np.array([t], np.int32))]
 
 
-def test_a_template_that_rewrites_earlier_turns_is_refused_with_the_reason(tmp_path: Path) -> None:
+@customize.environment
+def twice(row: Any, rng: random.Random) -> Any:
+    yield "one"
+    yield "two"
+    return 1.0
+
+
+def _rewriting(tmp_path: Path) -> ChatRenderer:
+    """Earlier answers are shown otherwise than the last one."""
     model = write_tiny_model(tmp_path / "model").path
     file = model / "tokenizer_config.json"
     source = file.read_text()
-    # Only the last answer is shown whole, as templates do that drop earlier thoughts.
     answer = "{{ m.content }}<|end|>{% endgeneration %}"
-    changed = source.replace(answer, answer.replace("content", "content if loop.last else 'gone'"))
+    changed = source.replace(answer, answer.replace("content", "content ~ '~' * (not loop.last)"))
     assert changed != source
     file.write_text(changed)
-    babbling = Babbling(ChatRenderer.from_folder(model))
-    row = {"messages": [_user("hi")]}
+    return ChatRenderer.from_folder(model)
 
-    @customize.environment
-    def twice(row: Any, rng: random.Random) -> Any:
-        yield "one"
-        yield "two"
-        return 1.0
 
-    with pytest.raises(Unsupported, match="cannot be extended: it rewrites an answer"):
-        Driver(twice, Sampling(max_tokens=4)).play(babbling, [customize.Ask(row, 0, 0, 0, 1)])
+ASK = customize.Ask({"messages": [_user("hi")], "answer": "x"}, 0, 0, 0, 1)
+
+
+def test_a_template_that_rewrites_earlier_turns_is_refused_before_anything_is_sampled(
+    tmp_path: Path,
+) -> None:
+    babbling = Babbling(_rewriting(tmp_path))
+    told = r"cannot be extended: it rewrites an answer(?s:.)*rewrites=restart"
+    with pytest.raises(Unsupported, match=told):
+        Driver(twice, Sampling(max_tokens=4)).play(babbling, [ASK])
+    assert not babbling.said
+    single = customize.judged(lambda completion: 1.0)  # one reply: nothing is rewritten
+    [episode] = Driver(single, Sampling(max_tokens=4)).play(babbling, [ASK])
+    assert episode.reward == 1.0
+
+
+def test_or_the_conversation_is_begun_anew_in_the_same_episode(tmp_path: Path) -> None:
+    renderer = _rewriting(tmp_path)
+    babbling = Babbling(renderer)
+    driver = Driver(twice, Sampling(max_tokens=4), rewrites="restart")
+    [episode] = driver.play(babbling, [ASK])
+    assert (episode.reward, episode.turns, len(episode.sequences)) == (1.0, 2, 2)
+    for turn, spoken in enumerate(episode.sequences):
+        given, completion = babbling.said[episode.seed + turn]
+        assert spoken.tokens.tolist() == given + completion
+        assert spoken.sampled.tolist() == [False] * len(given) + [True] * len(completion)
+    said = renderer.parse(np.array(babbling.said[episode.seed][1], np.int32))
+    again = renderer.prompt([_user("one"), said, _user("two")])
+    assert babbling.said[episode.seed + 1][0] == again.tolist()
+
+
+def test_a_template_that_drops_earlier_thoughts_is_told_of_at_the_start(tmp_path: Path) -> None:
+    """Qwen3's, under the control tokens of the tiny model."""
+    folder = write_tiny_model(tmp_path / "model").path
+    source = (Path(__file__).parents[1] / "rendering" / "templates" / "qwen3.jinja").read_text()
+    source = source.replace("<|im_start|>", "<|begin|>").replace("<|im_end|>", "<|end|>")
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps({**settings, "chat_template": source}))
+    renderer = ChatRenderer.from_folder(folder)
+    thinking = Speaker("<think>\nWhy?\n</think>\n\nYes", renderer)
+    with (
+        pytest.warns(UserWarning, match="goes on after a thought will stop the run"),
+        pytest.raises(Unsupported, match="rewrites an answer with reasoning when a user message"),
+    ):
+        Driver(twice, Sampling(max_tokens=200)).play(thinking, [ASK])
+    driver = Driver(twice, Sampling(max_tokens=200), rewrites="restart")
+    [episode] = driver.play(thinking, [ASK])
+    first, second = (renderer.text_of(s.tokens) for s in episode.sequences)
+    assert (first.count("Why?"), second.count("Why?")) == (1, 1)
+    with pytest.warns(UserWarning, match="after a thought"):
+        [plain] = Driver(twice, Sampling(max_tokens=200)).play(Speaker("Yes", renderer), [ASK])
+    assert len(plain.sequences) == 1
+
+
+def test_what_follows_must_not_depend_on_an_answers_blanks(tmp_path: Path) -> None:
+    model = write_tiny_model(tmp_path / "model").path
+    file = model / "tokenizer_config.json"
+    source = file.read_text()
+    odd = "<|end|>{% endgeneration %}{{ '!' if m.content.startswith(' ') }}"
+    changed = source.replace("<|end|>{% endgeneration %}", odd)
+    assert changed != source
+    file.write_text(changed)
+    with pytest.raises(Unsupported, match="a user message depends on the answer's blanks"):
+        Driver(twice, Sampling()).play(Babbling(ChatRenderer.from_folder(model)), [ASK])

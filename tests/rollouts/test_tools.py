@@ -131,8 +131,8 @@ def test_a_call_is_answered_and_the_last_reply_judged() -> None:
 @pytest.mark.parametrize(
     ("said", "told", "fault"),
     [
-        (call("strict", numbers="40"), "error: numbers of strict must be array", "bad_call"),
-        (call("strict", numbers=[]), "error: numbers is empty", "bad_call"),
+        (call("strict", numbers="40"), "error: numbers of strict must be array", "bad_call/strict"),
+        (call("strict", numbers=[]), "error: numbers is empty", "bad_call/strict"),
         (call("add", x=1), "error: there is no tool 'add': there are strict", "unknown_tool"),
         ("<tool_call>{'name': 'strict'}</tool_call>", "error: unreadable call", "unreadable_call"),
     ],
@@ -151,7 +151,8 @@ def test_what_a_tool_does_wrong_fails_the_episode_and_is_not_said_to_the_model()
         raise OSError("/secret/path is gone")
 
     episode = talk(call("broken", x=1), call("broken", x=1), tools=[broken])
-    assert episode.error == "OSError: /secret/path is gone"
+    assert episode.error == "OSError in broken: /secret/path is gone"
+    assert "in broken\n" in str(episode.traceback)
     assert not [m for m in episode.messages if "secret" in m["content"]]
 
 

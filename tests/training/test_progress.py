@@ -52,6 +52,16 @@ def test_a_terminal_has_one_line_that_is_written_over(wait: Callable[[float], No
     assert lines[3].endswith("9 s\n")
 
 
+def test_a_rewarded_step_shows_what_is_watched(wait: Callable[[float], None]) -> None:
+    progress = Progress(100, 0, stream := Terminal())
+    for number in (1, 2):
+        metrics = {"loss": 0.1, "reward": 0.5, "length": 34.2, "truncated": 0.25, "entropy": 1.234}
+        progress.step(number, {**metrics, "tokens": 600.0})
+        wait(3.0)
+    line = stream.getvalue().split("\r\x1b[2K")[-1]
+    assert line == "step 2/100  reward 0.500  length 34  cut 25%  entropy 1.23  294 s left"
+
+
 def test_elsewhere_lines_are_plain_and_few(wait: Callable[[float], None]) -> None:
     lines = follow(io.StringIO(), wait, steps=9).splitlines()
     assert [line.split("  ")[0] for line in lines] == [f"step {n}/9" for n in (1, 3, 7, 9)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import math
 import random
 import re
 import time
@@ -17,8 +18,9 @@ import pytest
 from toy_rewards import ROWS, GivenRows, answers, likeness, session, steps, two_turns
 
 import customize
-from customize import EpisodesFailed, OptionError, Step
+from customize import EpisodesFailed, OptionError
 from customize.training.state import read_step, write_step
+from customize_grpo.gathering import Gathered
 from customize_grpo.method import GRPO
 from customize_grpo.presets import PRESETS
 
@@ -286,12 +288,67 @@ def test_a_step_is_replayed_from_its_episodes_bit_for_bit(kl: float) -> None:
     for step in method.train(first, data):
         told = json.loads(json.dumps(step.records))
         replayed = method.retake(again, step.number, 3, told)
-        assert _lasting(replayed) == _lasting(step)
+        assert replayed.metrics == step.metrics
     assert np.array_equal(answers(first), answers(again))
 
 
-def _lasting(step: Step) -> dict[str, float]:
-    return {k: v for k, v in step.metrics.items() if not k.endswith("_s")}
+def test_how_far_the_policy_is_from_its_base_is_logged_and_can_be_left_out() -> None:
+    """Of the first prompt's episodes, by hand."""
+    settings = {**SMALL, "lr": 0.5}
+    found = steps(GRPO(reward=likeness, **settings))
+    assert found[0].metrics["kl_to_base"] == 0.0
+    last, base = found[-1], session().base()
+    group = last.records["episodes"][0]["group"]
+    apart = []
+    for told in last.records["episodes"]:
+        for one in customize.Episode.from_json(told).sequences if told["group"] == group else ():
+            batch = customize.Batch.from_sequences([(one.tokens, {"weights": one.sampled})])
+            here = base.forward(batch).result()[one.sampled].astype(float)
+            apart += [math.exp(a) - 1 - a for a in here - one.logprobs[one.sampled]]
+    assert last.metrics["kl_to_base"] == pytest.approx(sum(apart) / len(apart))
+    assert last.metrics["kl_to_base"] > 1e-3
+    assert set(last.seconds) == {"sampling", "environment", "watching", "training"}
+    without = steps(GRPO(reward=likeness, watch_kl=0, **settings))
+    assert "kl_to_base" not in without[-1].metrics
+    assert without[-1].metrics["grad_norm"] == last.metrics["grad_norm"]
+    assert "base" not in GRPO(reward=likeness, watch_kl=0).needed()
+
+
+def test_the_first_failure_is_told_whole_and_only_once() -> None:
+    def sometimes(completion: str) -> float:
+        if "a" in completion:
+            raise OSError("sandbox gone")
+        return float(len(completion))
+
+    method = GRPO(reward=sometimes, max_errors=1.0, **{**SMALL, "max_tokens": 60})
+    with pytest.warns(UserWarning, match="episodes failed") as told:
+        steps(method)
+    found = [str(one.message) for one in told if "episodes failed" in str(one.message)]
+    assert len(found) == 1
+    assert "OSError: sandbox gone" in found[0]
+    assert re.search(r"\(row \d+, seed \d+, of sometimes\)", found[0])
+    assert "in sometimes" in found[0]
+
+
+def test_calls_of_tools_are_counted_and_timed_by_tool() -> None:
+    from customize_grpo.watching import of_episodes, seconds_of
+
+    def spoken(calls: Any, faults: Any) -> customize.Episode:
+        return customize.Episode(
+            place=0, group=0, index=0, seed=0, sequences=(), reward=1.0, parts={}, turns=1,
+            stop="done", faults=faults, calls=calls, messages=(), seconds=0.0,
+        )  # fmt: skip
+
+    episodes = [
+        spoken({"look": (2, 0.5)}, {"bad_call/look": 1}),
+        spoken({"look": (1, 0.1), "add": (1, 0.2)}, {}),
+    ]
+    gathered = Gathered(episodes, 0, 1.5)
+    seen = of_episodes(GRPO(reward=arm), gathered)
+    assert (seen["calls/look"], seen["calls/add"], seen["faults/bad_call/look"]) == (1.5, 0.5, 0.5)
+    seconds = seconds_of(gathered)
+    assert seconds["calls/look"] == pytest.approx(0.2)
+    assert seconds["sampling"] == 1.5
 
 
 def test_held_out_rows_are_played_by_the_same_driver() -> None:

@@ -149,7 +149,7 @@ def brute_force(
             of_token[p, t] = advantage[i] - chosen.get("go", 0.0) * rest
     if chosen["std"] == "tokens":
         values = list(of_token.values())
-        mean, by = sum(values) / len(values), _std(values) + 1e-6
+        mean, by = sum(values) / len(values), math.sqrt(_std(values) ** 2 + 1e-8)
         of_token = {key: (value - mean) / by for key, value in of_token.items()}
     loss = 0.0
     every = sum(len(tokens[i]) for i in tokens)
@@ -216,7 +216,7 @@ def test_a_preset_is_what_was_published(preset: str) -> None:
     chosen = [i for i, s in enumerate(sequences) if any(s in e.sequences for e in kept)]
     reference = np.concatenate([told[i] for i in chosen])
     batch, _ = method._batch(Fixed(reference), kept)  # type: ignore[arg-type]
-    exact = _in_float64(method, batch, kept, reference)
+    exact = in_float64(method, batch, kept, reference)
     loss, gradient_N = method.objective().evaluate(np.concatenate([near[i] for i in chosen]), exact)
     wanted, by_token = brute_force(PUBLISHED[preset], episodes, near, told)
     found = np.concatenate([by_token[i] for i in chosen])
@@ -225,7 +225,7 @@ def test_a_preset_is_what_was_published(preset: str) -> None:
     assert not any(by_token[i].any() for i in range(len(sequences)) if i not in chosen)
 
 
-def _in_float64(method: GRPO, batch: Batch, kept: list[Episode], reference: Any) -> Batch:
+def in_float64(method: GRPO, batch: Batch, kept: list[Episode], reference: Any) -> Batch:
     """The same batch with columns that are not rounded: the algebra's own numbers."""
     groups = np.unique([e.group for e in kept], return_inverse=True)[1]
     owner_S = [i for i, e in enumerate(kept) for _ in e.sequences]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from toy_rewards import ROWS, likeness
+from toy_rewards import ROWS, likeness, two_turns
 
 import customize
 from customize import EpisodesFailed, OptionError, Run, RunError
@@ -229,26 +229,90 @@ def test_an_environment_evaluates_base_and_customized_on_the_same_episodes(tmp_p
 
     options = {"batch_size": 4, "group_size": 16, "steps": 15, "max_tokens": 1, "lr": 0.6}
     run = train(tmp_path / "run", reward=letters, options=options)
-    found = run.play(ROWS, customize.judged(letters), samples=20, max_tokens=1)
-    assert (found.num_rows, found.num_episodes) == (6, 120)
-    change = found.changes["base"]["reward"]
-    assert change.low > 0.5
-    episodes = found.episodes
-    by_hand = sum(e.reward for e in episodes["customized"]) - sum(
-        e.reward for e in episodes["base"]
+    asked: Any = {"environment": customize.judged(letters), "max_tokens": 1}
+    asked |= {"samples": 20, "temperature": 1.0}
+    found = run.evaluate(
+        ROWS, gates=["better(reward, than=base)", "better(reward/letters)"], **asked
     )
-    assert change.estimate == pytest.approx(by_hand / 120)
-    pairs = zip(episodes["base"], episodes["customized"], strict=True)
-    assert all((a.seed, a.place) == (b.seed, b.place) for a, b in pairs)
-    assert "reward" in str(found)
-    again = run.play(ROWS, customize.judged(letters), samples=20, max_tokens=1)
+    assert [len(item.of(c)) for item in found.items for c in found.columns] == [20] * 12
+    change = found.change("customized", "base", metric="reward")
+    assert change.low > 0.5
+    said = [[s.answer.text for i in found.items for s in i.of(c)] for c in found.columns]
+    base, customized = ([letters(text) for text in each] for each in said)
+    assert change.estimate == pytest.approx((sum(customized) - sum(base)) / 120)
+    some = [max(base[at : at + 20]) for at in range(0, 120, 20)]
+    assert found.rate("base", metric="pass@20").estimate == pytest.approx(sum(some) / 6)
+    assert [gate.verdict for gate in found.gates] == ["pass", "pass"]
+    assert found.metric_names[:2] == ("reward", "pass@1")
+    again = run.evaluate(ROWS, **asked)
     assert again.changes == found.changes
-    beside = run.play(ROWS, customize.judged(letters), against={"same": run}, max_tokens=1)
-    assert beside.changes["same"]["reward"].estimate == 0.0
-    assert list(beside.means) == ["base", "same", "customized"]
+    beside = run.evaluate(ROWS, against={"same": run}, **asked)
+    assert beside.change("customized", "same", metric="reward").estimate == 0.0
+    assert beside.columns == ("base", "same", "customized")
 
 
-def test_the_report_shows_the_reward_and_what_was_said(tmp_path: Path) -> None:
+def test_an_environments_evaluation_is_kept_and_shown(tmp_path: Path) -> None:
+    run = train(tmp_path / "run")
+    run.evaluate(
+        ROWS, environment="toy_rewards:two_turns", max_tokens=6, samples=2, temperature=1.0
+    )
+    assert run.folder is not None
+    kept = run.folder.evaluation
+    items = [json.loads(line) for line in (kept / "items.jsonl").read_text().splitlines()]
+    assert items[0]["question"] == "question 0?"
+    text = items[0]["answers"]["customized"]["text"]
+    assert text.startswith("assistant: ")
+    assert "user: You said" in text
+    results = json.loads((kept / "results.json").read_text())
+    assert results["metrics"][:4] == ["reward", "pass@1", "reward/first", "reward/second"]
+    assert results["metrics"][-1] == "pass@2"
+    assert results["costs"] == {}
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "on 6 rows" in page
+    assert "reward/second" in page
+
+
+def test_an_episode_that_fails_for_one_is_left_out_of_all(tmp_path: Path) -> None:
+    run = train(tmp_path / "run", options={**SMALL, "steps": 12, "lr": 0.5})
+
+    def picky(completion: str) -> float:
+        if "a" in completion:
+            raise ValueError("no a")
+        return float(len(completion))
+
+    asked: Any = {"max_tokens": 6, "samples": 8, "temperature": 1.0}
+    found = run.evaluate(ROWS, environment=customize.judged(picky), **asked)
+    assert found.faults
+    assert "ValueError: no a" in found.faults[0].error
+    kept = [item.of(column) for item in found.items for column in found.columns]
+    assert not any("a" in sample.answer.text for each in kept for sample in each)
+    assert all(len(i.of("base")) == len(i.of("customized")) for i in found.items)
+    assert sum(len(i.of("base")) for i in found.items) < 48
+
+    def gone(completion: str) -> float:
+        raise OSError("sandbox gone")
+
+    with pytest.raises(EpisodesFailed, match=r"no episode went well(?s:.)*OSError: sandbox gone"):
+        run.evaluate(ROWS, environment=customize.judged(gone), **asked)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"prompts": "Be brief."}, "leave out prompts"),
+        ({"scorers": ["leaks"], "prices": {"base": {"hour": 1}}}, "leave out scorers, prices"),
+        ({"against": {"x": "https://host/v1#m"}}, "x: a run or a model plays, and no endpoint"),
+    ],
+)
+def test_what_an_environment_says_itself_is_refused(
+    given: dict[str, Any], told: str, tmp_path: Path
+) -> None:
+    run = train(tmp_path / "run", options={**SMALL, "steps": 1})
+    with pytest.raises(OptionError, match=told):
+        run.evaluate(ROWS, environment=two_turns, **given)
+
+
+def test_the_report_shows_the_reward_what_is_watched_and_what_was_said(tmp_path: Path) -> None:
     def script(completion: str) -> float:
         return float(len(set(completion)))
 
@@ -257,3 +321,6 @@ def test_the_report_shows_the_reward_and_what_was_said(tmp_path: Path) -> None:
     assert "Reward by step" in page
     assert "said most often" in page
     assert "rewarded most" in page
+    assert "What to watch" in page
+    for name in ("kl_to_base", "flat_right", "ess", "stop/length", "sampling_s"):
+        assert f"<td>{name}</td>" in page

@@ -16,7 +16,28 @@ NUM_ITEMS = 300  # of the general suite, whose own module would import numpy her
 F = TypeVar("F", bound=Callable[..., None])
 
 _OPTIONS = (
-    click.option("--data", required=True, help="Rows with messages and expect."),
+    click.option(
+        "--data", help="Rows with messages and expect; those of the environment unless given."
+    ),
+    click.option(
+        "--environment",
+        metavar="NAME",
+        help="Play the rows in it: MODULE:NAME, or what a plugin offers, as gsm8k:level=3.",
+    ),
+    click.option(
+        "--max-turns",
+        default=16,
+        show_default=True,
+        type=click.IntRange(min=1),
+        help="Replies of an episode at most.",
+    ),
+    click.option(
+        "--solved",
+        default=1.0,
+        show_default=True,
+        type=float,
+        help="The reward from which an episode counts as solved.",
+    ),
     click.option(
         "--max-tokens",
         default=64,

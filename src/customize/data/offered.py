@@ -1,4 +1,7 @@
-"""Data sets by name and readers by suffix, as plugins offer them. Knows no format of rows."""
+"""Data sets by name, rows of environments, readers by suffix, as plugins offer them.
+
+Knows no format of rows.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from customize.data.lines import Record
 from customize.plugins import load, specs
 from customize.plugins.specs import ReaderSpec
 
+OF_AN_ENVIRONMENT = "environment:"  # before its name: the rows it comes with
 _NAME = re.compile(r"([\w.-]+:)?[a-z0-9][a-z0-9-]*")
 
 
@@ -33,6 +37,18 @@ def rows_of(name: str) -> Any:  # a path, rows or a Dataset: whatever the plugin
     except Exception as error:  # a plugin's code
         raise PluginError(f"the dataset {name!r} fails: {_told(error)}") from error
     return Path(rows) if isinstance(rows, str) else rows
+
+
+def rows_of_environment(name: str) -> Any:  # as rows_of
+    """What ``environment:gsm8k:level=3`` gives.
+
+    Raises:
+        OptionError, UnknownName: it comes with no rows, an option is wrong, or nobody offers it.
+        PluginError: its code fails.
+    """
+    from customize.plugins.environments import rows_of
+
+    return rows_of(name.removeprefix(OF_AN_ENVIRONMENT))
 
 
 def reader_of(suffix: str) -> Callable[[Path], Iterator[Record]] | None:

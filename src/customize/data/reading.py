@@ -12,7 +12,13 @@ from typing import Literal, get_args
 from customize._errors import DataError, OptionError, UnknownName
 from customize.data.dataset import IndexedDataset, Indexing
 from customize.data.lines import LineFile, Record
-from customize.data.offered import may_be_offered, reader_of, rows_of
+from customize.data.offered import (
+    OF_AN_ENVIRONMENT,
+    may_be_offered,
+    reader_of,
+    rows_of,
+    rows_of_environment,
+)
 from customize.data.stored_index import StoredIndex
 from customize.data.tables import (
     csv_records,
@@ -41,7 +47,8 @@ def read(
     """Recognise the format of ``source``, check every row, and give the rows by number.
 
     ``source`` is a file (JSONL, JSON, CSV, TSV, Parquet, or what a plugin reads), rows in Python,
-    the name of a plugin's data set, or that of a hub data set (``owner/name[@revision][:split]``).
+    the name of a plugin's data set, ``environment:NAME`` for the rows that an environment comes
+    with, or the name of a hub data set (``owner/name[@revision][:split]``).
     All but JSONL is spooled to a temporary file.
 
     Raises:
@@ -123,6 +130,8 @@ def _splits(source: object) -> str:
 def _named(source: str | Path, kind: str | None) -> IndexedDataset:
     path = Path(source).expanduser()
     if not path.exists():
+        if str(source).startswith(OF_AN_ENVIRONMENT):
+            return _index(rows_of_environment(str(source)), kind, str(source))
         if isinstance(source, str) and _is_hub_name(source):
             return _spool(hub_records(source), source, kind)
         if isinstance(source, str) and may_be_offered(source):

@@ -20,6 +20,7 @@ from customize.evaluation.general_ability import KL, SCORERS, general_ability
 from customize.evaluation.grouping import Grouping
 from customize.evaluation.item import Item
 from customize.evaluation.judging import judge_notes, judge_summaries
+from customize.evaluation.playing import LOWER_IS_BETTER, Playing
 from customize.evaluation.progress import AnswerProgress
 from customize.evaluation.questions import questions_of
 from customize.evaluation.red_flags import with_flags
@@ -39,32 +40,40 @@ def evaluate(
     progress: AnswerProgress | None = None,
     training: Iterable[Row] | None = None,
     notes: Sequence[str] = (),
+    playing: Playing | None = None,
 ) -> Evaluation:
     """Every column answers every row, and all are scored.
 
     A row has ``messages`` and ``expect``, and may have ``id`` and fields to slice by; an
     assistant's last message is its reference answer and is not shown. Test rows and answers that
-    have much in common with rows of ``training`` are flagged.
+    have much in common with rows of ``training`` are flagged. With ``playing`` the rows are
+    played, and need no ``expect``.
 
     Raises:
         DataError: there are no rows, two share an id, or one says nothing of what is right.
         OptionError: there are no columns, or two of one name.
+        EpisodesFailed: the rows are played, and no episode went well.
     """
     rows, names = list(rows), _names(columns)
     rival = _rival(names) if terms.rival is None else terms.rival
     collect = _collector(terms, store, progress)
-    questions = questions_of(rows, need_expect=not terms.scorers and terms.judge is None)
+    judged_alone = not terms.scorers and terms.judge is None and playing is None
+    questions = questions_of(rows, need_expect=judged_alone)
     known = {} if training is None else contamination(rows, training)
     grouping = Grouping(terms.slices, terms.cluster)
-    items, faults = collect.items(columns, questions, terms.scorers, grouping, rival)
+    if playing is None:
+        items, faults = collect.items(columns, questions, terms.scorers, grouping, rival)
+    else:
+        items, faults = playing.items(columns, questions, grouping, progress)
     items = with_flags(items, questions, columns, known, training or ())
     on_suite = _of_suite(columns, collect, terms.general)
+    lower = frozenset() if playing is None else LOWER_IS_BETTER
     if progress is not None:
         progress.end()
     return attrs.evolve(
-        _compared(columns, items, rival, terms.scorers, faults),
+        _compared(columns, items, rival, terms.scorers, faults, lower),
         general=on_suite,
-        costs=costs(items, names, terms.prices),
+        costs={} if playing else costs(items, names, terms.prices),
         decisions=_decisions(items, names, terms.prices),
         notes=(*notes, *judge_notes(terms.judge, columns, items, rival)),
     )

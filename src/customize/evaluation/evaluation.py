@@ -88,7 +88,9 @@ class Evaluation:
         None where one answer a row was drawn, or fewer than two rows have all scores.
         """
         drawn = [[s.scores.get(metric, math.nan) for s in i.of(column)] for i in self.items]
-        scores_NK = np.array(drawn, np.float64)
+        most = max(map(len, drawn), default=0)  # a row whose episodes failed has fewer
+        padded = [scores + [math.nan] * (most - len(scores)) for scores in drawn]
+        scores_NK = np.array(padded, np.float64)
         scores_NK = scores_NK[np.isfinite(scores_NK).all(axis=1)]
         return variance_split(scores_NK) if min(scores_NK.shape) > 1 else None
 

@@ -40,16 +40,17 @@ def with_flags(
     """
     column = columns[-1]
     repeated = repeats(items, column, training)
+    row_of = {question.id: question.row for question in questions}
     return [
         attrs.evolve(
             item,
             flags=(
                 *known.get(item.id, ()),
-                *_given_away(item, question.row, column.name),
+                *_given_away(item, row_of[item.id], column.name),
                 *([f"{column.name} repeats {_LENGTH} tokens of training"] * (item.id in repeated)),
             ),
         )
-        for item, question in zip(items, questions, strict=True)
+        for item in items
     ]
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar, overload
 import attrs
 
 from customize._errors import OptionError
+from customize._options import options_of, options_to_dict
 from customize.interfaces.dataset import Dataset, Row
 from customize.interfaces.renderer import Message, Tool
 
@@ -91,6 +92,10 @@ class Environment:
     seconds: for each turn. isolate: in a process of its own, which is killed when it hangs.
     siblings: judges the episodes of a group beside one another, after all have ended.
     check: raises OptionError, before the first token, for rows that it cannot play.
+    single: one reply is all there is, so that no conversation need be proven to go on.
+    options: an ``options`` class whose fields are the function's parameters after rng; without it
+        they are those that have defaults.
+    data: gives the rows it comes with: a path, dicts or a Dataset.
     """
 
     function: Function
@@ -100,8 +105,13 @@ class Environment:
     parameters: Mapping[str, Any] = attrs.field(factory=dict)
     siblings: Siblings | None = None
     check: Callable[[Rows], None] | None = None
+    single: bool = False
+    options: type | None = None
+    data: Callable[..., Any] | None = None  # a person's
 
     def __attrs_post_init__(self) -> None:
+        if self.options is not None and not self.parameters:
+            object.__setattr__(self, "parameters", self._chosen({}))
         if not (inspect.isgeneratorfunction(self.function) or self.is_async):
             raise OptionError(
                 f"the environment {self.name} must be a generator: yield what the model sees, and "
@@ -117,7 +127,8 @@ class Environment:
         """By the function's name, under which its module may have the environment itself."""
         rest = (self.name, self.seconds, self.isolate, dict(self.parameters))
         own = (self.function.__module__, self.function.__qualname__)
-        return _again, (*own, *rest, self.siblings, self.check)
+        beside = (self.siblings, self.check, self.single, self.options, self.data)
+        return _again, (*own, *rest, *beside)
 
     @property
     def is_async(self) -> bool:
@@ -135,11 +146,42 @@ class Environment:
         """The same with parameters of the function from text, as in ``gsm8k:level=3``.
 
         Raises:
-            OptionError: it has no such parameter, or the text is not of the default's type.
+            OptionError: it has no such parameter, the text is not of the default's type, or the
+                value is out of the option's bounds.
         """
-        known = _parameters(self.function)
+        known = self._defaults()
         values = {name: _value(self.name, known, name, text) for name, text in given.items()}
-        return attrs.evolve(self, parameters={**self.parameters, **values})
+        values = {**self.parameters, **values}
+        if self.options is not None:
+            values = self._chosen(values)
+        return attrs.evolve(self, parameters=values)
+
+    def rows(self) -> Any:  # a path, rows or a Dataset: whatever the plugin gives
+        """The rows it comes with.
+
+        Raises:
+            OptionError: it comes with none.
+        """
+        if self.data is None:
+            raise OptionError(f"the environment {self.name} comes with no rows: give data")
+        taken = inspect.signature(self.data).parameters
+        return self.data(**{k: v for k, v in self.parameters.items() if k in taken})
+
+    def _chosen(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """All of the options, defaults too."""
+        assert self.options is not None
+        try:
+            return dict(options_to_dict(self.options(**values)))
+        except TypeError as error:
+            raise OptionError(
+                f"each option of the environment {self.name} needs a default: {error}"
+            ) from error
+
+    def _defaults(self) -> Mapping[str, Any]:
+        """By the name of each parameter after row and rng."""
+        if self.options is not None:
+            return {option.name: option.default for option in options_of(self.options)}
+        return {name: p.default for name, p in _parameters(self.function).items()}
 
     def _check_parameters(self) -> None:
         names = list(inspect.signature(self.function).parameters)
@@ -158,6 +200,12 @@ class Environment:
                 f"the environment {self.name} takes (row, rng) and options with defaults: give "
                 f"{', '.join(needed)} a default"
             )
+        try:
+            inspect.signature(self.function).bind(None, None, **self.parameters)
+        except TypeError as error:
+            raise OptionError(
+                f"the environment {self.name} does not take its options: {error}"
+            ) from error
 
 
 @overload
@@ -195,16 +243,16 @@ def _again(module: str, qualified: str, *fields: Any) -> Environment:
 _READ: Mapping[type, Callable[[str], Any]] = {int: int, float: float, str: str}
 
 
-def _value(where: str, known: Mapping[str, inspect.Parameter], name: str, text: str) -> Any:
+def _value(where: str, known: Mapping[str, Any], name: str, text: str) -> Any:
     if name not in known:
         there = ", ".join(known) or "none"
         raise OptionError(f"the environment {where} has no option {name!r}: there are {there}")
-    kind = type(known[name].default)
+    kind = type(known[name])
     if kind is bool and text in ("true", "false"):
         return text == "true"
     try:
         return _READ[kind](text)
     except (KeyError, ValueError):
         raise OptionError(
-            f"{where}:{name} must be like its default, {known[name].default!r} (got {text!r})"
+            f"{where}:{name} must be like its default, {known[name]!r} (got {text!r})"
         ) from None

@@ -9,7 +9,7 @@ import attrs
 
 from customize._errors import OptionError
 
-_WRITTEN = re.compile(r"(better|no_worse)\(\s*([\w.]+)\s*((?:,\s*\w+\s*=\s*[^,()]+)*)\)")
+_WRITTEN = re.compile(r"(better|no_worse)\(\s*([\w.@/]+)\s*((?:,\s*\w+\s*=\s*[^,()]+)*)\)")
 _KEYS = {"better": ("than", "slice"), "no_worse": ("margin", "than", "slice")}
 
 

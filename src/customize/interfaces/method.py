@@ -12,23 +12,32 @@ import attrs
 from customize.interfaces.backend import Session, Snapshot
 from customize.interfaces.dataset import Dataset
 
+SECONDS = "_s"  # ends the names of what is logged in seconds, and of nothing else
+
 
 @attrs.frozen
 class Step:
     """One optimizer step that has been taken.
 
     number: 1 for the first.
-    metrics: finite numbers to log; those in seconds end in ``_s``, and no two runs have the same.
+    metrics: finite numbers to log, which a second run of the same seed has to the last bit.
     state: JSON values and numpy arrays that a resumed ``train`` needs beyond the session's own
         state; empty when everything is a function of (seed, step, row).
     records: rows of JSON values to keep, by the name of their file in the run folder; each of the
         names is in the method's ``records``.
+    seconds: how long things took, by name: logged as ``NAME_s``, and another in every run.
     """
 
     number: int
     metrics: Mapping[str, float]
     state: Mapping[str, Any] = attrs.field(factory=dict)
     records: Mapping[str, Sequence[Mapping[str, Any]]] = attrs.field(factory=dict)
+    seconds: Mapping[str, float] = attrs.field(factory=dict)
+
+    @property
+    def logged(self) -> dict[str, float]:
+        """Metrics, and seconds under the names that end in ``_s``."""
+        return {**self.metrics, **{name + SECONDS: value for name, value in self.seconds.items()}}
 
 
 class Method(ABC):
@@ -82,7 +91,7 @@ class Method(ABC):
         records: Mapping[str, Sequence[Mapping[str, Any]]],
     ) -> Step:
         """Take step ``number`` of ``total`` again from what it recorded, in a session as it was
-        before that step. Metrics in seconds are its own.
+        before that step, with the same metrics.
 
         Raises:
             Unsupported: this method records nothing.

@@ -141,12 +141,12 @@ def load(kind: str, name: str) -> Any:  # whatever the target is; callers know b
     return load_offer(find(kind, name))
 
 
-def load_offer(offer: Offer) -> Any:  # as load
-    """What stands behind an offer; raises as ``load`` does."""
-    module, _, attribute = offer.spec.target.partition(":")
+def load_offer(offer: Offer, target: str | None = None) -> Any:  # as load
+    """What stands behind an offer, or behind another import string of it; raises as ``load``."""
+    module, _, attribute = (target or offer.spec.target).partition(":")
     needs = list(unmet(offer.plugin))
     try:
-        target = getattr(import_module(module), attribute)
+        found = getattr(import_module(module), attribute)
     except (Exception, SystemExit) as error:
         message = f"the {offer.spec.kind} {offer.full_name!r} cannot be loaded: {told(error)}"
         if needs:
@@ -154,7 +154,7 @@ def load_offer(offer: Offer) -> Any:  # as load
         raise PluginError(message) from error
     for need in needs:
         warnings.warn(f"{offer.plugin.name} {offer.plugin.version}: {need}", stacklevel=2)
-    return target
+    return found
 
 
 def observers_for(run: ObservedRun) -> tuple[list[Offer], list[str]]:
@@ -239,9 +239,10 @@ def _row(plugin: Installed, answer: Answer) -> PluginRow:
 
 def _missing_targets(plugin: Installed, specs: Iterable[Spec]) -> Iterator[Fault]:
     for spec in specs:
-        if (missing := missing_module(spec.target)) is not None:
-            message = f"the {spec.kind} {spec.name!r} is {spec.target}, and there is no {missing}"
-            yield Fault("target", message, f"pip install --force-reinstall {plugin.name}")
+        for target in spec.targets:
+            if (missing := missing_module(target)) is not None:
+                message = f"the {spec.kind} {spec.name!r} is {target}, and there is no {missing}"
+                yield Fault("target", message, f"pip install --force-reinstall {plugin.name}")
 
 
 def _ambiguous(plugin: Installed, specs: Iterable[Spec]) -> Iterator[Fault]:

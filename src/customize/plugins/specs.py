@@ -55,6 +55,11 @@ def _check_kind_of_rows(instance: object, attribute: object, value: str) -> None
         raise PluginError(f"data is one of {', '.join(get_args(Kind))} (got {value!r})")
 
 
+def _check_truth(instance: object, attribute: attrs.Attribute[bool], value: bool) -> None:
+    if not isinstance(value, bool):
+        raise PluginError(f"{attribute.name} is True or False (got {value!r})")
+
+
 def _check_priority(instance: object, attribute: object, value: int) -> None:
     if not isinstance(value, int):
         raise PluginError(f"priority is a whole number (got {value!r})")
@@ -68,6 +73,11 @@ class Spec:
     name: str = attrs.field(validator=_check_name)
     target: str = attrs.field(validator=_check_target)
     summary: str = attrs.field(validator=_check_summary)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Every import string of it."""
+        return (self.target,)
 
 
 @attrs.frozen(kw_only=True)
@@ -133,9 +143,24 @@ class ScorerSpec(Spec):
 
 @attrs.frozen(kw_only=True)
 class EnvironmentSpec(Spec):
-    """An environment by name: ``target`` is an `Environment`, or a generator of (row, rng)."""
+    """An environment by name: ``target`` is an `Environment`, or a generator of (row, rng).
+
+    data: ``data()`` gives the rows that it is played on, as a data set's target does; it is given
+    those of the environment's options that it takes. options: an ``options`` class whose fields
+    are the generator's parameters after rng. isolate: it plays in a process of its own.
+    """
 
     kind: ClassVar[str] = "environment"
+    data: str | None = attrs.field(default=None, validator=attrs.validators.optional(_check_target))
+    options: str | None = attrs.field(
+        default=None, validator=attrs.validators.optional(_check_target)
+    )
+    isolate: bool = attrs.field(default=False, validator=_check_truth)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Its own, and those of its rows and options."""
+        return tuple(filter(None, (self.target, self.data, self.options)))
 
 
 @attrs.frozen(kw_only=True)

@@ -18,12 +18,13 @@ import attrs
 import numpy as np
 
 from customize._batch import Floats, Ints
-from customize._errors import OutOfRoom, RenderingError
+from customize._errors import OutOfRoom, Unsupported
 from customize.data.rendering.reply import is_unread_call
 from customize.interfaces.backend import Completion, Prompt, Sampling, Snapshot
 from customize.interfaces.environment import Environment, Reply, ToolCall, Turn, Verdict
 from customize.interfaces.renderer import Message, Renderer, Tool
 from customize.rollouts.episode import Ask, Episode, Spoken
+from customize.rollouts.extending import extended, prove
 from customize.rollouts.limits import limited
 from customize.rollouts.rewards import number
 from customize.rollouts.stages import Said, Sent, Stage, stage_for
@@ -40,6 +41,8 @@ class Driver:
     observation_tokens: longer texts of the environment are cut, and the cut is marked.
     behaviour: whose log-probabilities are kept: the ``policy``'s, or the ``sampler``'s, which
         differ at another temperature than 1.
+    rewrites: what is done where the chat template rewrites what was said, as some drop earlier
+        thoughts: ``refuse``, or ``restart`` with the whole conversation in a new sequence.
     """
 
     environment: Environment
@@ -48,6 +51,7 @@ class Driver:
     max_length: int = 4096
     observation_tokens: int = 2048
     behaviour: Literal["policy", "sampler"] = "policy"
+    rewrites: Literal["refuse", "restart"] = "refuse"
 
     def play(self, snapshot: Snapshot, asks: Sequence[Ask]) -> list[Episode]:
         """An episode for each, in their order; those that fail are played once more.
@@ -56,7 +60,8 @@ class Driver:
 
         Raises:
             OptionError: no time limit would hold here.
-            Unsupported: the chat template rewrites what was said.
+            Unsupported: the chat template rewrites what was said; where it can be proven, before
+                anything is sampled.
         """
         played = self._once(snapshot, asks)
         episodes = self._judged(asks, played, {ask.group for ask in asks})
@@ -74,6 +79,7 @@ class Driver:
         with stage_for(self.environment) as stage:
             live = [_Live(self, ask, stage, snapshot.renderer) for ask in asks]
             going = self._advance(stage, [(one, None) for one in live])
+            self._prove(snapshot.renderer, going)
             while going:
                 prompts = [one.prompt() for one in going]
                 completions = snapshot.sample(prompts, self.sampling).result()
@@ -82,6 +88,16 @@ class Driver:
                     sent.append((one, one.hear(completion)))
                 going = self._advance(stage, sent)
             return [one.episode() for one in live]
+
+    def _prove(self, renderer: Renderer, going: Sequence[_Live]) -> None:
+        """Once for each set of tools that is offered."""
+        if self.rewrites == "restart" or self.environment.single:
+            return
+        proven: list[Sequence[Tool]] = []
+        for tools in (one.tools for one in going):
+            if tools not in proven:
+                prove(renderer, tools)
+                proven.append(tools)
 
     def _advance(self, stage: Stage, sent: Sequence[tuple[_Live, Sent]]) -> list[_Live]:
         """Those that go on, each with its next prompt."""
@@ -135,6 +151,7 @@ class _Sequence:
 
     tokens: Ints
     tools: Sequence[Tool]
+    messages: list[Message]
     spans: list[tuple[int, Floats]] = attrs.field(factory=list)
 
     def spoken(self) -> Spoken | None:
@@ -170,6 +187,11 @@ class _Live:
         self._error: str | None = None
         self._traceback: str | None = None
 
+    @property
+    def tools(self) -> Sequence[Tool]:
+        """Those of the conversation that it is in."""
+        return self._sequences[-1].tools
+
     def prompt(self) -> Prompt:
         """What is to be sampled next; every turn draws from a seed of its own."""
         return Prompt(self._sequences[-1].tokens, seed=self._ask.seed + self._turns)
@@ -182,6 +204,8 @@ class _Live:
             kept = completion.sampling_logprobs
         sequence.spans.append((len(sequence.tokens), kept))
         sequence.tokens = np.concatenate([sequence.tokens, completion.tokens])
+        if self._driver.rewrites == "restart":
+            sequence.messages.append(self._renderer.parse(completion.tokens))
         self._turns += 1
         self._stop = "done" if completion.stop_reason == "stop" else "length"
         reply = self._reply(completion, bool(sequence.tools))
@@ -266,17 +290,24 @@ class _Live:
             return
         self._messages += [{"role": m["role"], "content": m["content"]} for m in messages]
         if turn.restart or not self._sequences:
-            tokens = self._renderer.prompt(messages, turn.tools or None)
-            self._sequences.append(_Sequence(tokens, turn.tools))
-            return
-        self._append(self._sequences[-1], messages)
+            self._begin(messages, turn.tools)
+        else:
+            self._append(self._sequences[-1], messages)
+
+    def _begin(self, messages: Sequence[Message], tools: Sequence[Tool]) -> None:
+        tokens = self._renderer.prompt(messages, tools or None)
+        self._sequences.append(_Sequence(tokens, tools, [*messages]))
 
     def _append(self, sequence: _Sequence, messages: Sequence[Message]) -> None:
-        before = sequence.tokens
-        grown = self._renderer.extend(before, messages, sequence.tools or None)
-        if not np.array_equal(grown[: len(before)], before):
-            raise RenderingError("the renderer's extend changed what was there: it may only append")
+        try:
+            grown = extended(self._renderer, sequence.tokens, messages, sequence.tools)
+        except Unsupported:
+            if self._driver.rewrites == "refuse":
+                raise
+            self._begin([*sequence.messages, *messages], sequence.tools)
+            return
         sequence.tokens = grown
+        sequence.messages += messages
 
     def _over(self, value: object) -> None:
         try:

@@ -6,16 +6,15 @@ Like any other environment they are generators; the driver knows no others.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Generator, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
-from customize._errors import OptionError, OutOfRoom
+from customize._errors import OutOfRoom
 from customize._functions import load_function
 from customize.interfaces.dataset import Row
-from customize.interfaces.environment import Environment, Reply, Turn, Verdict
+from customize.interfaces.environment import Environment, Reply, Rows, Turn, Verdict
 from customize.interfaces.renderer import Message
-from customize.plugins import load
+from customize.plugins.environments import is_offered, offered_environment, split
 from customize.rollouts.checking import check_reward
 from customize.rollouts.rewards import Finished, Given, Reward, name_of
 from customize.rollouts.tools import Tool, Toolbox
@@ -55,7 +54,13 @@ def judged(
 
     name = " + ".join(part.name for part in reward.parts)
     siblings = reward.among if reward.of_siblings else None
-    return Environment(play, name, seconds, siblings=siblings, check=partial(check_reward, reward))
+
+    def check(rows: Rows) -> None:
+        for tool in offered:
+            tool.check()
+        check_reward(reward, rows)
+
+    return Environment(play, name, seconds, siblings=siblings, check=check, single=not offered)
 
 
 class _Said:
@@ -89,25 +94,17 @@ def _unread(fault: str) -> dict[str, str]:
 
 def find_environment(given: str | Function | Environment) -> Environment:
     """An environment as it is, a generator function, ``package.module:name``, or the name that a
-    plugin offers, with options as in ``gsm8k:level=3``.
+    plugin offers; both with options, as in ``gsm8k:level=3``.
 
     Raises:
         OptionError: it is none of these, or an option is wrong.
         UnknownName: no plugin offers the name.
     """
     if isinstance(given, str):
-        name, _, options = given.partition(":")
-        is_import = bool(options) and "=" not in options
-        found = load_function(given) if is_import else load("environment", name)
-        parameters = {} if is_import else _options(given, options)
-        return find_environment(found).with_parameters(parameters)
+        reference, options = split(given)
+        if is_offered(reference):
+            return offered_environment(reference).with_parameters(options)
+        return find_environment(load_function(reference)).with_parameters(options)
     if isinstance(given, Environment):
         return given
     return Environment(given, name_of(given))
-
-
-def _options(given: str, text: str) -> Mapping[str, str]:
-    pairs = [part.partition("=") for part in text.split(",") if part]
-    if not all(name and sign for name, sign, _ in pairs):
-        raise OptionError(f"options of an environment are name=value, joined by , (got {given!r})")
-    return {name: value for name, _, value in pairs}

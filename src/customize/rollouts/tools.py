@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import attrs
 
-from customize._errors import BadCall, OptionError
+from customize._errors import BadCall, OptionError, Unsupported
 from customize.interfaces.environment import ToolCall
 
 Function = Callable[..., Any]  # a person's: what it takes and gives is read from its hints
@@ -46,6 +46,16 @@ class Tool:
         parameters = {"type": "object", "properties": properties, "required": required}
         described = {"name": name, "description": summary, "parameters": parameters}
         return cls(name, function, {"type": "function", "function": described})
+
+    def check(self) -> None:
+        """Ask a function that has ``obstacle`` why it cannot be called here.
+
+        Raises:
+            Unsupported: it cannot, with what to do.
+        """
+        reason = getattr(self.function, "obstacle", lambda: None)()
+        if reason is not None:
+            raise Unsupported(f"the tool {self.name} cannot be used: {reason}")
 
     def call(self, arguments: Any) -> str:
         """What it gives, as text; JSON where it is none.
@@ -81,6 +91,14 @@ class Tool:
         return arguments
 
 
+class ToolFailed(Exception):
+    """A tool raised what is no fault of the model's. kind: what, and in which tool."""
+
+    def __init__(self, name: str, error: Exception) -> None:
+        super().__init__(str(error))
+        self.kind = f"{type(error).__name__} in {name}"
+
+
 class Toolbox:
     """The tools of one episode, and how often each was called."""
 
@@ -95,9 +113,11 @@ class Toolbox:
         try:
             content = self._called(call)
         except BadCall as error:
-            kind = "unknown_tool" if call.name not in self._tools else "bad_call"
+            kind = f"bad_call/{call.name}" if call.name in self._tools else "unknown_tool"
             self.faults[kind] = self.faults.get(kind, 0) + 1
             content = f"error: {error}"
+        except Exception as error:  # whatever a person's code raises
+            raise ToolFailed(call.name, error) from error
         if call.name in self._tools:
             number, seconds = self.calls.get(call.name, (0, 0.0))
             self.calls[call.name] = (number + 1, seconds + time.perf_counter() - began)

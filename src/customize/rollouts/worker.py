@@ -40,8 +40,9 @@ def serve(lines: IO[str], answers: IO[str]) -> None:
 
 def _environment(told: dict[str, Any]) -> Environment:
     found = getattr(import_module(told["module"]), told["name"])
-    assert isinstance(found, Environment)
-    return attrs.evolve(found, parameters=told["parameters"])
+    if isinstance(found, Environment):
+        return attrs.evolve(found, parameters=told["parameters"])
+    return Environment(found, told["name"], parameters=told["parameters"])
 
 
 def _answer(

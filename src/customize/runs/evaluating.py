@@ -26,18 +26,24 @@ from customize.evaluation.families import family_of
 from customize.evaluation.gates import check_columns, judged
 from customize.evaluation.judging import Judge, read_labels
 from customize.evaluation.judging.labels import Labels
+from customize.evaluation.playing import Playing
 from customize.evaluation.progress import AnswerProgress
 from customize.evaluation.prompting import Prompting
 from customize.evaluation.scorers import as_scorers
 from customize.evaluation.suites import general as suite
 from customize.evaluation.terms import Terms
+from customize.interfaces.backend import Sampling
 from customize.interfaces.dataset import Row
+from customize.interfaces.environment import Environment, Function
 from customize.interfaces.gate import Gate
+from customize.rollouts.driver import Driver
+from customize.rollouts.judged import find_environment
 from customize.runs.folder import RunFolder
 from customize.runs.report import keep
 from customize.training.evaluation_plan import (
     EvaluationPlan,
     JudgePlan,
+    check_played,
     judge_plan_of,
     parse_gates,
 )
@@ -55,7 +61,7 @@ _NO_PROMPT = "No prompt was given: the base with its best prompt is left out."
 class Asked:
     """What an evaluation of runs is told; see `EvaluationPlan`, whose fields these are."""
 
-    rows: Rows
+    rows: Rows | None
     prompts: Sequence[str] = ()
     shots: Sequence[int] = (0,)
     development: Rows | None = None
@@ -69,6 +75,33 @@ class Asked:
     cluster: str | None = None
     gates: Sequence[Gate] = ()
     prices: Mapping[str, Any] = attrs.field(factory=dict)
+    environment: str | Function | Environment | None = None
+    max_turns: int = 16
+    solved: float = 1.0
+
+    def __attrs_post_init__(self) -> None:
+        if self.environment is not None:
+            check_played(self)
+
+    def read(self) -> tuple[list[Row], Playing | None]:
+        """The rows, and how they are played where there is an environment.
+
+        Raises:
+            DataError: there are none.
+            OptionError: the environment cannot be used, or not with these rows.
+        """
+        if self.environment is None:
+            if self.rows is None:
+                raise DataError("give rows; an environment alone may come with its own")
+            return list(read(self.rows)), None
+        environment = find_environment(self.environment)
+        rows = read(environment.rows() if self.rows is None else self.rows, kind="prompt")
+        if environment.check is not None:
+            environment.check(rows)
+        sampling = Sampling(max_tokens=self.max_tokens, temperature=self.temperature)
+        # As a server would show it: nothing is trained, so another sequence costs nothing.
+        driver = Driver(environment, sampling, max_turns=self.max_turns, rewrites="restart")
+        return list(rows), Playing(driver, self.samples, self.solved)
 
 
 def evaluate_run(
@@ -81,7 +114,7 @@ def evaluate_run(
     terms = terms_of(asked, None)
     folder = run.folder.evaluation if to is None and run.folder else to
     store = _store(folder)
-    rows = list(read(asked.rows))
+    rows, playing = asked.read()
     base = column_of(run, "base", base=True)
     columns: list[Column] = [base]
     notes = []
@@ -89,14 +122,14 @@ def evaluate_run(
         prompted, note = _prompted(base, asked, rows, store)
         columns.append(prompted)
         notes += [note] if note else []
-    else:
+    elif playing is None:
         notes.append(_NO_PROMPT)
     columns += others.values()
     if run.folder is not None or run.adapter is not None:
         columns.append(column_of(run, "customized"))
     elif asked.general:
         raise OptionError("general compares a customization with its base: this is a base")
-    return _kept(run, columns, terms, asked.gates, rows, notes, store, folder)
+    return _kept(run, columns, terms, asked.gates, rows, playing, notes, store, folder)
 
 
 def evaluate_as_planned(run: Run, plan: EvaluationPlan) -> Evaluation:
@@ -128,6 +161,9 @@ def planned(plan: EvaluationPlan) -> Asked:
         cluster=plan.cluster,
         gates=parse_gates(plan.gates),
         prices=plan.prices,
+        environment=plan.environment,
+        max_turns=plan.max_turns,
+        solved=plan.solved,
     )
 
 
@@ -144,8 +180,8 @@ def compare_runs(new: Run, old: Run, asked: Asked, to: Path | None) -> Evaluatio
     store = _store(folder)
     columns: list[Column] = [column_of(new, "base", base=True)]
     columns += [column_of(old, names[0]), column_of(new, names[1])]
-    rows = list(read(asked.rows))
-    return _kept(new, columns, terms, asked.gates, rows, [], store, folder)
+    rows, playing = asked.read()
+    return _kept(new, columns, terms, asked.gates, rows, playing, [], store, folder)
 
 
 def other_column(source: str | os.PathLike[str] | Run | Endpoint, name: str) -> Column:
@@ -201,6 +237,7 @@ def _kept(
     terms: Terms,
     gates: Sequence[Gate],
     rows: Sequence[Row],
+    playing: Playing | None,
     notes: Sequence[str],
     store: AnswerStore,
     folder: Path | None,
@@ -214,6 +251,7 @@ def _kept(
         progress=AnswerProgress(),
         training=_training_rows(run),
         notes=notes,
+        playing=playing,
     )
     evaluation = judged(evaluation, gates)
     if folder is not None:

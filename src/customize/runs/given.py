@@ -53,8 +53,8 @@ def of_python(
     recipes = [*recipe.before(), recipe]
     methods = [_method(r, stage) for r, stage in zip(recipes, stages, strict=True)]
     return recipe, [
-        Given(method, stage["data"], stage.get("validation"))
-        for method, stage in zip(methods, stages, strict=True)
+        Given(method, stage.get("data", r.data), stage.get("validation"))
+        for method, r, stage in zip(methods, recipes, stages, strict=True)
     ]
 
 

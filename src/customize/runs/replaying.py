@@ -27,7 +27,7 @@ Records = Mapping[str, list[dict[str, Any]]]  # JSON values
 
 @attrs.frozen
 class Replayed:
-    """How a step went the second time. Metrics in seconds are left out.
+    """How a step went the second time.
 
     first: the step from whose beginning it was taken again.
     differing: of what it logged, what is another now: (then, now).
@@ -78,7 +78,7 @@ def replay(run: Run, number: int) -> Replayed:
     for step in range(done + 1, number + 1):
         metrics = method.retake(session, step, total, records[step]).metrics
     session.close()
-    return Replayed(number, done + 1, _lasting(metrics), _differing(logged[number], metrics))
+    return Replayed(number, done + 1, metrics, _differing(logged[number], metrics))
 
 
 def _method(folder: RunFolder) -> Method:
@@ -167,17 +167,8 @@ class _Counted:
         raise RunError("the rows were given in Python and are not here")
 
 
-def _lasting(metrics: Mapping[str, float]) -> Mapping[str, float]:
-    return {k: v for k, v in metrics.items() if not k.endswith("_s") and k != "step"}
-
-
 def _differing(
     then: Mapping[str, float], now: Mapping[str, float]
 ) -> Mapping[str, tuple[float | None, float | None]]:
-    """Of what the method itself gives; measures on held-out rows are the loop's."""
-    before = {k: v for k, v in _lasting(then).items() if k in now}
-    return {
-        name: (before.get(name), value)
-        for name, value in _lasting(now).items()
-        if before.get(name) != value
-    }
+    """Of what the method itself gives; seconds and measures on held-out rows are not of these."""
+    return {name: (then.get(name), value) for name, value in now.items() if then.get(name) != value}

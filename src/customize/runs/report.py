@@ -88,12 +88,23 @@ def _facts(folder: RunFolder) -> dict[str, Any]:
         "tokens": int(sum(m.get("tokens", 0) for m in metrics)),
         "measure": "reward" if _is_rewarded(metrics) else "loss",
         "curves": curves(metrics, "reward" if _is_rewarded(metrics) else "loss"),
+        "watched": _watched(metrics) if _is_rewarded(metrics) else [],
         "completions": _completions(folder) if _is_rewarded(metrics) else None,
     }
 
 
 def _is_rewarded(metrics: Sequence[Mapping[str, float]]) -> bool:
     return bool(metrics) and "reward" in metrics[-1]
+
+
+def _watched(metrics: Sequence[Mapping[str, float]]) -> list[dict[str, str]]:
+    """Every metric at the first step and at the last that has it."""
+    names = dict.fromkeys(name for step in metrics for name in step if name != "step")
+    found = {name: [step[name] for step in metrics if name in step] for name in names}
+    return [
+        {"name": name, "first": f"{values[0]:.4g}", "last": f"{values[-1]:.4g}"}
+        for name, values in found.items()
+    ]
 
 
 def _completions(folder: RunFolder) -> dict[str, Any]:

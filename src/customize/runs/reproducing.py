@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 
 from customize._errors import ExportError
+from customize.interfaces.method import SECONDS
 from customize.packaging.manifest import Manifest, damage
 from customize.packaging.writing import RUN, fingerprint_of
 from customize.runs.folder import RunFolder
@@ -110,7 +111,7 @@ def _steps(before: list[dict[str, float]], now: list[dict[str, float]]) -> Itera
             yield f"step {number:.0f}, which {'one run' if then else 'this run'} alone has"
             continue
         for name, value in then.items():
-            if not name.endswith("_s") and again.get(name) != value:
+            if not name.endswith(SECONDS) and again.get(name) != value:
                 told = f"step {then['step']:.0f}: {name} was {value} and is {again.get(name)}"
                 yield told
 

@@ -26,7 +26,6 @@ from customize.training.observers import Observers
 
 if TYPE_CHECKING:
     from customize.evaluation import Endpoint, Evaluation
-    from customize.evaluation.playing import Played
     from customize.interfaces.environment import Environment, Function
     from customize.interfaces.gate import Gate
     from customize.interfaces.index import Index
@@ -185,8 +184,9 @@ class Run:
 
     def evaluate(
         self,
-        rows: str | Path | Sequence[Mapping[str, Any]],
+        rows: str | Path | Sequence[Mapping[str, Any]] | None = None,
         *,
+        environment: str | Function | Environment | None = None,
         prompts: str | Sequence[str] = (),
         shots: Sequence[int] = (0,),
         development: str | Path | Sequence[Mapping[str, Any]] | None = None,
@@ -201,6 +201,8 @@ class Run:
         gates: Sequence[str | Gate] = (),
         prices: Mapping[str, Mapping[str, float]] | None = None,
         general: bool | int = False,
+        max_turns: int = 16,
+        solved: float = 1.0,
         to: str | os.PathLike[str] | None = None,
     ) -> Evaluation:
         """Base, base with its best prompt, others and customized, on the same rows.
@@ -209,7 +211,13 @@ class Run:
         that are there already are not asked for again. Of a base model there is no last column,
         and without ``to`` nothing is kept.
 
+        With an ``environment`` the rows are played in it, by the driver that training has:
+        ``samples`` episodes of each, paired by row and seed, and played anew every time. What is
+        compared is ``reward``, ``pass@1``, the reward's parts, tokens and turns.
+
         Args:
+            environment: as the option of the method grpo; for a reward give
+                ``customize.judged(reward, tools)``. Without rows it is played on its own.
             prompts: for the base; with several, or with ``shots``, the numbers of examples to
                 try, the best on the ``development`` rows is taken. Without any it is left out.
             against: others that answer too, by name: runs, models, or an `Endpoint`, also as
@@ -227,11 +235,15 @@ class Run:
                 tokens each), and ``fixed`` (spent once).
             general: also ask the 300 general items, or so many of them, and weigh general texts,
                 to see what the customization broke.
+            max_turns, solved: of an environment's episodes: replies at most, and the reward from
+                which one counts as solved.
 
         Raises:
             DataError: rows say nothing of what is right, share an id, or are development rows too.
             OptionError: there are several prompts and no development rows; a gate or scorer is
-                wrong; ``general`` is asked of a base alone.
+                wrong; ``general`` is asked of a base alone; the environment cannot be used, or
+                not with these rows.
+            EpisodesFailed: no episode went well.
         """
         from customize.runs.evaluating import Asked, evaluate_run, other_column
         from customize.training.evaluation_plan import check_choice, judge_plan_of, parse_gates
@@ -253,45 +265,14 @@ class Run:
             cluster=cluster,
             gates=parse_gates(gates),
             prices=prices or {},
+            environment=environment,
+            max_turns=max_turns,
+            solved=solved,
         )
         others = {name: other_column(other, name) for name, other in (against or {}).items()}
         evaluation = evaluate_run(self, asked, others, None if to is None else Path(to))
         self.tell(evaluation)
         return evaluation
-
-    def play(
-        self,
-        rows: str | Path | Sequence[Mapping[str, Any]],
-        environment: str | Function | Environment,
-        *,
-        against: Mapping[str, str | os.PathLike[str] | Run] | None = None,
-        samples: int = 4,
-        temperature: float = 1.0,
-        max_tokens: int = 64,
-        max_turns: int = 16,
-        solved: float = 1.0,
-        seed: int = 0,
-    ) -> Played:
-        """The base and the customized model play an environment; their rewards and the change.
-
-        Each plays ``samples`` episodes of every row, from the same seeds.
-
-        Args:
-            environment: as the option of the method grpo; for a reward give
-                ``customize.judged(reward, tools)``.
-            against: others that play too, by name: runs or models.
-            solved: the reward that counts as solved.
-
-        Raises:
-            OptionError: the environment cannot be used, or not with these rows.
-            EpisodesFailed: no episode went well.
-        """
-        from customize.runs.playing import play_run
-
-        sampling = Sampling(max_tokens=max_tokens, temperature=temperature)
-        return play_run(
-            self, rows, environment, against or {}, sampling, max_turns, samples, seed, solved
-        )
 
     def tell(self, evaluation: Evaluation) -> None:
         """Tell the observers of an evaluation; a base model has none."""

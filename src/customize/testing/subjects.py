@@ -12,7 +12,8 @@ import attrs
 from customize._errors import OptionError
 from customize.plugins import load
 from customize.plugins.asking import asked
-from customize.plugins.specs import Spec
+from customize.plugins.environments import environment_of
+from customize.plugins.specs import EnvironmentSpec, Spec
 from customize.testing.rules import KINDS
 from customize.testing.subject import Subject
 
@@ -77,15 +78,21 @@ def _offered(module: str, on: Mapping[str, Any]) -> list[Candidate]:
 
 def _maker(spec: Spec, on: Any) -> Callable[[], Subject]:
     def make() -> Subject:
-        module, _, attribute = spec.target.partition(":")
-        target = getattr(import_module(module), attribute)
+        target = _imported(spec.target)
         try:
+            if isinstance(spec, EnvironmentSpec):
+                target = environment_of(spec, _imported)
             given = target if spec.kind in _AS_THEY_ARE else target()
         except OptionError as error:
             return Unmade(spec, error)
         return _MAKERS[spec.kind](spec.name, given, on)
 
     return make
+
+
+def _imported(target: str) -> Any:  # whatever is there
+    module, _, attribute = target.partition(":")
+    return getattr(import_module(module), attribute)
 
 
 def _backend(label: str, given: Any, on: Any) -> Subject:

@@ -76,12 +76,22 @@ class EvaluationPlan:
         factory=dict,
         help="By column: hour (of the machine), or input and output (a million tokens); fixed.",
     )
+    environment: str | None = option(
+        default=None,
+        help="Play the rows in it: package.module:name, or what a plugin offers, as gsm8k:level=3.",
+    )
+    max_turns: int = option(default=16, help="Replies of an episode at most.", at_least=1)
+    solved: float = option(
+        default=1.0, help="The reward from which an episode counts as solved.", at_least=-1e9
+    )
 
     def __attrs_post_init__(self) -> None:
         parse_gates(self.gates)
         check_choice(self.prompts, self.shots, self.development is not None)
         check_samples(self.samples, self.temperature)
         judge_plan_of(self.judge)
+        if self.environment is not None:
+            check_played(self)
 
 
 def check_choice(prompts: Sequence[str], shots: Sequence[int], has_development: bool) -> None:
@@ -109,6 +119,21 @@ def judge_plan_of(given: Mapping[str, Any] | None) -> JudgePlan | None:
     made = structure(JudgePlan, given, faults, "judge.")
     faults.raise_if_any("the judge")
     return made
+
+
+def check_played(given: object) -> None:
+    """Refuse, of an evaluation with an environment, what the environment says itself.
+
+    Raises:
+        OptionError: a prompt, scorer, judge or price is given too.
+    """
+    beside = ("prompts", "development", "scorers", "judge", "prices")
+    both = [name for name in beside if getattr(given, name)]
+    if both or max(given.shots, default=0) > 0:  # type: ignore[attr-defined]  # a plan, or as it
+        raise OptionError(
+            "an environment says itself what is asked and what is right: leave out "
+            f"{', '.join(both) or 'shots'}"
+        )
 
 
 def check_samples(samples: int, temperature: float) -> None:

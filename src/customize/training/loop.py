@@ -70,7 +70,7 @@ class Loop:
         last = saved = resume
         with _signals() as signals:
             for step in self._steps(method, session, data, resume, record):
-                metrics = dict(step.metrics)
+                metrics = step.logged
                 self._check(step.number, metrics)
                 metrics.update(self._measure(method, session, held_out, step.number, total, record))
                 self._log(step.number, metrics)

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TextIO
 
 from customize._memory import peak_bytes
 
 _PLAIN_EVERY_S = 10.0
+# A measure, what it is called in the line, and its form.
+_LEARNT = (("loss", "loss", ".3f"),)
+_REWARDED = (
+    ("reward", "reward", ".3f"),
+    ("length", "length", ".0f"),
+    ("truncated", "cut", ".0%"),
+    ("entropy", "entropy", ".2f"),
+)
 
 
 class Progress:
@@ -52,19 +60,23 @@ class Progress:
     def _line(self, number: int, metrics: Mapping[str, float], seconds: float) -> str:
         taken = number - self._first
         parts = [f"step {number}/{self._total}"]
-        if "loss" in metrics:
-            parts.append(f"loss {metrics['loss']:.3f}")
-        if "reward" in metrics:
-            parts.append(f"reward {metrics['reward']:.3f}")
+        parts += [f"{label} {metrics[name]:{form}}" for name, label, form in _watched(metrics)]
         if "validation_loss" in metrics:
             parts.append(f"held out {metrics['validation_loss']:.3f}")
-        if self._tokens:
+        rewarded = "reward" in metrics  # whose measures leave no room for these two
+        if self._tokens and not rewarded:
             parts.append(f"{self._tokens / seconds:,.0f} tokens/s")
         memory = peak_bytes()
-        if memory:
+        if memory and not rewarded:
             parts.append(f"{memory / 1e6:,.0f} MB at most")
         if number == self._total:
             parts.append(f"{seconds:.0f} s")
         elif taken:
             parts.append(f"{seconds / taken * (self._total - number):.0f} s left")
         return "  ".join(parts)
+
+
+def _watched(metrics: Mapping[str, float]) -> Sequence[tuple[str, str, str]]:
+    """What the line shows of a step: the loss, or what tells most where there is a reward."""
+    shown = _REWARDED if "reward" in metrics else _LEARNT
+    return [one for one in shown if one[0] in metrics]

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from customize._errors import OptionError, UnknownName
 from customize._options import option, options, options_to_dict
+from customize.data.offered import OF_AN_ENVIRONMENT
 from customize.interfaces.backend import Adapter, Full, LoRA
 from customize.training.evaluation_plan import EvaluationPlan
 from customize.training.structuring import Faults, structure, unknown
@@ -40,7 +41,10 @@ class Recipe:
     """
 
     model: str = option(help="A plugin's name, a folder, a GGUF file or a hub id.")
-    data: str = option(help="Rows to learn from: a file, or a hub data set.")
+    data: str = option(
+        help="Rows to learn from: a file, a hub data set, or environment:NAME, which is taken "
+        "where an environment comes with rows and none are given."
+    )
     to: str = option(help="The run folder.")
     method: str = option(default="sft", help="The method's name.")
     options: Mapping[str, Any] = option(factory=dict, help="The method's own options.")
@@ -209,12 +213,30 @@ def _inside_options(
 
 
 def _single(values: Mapping[str, Any], faults: Faults, prefix: str = "") -> Recipe | None:
+    values = _with_rows(values)
     recipe = structure(Recipe, values, faults, prefix)
     complete = _check_method(values, faults, prefix)
     if recipe is None:
         return None
     _check_sense(recipe, faults, prefix)
     return Recipe(**{**recipe.to_dict(), "options": complete})
+
+
+def _with_rows(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """With the rows of the environment that is named, where no data is given and it has some."""
+    from customize.plugins.environments import is_offered, offered_environment, split
+
+    given = values.get("options", {})
+    named = given.get("environment") if isinstance(given, Mapping) else None
+    if "data" in values or not isinstance(named, str):
+        return values
+    try:
+        reference, _ = split(named)
+        if not is_offered(reference) or offered_environment(reference).data is None:
+            return values
+    except (OptionError, UnknownName):
+        return values  # the method tells what is wrong with it
+    return {**values, "data": f"{OF_AN_ENVIRONMENT}{named}"}
 
 
 def _staged(values: Mapping[str, Any], faults: Faults) -> Recipe | None:

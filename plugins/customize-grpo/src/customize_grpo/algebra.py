@@ -5,6 +5,7 @@ Shape legend: E episodes, N tokens of a batch, K tokens that were sampled.
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import attrs
@@ -15,7 +16,7 @@ from customize import Batch, Loss
 
 Numbers = npt.NDArray[np.float64]
 Groups = npt.NDArray[np.int64]
-_EPS = 1e-6
+_EPS, _WHITE_EPS = 1e-6, 1e-8
 
 
 @attrs.frozen
@@ -51,11 +52,11 @@ class Algebra:
 
     def whitened(self, advantage_K: Numbers) -> Numbers:
         """With mean 0 and spread 1 over all tokens, where the scale is ``tokens``
-        (arXiv 2501.03262)."""
+        (arXiv 2501.03262; the constant under the root is verl's, so that both agree)."""
         if self.scale != "tokens" or len(advantage_K) < 2:
             return advantage_K
         centred_K: Numbers = advantage_K - advantage_K.mean()
-        return centred_K / (_spread(advantage_K) + _EPS)
+        return centred_K / math.sqrt(_spread(advantage_K) ** 2 + _WHITE_EPS)
 
     def weight_of_a_token(self, length_E: Numbers, group_E: Groups) -> Numbers:
         """What each token of an episode counts; the loss is a sum."""

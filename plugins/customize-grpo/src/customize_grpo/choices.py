@@ -102,6 +102,12 @@ class Choices(Method):
         "reward (exact); or k3 in the loss (biased).",
         choices=("to_go", "reward", "loss"),
     )
+    watch_kl: int = option(
+        default=1,
+        help="Prompts of a step whose episodes the base is asked about too, to log how far the "
+        "policy is from it: a forward pass on these. 0 logs no KL to the base.",
+        at_least=0,
+    )
     refill: int | None = option(
         default=None,
         help="Times that further prompts are sampled in place of groups that teach nothing.",
@@ -155,6 +161,12 @@ class Choices(Method):
         help="Whose probabilities the ratio is to: the policy's, or the sampler's, which differ "
         "where temperature or top_p is not 1.",
         choices=("policy", "sampler"),
+    )
+    rewrites: str = option(
+        default="refuse",
+        help="Where the chat template rewrites what was said, as some drop earlier thoughts: "
+        "refuse to go on, or restart with the whole conversation in a new sequence of the episode.",
+        choices=("refuse", "restart"),
     )
     max_errors: float = option(
         default=0.1,

@@ -6,6 +6,7 @@ All of it is a function of (seed, step, place) and of what is in ``state``, whic
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -65,6 +66,7 @@ class Gatherer:
         self._environment = environment
         self._data = data
         self._seed = seed
+        self._told_failure = False  # only the first is told whole; all are counted
         self._place = int(state.get("place", 0))
         self._pending = [Gathered.from_json(told) for told in state.get("pending", ())]
 
@@ -112,15 +114,20 @@ class Gatherer:
 
     def _check(self, episodes: Sequence[Episode]) -> None:
         failed = [episode for episode in episodes if episode.failed]
-        if len(failed) <= self._choices.max_errors * len(episodes):
+        if not failed:
             return
         first = failed[0]
-        raise EpisodesFailed(
+        told = (
             f"{len(failed)} of {len(episodes)} episodes failed, of which max_errors allows "
             f"{self._choices.max_errors:.0%}; the first: {first.error}\n"
             f"(row {first.place + 1}, seed {first.seed}, of {self._environment.name})\n"
             f"{first.traceback}"
         )
+        if len(failed) > self._choices.max_errors * len(episodes):
+            raise EpisodesFailed(told)
+        if not self._told_failure:
+            warnings.warn(told, stacklevel=2)
+            self._told_failure = True
 
 
 def driver(choices: Choices, environment: Environment) -> Driver:
@@ -134,6 +141,7 @@ def driver(choices: Choices, environment: Environment) -> Driver:
         max_length=choices.max_length,
         observation_tokens=choices.observation_tokens,
         behaviour="sampler" if choices.behaviour == "sampler" else "policy",
+        rewrites="restart" if choices.rewrites == "restart" else "refuse",
     )
 
 

@@ -25,7 +25,7 @@ from customize_grpo.choices import Choices
 from customize_grpo.gathering import Gathered, Gatherer, learnable
 from customize_grpo.validating import passes
 from customize_grpo.warning import warned
-from customize_grpo.watching import of_episodes, of_updates
+from customize_grpo.watching import of_base, of_episodes, of_updates, seconds_of
 
 _START = "start"
 
@@ -44,7 +44,8 @@ class GRPO(Choices):
     records: ClassVar[tuple[str, ...]] = ("episodes",)
 
     def needed(self) -> frozenset[str]:
-        return self.needs | {"snapshot"} if self.kl else self.needs
+        watching = {"base"} if self.watch_kl else set()
+        return self.needs | watching | ({"snapshot"} if self.kl else set())
 
     def num_steps(self, data: Dataset) -> int:
         """Steps for these rows."""
@@ -63,10 +64,20 @@ class GRPO(Choices):
         total = self.num_steps(data)
         for number in range(1 if resume is None else resume.number + 1, total + 1):
             gathered = gatherer.next(session, number, total)
-            metrics, advantages = self._learn(session, gathered, number, total)
+            began = time.perf_counter()
+            seen = self._seen(session, gathered)
+            looked = time.perf_counter()
+            learnt, advantages = self._learn(session, gathered, number, total)
+            seconds = {
+                **seconds_of(gathered),
+                "watching": looked - began,
+                "training": time.perf_counter() - looked,
+            }
+            metrics = {**seen, **learnt}
             watched = warned(state.get("watched", {}), metrics, number)
             state = {**gatherer.state(), "watched": watched}
-            yield Step(number, metrics, state, {"episodes": _told(gathered, advantages)})
+            records = {"episodes": _told(gathered, advantages)}
+            yield Step(number, metrics, state, records, seconds)
 
     def retake(
         self,
@@ -81,20 +92,25 @@ class GRPO(Choices):
         rows = records["episodes"]
         version = rows[0]["version"] if rows else number - 1
         gathered = Gathered([Episode.from_json(row) for row in rows], version, 0.0)
-        metrics, _ = self._learn(session, gathered, number, total)
-        return Step(number, metrics)
+        seen = self._seen(session, gathered)
+        learnt, _ = self._learn(session, gathered, number, total)
+        return Step(number, {**seen, **learnt})
 
     def validate(self, snapshot: Snapshot, rows: Dataset) -> Mapping[str, float]:
         """``validation_loss``, the mean reward's negative; then pass@1 and pass@k."""
         return passes(self, self.played(), snapshot, rows)
 
+    def _seen(self, session: Session, gathered: Gathered) -> dict[str, float]:
+        """Metrics of the episodes, before anything is learnt of them."""
+        seen = of_episodes(self, gathered)
+        return {**seen, **of_base(self, session.base(), gathered)} if self.watch_kl else seen
+
     def _learn(
         self, session: Session, gathered: Gathered, number: int, total: int
     ) -> tuple[dict[str, float], Mapping[tuple[int, int], float]]:
-        """Metrics of a step, and each episode's advantage by (group, index)."""
-        began = time.perf_counter()
+        """Metrics of the updates, and each episode's advantage by (group, index)."""
         rate = self.lr * schedule_factor(self.schedule, number, total, self.warmup)
-        metrics = {**of_episodes(self, gathered), "lr": rate}
+        metrics = {"lr": rate}
         episodes = learnable(self, gathered.episodes)
         if not episodes:
             return {**metrics, "loss": 0.0, "grad_norm": 0.0, "trained_tokens": 0.0}, {}
@@ -110,7 +126,6 @@ class GRPO(Choices):
         done = [output.result() for output in outputs]
         metrics |= of_updates(self, batch, [output.logprobs for output in done])
         metrics |= {"loss": done[-1].loss, "grad_norm": max(norm.result() for norm in norms)}
-        metrics |= {"training_s": time.perf_counter() - began}
         named = {(e.group, e.index): float(a) for e, a in zip(episodes, advantage_E, strict=True)}
         return metrics, named
 

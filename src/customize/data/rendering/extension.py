@@ -17,6 +17,7 @@ from customize.data.rendering.conversation import Conversation
 from customize.data.rendering.facts import ANSWER, QUESTION, Facts
 from customize.data.rendering.tracing import Trace, Tracer
 
+_ODD = " \n  Over  there.\t\n\n"
 _THINKING = {**ANSWER, "reasoning_content": "They ask for a place."}
 
 
@@ -93,7 +94,7 @@ class Extender:
             said.append(prompt + str(answer["content"]) + str(self._facts.end))
         after = self._tracer.plain(beside.saying([QUESTION, answer, follow]), True)
         if any(text.startswith(prompt) and after.startswith(text) for text in said):
-            return None
+            return self._probe_spaces(answer, follow, beside)
         what = "an answer with reasoning" if thinks else "an answer"
         given = [name for name in ("tools", "documents") if getattr(beside, name)]
         where = f" in a conversation with {' and '.join(given)}" if given else ""
@@ -101,6 +102,19 @@ class Extender:
             f"it rewrites {what} when a {role} message follows{where}; render the whole "
             "conversation anew with prompt(), and train each turn as its own row"
         )
+
+    def _probe_spaces(
+        self, answer: Mapping[str, Any], follow: Mapping[str, Any], beside: Conversation
+    ) -> str | None:
+        """What follows an answer must be the same whatever blanks the answer has."""
+        found = []
+        for content in (answer["content"], _ODD):
+            turns = [QUESTION, {**answer, "content": content}, follow]
+            trace = self._tracer.trace(beside.saying(turns), True)
+            found.append(_cut(trace, self._answer_end(trace.text, trace)).text)
+        if found[0] == found[1]:
+            return None
+        return f"what it writes before a {follow['role']} message depends on the answer's blanks"
 
     def _answer_end(self, text: str, trace: Trace) -> int:
         last = max((s.end for s in trace.traced.spans if s.piece.message == 1), default=0)

@@ -65,8 +65,10 @@ class EnvironmentSubject(Subject):
 
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
-        """What is played, as a method reads it."""
-        return [dict(row) for row in read(self._given or _ROWS, kind="prompt")]
+        """What is played, as a method reads it: those given, or the first it comes with."""
+        own = self.environment.rows() if self.environment.data is not None else _ROWS
+        given = read(self._given or own, kind="prompt")
+        return [dict(given[i]) for i in range(len(given) if self._given else min(len(given), 4))]
 
     def play(self, row: Row, seed: int, replies: Sequence[Reply]) -> Played:
         """One episode; when the replies are spent it is told that there is no more room."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from customize.testing.expecting import expect, expect_equal
-from customize.testing.method_rules.subject import MethodSubject, lasting
+from customize.testing.method_rules.subject import MethodSubject
 from customize.testing.rules import NotApplicable
 from customize.training.state import read_step, write_step
 
@@ -29,6 +29,6 @@ def check_resume_continues_exactly(subject: MethodSubject) -> None:
         rest = list(subject.method.train(resumed, subject.data(), read_step(folder)))
         numbers = [step.number for step in rest]
         expect(numbers == [s.number for s in steps[number:]], f"{told}: goes on with {numbers}")
-        same = [lasting(s) for s in rest] == [lasting(s) for s in steps[number:]]
+        same = [s.metrics for s in rest] == [s.metrics for s in steps[number:]]
         expect(same, f"{told}: other metrics")
         expect_equal(subject.answers(resumed), wanted, f"{told}: what is learnt")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 
 from customize.interfaces.backend import AdamW
+from customize.interfaces.method import SECONDS
 from customize.testing.expecting import expect, expect_equal
-from customize.testing.method_rules.subject import MethodSubject, lasting
+from customize.testing.method_rules.subject import MethodSubject
 from customize.testing.watched import Watched
 
 
@@ -22,6 +23,13 @@ def check_steps_are_numbered(subject: MethodSubject) -> None:
         wrong = {k: v for k, v in step.metrics.items() if not math.isfinite(v)}
         expect(not wrong, f"step {step.number}: not finite: {wrong}")
         expect(bool(step.metrics), f"step {step.number} has no metrics")
+
+
+def check_seconds_are_apart(subject: MethodSubject) -> None:
+    """No metric's name ends in ``_s``: how long things took is in a step's ``seconds``."""
+    for step in subject.train(subject.open(), subject.data()):
+        timed = [name for name in step.metrics if name.endswith(SECONDS)]
+        expect(not timed, f"step {step.number}: {', '.join(timed)} among the metrics")
 
 
 def check_training_is_lazy(subject: MethodSubject) -> None:
@@ -47,15 +55,13 @@ def check_nothing_is_pending_at_a_step(subject: MethodSubject) -> None:
 
 
 def check_runs_repeat(subject: MethodSubject) -> None:
-    """Two runs of one seed are equal to the last bit: everything random comes from the session's
-    seed, the step and the row.
-
-    Metrics whose names end in ``_s`` are seconds, and may differ.
+    """Two runs of one seed are equal to the last bit, metrics and weights: everything random comes
+    from the session's seed, the step and the row.
     """
     found = []
     for _ in range(2):
         session = subject.open(seed=11)
         steps = subject.train(session, subject.data())
-        found.append(([lasting(step) for step in steps], subject.answers(session)))
+        found.append(([step.metrics for step in steps], subject.answers(session)))
     expect(found[0][0] == found[1][0], "two runs of one seed have other metrics")
     expect_equal(found[0][1], found[1][1], "what two runs of one seed have learnt")

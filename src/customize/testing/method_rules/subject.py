@@ -94,11 +94,6 @@ class MethodSubject(Subject):
         return snapshot.forward(batch).result()
 
 
-def lasting(step: Step) -> dict[str, float]:
-    """A step's metrics without those in seconds, which no two runs have alike."""
-    return {name: value for name, value in step.metrics.items() if not name.endswith("_s")}
-
-
 def _messages(row: Row) -> Sequence[Row]:
     if "text" in row:
         return _said("user", row["text"])

@@ -13,7 +13,7 @@ from customize.interfaces.index import Index
 from customize.interfaces.method import Method
 from customize.interfaces.observer import Observer
 from customize.interfaces.scorer import Scorer
-from customize.plugins.specs import MethodSpec, Spec
+from customize.plugins.specs import MethodSpec
 from customize.testing.expecting import expect
 from customize.testing.plugin_rules.subject import PluginSubject
 
@@ -68,12 +68,12 @@ def check_summaries_are_one_line(subject: PluginSubject) -> None:
 
 
 def check_targets_import(subject: PluginSubject) -> None:
-    """What every spec's ``target`` names can be imported."""
-    for spec in subject.specs:
+    """What every spec's ``target`` names can be imported, and what else a spec names."""
+    for target in (target for spec in subject.specs for target in spec.targets):
         try:
-            _target(spec)
+            _imported(target)
         except Exception as error:  # whatever the plugin's code raises
-            expect(False, f"{spec.target}: {type(error).__name__}: {error}")
+            expect(False, f"{target}: {type(error).__name__}: {error}")
 
 
 def check_targets_are_what_specs_say(subject: PluginSubject) -> None:
@@ -82,7 +82,7 @@ def check_targets_are_what_specs_say(subject: PluginSubject) -> None:
     """
     for spec in subject.specs:
         try:
-            target = _target(spec)
+            target = _imported(spec.target)
         except Exception:  # the rule before tells
             continue
         wanted = _TYPES.get(spec.kind)
@@ -112,6 +112,6 @@ def _takes_text_and_row(target: Any) -> bool:
     return True
 
 
-def _target(spec: Spec) -> Any:  # whatever the string names
-    module, _, attribute = spec.target.partition(":")
+def _imported(target: str) -> Any:  # whatever the string names
+    module, _, attribute = target.partition(":")
     return getattr(import_module(module), attribute)
