@@ -166,7 +166,7 @@ def backend(session: nox.Session, name: str) -> None:
 @nox.session
 def signing(session: nox.Session) -> None:
     """Sign packages and check them with the official tool, which brings thirty packages along."""
-    _install(session, "pytest", "model-signing", plugins=[])
+    _install(session, "pytest", "model-signing", "pyOpenSSL", plugins=[])
     session.run("pytest", "tests/packaging/test_signing.py", *session.posargs)
 
 

@@ -157,7 +157,9 @@ def test_who_sends_no_whole_request_is_dropped_however_it_drips(
 def test_a_slow_head_after_an_answer_is_dropped_too(runtime: ScriptedRuntime) -> None:
     with served(runtime, head_time_s=0.5) as server, connect(server) as wire:
         wire.sendall(head_of("GET", "/health", JSON))
-        assert b"200 OK" in wire.recv(65536)
+        answered = b""
+        while not answered.endswith(b'{"status":"ok"}'):
+            answered += wire.recv(65536)
         wire.sendall(b"GET /hea")
         begun = time.monotonic()
         with contextlib.suppress(ConnectionResetError):

@@ -120,7 +120,7 @@ def test_a_package_answers_as_its_run_opened_by_a_backend_or_by_its_runtime(
     for name in runtime.adapters:
         said = [one.token for one in runtime.stream(Query(prompt, sampling, adapter=name))]
         assert runtime.renderer.decode(np.asarray(said, np.int32)).strip() == wanted
-    with pytest.raises(ExportError, match="no adapter 'third' is loaded"):
+    with pytest.raises(OptionError, match="no adapter is called 'third'"):
         next(runtime.stream(Query(prompt, sampling, adapter="third")))
 
 
