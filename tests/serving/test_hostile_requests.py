@@ -171,8 +171,8 @@ def test_who_takes_nothing_of_a_long_answer_is_dropped(runtime: ScriptedRuntime)
     runtime.script = lambda prompt: "x" * 3000
     asked = {**CHAT, "stream": True, "n": 4, "logprobs": True, "top_logprobs": 3}
     body = json.dumps({**asked, "max_tokens": 3000}).encode()
-    limits = {"max_tokens": 3000, "read_time_s": 0.5}
-    with served(runtime, **limits) as server, socket.socket() as wire:
+    patient = served(runtime, max_tokens=3000, read_time_s=0.5)
+    with patient as server, socket.socket() as wire:
         wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         wire.connect(address_of(server))
         wire.sendall(head_of("POST", PATH, {**JSON, "Content-Length": str(len(body))}) + body)

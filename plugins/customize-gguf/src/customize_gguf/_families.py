@@ -152,12 +152,17 @@ class Layout:
         metadata = Metadata(said, "config.json")
         keys = {field: key for field, (_, key) in _KEYS.items()}
         tied = bool(config.get("tie_word_embeddings")) or "lm_head.weight" not in tensors
-        layout = cls._read(name, metadata, keys, metadata.count("vocab_size"), tied)
-        return attrs.evolve(layout, stretch=stretch)
+        return cls._read(name, metadata, keys, metadata.count("vocab_size"), tied, stretch)
 
     @classmethod
     def _read(
-        cls, name: str, metadata: Metadata, keys: Mapping[str, str], vocabulary: int, tied: bool
+        cls,
+        name: str,
+        metadata: Metadata,
+        keys: Mapping[str, str],
+        vocabulary: int,
+        tied: bool,
+        stretch: Llama3 | None = None,
     ) -> Layout:
         hidden, num_heads = metadata.count(keys["hidden"]), metadata.count(keys["num_heads"])
         defaults = {"num_kv_heads": num_heads, "head": max(1, hidden // num_heads)}
@@ -166,6 +171,7 @@ class Layout:
             name=name,
             vocabulary=vocabulary,
             tied=tied,
+            stretch=stretch,
             epsilon=metadata.positive(keys["epsilon"]),
             theta=metadata.positive(keys["theta"], _DEFAULT_THETA),
             **sizes,
