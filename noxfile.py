@@ -43,7 +43,7 @@ FOR_PLUGINS = ("pytest", "pytest-xdist", "hatchling", "editables", "pip")
 FOR_TESTS = (
     *(*FOR_PLUGINS, "transformers", "peft", "pyarrow", "datasets", "tensorboard"),
     *("scipy", "statsmodels"),  # statistics are checked against them
-    "jsonschema",
+    *("jsonschema", "llguidance"),  # answers are checked by the one, and held to by the other
     "pypdf",
     "triton; platform_system == 'Linux'",  # interpreted, where there is no GPU
     "xllamacpp",  # llama.cpp, in which GGUF packages are proven
@@ -161,6 +161,13 @@ def backend(session: nox.Session, name: str) -> None:
     """
     _install(session, "pytest", "transformers", "peft")
     session.run("pytest", "-rs", BACKENDS[name], *session.posargs, env=ENVIRONMENT)
+
+
+@nox.session
+def signing(session: nox.Session) -> None:
+    """Sign packages and check them with the official tool, which brings thirty packages along."""
+    _install(session, "pytest", "model-signing", "pyOpenSSL", plugins=[])
+    session.run("pytest", "tests/packaging/test_signing.py", *session.posargs)
 
 
 @nox.session

@@ -174,6 +174,7 @@ __all__ = [
     "save_assistant",
     "schedule_factor",
     "shuffled_row",
+    "sign",
     "split",
     "stepped",
     "told_to",
@@ -347,6 +348,7 @@ _HOMES = {
     "save_assistant": "customize.runs.assistant",
     "schedule_factor": "customize._schedule",
     "shuffled_row": "customize._schedule",
+    "sign": "customize.packaging.signing",
     "split": "customize.data.splitting",
     "stepped": "customize.rollouts.stepping",
     "told_to": "customize.packaging.batching",
@@ -462,6 +464,7 @@ if TYPE_CHECKING:
     from customize.packaging.manifest import Manifest as Manifest
     from customize.packaging.opening import open_package as open_package
     from customize.packaging.parity import Parity as Parity
+    from customize.packaging.signing import sign as sign
     from customize.packaging.verifying import verify as verify
     from customize.planning.plan import Plan as Plan
     from customize.planning.plan import plan as plan

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from sampling_liars import Told, each
 from customize import (
     AdamW,
     Adapter,
+    Answering,
     Backend,
     Batch,
     Completion,
@@ -27,6 +29,9 @@ from customize import (
     ModelFolder,
     OnToken,
     Prompt,
+    Query,
+    Runtime,
+    Said,
     Sampling,
     Session,
     Snapshot,
@@ -373,6 +378,45 @@ class TrainsWhatIsBelow(ToySession):
 
 # What lies in ``forward`` alone would be found out beside it too.
 MORE = ("distributions",)
+
+
+class Tables(Runtime):
+    """Answers by one table of the toy's, whatever adapter is asked for."""
+
+    context, slots = 512, 1
+
+    def __init__(self, engine: ToyEngine, adapters: Mapping[str, Path]) -> None:
+        self.renderer, self.adapters = engine.renderer, tuple(adapters)
+        self.table_VV = engine.table_VV
+
+    @classmethod
+    def open(
+        cls, folder: Path, adapters: Mapping[str, Path] = {}, base: Path | None = None
+    ) -> Runtime:
+        raise NotImplementedError
+
+    def stream(self, query: Query, cancelled: threading.Event | None = None) -> Iterator[Said]:
+        answering = Answering(query, self.renderer, self.context)
+        last = int(query.tokens[-1])
+        while not answering.over:
+            said = answering.draw(self.table_VV[last])
+            last = said.token
+            yield said
+
+    def logprobs(self, tokens: Any, start: int, adapter: str | None = None) -> Any:
+        raise NotImplementedError
+
+
+class ServesTheBase(LyingEngine):
+    def runtime(self, adapters: Mapping[str, Path]) -> Runtime:
+        return Tables(self, adapters)
+
+
+class Serves(Lying):
+    def capabilities(self) -> frozenset[str]:
+        return super().capabilities() | {"serve"}
+
+
 LIARS: dict[str, Callable[[], Backend]] = {
     "check_logprobs_are_log_probabilities": lambda: Lying(snapshot=Doubles),
     "check_distributions_are_those_of_forward": lambda: Lying(snapshot=Shifted),
@@ -409,5 +453,6 @@ LIARS: dict[str, Callable[[], Backend]] = {
     "check_choices_are_made_once": ChoosesAnew,
     "check_numerics_decide_the_bits": SettlesInSilence,
     "check_session_has_a_renderer": lambda: Lying(session=RendersOtherwise),
+    "check_served_answers_are_the_sessions": lambda: Serves(engine=ServesTheBase),
     "check_errors_are_ours": lambda: Lying(snapshot=Crashes),
 }

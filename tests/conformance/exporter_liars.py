@@ -32,6 +32,7 @@ class Engines(Runtime):
     """The adapter on the backend cpu; each token is computed from the start."""
 
     context, slots = 512, 2
+    fits_schemas = True
 
     def __init__(self, base: Path, folder: Path) -> None:
         from customize_torch.backend import CPU
@@ -173,6 +174,11 @@ class GoesOn(Engines):
         return super().stream(query)
 
 
+class SaysThatItFits(Engines):
+    def stream(self, query: Query, cancelled: threading.Event | None = None) -> Iterator[Said]:
+        return super().stream(attrs.evolve(query, schema=None), cancelled)
+
+
 class HasNoBase(Engines):
     def __init__(self, base: Path, folder: Path) -> None:
         super().__init__(base, folder)
@@ -204,5 +210,6 @@ LIARS: dict[str, Callable[[], Exporter]] = {
     "check_runtime_ends_where_it_should": _by(StopsAtItsOwn),
     "check_runtime_refuses_what_it_cannot_answer": _by(RefusesNothing),
     "check_runtime_frees_what_is_left": _by(GoesOn),
+    "check_runtime_holds_to_a_schema": _by(SaysThatItFits),
     "check_runtime_without_an_adapter_is_the_base": _by(HasNoBase),
 }

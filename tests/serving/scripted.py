@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from customize import ChatRenderer, Query, Runtime, Said
+from customize import Answering, ChatRenderer, Query, Runtime, Said
 from customize.serving.address import Address
 from customize.serving.limits import Limits
 from customize.serving.menu import Offer
@@ -115,6 +115,22 @@ class ScriptedRuntime(Runtime):
 
     def close(self) -> None:
         self.closed = True
+
+
+class DrawingRuntime(ScriptedRuntime):
+    """Draws, as the real ones do, from what a model that knows nothing would say."""
+
+    fits_schemas = True
+
+    def stream(self, query: Query, cancelled: threading.Event | None = None) -> Iterator[Said]:
+        answering = Answering(query, self.renderer, self.context)
+        self._count(1, query)
+        try:
+            while not answering.over and not (cancelled and cancelled.is_set()):
+                seed = (query.seed, query.index, len(answering.tokens))
+                yield answering.draw(np.random.default_rng(seed).normal(0, 3, 256))
+        finally:
+            self._count(-1)
 
 
 def logprob_of(token: int) -> float:

@@ -35,9 +35,13 @@ class Answered:
         return told
 
 
-def connect(server: Server) -> socket.socket:
+def address_of(server: Server) -> tuple[str, int]:
     host, port = server.url.removeprefix("http://").removesuffix("/v1").split(":")
-    return socket.create_connection((host, int(port)), timeout=20)
+    return host, int(port)
+
+
+def connect(server: Server) -> socket.socket:
+    return socket.create_connection(address_of(server), timeout=20)
 
 
 def head_of(method: str, path: str, headers: Mapping[str, str]) -> bytes:

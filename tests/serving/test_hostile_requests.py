@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
 import time
 from collections.abc import Iterator
 
 import pytest
 from scripted import ScriptedRuntime, echo, served
-from serving_asks import CHAT, ask, connect, head_of, read, soon
+from serving_asks import CHAT, address_of, ask, connect, head_of, read, soon
 
 from customize.serving.server import Server
 
@@ -118,6 +120,68 @@ def test_a_body_that_comes_too_slowly_is_refused(runtime: ScriptedRuntime) -> No
         begun = time.monotonic()
         assert read(wire).status == 408
         assert time.monotonic() - begun < 5
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",  # nothing at all
+        b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\n",  # half a head
+        # A whole request that is answered at once, with the most of a body still to come.
+        b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000000\r\n\r\n",
+    ],
+    ids=["nothing", "half a head", "a body nobody reads"],
+)
+def test_who_sends_no_whole_request_is_dropped_however_it_drips(
+    runtime: ScriptedRuntime, sent: bytes
+) -> None:
+    with served(runtime, head_time_s=0.5) as server, connect(server) as wire:
+        wire.sendall(sent)
+        begun = time.monotonic()
+        try:
+            while time.monotonic() - begun < 20:
+                wire.sendall(b"X" if sent else b"")
+                time.sleep(0.05)
+                wire.settimeout(0.05)
+                try:
+                    if not wire.recv(65536):
+                        break
+                except TimeoutError:
+                    wire.settimeout(20)
+        except ConnectionError:
+            pass
+        assert time.monotonic() - begun < 10
+        assert ask(server, body=CHAT).status == 200
+
+
+def test_a_slow_head_after_an_answer_is_dropped_too(runtime: ScriptedRuntime) -> None:
+    with served(runtime, head_time_s=0.5) as server, connect(server) as wire:
+        wire.sendall(head_of("GET", "/health", JSON))
+        answered = b""
+        while not answered.endswith(b'{"status":"ok"}'):
+            answered += wire.recv(65536)
+        wire.sendall(b"GET /hea")
+        begun = time.monotonic()
+        with contextlib.suppress(ConnectionResetError):
+            assert wire.recv(65536) == b""
+        assert time.monotonic() - begun < 4  # uvicorn's own patience is 5 s
+
+
+def test_who_takes_nothing_of_a_long_answer_is_dropped(runtime: ScriptedRuntime) -> None:
+    runtime.script = lambda prompt: "x" * 3000
+    asked = {**CHAT, "stream": True, "n": 4, "logprobs": True, "top_logprobs": 3}
+    body = json.dumps({**asked, "max_tokens": 3000}).encode()
+    patient = served(runtime, max_tokens=3000, read_time_s=0.5)
+    with patient as server, socket.socket() as wire:
+        wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        wire.connect(address_of(server))
+        wire.sendall(head_of("POST", PATH, {**JSON, "Content-Length": str(len(body))}) + body)
+        assert soon(lambda: len(runtime.queries) == 4 and runtime.now == 0, 20)
+        assert soon(lambda: connections_of(server) == 0, 20)
+
+
+def connections_of(server: Server) -> int:
+    return len(server._uvicorn.server_state.connections)
 
 
 def test_who_leaves_before_the_answer_frees_the_slot(

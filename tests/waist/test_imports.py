@@ -24,6 +24,7 @@ ORDER = [
     "packaging",
     "serving",
     "runs",
+    "planning",
     "doctor",
     "traits",
     "scaffold",

@@ -177,7 +177,8 @@ def changed(file: Path, **values: object) -> None:
     ("file", "values", "named"),
     [
         ("config.json", {"model_type": "gemma3_text"}, "'gemma3_text'.*llama, qwen2, qwen3"),
-        ("config.json", {"rope_scaling": {"rope_type": "llama3"}}, "'llama3'"),
+        ("config.json", {"rope_scaling": {"rope_type": "yarn"}}, "'yarn'"),
+        ("config.json", {"rope_scaling": {"rope_type": "llama3"}}, "'factor', which is needed"),
         ("config.json", {"attention_bias": True}, "attention_bias=True"),
         ("config.json", {"intermediate_size": 47}, "shape"),
         ("config.json", {"rms_norm_eps": "x"}, "rms_norm_eps"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import threading
 from pathlib import Path
@@ -42,6 +43,26 @@ def test_llama_cpp_computes_what_transformers_does(family: str, tmp_path: Path) 
     assert found.shape == (22, 265)
     assert np.abs(np.exp(found).sum(1) - 1).max() < 1e-5
     assert np.abs(found - logprobs_of(model)[:-1]).max() < 1e-4
+
+
+def test_stretched_positions_of_llama_3_are_computed_too(tmp_path: Path) -> None:
+    model = base("llama", tmp_path)
+    plain = logprobs_of(model)
+    scaled = {
+        "rope_type": "llama3",
+        "rope_theta": 50_000.0,
+        "factor": 8.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 16,
+    }
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps({**config, "rope_parameters": scaled}))
+    runtime = LlamaCpp.open(package(source(model), tmp_path / "out", dtype="f32"))
+    found = runtime.logprobs(TOKENS, 1)
+    runtime.close()
+    assert np.abs(found - logprobs_of(model)[:-1]).max() < 1e-4
+    assert np.abs(found - plain[:-1]).max() > 1e-2
 
 
 def test_each_query_has_the_adapter_it_asks_for(tmp_path: Path) -> None:

@@ -85,6 +85,23 @@ def test_an_adapter_is_a_package_that_says_how_servers_load_it(package: Path) ->
     assert "data: sha256" in card
 
 
+def test_what_was_measured_stands_in_the_runs_report(run: Run, package: Path) -> None:
+    assert run.folder is not None
+    about = run.folder.packages()[str(package)]
+    measured = Manifest.read(package).parity["measured"]
+    assert about == {
+        "format": "customize-hf:hf",
+        "precision": "float32",
+        "verdict": "passed",
+        "measured": measured,
+    }
+    page = (run.folder.path / "report.html").read_text("utf-8")
+    size = sum(file.stat().st_size for file in package.rglob("*") if file.is_file())
+    for told in (f"{measured['tokens_per_s']:,.0f}", f"{size / 1e6:,.1f} MB"):
+        assert f'<td class="number">{told}</td>' in page
+    assert "hf, float32" in page
+
+
 def test_a_package_answers_as_its_run_opened_by_a_backend_or_by_its_runtime(
     run: Run, package: Path
 ) -> None:
@@ -103,7 +120,7 @@ def test_a_package_answers_as_its_run_opened_by_a_backend_or_by_its_runtime(
     for name in runtime.adapters:
         said = [one.token for one in runtime.stream(Query(prompt, sampling, adapter=name))]
         assert runtime.renderer.decode(np.asarray(said, np.int32)).strip() == wanted
-    with pytest.raises(ExportError, match="no adapter 'third' is loaded"):
+    with pytest.raises(OptionError, match="no adapter is called 'third'"):
         next(runtime.stream(Query(prompt, sampling, adapter="third")))
 
 

@@ -30,6 +30,7 @@ COMMANDS = {
     "compare": "Compare two runs on the same rows.",
     "traits": "See, measure and correct what answers show and should not.",
     "export": "Put a run into a form that others serve, and prove that it answers alike.",
+    "sign": "Sign a package with a key.",
     "verify": "See whether a package is what was written, and answers so on this machine.",
     "reproduce": "Train again what a package was made from, and say where it first differs.",
     "serve": "Answer over HTTP, as OpenAI's API does.",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+_QUIET = 0.25  # cores that others may keep busy
+
 
 def parity_text(parity: Mapping[str, Any]) -> str:
     """Verdict, figures in nats a token, and what was measured on this machine."""
@@ -14,9 +16,21 @@ def parity_text(parity: Mapping[str, Any]) -> str:
         lines.append(f"  prompt {fault['prompt']!r}{place}: {fault['told']}")
     figures = {**parity["figures"], **parity["measured"]}
     lines += [f"  {name}: {_shown(value)}" for name, value in figures.items()]
+    lines += _contended(parity["measured"])
     if (task := parity["task"]) is not None:
         lines.append(f"  the task: {task['verdict']}: {task['told']}")
     return "\n".join(lines)
+
+
+def _contended(measured: Mapping[str, float]) -> list[str]:
+    """What speeds say little of, where others were at work."""
+    busy, cores = measured.get("cores_busy_elsewhere", 0.0), measured.get("cores", 1.0)
+    if busy < _QUIET:
+        return []
+    return [
+        f"  speeds were measured while other programs kept {busy:.1f} of {cores:.0f} cores busy: "
+        "`customize verify` measures them again"
+    ]
 
 
 def _shown(value: float | None) -> str:

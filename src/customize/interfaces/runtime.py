@@ -9,13 +9,14 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import attrs
 import numpy as np
 import numpy.typing as npt
 
 from customize._batch import Floats, Ints
-from customize._errors import DataError, OptionError
+from customize._errors import DataError, OptionError, Unsupported
 from customize.interfaces.backend import Sampling
 from customize.interfaces.renderer import Message, Renderer, Tool
 
@@ -31,6 +32,7 @@ class Query:
     index: which of several answers to the same prompt this is; each is drawn anew.
     adapter: one of the runtime's ``adapters``; None is the base's own weights, or the merged ones.
     top_logprobs: so many of the likeliest tokens are told with each one that is drawn.
+    schema: a JSON schema, as text, that the answer fits, unless it is cut at ``max_tokens``.
     """
 
     tokens: Ints = attrs.field(converter=_tokens)
@@ -39,6 +41,7 @@ class Query:
     index: int = 0
     adapter: str | None = None
     top_logprobs: int = 0
+    schema: str | None = None
 
 
 @attrs.frozen
@@ -59,12 +62,14 @@ class Runtime(ABC):
     adapters: names, the package's own first; none where its weights are whole or merged.
     context: tokens of prompt and answer together, at most.
     slots: how many queries are answered at once; more wait.
+    fits_schemas: whether answers can be held to a ``schema``: they are where `Answering` draws.
     """
 
     renderer: Renderer
     adapters: tuple[str, ...]
     context: int
     slots: int
+    fits_schemas: ClassVar[bool] = False
 
     @classmethod
     @abstractmethod
@@ -91,6 +96,7 @@ class Runtime(ABC):
         Raises:
             DataError: the prompt is empty, or leaves no room for an answer.
             OptionError: no adapter has that name, or ``prompt_logprobs`` are asked for.
+            Unsupported: a ``schema`` is given, and this runtime holds to none.
         """
         self.check_adapter(query.adapter)
         if not len(query.tokens):
@@ -102,6 +108,11 @@ class Runtime(ABC):
             )
         if query.sampling.prompt_logprobs:
             raise OptionError("a runtime tells no prompt_logprobs: ask its logprobs")
+        if query.schema is not None and not self.fits_schemas:
+            raise Unsupported(
+                f"{type(self).__name__} cannot hold an answer to a schema: runs, and packages of "
+                "onnx, gguf and hf can"
+            )
 
     def check_adapter(self, adapter: str | None) -> None:
         """
@@ -121,7 +132,9 @@ class Runtime(ABC):
         The answer's token at place t draws from a counter-based generator keyed (seed, index, t).
 
         Raises:
-            DataError, OptionError: as `check`, here or when the first token is asked for.
+            DataError, OptionError, Unsupported: as `check`, here or when the first token is asked
+                for. DataError, Unsupported, MissingDependency: the answer cannot be held to the
+                ``schema``.
             BackendError: the runtime was closed meanwhile.
         """
 

@@ -13,7 +13,8 @@ import numpy.typing as npt
 from customize.interfaces.backend import Sampling
 from customize.interfaces.renderer import Renderer
 from customize.interfaces.runtime import Query, Said
-from customize.packaging.deciding import Doubles, decided
+from customize.packaging.deciding import Doubles, Others, decided
+from customize.packaging.fitting import Fitting
 
 
 class Answering:
@@ -21,7 +22,10 @@ class Answering:
 
     Token t is drawn by the first number that counter t of a Philox generator keyed (seed, index)
     gives, as sessions draw: order and batch size change nothing. Prompt and answer are at most
-    ``context`` tokens.
+    ``context`` tokens. Where the query has a ``schema`` only what still fits it is drawn.
+
+    Raises:
+        DataError, Unsupported, MissingDependency: it cannot be held to that schema.
     """
 
     def __init__(self, query: Query, renderer: Renderer, context: int) -> None:
@@ -30,6 +34,9 @@ class Answering:
         key = np.array([query.seed % 2**64, query.index], np.uint64)
         self._generator = np.random.Generator(np.random.Philox(key=key))
         self._uniforms: list[float] = []
+        schema, stops = query.schema, _stops(query.sampling, renderer)
+        self._fitting = None if schema is None else Fitting(schema, renderer, stops)
+        self._allowed_V: npt.NDArray[np.bool_] | None = None
         self.tokens: list[int] = []
         self.over = False
 
@@ -37,9 +44,11 @@ class Answering:
         """The next token; afterwards ``over`` says whether it was the last."""
         sampling = self._query.sampling
         plain_V = _log_softmax(np.asarray(logits_V, np.float64))
-        token = int(plain_V.argmax())
+        allowed_V = self._allowed(len(plain_V))
+        open_V = plain_V if allowed_V is None else np.where(allowed_V, plain_V, -np.inf)
+        token = int(open_V.argmax())
         if sampling.temperature > 0:
-            mass_V = np.cumsum(np.exp(_shaped(plain_V, sampling)))
+            mass_V = np.cumsum(np.exp(_shaped(open_V, sampling)))
             found = np.searchsorted(mass_V, self._uniform() * mass_V[-1], side="right")
             token = min(int(found), len(mass_V) - 1)
         self._take(token)
@@ -49,7 +58,13 @@ class Answering:
         self, ids_K: npt.NDArray[np.int64], logprobs_K: Doubles, size: int
     ) -> Said | None:
         """The same token, where the likeliest of ``size`` decide it; else None: ask for more."""
-        token = decided(ids_K, logprobs_K, size, self._query.sampling, self._uniform())
+        others = Others.than(logprobs_K, size)
+        open_K, allowed_V = np.ones(len(ids_K), bool), self._allowed(size)
+        if allowed_V is not None:
+            open_K = allowed_V[ids_K]
+            others = others.among(int(allowed_V.sum() - open_K.sum()))
+        sampling = self._query.sampling
+        token = decided(ids_K[open_K], logprobs_K[open_K], others, sampling, self._uniform())
         if token is None:
             return None
         self._take(token)
@@ -63,16 +78,28 @@ class Answering:
             self._uniforms.append(self._generator.random(4)[0])
         return self._uniforms[-1]
 
+    def _allowed(self, size: int) -> npt.NDArray[np.bool_] | None:
+        """Tokens with which the answer still fits, or None where every one does."""
+        if self._fitting is not None and self._allowed_V is None:
+            self._allowed_V = self._fitting.allowed(size)
+        return self._allowed_V
+
     def _take(self, token: int) -> None:
         self.tokens.append(token)
         full = len(self.tokens) == self._most
         self.over = full or has_stopped(self.tokens, self._query.sampling, self._renderer)
+        if self._fitting is not None:
+            self._fitting.take(token)
+            self._allowed_V = None
+
+
+def _stops(sampling: Sampling, renderer: Renderer) -> Sequence[int]:
+    return renderer.stop_tokens if sampling.stop_tokens is None else sampling.stop_tokens
 
 
 def has_stopped(tokens: Sequence[int], sampling: Sampling, renderer: Renderer) -> bool:
     """Whether the last token, or the text so far, ends an answer."""
-    stops = renderer.stop_tokens if sampling.stop_tokens is None else sampling.stop_tokens
-    if tokens[-1] in stops:
+    if tokens[-1] in _stops(sampling, renderer):
         return True
     if not sampling.stop:
         return False

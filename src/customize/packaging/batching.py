@@ -41,8 +41,9 @@ class Underway:
         return self._answering.over or self._has_left or self._cancelled.is_set()
 
     def draw(self, logits_V: npt.ArrayLike) -> None:
-        """Draw the next token, and tell it to who asked."""
-        self._told.put(self._answering.draw(logits_V))
+        """Draw the next token, and tell it to who asked; what goes wrong is told to nobody else."""
+        with told_to((self,)):
+            self._told.put(self._answering.draw(logits_V))
 
     def end(self, error: Exception | None = None) -> None:
         """Tell who asked that nothing more comes, or why."""

@@ -7,6 +7,7 @@ Shape legend: K tokens that are known, the likeliest first.
 
 from __future__ import annotations
 
+import attrs
 import numpy as np
 import numpy.typing as npt
 
@@ -15,23 +16,61 @@ from customize.interfaces.backend import Sampling
 Doubles = npt.NDArray[np.float64]
 
 
+@attrs.frozen
+class Others:
+    """Tokens that are not known: their number, their probability together, and the most of one.
+
+    are_all: all of that probability is theirs; else at most all of it.
+    """
+
+    count: int
+    together: float
+    largest: float
+    are_all: bool = True
+
+    @classmethod
+    def than(cls, logprobs_K: Doubles, size: int) -> Others:
+        """Than these likeliest of ``size``."""
+        left = max(0.0, float(-np.expm1(np.logaddexp.reduce(logprobs_K))))
+        return cls(size - len(logprobs_K), left, float(np.exp(logprobs_K[-1])))
+
+    def among(self, count: int) -> Others:
+        """So many of them, where the rest cannot be drawn."""
+        return attrs.evolve(self, count=count, are_all=False)
+
+    def weight(self, temperature: float) -> tuple[float, float]:
+        """The least and the most that they can weigh together at a temperature.
+
+        By Jensen's inequality the bounds are all of them alike, and as few as possible as large as
+        possible.
+        """
+        if not self.count or not self.together:
+            return 0.0, 0.0
+        power = 1 / temperature
+        few = self.together * self.largest ** (power - 1)
+        alike = self.count * (self.together / self.count) ** power
+        return (min(few, alike) if self.are_all else 0.0), max(few, alike)
+
+
 def decided(
     ids_K: npt.NDArray[np.int64],
     logprobs_K: Doubles,
-    size: int,
+    others: Others,
     sampling: Sampling,
     uniform: float,
 ) -> int | None:
-    """The token that would be drawn with all of ``size`` known, or None where others matter.
+    """The token that would be drawn with all known, or None where the others matter.
 
     Tokens lie side by side in the order of their ids; where the unknown lie between them is not
     known, only how much there can be of them.
     """
+    if not len(ids_K):
+        return None
     if sampling.temperature == 0:
         return int(ids_K[logprobs_K == logprobs_K.max()].min())
     weights_K = np.exp(logprobs_K / sampling.temperature)
-    least, most = _unknown(logprobs_K, size, sampling.temperature)
-    kept = _kept(weights_K, (least, most), size, sampling)
+    least, most = others.weight(sampling.temperature)
+    kept = _kept(weights_K, (least, most), len(ids_K) + others.count, sampling)
     if kept is not None:
         ids_K, weights_K, most = ids_K[:kept], weights_K[:kept], 0.0
     elif sampling.top_k or sampling.top_p < 1:
@@ -44,22 +83,6 @@ def decided(
     if most and (low < 0 or first != last or last == len(order_K)):
         return None
     return int(ids_K[order_K[min(first, len(order_K) - 1)]])
-
-
-def _unknown(logprobs_K: Doubles, size: int, temperature: float) -> tuple[float, float]:
-    """The least and the most that the unknown tokens can weigh together.
-
-    Their probabilities sum to what is left, and none exceeds the last known one: by Jensen's
-    inequality the bounds are all of them alike, and as few as possible as large as possible.
-    """
-    others = size - len(logprobs_K)
-    left = max(0.0, float(-np.expm1(np.logaddexp.reduce(logprobs_K))))
-    if not others or not left:
-        return 0.0, 0.0
-    power = 1 / temperature
-    largest = float(np.exp(logprobs_K[-1]))
-    bounds = (left * largest ** (power - 1), others * (left / others) ** power)
-    return min(bounds), max(bounds)
 
 
 def _kept(

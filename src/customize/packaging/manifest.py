@@ -13,6 +13,7 @@ import attrs
 from customize._errors import ExportError
 
 MANIFEST = "package.json"
+SIGNATURE = "model.sig"
 SCHEMA = 1
 
 
@@ -75,7 +76,7 @@ class Manifest:
 
 
 def hashes_of(folder: Path) -> dict[str, str]:
-    """sha256 of every file but the manifest, by its path from the folder.
+    """sha256 of every file but the manifest and a signature, by its path from the folder.
 
     Raises:
         ExportError: there is something other than plain files and folders.
@@ -85,7 +86,7 @@ def hashes_of(folder: Path) -> dict[str, str]:
         name = path.relative_to(folder).as_posix()
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
             raise ExportError(f"{path} is no plain file: a package holds nothing else")
-        if path.is_file() and name != MANIFEST:
+        if path.is_file() and name not in (MANIFEST, SIGNATURE):
             with path.open("rb") as stream:
                 found[name] = hashlib.file_digest(stream, "sha256").hexdigest()
     return found

@@ -21,6 +21,7 @@ import attrs
 import numpy as np
 
 from customize._batch import Floats, Ints
+from customize._contention import Contention
 from customize._errors import CustomizeError, ExportError
 from customize._memory import peak_bytes
 from customize.interfaces.backend import Sampling
@@ -147,16 +148,23 @@ def _adapter(runtime: Runtime) -> str | None:
 
 
 def _measured(runtime: Runtime, case: Case) -> dict[str, float]:
-    """Of one query, on this machine: it waits for nobody, and nobody for it."""
+    """Of one query, on this machine: it waits for nobody, and nobody for it; how busy others kept
+    the machine meanwhile is told beside.
+    """
     sampling = Sampling(max_tokens=_SPEED_TOKENS, temperature=0.0, stop_tokens=())
     query = Query(case.prompt, sampling, adapter=_adapter(runtime))
-    began = time.perf_counter()
+    others, began = Contention(), time.perf_counter()
     times = [time.perf_counter() - began for _ in runtime.stream(query)]
-    measured = {"first_token_s": times[0], "prompt_tokens": float(len(case.prompt))}
+    measured: dict[str, float | None] = {
+        "first_token_s": times[0],
+        "prompt_tokens": float(len(case.prompt)),
+        "memory_bytes": peak_bytes(),
+        "cores": os.cpu_count(),
+        "cores_busy_elsewhere": others.cores(),
+    }
     if len(times) > 1:
         measured["tokens_per_s"] = (len(times) - 1) / (times[-1] - times[0])
-    memory = peak_bytes()
-    return measured if memory is None else {**measured, "memory_bytes": float(memory)}
+    return {name: float(value) for name, value in measured.items() if value is not None}
 
 
 def _write(answers: Answers, work: Path) -> None:

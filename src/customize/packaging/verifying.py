@@ -11,19 +11,28 @@ from customize.packaging.opening import base_of, runtime_of
 from customize.packaging.parity import Parity, compare
 from customize.packaging.probe import ask
 from customize.packaging.reference import read_cases
+from customize.packaging.signing import check_signature
 from customize.packaging.writing import CASES
 
 
-def verify(package: str | Path, base: str | Path | None = None) -> Parity:
+def verify(
+    package: str | Path, base: str | Path | None = None, key: str | Path | None = None
+) -> Parity:
     """Hash every file, load the package in a fresh process, and ask again what it keeps.
 
     Returns the outcome, which may be a failure.
 
+    Args:
+        key: the public key of who must have signed it; without one no signature is looked at.
+
     Raises:
-        ExportError: it is no package, a file is not as it was, or it cannot be loaded.
+        ExportError: it is no package, a file is not as it was, it was not signed by the key, or it
+            cannot be loaded.
         UnknownName: no plugin is installed for its format, or its base is nowhere.
     """
     folder = Path(package)
+    if key is not None:
+        check_signature(folder, key)
     manifest = Manifest.read(folder)
     if fault := damage(folder, manifest):
         raise ExportError(f"{folder} is not what was written: {fault}")

@@ -5,6 +5,7 @@ Knows no format.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,7 @@ from customize.runs.backends import quiet_libraries
 from customize.runs.card import package_card
 from customize.runs.folder import RunFolder
 from customize.runs.no_worse import held_to_evaluation
-from customize.runs.report import evaluation_of
+from customize.runs.report import evaluation_of, write_report
 from customize.training.structuring import Faults, structure
 
 if TYPE_CHECKING:
@@ -48,7 +49,10 @@ def export_run(
     margin: float,
     despite_parity: bool,
 ) -> Manifest:
-    """Ask the run in float32, so that only the export can differ, and write the package."""
+    """Ask the run in float32, so that only the export can differ, and write the package.
+
+    Its speed stands in the run's report, unless the run's folder cannot be written to.
+    """
     if run.folder is None or run.model is None:
         raise RunError("a base model is no run: there is nothing to export")
     exporter = form if isinstance(form, Exporter) else _made(form, options)
@@ -72,7 +76,13 @@ def export_run(
     plan = run.folder.recipe().evaluation_chosen()
     further = held_to_evaluation(plan, exporter, source, session, margin)
     proof = Proof(cases, further, despite_parity)
-    return write_package(source, exporter, proof, _lineage(run.folder, run.model), to)
+    manifest = write_package(source, exporter, proof, _lineage(run.folder, run.model), to)
+    if os.access(run.folder.path, os.W_OK):
+        parity = {key: manifest.parity[key] for key in ("verdict", "measured")}
+        about = {"format": manifest.format, "precision": manifest.precision, **parity}
+        run.folder.note_package(to, about)
+        write_report(run.folder)
+    return manifest
 
 
 def exact(backend: Backend) -> Backend:

@@ -20,6 +20,7 @@ from customize.training.recipe import UNDECIDING, Recipe
 
 # Of the lineage: what rounds numbers differently, and is told and not refused.
 _TOLD = ("versions", "processor")
+_PACKAGED = "packages.json"
 _PACKAGES = ("customize", "torch", "transformers", "tokenizers", "numpy")
 
 
@@ -143,6 +144,14 @@ class RunFolder:
         if not found:
             raise RunError(f"{self.path} has no episodes of step {step}")
         return found
+
+    def packages(self) -> dict[str, dict[str, Any]]:
+        """What `note_package` was told, by the package's folder."""
+        return self._read(_PACKAGED) if (self.path / _PACKAGED).is_file() else {}
+
+    def note_package(self, to: Path, facts: Mapping[str, Any]) -> None:
+        """Keep what is known of a package that was made of the run."""
+        self._write(_PACKAGED, {**self.packages(), str(to): facts})
 
     def begin(self, recipe: Recipe, lineage: Mapping[str, Any]) -> list[str]:
         """Write what a new run is, or check that an unfinished one is the same.

@@ -87,9 +87,27 @@ def _facts(folder: RunFolder) -> dict[str, Any]:
         "steps": len(metrics),
         "tokens": int(sum(m.get("tokens", 0) for m in metrics)),
         "measure": "reward" if _is_rewarded(metrics) else "loss",
+        "packages": [_package(to, about) for to, about in folder.packages().items()],
         "curves": curves(metrics, "reward" if _is_rewarded(metrics) else "loss"),
         "watched": _watched(metrics) if _is_rewarded(metrics) else [],
         "completions": _completions(folder) if _is_rewarded(metrics) else None,
+    }
+
+
+def _package(to: str, about: Mapping[str, Any]) -> dict[str, str]:
+    """As it was measured when it was exported."""
+    measured = about["measured"]
+    busy = measured.get("cores_busy_elsewhere")
+    speed = measured.get("tokens_per_s")
+    memory = measured.get("memory_bytes")
+    return {
+        "name": Path(to).name,
+        "form": f"{about['format'].rpartition(':')[2]}, {about['precision']}",
+        "first": f"{measured['first_token_s']:.2g} s, {measured['prompt_tokens']:.0f}",
+        "speed": "" if speed is None else f"{speed:,.0f}",
+        "memory": "" if memory is None else f"{memory / 1e6:,.0f} MB",
+        "size": f"{measured['package_bytes'] / 1e6:,.1f} MB",
+        "busy": "" if busy is None else f"{busy:.1f} of {measured['cores']:.0f}",
     }
 
 

@@ -21,7 +21,7 @@ class Asked(ABC):
     """A request that can be answered.
 
     max_tokens: None where the request names none. top_logprobs: None where no log-probabilities
-    are wanted. stops: texts that end the answer, and are not part of it.
+    are wanted. stops: texts that end the answer, and are not part of it. schema: which it fits.
     """
 
     served: Served
@@ -34,6 +34,7 @@ class Asked(ABC):
     top_logprobs: int | None
     stream: bool
     include_usage: bool
+    schema: str | None = None
 
     @abstractmethod
     def prompts(self) -> list[Ints]:
@@ -53,8 +54,9 @@ class Asked(ABC):
 
         Raises:
             Refusal: a prompt leaves no room for the answer.
+            CustomizeError: the runtime refuses.
         """
-        return [
+        queries = [
             Query(
                 prompt,
                 self._sampling(len(prompt), limits),
@@ -62,10 +64,14 @@ class Asked(ABC):
                 index=choice,
                 adapter=self.served.adapter,
                 top_logprobs=self.top_logprobs or 0,
+                schema=self.schema,
             )
             for prompt in self.prompts()
             for choice in range(self.num_choices)
         ]
+        for query in queries:
+            self.served.desk.runtime.check(query)
+        return queries
 
     def _sampling(self, num_prompt: int, limits: Limits) -> Sampling:
         room = self.served.context - num_prompt

@@ -22,6 +22,12 @@ class Limits:
     time_s: float = option(
         default=300.0, help="Seconds that an answer may take, waiting included.", above=0
     )
+    head_time_s: float = option(
+        default=10.0, help="Seconds in which a request's head must arrive.", above=0
+    )
     body_time_s: float = option(
         default=10.0, help="Seconds in which a request's body must arrive.", above=0
+    )
+    read_time_s: float = option(
+        default=30.0, help="Seconds in which a client must take what was sent.", above=0
     )

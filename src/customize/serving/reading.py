@@ -16,6 +16,7 @@ from customize.serving.limits import Limits
 from customize.serving.menu import Menu
 from customize.serving.messages import read_messages, read_tools
 from customize.serving.refusal import Refusal
+from customize.serving.response_format import read_schema
 
 _MOST_CHOICES, _MOST_STOPS, _MOST_TOP = 16, 16, 20
 _MOST_SEED = 2**63 - 1
@@ -64,11 +65,13 @@ def read_chat(body: Mapping[str, Any], menu: Menu, limits: Limits) -> AskedChat:
     top = fields.integer("top_logprobs", 0, _MOST_TOP)
     if top is not None and not wanted:
         fields.refuse("top_logprobs", 'needs "logprobs": true')
-    _check_format(fields.inside("response_format"))
+    schema = read_schema(fields.inside("response_format"))
     messages, tools = read_messages(fields), read_tools(fields)
+    if schema is not None and tools is not None:
+        fields.refuse("response_format", "and tools that may be called: give one of them")
     fields.finish(_WITHOUT_IN_CHAT)
     top = (top or 0) if wanted else None
-    return AskedChat(**given, top_logprobs=top, messages=messages, tools=tools)
+    return AskedChat(**given, top_logprobs=top, schema=schema, messages=messages, tools=tools)
 
 
 def read_completion(body: Mapping[str, Any], menu: Menu, limits: Limits) -> AskedCompletion:
@@ -126,19 +129,6 @@ def _stops(fields: Fields) -> tuple[str, ...]:
     if len(stops) > _MOST_STOPS:
         fields.refuse("stop", f"may hold {_MOST_STOPS} texts at most")
     return tuple(stops)
-
-
-def _check_format(form: Fields | None) -> None:
-    if form is None:
-        return
-    kind = form.text("type")
-    if kind != "text":
-        form.refuse(
-            "type",
-            f"is {kind!r}, and the runtime that serves this model cannot hold an answer to a form: "
-            "leave response_format out, and ask for the form in the messages",
-        )
-    form.finish({})
 
 
 def _given(value: object, vocabulary: int) -> list[str | Ints]:

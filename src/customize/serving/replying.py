@@ -14,7 +14,7 @@ import attrs
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
-from customize._errors import DataError, Unsupported
+from customize._errors import DataError, MissingDependency, Unsupported
 from customize.serving.asked import Asked
 from customize.serving.choices import Choice, said_together
 from customize.serving.forms import Form
@@ -44,7 +44,8 @@ class Reply:
         try:
             async with asyncio.timeout(self.limits.time_s):
                 await _while_connected(receive, self._reply(scope, receive, events))
-        except (DataError, Unsupported) as error:  # by the template or the runtime
+        # By the template or the runtime, or for what it lacks here.
+        except (DataError, Unsupported, MissingDependency) as error:
             await events.fail(Refusal(400, str(error)))
         except TimeoutError:
             reason = f"the answer took longer than this server's limit of {self.limits.time_s:g} s"

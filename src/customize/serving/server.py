@@ -6,12 +6,14 @@ import math
 import signal
 import threading
 from collections.abc import Sequence
+from functools import partial
 from types import FrameType, TracebackType
 
 import uvicorn
 
 from customize.serving.address import Address
 from customize.serving.app import make_app
+from customize.serving.connection import Connection
 from customize.serving.limits import Limits
 from customize.serving.menu import Menu, Offer
 
@@ -76,7 +78,7 @@ def _config(app: object, limits: Limits) -> uvicorn.Config:
     """Nothing that depends on what else is installed, and no header believed of a proxy."""
     return uvicorn.Config(
         app,
-        http="h11",
+        http=partial(Connection, limits),
         ws="none",
         loop="asyncio",
         lifespan="off",

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from customize import ModelError
 from customize_gguf._metadata import Metadata
+from customize_gguf._rope import Llama3
 
 Floats = npt.NDArray[np.float32]
 
@@ -91,7 +92,10 @@ class Weight:
 
 @attrs.frozen
 class Layout:
-    """A model's family and the sizes from which every weight's shape follows."""
+    """A model's family and the sizes from which every weight's shape follows.
+
+    stretch: of rotary positions; of a file of GGUF it is not read.
+    """
 
     name: str
     num_layers: int
@@ -105,6 +109,7 @@ class Layout:
     theta: float
     vocabulary: int
     tied: bool
+    stretch: Llama3 | None = None
 
     @property
     def family(self) -> Family:
@@ -134,7 +139,8 @@ class Layout:
         name = _family(config.get("model_type"))
         rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
         kind = rope.get("rope_type", rope.get("type", "default"))
-        if kind != "default":
+        stretch = Llama3.read(rope) if (name, kind) == ("llama", "llama3") else None
+        if kind != "default" and stretch is None:
             raise ModelError(f"{name} models with rope scaling {kind!r} are not supported as GGUF")
         for key, plain in _PLAIN.items():
             if config.get(key, plain) != plain:
@@ -146,11 +152,17 @@ class Layout:
         metadata = Metadata(said, "config.json")
         keys = {field: key for field, (_, key) in _KEYS.items()}
         tied = bool(config.get("tie_word_embeddings")) or "lm_head.weight" not in tensors
-        return cls._read(name, metadata, keys, metadata.count("vocab_size"), tied)
+        return cls._read(name, metadata, keys, metadata.count("vocab_size"), tied, stretch)
 
     @classmethod
     def _read(
-        cls, name: str, metadata: Metadata, keys: Mapping[str, str], vocabulary: int, tied: bool
+        cls,
+        name: str,
+        metadata: Metadata,
+        keys: Mapping[str, str],
+        vocabulary: int,
+        tied: bool,
+        stretch: Llama3 | None = None,
     ) -> Layout:
         hidden, num_heads = metadata.count(keys["hidden"]), metadata.count(keys["num_heads"])
         defaults = {"num_kv_heads": num_heads, "head": max(1, hidden // num_heads)}
@@ -159,6 +171,7 @@ class Layout:
             name=name,
             vocabulary=vocabulary,
             tied=tied,
+            stretch=stretch,
             epsilon=metadata.positive(keys["epsilon"]),
             theta=metadata.positive(keys["theta"], _DEFAULT_THETA),
             **sizes,

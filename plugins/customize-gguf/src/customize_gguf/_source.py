@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 
 from customize import ModelError
-from customize_gguf import _safetensors
+from customize_gguf import _rope, _safetensors
 from customize_gguf._adapter import PeftAdapter
 from customize_gguf._families import Floats, Layout, Weight
 from customize_gguf._reader import Value
@@ -84,6 +84,10 @@ class Source:
         for weight in self.layout.weights():
             load = functools.partial(_load, weight, self.entries[weight.name], adapter)
             yield Tensor(weight.gguf, weight.shape, _type(weight, dtype), load)
+        layout = self.layout
+        if layout.stretch is not None:
+            divide = functools.partial(layout.stretch.divisors, layout.head, layout.theta)
+            yield Tensor(_rope.TENSOR, (layout.head // 2,), "F32", divide)
 
     def adapter_metadata(self, name: str, adapter: PeftAdapter, dtype: str) -> dict[str, Value]:
         """What the file of an adapter says; ``dtype`` is that of the base that it was proven on."""

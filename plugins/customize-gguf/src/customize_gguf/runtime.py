@@ -47,6 +47,7 @@ class LlamaCpp(Runtime):
     """A package in llama.cpp. Queries that are under way at once share its batches."""
 
     slots = 4
+    fits_schemas = True
 
     def __init__(self, folder: Path, model: Path, adapters: Mapping[str, Path]) -> None:
         """``folder`` holds the tokenizer; ``model`` and ``adapters`` are files."""

@@ -30,6 +30,7 @@ class Transformers(Runtime):
     """A model of transformers, or adapters of PEFT on one."""
 
     slots = 1
+    fits_schemas = True
 
     def __init__(self, folder: Path, model: Any, adapters: Mapping[str, str]) -> None:
         """``adapters``: by name, what PEFT knows each as."""

@@ -41,6 +41,8 @@ class Generator(Runtime):
     ``threads``: of onnxruntime; 0 takes every core. An answer ends at ``context`` at the latest.
     """
 
+    fits_schemas = True
+
     def __init__(
         self,
         folder: str | Path,

@@ -41,6 +41,7 @@ class TorchRuntime(Runtime):
     """A base and customizations of it, by name; None is the base's own weights."""
 
     slots = _SLOTS
+    fits_schemas = True
 
     def __init__(
         self, policies: Mapping[str | None, Policy], renderer: Renderer, context: int

@@ -82,6 +82,11 @@ class ChatRenderer:
         return self._template(None).facts.stop_tokens
 
     @property
+    def tokenizer_json(self) -> bytes:
+        """The tokenizer, as its library reads it."""
+        return self._folder.tokenizer_json
+
+    @property
     def vocabulary_size(self) -> int:
         return self._codec.vocabulary_size
 

@@ -11,6 +11,7 @@ MODULES = (
     "snapshots",
     "saving",
     "weights",
+    "serving",
     "declaring",
     "settling",
     "errors",

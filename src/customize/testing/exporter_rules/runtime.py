@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 
 import numpy as np
 
 from customize._batch import Ints
-from customize._errors import DataError, OptionError
+from customize._errors import DataError, OptionError, Unsupported
 from customize.interfaces.backend import Sampling
 from customize.interfaces.runtime import Query, Said
 from customize.testing.expecting import expect, expect_close, expect_raises
@@ -20,6 +22,15 @@ from customize.testing.rules import NotApplicable, RuleBroken
 # that which is told of it: decoding rounds otherwise than reading does.
 _ROUNDING = 0.05
 _WAIT_S = 60.0
+_FITTING = [json.dumps({"day": day, "open": yes}) for day in (1, 2) for yes in (True, False)]
+_SCHEMA = json.dumps(
+    {
+        "type": "object",
+        "properties": {"day": {"enum": [1, 2]}, "open": {"type": "boolean"}},
+        "required": ["day", "open"],
+        "additionalProperties": False,
+    }
+)
 
 
 def check_runtime_gives_probabilities(subject: ExporterSubject) -> None:
@@ -121,6 +132,27 @@ def check_runtime_frees_what_is_left(subject: ExporterSubject) -> None:
     asking.join(_WAIT_S)
     if not answer:
         raise RuleBroken("after streams were closed and cancelled nobody is answered")
+
+
+def check_runtime_holds_to_a_schema(subject: ExporterSubject) -> None:
+    """Where ``fits_schemas`` says so an answer fits the query's ``schema``, however it is drawn;
+    where not, a query with one is refused with Unsupported.
+    """
+    prompt, renderer = subject.cases[0].prompt, subject.runtime.renderer
+
+    def asked(seed: int, temperature: float = 1.0) -> list[int]:
+        sampling = Sampling(max_tokens=40, temperature=temperature)
+        query = Query(prompt, sampling, seed, adapter=subject.adapter, schema=_SCHEMA)
+        return [one.token for one in subject.runtime.stream(query)]
+
+    if not subject.runtime.fits_schemas:
+        expect_raises(Unsupported, lambda: asked(0), "a schema that is not heeded")
+        return
+    if find_spec("llguidance") is None:
+        raise NotApplicable("answers are held to schemas by llguidance, which is not installed")
+    for tokens in (asked(0, temperature=0.0), *(asked(seed) for seed in range(3))):
+        text = renderer.decode(np.asarray(tokens, np.int32))
+        expect(text in _FITTING, f"it says {text!r}, which is none of {_FITTING}")
 
 
 def check_runtime_without_an_adapter_is_the_base(subject: ExporterSubject) -> None:

@@ -25,6 +25,7 @@ class Answers(Runtime):
     """One adapter on its base."""
 
     slots = 1
+    fits_schemas = True
 
     def __init__(self, name: str, adapted: Snapshot, base: Snapshot, context: int) -> None:
         self.renderer = adapted.renderer
