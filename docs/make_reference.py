@@ -22,7 +22,7 @@ from reading_source import Source, first_paragraph, prose
 import customize
 from customize import _errors as errors
 from customize._options import Bounds, options_of
-from customize.cli import group
+from customize.cli import group, running
 from customize.plugins import as_json, faults, hooks, listing, load, specs
 from customize.plugins.specs import KINDS
 from customize.testing.rules import KINDS as KINDS_OF_RULES
@@ -60,7 +60,7 @@ def _commands() -> Iterator[str]:
         yield from _command(f"customize {name}", command, summary)
         for inner in getattr(command, "commands", {}).values():
             yield from _command(f"customize {name} {inner.name}", inner, "")
-    codes = first_paragraph(group.main.__doc__, 1).removeprefix("Exit codes: ")
+    codes = first_paragraph(running.run_command.__doc__, 2).removeprefix("Exit codes: ")
     yield from ("## Exit codes", "", prose(codes))
 
 

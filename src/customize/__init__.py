@@ -171,6 +171,7 @@ __all__ = [
     "render_rows",
     "reproduce",
     "resolve",
+    "run_command",
     "save_assistant",
     "schedule_factor",
     "shuffled_row",
@@ -345,6 +346,7 @@ _HOMES = {
     "render_rows": "customize.data.rendering.rendered",
     "reproduce": "customize.runs.reproducing",
     "resolve": "customize.models",
+    "run_command": "customize.cli.running",
     "save_assistant": "customize.runs.assistant",
     "schedule_factor": "customize._schedule",
     "shuffled_row": "customize._schedule",
@@ -394,6 +396,7 @@ if TYPE_CHECKING:
     from customize._options import options as options
     from customize._schedule import schedule_factor as schedule_factor
     from customize._schedule import shuffled_row as shuffled_row
+    from customize.cli.running import run_command as run_command
     from customize.data.audit_report import Audit as Audit
     from customize.data.auditing import audit as audit
     from customize.data.reading import read as read

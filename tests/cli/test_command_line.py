@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import resource
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import click
 import pytest
 from click import Choice
+from click.testing import CliRunner
 
-from customize import Recipe
+from customize import Recipe, run_command
+from customize import _errors as errors
 from customize._options import options_of
 from customize.cli import inspect_command, split_command
+from customize.cli.group import cli
 from customize.testing import write_tiny_model
 
 
@@ -38,10 +43,84 @@ def test_help_lists_the_commands_and_imports_nothing_heavy() -> None:
     assert "heavy []" in out.stdout
 
 
-def test_a_wrong_command_suggests_the_nearest() -> None:
-    done = customize("trian")
-    assert done.returncode == 2
-    assert "Did you mean 'train'?" in done.stderr
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ("trian", "Did you mean 'train'?"),
+        ("serach docs", "Did you mean 'index search'?"),
+        ("train --method rag", "give --set method=…"),
+        ("train --rank 2", "give --set adapter.rank=…"),
+        ("train --modle smollm2", "--model"),
+        ("index search . words --tag a --all", "give --tag or --all"),
+        ("chat . --message ''", "--message is empty"),
+    ],
+)
+def test_what_is_asked_for_wrongly_is_told_with_what_was_meant(arguments: str, told: str) -> None:
+    done = CliRunner().invoke(cli, shlex.split(arguments))
+    assert done.exit_code == 2
+    assert told in done.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ("train --epochs 2", "give --set options.epochs=…"),
+        ("train --set method=dpo --beta 2", "give --set options.beta=…"),
+        ("export . hf --merged", "give --set merged=true"),
+        ("export . hf --shard-mb 5", "give --set shard_mb=…"),
+    ],
+)
+def test_an_option_of_a_plugin_is_told_with_how_it_is_set(arguments: str, told: str) -> None:
+    for plugin in ("customize_sft", "customize_dpo", "customize_hf"):
+        pytest.importorskip(plugin)
+    test_what_is_asked_for_wrongly_is_told_with_what_was_meant(arguments, told)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (errors.OptionError, 2),
+        (errors.UnknownName, 2),
+        (errors.DataError, 1),
+        (errors.ModelError, 1),
+        (errors.RunError, 1),
+        (errors.ExportError, 1),
+        (errors.MissingDependency, 1),
+        (errors.GateFailed, 1),
+        (errors.GateInconclusive, 3),
+    ],
+)
+def test_the_exit_code_says_whether_to_change_what_was_asked_for(
+    error: type[Exception],
+    code: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    @click.command()
+    def fails() -> None:
+        raise error("so it is")
+
+    monkeypatch.setattr("sys.argv", ["fails"])
+    with pytest.raises(SystemExit) as ended:
+        run_command(fails)
+    assert ended.value.code == code
+    assert capsys.readouterr().err == "Error: so it is\n"
+
+
+def test_h_is_help_of_every_command_that_is_run_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @click.group()
+    def outer() -> None: ...
+
+    @outer.command()
+    def inner() -> None: ...
+
+    monkeypatch.setattr("sys.argv", ["outer", "inner", "-h"])
+    run_command(outer)
+    told = capsys.readouterr().out
+    assert "outer inner" in told
+    assert "-h, --help" in told
 
 
 @pytest.mark.parametrize(
@@ -61,7 +140,7 @@ def test_a_wrong_setting_is_one_message_and_no_traceback() -> None:
     done = customize("train", "--model", "smollm2", "--to", "x", "--set", "sede=1")
     assert done.returncode == 2
     assert "did you mean 'seed'" in done.stderr
-    assert "data is missing" in done.stderr
+    assert "--data: data is missing" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -156,7 +235,7 @@ def test_bad_rows_are_refused_or_left_out_as_in_training(
     assert "1 of 4 rows cannot be used\n  line 3: " in refused.stderr
     done = customize(command, "rows.jsonl", *more, "--on-bad-rows", "skip", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "1 bad rows skipped" in done.stderr
+    assert "1 bad row skipped" in done.stderr
     assert "  line 3: " in done.stderr
     assert ("olives!" in done.stdout) if command == "inspect" else Path("parts/dev.jsonl").is_file()
 

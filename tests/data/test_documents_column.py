@@ -31,6 +31,14 @@ def test_every_format_keeps_the_documents_of_its_rows(row: dict[str, Any]) -> No
     assert customize.read([{**row, "documents": DOCUMENTS}])[0]["documents"] == DOCUMENTS
 
 
+def test_documents_are_counted_as_such() -> None:
+    told = [customize.read([{"id": str(n), "text": "Yes."} for n in range(k)]) for k in (1, 2)]
+    assert [rows.describe().split(", sha256")[0] for rows in told] == [
+        "the list of rows: 1 document",
+        "the list of rows: 2 documents",
+    ]
+
+
 def test_a_table_keeps_documents_as_a_json_string(tmp_path: Path) -> None:
     file = tmp_path / "rows.csv"
     listed = json.dumps(DOCUMENTS).replace('"', '""')

@@ -40,7 +40,7 @@ def answers(rows: customize.Dataset) -> list[str]:
 def test_a_split_is_read_by_its_name() -> None:
     rows = customize.read("acme/shop:test")
     assert answers(rows) == ["Yes."]
-    assert rows.describe().startswith("acme/shop:test: 1 chat rows from prompt/completion")
+    assert rows.describe().startswith("acme/shop:test: 1 chat row from prompt/completion")
 
 
 def test_a_part_of_a_split_is_read() -> None:

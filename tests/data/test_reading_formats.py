@@ -179,9 +179,9 @@ def test_a_description_says_what_was_recognised(tmp_path: Path) -> None:
     said = read(file, on_bad_rows="skip").describe()
     for part in (
         "shop.jsonl",
-        "1 chat rows",
+        "1 chat row",
         "prompt/completion",
-        "1 bad rows",
+        "1 bad row ",
         "1 blank",
     ):
         assert part in said
@@ -249,7 +249,10 @@ def test_what_is_no_source_is_refused(source: Any) -> None:
 def test_paths_that_cannot_be_read_say_why(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text("{}")
     (tmp_path / "loop.jsonl").symlink_to(tmp_path / "loop.jsonl")
+    (docs := tmp_path / "docs").mkdir()
+    (docs / "menu.md").write_text("# Menu")
     cases = {
+        str(docs): r"it holds no file of rows \(\.jsonl, .* of documents, set method=rag",
         str(tmp_path): "is a folder; name a file in it: loop.jsonl, rows.jsonl",
         str(tmp_path / "row.jsonl"): "did you mean .*rows.jsonl",
         str(tmp_path / "none" / "row.jsonl"): "nor a folder",

@@ -143,7 +143,15 @@ def test_progress_is_told_on_lines_where_there_is_no_terminal(
     stream = io.StringIO()
     compared([asked(n) for n in range(40)], progress=AnswerProgress(stream))
     assert "base: 32/40 answers" in stream.getvalue()
-    assert "customized: 40/40 answers  0 s left" in stream.getvalue()
+    assert "customized: 40/40 answers  took 0 s" in stream.getvalue()
+
+
+def test_the_last_count_of_each_column_is_told_and_none_of_nothing() -> None:
+    stream = io.StringIO()
+    compared([asked(n) for n in range(40)], progress=AnswerProgress(stream))
+    assert stream.getvalue().splitlines() == [
+        f"{name}: 40/40 answers  took 0 s" for name in ("base", "customized")
+    ]
 
 
 def test_a_scorer_class_of_ones_own_takes_part() -> None:

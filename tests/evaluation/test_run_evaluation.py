@@ -11,7 +11,6 @@ import pytest
 
 import customize
 from customize import DataError, GateFailed, GateInconclusive, OptionError, Run, RunError
-from customize.cli import main
 from customize.evaluation.columns import SnapshotColumn
 from customize.runs.evaluating import Asked, compare_runs, raise_for_gates
 from customize.testing import ToyBackend
@@ -211,16 +210,3 @@ def test_an_evaluation_in_a_recipe_is_checked_before_anything_is_trained(tmp_pat
     with pytest.raises(OptionError, match="a gate reads"):
         train(tmp_path / "run", evaluate={"data": "x.jsonl", "gates": ["beter(right)"]})
     assert not (tmp_path / "run").exists()
-
-
-@pytest.mark.parametrize(("error", "code"), [(GateFailed, 1), (GateInconclusive, 3)])
-def test_a_command_whose_gate_is_not_passed_says_so_by_its_exit_code(
-    error: type[Exception], code: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(**arguments: Any) -> None:
-        raise error("a gate")
-
-    monkeypatch.setattr("customize.cli.group.cli", refuse)
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == code

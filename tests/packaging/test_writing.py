@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 from collections import namedtuple
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import pytest
 from table_format import Table, TableFile, exportable, tables
@@ -20,6 +23,7 @@ from customize import (
     Manifest,
     OptionError,
     ParityError,
+    RunError,
     UnknownName,
     open_package,
 )
@@ -133,13 +137,37 @@ def test_a_full_disk_is_told_before_any_work(
         written(source, cases, tmp_path / "out")
 
 
+def test_sigterm_leaves_nothing_half_written(
+    source: Exportable, cases: list[Case], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @click.command()
+    def export() -> None:
+        written(source, cases, tmp_path / "out")
+
+    def write(self: TableFile, source: Exportable, folder: Path) -> None:
+        assert [p.name for p in tmp_path.glob(".*")] == [".out.writing"]
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(TableFile, "write", write)
+    monkeypatch.setattr("sys.argv", ["export"])
+    with pytest.raises(SystemExit) as ended:
+        customize.run_command(export)
+    assert ended.value.code == 143
+    assert [p.name for p in tmp_path.iterdir()] == ["facts.json"]
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
 def test_verifying_asks_again_what_the_package_keeps(
-    package: Path, monkeypatch: pytest.MonkeyPatch
+    package: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from table_format import TableRuntime
 
     monkeypatch.setattr(verifying, "runtime_of", lambda manifest: TableRuntime)
     parity = verifying.verify(package)
+    hashing, asking = capsys.readouterr().err.splitlines()
+    assert hashing == f"hashing {len(Manifest.read(package).files)} files"
+    assert asking.startswith("loading it in a fresh process, and asking ")
     assert parity.passed
     assert parity.figures["kl"] == pytest.approx(0, abs=1e-12)
     assert parity.figures["prompts"] == Manifest.read(package).parity["figures"]["prompts"] - 1
@@ -162,6 +190,65 @@ def test_a_file_that_is_not_as_it_was_is_named(
     spoil(copy)
     with pytest.raises(ExportError, match=told):
         verifying.verify(copy)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (lambda p: (p / "table.npy").write_bytes(b"x"), r"table\.npy has 1 bytes, and had \d"),
+        (lambda p: flip(p / "tokenizer.json"), r"tokenizer\.json was changed"),
+        (lambda p: (p / "tokenizer.json").unlink(), r"tokenizer\.json is missing"),
+        (lambda p: rewrite(p, more=1), "the key 'more' is none of a manifest"),
+        (lambda p: rewrite(p, stop_tokens="x"), "stop_tokens must be a list"),
+        (lambda p: rewrite(p, base={"name": "x"}), "base.fingerprint is missing"),
+    ],
+)
+def test_damage_is_told_before_a_package_answers(
+    package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoil: Any, told: str
+) -> None:
+    monkeypatch.setattr(opening, "load", lambda kind, name: TableFile)
+    copy = tmp_path / "copy"
+    shutil.copytree(package, copy)
+    (copy / "README.md").write_text("# My own words\n")
+    customize.open(copy)
+    spoil(copy)
+    with pytest.raises(ExportError, match=f"{told}.*(customize verify|export the run again)"):
+        customize.open(copy)
+
+
+def flip(file: Path) -> None:
+    """As long as before."""
+    content = file.read_bytes()
+    file.write_bytes(bytes([content[0] ^ 1]) + content[1:])
+
+
+def rewrite(package: Path, **values: Any) -> None:
+    file = package / "package.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **values}))
+
+
+def test_what_a_runtime_raises_is_told_with_the_package(
+    package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*given: object) -> None:
+        raise RuntimeError("[ONNXRuntimeError] : 7")
+
+    monkeypatch.setattr(opening, "load", lambda kind, name: TableFile)
+    monkeypatch.setattr("table_format.TableRuntime.open", fail)
+    with pytest.raises(ExportError, match=r"ONNXRuntimeError.*customize verify") as told:
+        open_package(package)
+    assert isinstance(told.value.__cause__, RuntimeError)
+
+
+def test_a_run_and_a_package_are_told_apart(
+    package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "recipe.json").write_text("{}")
+    with pytest.raises(ExportError, match="is a run and no package: make one with customize exp"):
+        verifying.verify(tmp_path)
+    monkeypatch.setattr(opening, "load", lambda kind, name: TableFile)
+    with pytest.raises(RunError, match="a package already: export the run that it was made from"):
+        customize.open(package).export(TableFile(), tmp_path / "out")
 
 
 def test_a_package_of_any_format_has_the_face_of_a_run(

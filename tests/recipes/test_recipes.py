@@ -99,8 +99,23 @@ def test_paths_are_relative_to_the_recipe(recipe: Path) -> None:
 )
 def test_what_is_no_plain_yaml_is_refused(recipe: Path, text: str) -> None:
     recipe.write_text(text)
-    with pytest.raises(OptionError, match="is not plain YAML"):
+    with pytest.raises(OptionError, match=r"recipe\.yaml(:1)? is not plain YAML: ") as told:
         read_recipe(recipe)
+    assert "unicode string" not in str(told.value)
+
+
+def test_rows_given_as_a_recipe_are_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match=r"rows\.jsonl holds rows, .*--data "):
+        read_recipe(tmp_path / "rows.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("key", "place"), [("lr", "options.lr"), ("rank", "adapter.rank"), ("epochs", "options.epochs")]
+)
+def test_a_key_that_stands_elsewhere_is_told_where(recipe: Path, key: str, place: str) -> None:
+    fault = f"--set {key}=1: unknown key '{key}': did you mean '{place}'?"
+    with pytest.raises(OptionError, match=re.escape(fault)):
+        read_recipe(recipe, [f"{key}=1"])
 
 
 @pytest.mark.parametrize("value", ["[1", "!!python/name:os.system", "a: b: c"])

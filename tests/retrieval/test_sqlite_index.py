@@ -250,7 +250,17 @@ def test_a_query_of_common_words_alone_finds_something() -> None:
     assert len(index.search("common frequent", 5)) == 5
 
 
-def test_in_a_small_index_no_word_is_left_out() -> None:
+def test_words_that_hold_a_question_together_find_what_comes_last() -> None:
+    asking = chunk("how do i ask how to do it", "asking.md")
+    index = indexed(asking, chunk("serve a model", "serve.md"), *some_chunks(1, 20))
+    hits = index.search("How do I serve a model?", 5)
+    assert [hit.chunk.document for hit in hits] == ["serve.md", "asking.md"]
+    scores = bm25("serve model", list(index.chunks()))
+    assert [hit.score for hit in hits] == [pytest.approx(scores[hits[0].chunk.id]), 0.0]
+    assert index.search("how do I", 1)[0].chunk == asking
+
+
+def test_in_a_small_index_no_word_is_left_out_for_being_common() -> None:
     index = indexed(*(chunk(f"common word{number}", "a.md", number) for number in range(50)))
     assert len(index.search("common word7 word8", 60)) == 50
 

@@ -227,5 +227,7 @@ def test_the_model_is_chosen_by_name(client: OpenAI) -> None:
     assert client.models.retrieve("mine").id == "mine"
     with pytest.raises(openai.NotFoundError, match="no model 'yours' is served here: mine"):
         content(client, model="yours")
+    with pytest.raises(openai.NotFoundError, match="did you mean 'mine'"):
+        content(client, model="Mine")
     with pytest.raises(openai.NotFoundError):
         client.models.retrieve("yours")

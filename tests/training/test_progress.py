@@ -49,7 +49,7 @@ def test_a_terminal_has_one_line_that_is_written_over(wait: Callable[[float], No
     assert "loss 5.000  200 tokens/s" in lines[1]
     assert "MB at most" in lines[1]
     assert lines[1].endswith("6 s left")
-    assert lines[3].endswith("9 s\n")
+    assert lines[3].endswith("took 9 s\n")
 
 
 def test_a_rewarded_step_shows_what_is_watched(wait: Callable[[float], None]) -> None:

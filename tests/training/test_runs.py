@@ -58,7 +58,7 @@ def test_what_was_recognised_and_left_out_is_said(
         model="toy", data=[*ROWS, bad], to=tmp_path / "run", backend=ToyBackend(), **settings
     )
     said = capsys.readouterr().err
-    assert "6 chat rows from OpenAI messages, 1 bad rows skipped" in said
+    assert "6 chat rows from OpenAI messages, 1 bad row skipped" in said
     assert "line 7: " in said
 
 
@@ -199,7 +199,7 @@ def test_rows_left_out_are_told_and_each_is_kept_with_its_reason(
         **SETTINGS,
     )
     told = capsys.readouterr().err
-    assert "2 chat rows from OpenAI messages, 1 bad rows skipped" in told
+    assert "2 chat rows from OpenAI messages, 1 bad row skipped" in told
     assert "line 2: " in told
     (kept,) = (tmp_path / "run" / "skipped.jsonl").read_text().splitlines()
     assert json.loads(kept)["line"] == 2

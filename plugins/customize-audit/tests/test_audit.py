@@ -16,7 +16,7 @@ import customize
 from customize.testing import ToyBackend
 from customize_audit import exposure, insert, membership, read_canaries
 from customize_audit.canaries import Canary, make_canaries
-from customize_audit.command import main
+from customize_audit.command import command
 from customize_audit.losses import nats
 from customize_audit.membership import area
 
@@ -123,15 +123,17 @@ def test_the_command_inserts_and_measures(tmp_path: Path, monkeypatch: pytest.Mo
     data = written(tmp_path / "train.jsonl", rows(range(8)))
     audited = tmp_path / "audited.jsonl"
     invoke = CliRunner().invoke
-    made = invoke(main, ["insert", str(data), "--to", str(audited), "--count", "2", "--times", "4"])
+    made = invoke(
+        command, ["insert", str(data), "--to", str(audited), "--count", "2", "--times", "4"]
+    )
     assert "customize-audit exposure RUN" in made.output
     run = trained(audited, tmp_path / "run")
     monkeypatch.setattr(customize, "open", lambda source: run)
     named = str(audited.with_suffix(".canaries.json"))
-    told = invoke(main, ["exposure", "run", named, "--others", "31", "--json"])
+    told = invoke(command, ["exposure", "run", named, "--others", "31", "--json"])
     assert json.loads(told.output)["most"] == 5
     both = ["--members", str(data), "--others", str(written(tmp_path / "o.jsonl", rows([50, 51])))]
-    assert "area under the curve" in invoke(main, ["membership", "run", *both]).output
+    assert "area under the curve" in invoke(command, ["membership", "run", *both]).output
 
 
 def test_a_file_that_names_no_canaries_is_refused(tmp_path: Path) -> None:

@@ -74,7 +74,9 @@ def base_of(run: Run) -> Path:
 def test_an_adapter_is_a_package_that_says_how_servers_load_it(package: Path) -> None:
     manifest = Manifest.read(package)
     assert (manifest.format, manifest.precision) == ("customize-hf:hf", "float32")
-    assert "--max-lora-rank 8 --lora-modules run={folder}" in manifest.how_to_run["vLLM"]
+    assert manifest.how_to_run["vLLM"] == (
+        "vllm serve {base} --enable-lora --max-lora-rank 8 --lora-modules run={folder}"
+    )
     figures = manifest.parity["figures"]
     assert figures["kl"] < 1e-8
     assert figures["mean_difference_to_base"] > 0.1
@@ -83,6 +85,17 @@ def test_an_adapter_is_a_package_that_says_how_servers_load_it(package: Path) ->
     card = (package / "README.md").read_text()
     assert card.startswith("---\nlibrary_name: peft\nlicense: apache-2.0\n")
     assert "data: sha256" in card
+    assert "* adapter: rank 4," in card
+
+
+def test_peft_finds_the_base_and_so_does_customize(run: Run, package: Path) -> None:
+    from peft import AutoPeftModelForCausalLM
+
+    model = AutoPeftModelForCausalLM.from_pretrained(package)
+    assert model.peft_config["default"].base_model_name_or_path == str(base_of(run))
+    opened = customize.open(package, backend=run.backend)
+    assert opened.model is not None
+    assert opened.model.path == base_of(run)
 
 
 def test_what_was_measured_stands_in_the_runs_report(run: Run, package: Path) -> None:
@@ -124,12 +137,18 @@ def test_a_package_answers_as_its_run_opened_by_a_backend_or_by_its_runtime(
         next(runtime.stream(Query(prompt, sampling, adapter="third")))
 
 
-def test_another_base_is_refused(package: Path, tmp_path: Path) -> None:
+def test_another_base_is_refused(run: Run, package: Path, tmp_path: Path) -> None:
     other = write_tiny_model(tmp_path / "model", seed=7)
     with pytest.raises(ModelError, match="trained on another base"):
         customize.open_package(package, base=other.path)
-    with pytest.raises(UnknownName, match="model"):
-        customize.open(package)
+    away = base_of(run).rename(tmp_path / "away")
+    try:
+        with pytest.raises(UnknownName, match="'model'"):
+            customize.open(package)
+        with pytest.raises(UnknownName, match=r"base of run is not found: .*--base"):
+            customize.verify(package)
+    finally:
+        away.rename(base_of(run))
     with pytest.raises(OptionError, match="is for exported adapters"):
         customize.open(other.path, base=other.path)
 

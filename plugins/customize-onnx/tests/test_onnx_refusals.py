@@ -129,7 +129,7 @@ def test_a_width_that_does_not_fill_blocks_is_refused(tmp_path: Path) -> None:
     written(tmp_path, hidden_size=80, head_dim=16)
     renderer: Any = None
     source = Exportable("a", ModelFolder(tmp_path, "m", "m"), tmp_path, renderer)
-    with pytest.raises(ExportError, match=r"width 80 .*pass weights='float16'"):
+    with pytest.raises(ExportError, match=r"width 80 .*set weights=float16"):
         ONNX(weights="int8").check(source)
     ONNX(weights="float16").check(source)
 

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from rag_corpus import PAIRS, TEXTS
 
 import customize
-from customize_rag.command import main
+from customize_rag.command import command, main
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def handbook(tmp_path: Path) -> Path:
 
 
 def run(*arguments: object) -> list[str]:
-    found = CliRunner().invoke(main, [str(one) for one in arguments])
+    found = CliRunner().invoke(command, [str(one) for one in arguments])
     assert found.exit_code == 0, found.output
     return found.output.splitlines()
 
@@ -40,6 +40,37 @@ def test_rows_are_a_file_that_can_be_read_and_trained_on(handbook: Path, tmp_pat
     rows = customize.read(to, kind="chat")
     assert told[-2].startswith(f"{len(rows)} rows in {to}: ")
     assert told[-1] == "left out: 'Who sings?': hall.md says 'Nobody'"
+
+
+def test_rows_that_were_edited_are_not_written_over(handbook: Path, tmp_path: Path) -> None:
+    to = tmp_path / "made" / "rows.jsonl"
+    run("rows", handbook, "--to", to, "--chunk-tokens", 24)
+    written = to.read_bytes()
+    to.write_bytes(written[:100])  # as a kill leaves it
+    run("rows", handbook, "--to", to, "--chunk-tokens", 24)
+    assert to.read_bytes() == written
+    to.write_bytes(edited := written.replace(b"opens", b"is open"))
+    arguments = ["rows", str(handbook), "--to", str(to), "--chunk-tokens", "24"]
+    with pytest.raises(customize.DataError, match="name another file"):
+        CliRunner().invoke(command, arguments, catch_exceptions=False)
+    assert to.read_bytes() == edited != written
+
+
+def test_faults_are_told_plainly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def said(*arguments: object) -> tuple[object, str]:
+        monkeypatch.setattr("sys.argv", ["customize-rag", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return ended.value.code, capsys.readouterr().err
+
+    to = ("--to", tmp_path / "rows.jsonl")
+    (empty := tmp_path / "empty").mkdir()
+    code, told = said("rows", empty, *to)
+    assert (code, told.startswith(f"Error: {empty} holds no document")) == (1, True)
+    code, told = said("rows", empty, *to, "--questions", tmp_path / "nowhere")
+    assert (code, f"there is no {tmp_path / 'nowhere'}" in told) == (2, True)
 
 
 class Teacher(BaseHTTPRequestHandler):

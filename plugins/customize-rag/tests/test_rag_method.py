@@ -139,7 +139,7 @@ def test_what_an_asker_may_not_see_is_not_retrieved(run: customize.Run) -> None:
 def test_a_run_of_another_method_has_no_assistant(tmp_path: Path) -> None:
     rows = [{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}]
     run = customize.train(model="toy", data=rows, to=tmp_path / "sft", backend=ToyBackend())
-    with pytest.raises(RunError, match="train with method='rag'"):
+    with pytest.raises(RunError, match="train with method=rag"):
         run.assistant()
 
 

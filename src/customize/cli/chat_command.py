@@ -76,6 +76,8 @@ def command(
     """
     from customize.runs.run import open as open_run
 
+    if message is not None and not message.strip():
+        raise click.UsageError("--message is empty: say something, or leave it out to be asked")
     run = open_run(source, revision=revision)
     if run.has_assistant and system is None and tools_file is None:
         if temperature:

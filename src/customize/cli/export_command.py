@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
+from customize.cli.settable import Settable
 
-@click.command("export")
+
+class _Export(Settable):
+    def setting_of(self, key: str, args: Sequence[str]) -> str | None:
+        from customize._options import options_of
+        from customize.plugins import load, names
+
+        forms = set(names("exporter"))
+        known = {
+            o.name: o for arg in args if arg in forms for o in options_of(load("exporter", arg))
+        }
+        if key not in known:
+            return None
+        return f"{key}=true" if known[key].type is bool else f"{key}=…"
+
+
+@click.command("export", cls=_Export)
 @click.argument("source", type=click.Path(exists=True, file_okay=False))
 @click.argument("form")
 @click.option("--to", required=True, type=click.Path(path_type=Path), help="A new folder.")
@@ -41,10 +59,13 @@ def command(
     from customize.runs.run import open as open_run
     from customize.training.recipe_file import parse_settings
 
-    manifest = open_run(source).export(
+    run = open_run(source)
+    manifest = run.export(
         form, to, margin=margin, despite_parity=despite_parity, **parse_settings(settings)
     )
+    assert run.model is not None  # else nothing is exported
+    commands = manifest.commands(shlex.quote(str(to)), shlex.quote(str(run.model.path)))
     click.echo(f"Written: {to}")
     click.echo(parity_text(manifest.parity))
-    for who, how in manifest.how_to_run.items():
-        click.echo(f"{who}: {how.format(folder=to)}")
+    for who, command in commands.items():
+        click.echo(f"{who}: {command}")

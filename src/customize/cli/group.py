@@ -1,22 +1,14 @@
-"""The command itself: finds its subcommands by file and tells errors plainly."""
+"""The command itself: finds its subcommands by file."""
 
 from __future__ import annotations
 
 import difflib
-import sys
 from importlib import import_module
 
 import click
 
 from customize import __version__
-from customize._errors import (
-    BackendError,
-    CustomizeError,
-    GateFailed,
-    GateInconclusive,
-    ParityError,
-    RunError,
-)
+from customize.cli.running import run_command
 
 # The order of a person's first day.
 COMMANDS = {
@@ -67,8 +59,8 @@ class Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
-            meant = f" Did you mean {near[0]!r}?" if near else " See customize --help."
+            near = _nearest(args[0])
+            meant = f" Did you mean {near!r}?" if near else " See customize --help."
             ctx.fail(f"No command {args[0]!r}.{meant}")
         return super().resolve_command(ctx, args)
 
@@ -77,33 +69,25 @@ class Commands(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+def _nearest(name: str) -> str | None:
+    """The command that was meant, which may be one within another: ``index search``."""
+    known = {inner: f"{outer} {inner}" for outer in COMMANDS for inner in _within(outer)}
+    known |= {outer: outer for outer in COMMANDS}
+    near = difflib.get_close_matches(name, known, n=1)
+    return known[near[0]] if near else None
+
+
+def _within(name: str) -> list[str]:
+    command = command_of(name)
+    return [*command.commands] if isinstance(command, click.Group) else []
+
+
+@click.group(cls=Commands)
 @click.version_option(__version__, prog_name="customize")
 def cli() -> None:
     """Customize language models after pre-training, and prove that it helped."""
 
 
 def main() -> None:
-    """Run the command; an error on purpose is one message and no traceback.
-
-    Exit codes: 2 what was asked for is wrong, 1 it failed while at work or a gate failed, 3 a gate
-    is inconclusive, 130 Ctrl-C, 143 SIGTERM.
-    """
-    try:
-        cli(standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        sys.exit(130)
-    except GateInconclusive as error:
-        _fail(error, 3)
-    except (RunError, BackendError, GateFailed, ParityError) as error:
-        _fail(error, 1)
-    except CustomizeError as error:
-        _fail(error, 2)
-
-
-def _fail(error: Exception, code: int) -> None:
-    click.echo(f"Error: {error}", err=True)
-    sys.exit(code)
+    """The script ``customize``."""
+    run_command(cli)

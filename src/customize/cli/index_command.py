@@ -122,6 +122,8 @@ def update(folder: str, docs: str, **given: Any) -> None:
 @click.option("--all", "may_see_all", is_flag=True, help="Who asks may see everything.")
 def search(folder: str, query: str, k: int, tags: tuple[str, ...], may_see_all: bool) -> None:
     """Show the chunks of the index in FOLDER that fit QUERY best."""
+    if tags and may_see_all:
+        raise click.UsageError("--all sees everything, whatever the tags: give --tag or --all")
     from customize.retrieval.index_folder import open_index
 
     index = open_index(Path(folder))

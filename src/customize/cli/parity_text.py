@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from customize.packaging.figures import in_words
+
 _QUIET = 0.25  # cores that others may keep busy
 
 
 def parity_text(parity: Mapping[str, Any]) -> str:
-    """Verdict, figures in nats a token, and what was measured on this machine."""
+    """Verdict, figures, and what was measured on this machine."""
     lines = [f"Parity: {parity['verdict']}, for weights in {parity['precision']}"]
     if (fault := parity["fault"]) is not None:
         place = "" if fault["token"] is None else f", token {fault['token']}"
         lines.append(f"  prompt {fault['prompt']!r}{place}: {fault['told']}")
     figures = {**parity["figures"], **parity["measured"]}
-    lines += [f"  {name}: {_shown(value)}" for name, value in figures.items()]
+    lines += [f"  {line}" for line in in_words(figures)]
     lines += _contended(parity["measured"])
     if (task := parity["task"]) is not None:
         lines.append(f"  the task: {task['verdict']}: {task['told']}")
@@ -31,7 +33,3 @@ def _contended(measured: Mapping[str, float]) -> list[str]:
         f"  speeds were measured while other programs kept {busy:.1f} of {cores:.0f} cores busy: "
         "`customize verify` measures them again"
     ]
-
-
-def _shown(value: float | None) -> str:
-    return "not a number" if value is None else f"{value:.3g}"

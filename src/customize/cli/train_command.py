@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
+from customize.cli.settable import Settable
 
-@click.command("train")
+
+class _Train(Settable):
+    def setting_of(self, key: str, args: Sequence[str]) -> str | None:
+        from customize.training.recipe import place_of
+
+        methods = [arg.partition("method=")[2] for arg in args if "method=" in arg]
+        place = place_of(key, methods[-1] if methods else "sft")
+        return None if place is None else f"{place}=…"
+
+
+@click.command("train", cls=_Train)
 @click.argument("recipe", required=False, type=click.Path(path_type=Path, dir_okay=False))
 @click.option(
     "--set",
@@ -53,11 +65,11 @@ def _tell_decisions() -> None:
     """What our parts decide by themselves, a dtype or recomputing, is logged: a person sees it."""
     import logging
 
-    from customize.training.progress import Progress
+    from customize._live_line import LiveLine
 
     class Told(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             if record.name.startswith("customize") or record.levelno >= logging.WARNING:
-                Progress(0, 0).say(record.getMessage())
+                LiveLine().say(record.getMessage())
 
     logging.basicConfig(level=logging.INFO, handlers=[Told()])

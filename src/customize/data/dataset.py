@@ -82,12 +82,12 @@ class IndexedDataset:
     def describe(self) -> str:
         """One line: what was recognised and what was left out."""
         report = self.report
-        left = f", {len(report.bad)} bad rows skipped" if report.bad else ""
-        blank = f", {report.blank} blank lines" if report.blank else ""
-        return (
-            f"{self.name}: {len(self)} {self.kind} rows from {FORMATS[self.format].label}"
-            f"{left}{blank}, sha256 {self.fingerprint[:12]}"
-        )
+        are_documents = self.format == "documents"
+        rows = _count(len(self), "document" if are_documents else f"{self.kind} row")
+        source = "" if are_documents else f" from {FORMATS[self.format].label}"
+        left = f", {_count(len(report.bad), 'bad row')} skipped" if report.bad else ""
+        blank = f", {_count(report.blank, 'blank line')}" if report.blank else ""
+        return f"{self.name}: {rows}{source}{left}{blank}, sha256 {self.fingerprint[:12]}"
 
     def account(self) -> str:
         """What was recognised, and the bad rows that were left out, with their reasons."""
@@ -164,6 +164,10 @@ class Indexing:
     def _report(self) -> ReadReport:
         good = len(self._index.rows.offsets)
         return ReadReport(self._num_lines, good, self._num_blank, tuple(self._bad))
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _sample(parsed: Iterator[Parsed]) -> Iterator[Parsed]:

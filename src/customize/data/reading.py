@@ -68,7 +68,8 @@ def read(
         raise DataError(
             f"{dataset.name}: {len(report.bad)} of {num_rows} rows cannot be used\n"
             f"{report.listing()}\n"
-            "Correct them, or leave them out with on_bad_rows='skip' (the report keeps the counts)"
+            "Correct them, or leave them out, which the report counts: on_bad_rows='skip' "
+            "(--on-bad-rows skip; in training --set on_bad_rows=skip)"
         )
     if not len(dataset):
         raise DataError(f"{dataset.name} holds no rows")
@@ -138,8 +139,7 @@ def _named(source: str | Path, kind: str | None) -> IndexedDataset:
             return _offered(source, kind)
         raise DataError(_not_there(path))
     if path.is_dir():
-        inside = sorted(one.name for one in path.iterdir() if one.suffix in (*_LINES, *_TABLES))
-        raise DataError(f"{path} is a folder; name a file in it: {', '.join(inside[:10])}")
+        raise DataError(_folder(path))
     suffix = path.suffix.lower()
     records = _TABLES.get(suffix) or reader_of(suffix) or _by_content(path)
     if records is not None:
@@ -176,6 +176,17 @@ def _spool(records: Iterable[Record], name: str, kind: str | None) -> IndexedDat
     spool = tempfile.TemporaryFile("w+b", prefix="customize-")  # noqa: SIM115, the data set's own
     file = LineFile(spool, name)
     return IndexedDataset(file, Indexing(file, kind).over(file.spooled(records)))
+
+
+def _folder(path: Path) -> str:
+    known = (*_LINES, *_TABLES)
+    inside = sorted(one.name for one in path.iterdir() if one.suffix in known)
+    rows = (
+        f"name a file in it: {', '.join(inside[:10])}"
+        if inside
+        else f"it holds no file of rows ({', '.join(known)})"
+    )
+    return f"{path} is a folder; {rows}. To learn from a folder of documents, set method=rag"
 
 
 def _not_there(path: Path) -> str:

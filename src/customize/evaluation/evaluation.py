@@ -206,7 +206,9 @@ class Evaluation:
 
     def _general(self) -> Evaluation:
         if self.general is None:
-            raise DataError("the general items were not asked: evaluate with general=True")
+            raise DataError(
+                "the general items were not asked: evaluate with --general (general=True)"
+            )
         return self.general
 
     def verdict(self) -> str:

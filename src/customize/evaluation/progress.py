@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import TextIO
+
+from customize._live_line import LiveLine
 
 _PLAIN_EVERY_S = 10.0
 
@@ -13,8 +14,7 @@ class AnswerProgress:
     """Answers so far and of all, and the time left."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
-        self._stream = sys.stderr if stream is None else stream
-        self._live = self._stream.isatty()
+        self._line = LiveLine(stream)
         self._said = time.monotonic()
 
     def begin(self, column: str, total: int) -> None:
@@ -23,19 +23,20 @@ class AnswerProgress:
         self._begun = time.monotonic()
 
     def tell(self, num_answers: int) -> None:
-        """So many more answers are there."""
+        """So many more answers are there; none are, where all that is asked needs none."""
+        if not num_answers:
+            return
         self._done += num_answers
         now = time.monotonic()
-        if not self._live and now - self._said < _PLAIN_EVERY_S:
-            return
-        self._said = now
-        left = (now - self._begun) / max(self._done, 1) * (self._total - self._done)
-        line = f"{self._column}: {self._done}/{self._total} answers  {left:.0f} s left"
-        self._stream.write(f"\r\x1b[2K{line[:79]}" if self._live else f"{line}\n")
-        self._stream.flush()
+        seconds = now - self._begun
+        told = f"{self._column}: {self._done}/{self._total} answers"
+        if self._done == self._total:
+            self._line.say(f"{told}  took {seconds:.0f} s")
+        elif self._line.is_live or now - self._said >= _PLAIN_EVERY_S:
+            self._said = now
+            left = seconds / self._done * (self._total - self._done)
+            self._line.show(f"{told}  {left:.0f} s left")
 
     def end(self) -> None:
         """All columns have answered."""
-        if self._live:
-            self._stream.write("\r\x1b[2K")
-            self._stream.flush()
+        self._line.clear()

@@ -81,6 +81,6 @@ class Exporter(ABC):
 
     def how_to_run(self, source: Exportable) -> Mapping[str, str]:
         """Commands that load the package, by the name of who loads it; ``{folder}`` stands for
-        where it is.
+        where it is, and ``{base}`` for where its base is.
         """
         return {}

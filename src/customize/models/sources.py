@@ -105,7 +105,7 @@ def _from_plugin(name: str, dtype: str) -> Located:
         target: Any = load("model", name)  # whatever a plugin names; a ModelSource by contract
     except UnknownName as error:
         raise UnknownName(
-            f"{error}; nor is {name!r} a folder or .gguf file here, or a hub id (owner/model)"
+            f"{name!r} is no folder or .gguf file here and no hub id (owner/model), and {error}"
         ) from error
     return Located(target().fetch(dtype), name)
 

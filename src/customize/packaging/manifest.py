@@ -6,15 +6,20 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import attrs
 
-from customize._errors import ExportError
+from customize._errors import ExportError, OptionError
+from customize.training.structuring import coerce
 
 MANIFEST = "package.json"
 SIGNATURE = "model.sig"
+CARD = "README.md"
 SCHEMA = 1
+_RECIPE = "recipe.json"  # of a run's folder
+_SMALL = 16 << 20  # bytes that are hashed in no time a person notices
+_AGAIN = "; export the run again, or fetch the package again"
 
 
 def _ints(values: Iterable[int]) -> tuple[int, ...]:
@@ -30,7 +35,8 @@ class Manifest:
     base: name, fingerprint and revision. weights: fingerprint of what was trained: an adapter, or
     all weights where is_adapter is not true. stop_tokens: ids at which every answer ends.
     parity: verdict, limits and figures of the gate, and what was measured of its speed.
-    run: what `customize reproduce` goes by. files: sha256 by path.
+    how_to_run: commands by who runs them, with ``{folder}`` and ``{base}`` for where both are.
+    run: what `customize reproduce` goes by. files: sha256 by path, and sizes: their bytes.
     """
 
     format: str
@@ -46,7 +52,12 @@ class Manifest:
     how_to_run: Mapping[str, str]
     run: Mapping[str, Any]
     files: Mapping[str, str]
+    sizes: Mapping[str, int] = attrs.field(factory=dict)
     schema: int = SCHEMA
+
+    def commands(self, folder: str, base: str) -> dict[str, str]:
+        """``how_to_run`` for a package in ``folder``, whose base is in ``base``."""
+        return {who: how.format(folder=folder, base=base) for who, how in self.how_to_run.items()}
 
     def write(self, folder: Path) -> None:
         """Write it into the package."""
@@ -61,18 +72,44 @@ class Manifest:
             ExportError: there is none, it is damaged, or of a later version.
         """
         file = folder / MANIFEST
+        if (folder / _RECIPE).is_file():
+            raise ExportError(
+                f"{folder} is a run and no package: make one with customize export {folder} FORM "
+                "--to FOLDER"
+            )
         if not file.is_file():
             raise ExportError(f"{folder} is no package: it has no {MANIFEST}")
         try:
             told = json.loads(file.read_text("utf-8"))
-            if told["schema"] != SCHEMA:
-                raise ExportError(
-                    f"{file} has the schema {told['schema']}, and this version of customize reads "
-                    f"{SCHEMA}: use the version that wrote it, or export the run again"
-                )
-            return cls(**told)
+            schema = told["schema"]
         except (ValueError, KeyError, TypeError) as error:
-            raise ExportError(f"{file} is damaged: {error}") from error
+            raise ExportError(f"{file} is damaged: it is no manifest in JSON{_AGAIN}") from error
+        if schema != SCHEMA:
+            raise ExportError(
+                f"{file} has the schema {schema}, and this version of customize reads "
+                f"{SCHEMA}: use the version that wrote it, or export the run again"
+            )
+        if fault := _fault_of_form(told):
+            raise ExportError(f"{file} is damaged: {fault}{_AGAIN}")
+        return cls(**told)
+
+
+def _fault_of_form(told: dict[str, Any]) -> str | None:
+    """What keeps these values from being a manifest."""
+    hints = get_type_hints(Manifest)
+    needed = {field.name for field in attrs.fields(Manifest) if field.default is attrs.NOTHING}
+    if missing := sorted(needed - told.keys()):
+        return f"{missing[0]} is missing"
+    if unknown := sorted(told.keys() - hints.keys()):
+        return f"the key {unknown[0]!r} is none of a manifest"
+    for name, value in told.items():
+        try:
+            coerce(value, hints[name])
+        except OptionError as error:
+            return f"{name} {error}"
+    if missing := sorted({"name", "fingerprint", "revision"} - told["base"].keys()):
+        return f"base.{missing[0]} is missing"
+    return None
 
 
 def hashes_of(folder: Path) -> dict[str, str]:
@@ -87,9 +124,39 @@ def hashes_of(folder: Path) -> dict[str, str]:
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
             raise ExportError(f"{path} is no plain file: a package holds nothing else")
         if path.is_file() and name not in (MANIFEST, SIGNATURE):
-            with path.open("rb") as stream:
-                found[name] = hashlib.file_digest(stream, "sha256").hexdigest()
+            found[name] = _hash_of(path)
     return found
+
+
+def _hash_of(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def check_small(folder: Path, manifest: Manifest) -> None:
+    """Whether small files are as they were written, and large ones as long.
+
+    The card is left out: people edit it.
+
+    Raises:
+        ExportError: one is not.
+    """
+    for name in sorted(manifest.files.keys() - {CARD}):
+        digest, size = manifest.files[name], manifest.sizes.get(name)
+        if fault := _fault_of_file(folder / name, digest, size):
+            raise ExportError(
+                f"{folder} is not what was written: {name} {fault}. All of it is looked at by "
+                f"customize verify {folder}{_AGAIN}"
+            )
+
+
+def _fault_of_file(file: Path, digest: str, size: int | None) -> str | None:
+    if not file.is_file():
+        return "is missing"
+    there = file.stat().st_size
+    if size is not None and there != size:
+        return f"has {there:,} bytes, and had {size:,}"
+    return "was changed" if there <= _SMALL and _hash_of(file) != digest else None
 
 
 def damage(folder: Path, manifest: Manifest) -> str | None:

@@ -10,11 +10,11 @@ from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
 
-from customize._errors import ExportError, ModelError
+from customize._errors import CustomizeError, ExportError, ModelError, UnknownName
 from customize.interfaces.exporter import Exporter
 from customize.interfaces.runtime import Runtime
 from customize.models import resolve
-from customize.packaging.manifest import Manifest
+from customize.packaging.manifest import Manifest, check_small
 from customize.plugins import load
 
 
@@ -35,11 +35,30 @@ def open_package(
         UnknownName: no plugin is installed for its format.
         ModelError: the base is not the one the adapter was made for.
     """
-    manifest = Manifest.read(Path(folder))
+    manifest = read_sound(Path(folder))
     for name, other in adapters.items():
-        _check_same_base(manifest, Manifest.read(other), name)
-    opened = runtime_of(manifest)
-    return opened.open(Path(folder), dict(adapters), base_of(manifest, base))
+        _check_same_base(manifest, read_sound(other), name)
+    opened, below = runtime_of(manifest), base_of(manifest, base)
+    try:
+        return opened.open(Path(folder), dict(adapters), below)
+    except CustomizeError:
+        raise
+    except Exception as error:  # whatever a plugin's runtime raises
+        raise ExportError(
+            f"{folder} cannot be loaded by {manifest.format} ({type(error).__name__}: {error}). "
+            f"Whether it is what was written is told by customize verify {folder}"
+        ) from error
+
+
+def read_sound(folder: Path) -> Manifest:
+    """A package's manifest, after a look at its files that takes no time.
+
+    Raises:
+        ExportError: it is no package, or not as it was written.
+    """
+    manifest = Manifest.read(folder)
+    check_small(folder, manifest)
+    return manifest
 
 
 def runtime_of(manifest: Manifest) -> type[Runtime]:
@@ -64,7 +83,13 @@ def base_of(manifest: Manifest, given: str | Path | None = None) -> Path | None:
     if not manifest.needs_base:
         return None
     known = manifest.base
-    model = resolve(given or known["name"], None if given else known["revision"])
+    try:
+        model = resolve(given or known["name"], None if given else known["revision"])
+    except UnknownName as error:
+        raise UnknownName(
+            f"the base of {manifest.name} is not found: give where it is, base='FOLDER' (customize "
+            f"verify PACKAGE --base FOLDER). {error}"
+        ) from error
     if model.fingerprint != known["fingerprint"]:
         raise ModelError(
             f"{manifest.name} was trained on another base than {model.path}: give the one it was "

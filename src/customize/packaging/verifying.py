@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 from customize._errors import ExportError
+from customize._live_line import LiveLine
 from customize.packaging.manifest import Manifest, damage
 from customize.packaging.opening import base_of, runtime_of
 from customize.packaging.parity import Parity, compare
@@ -34,11 +35,13 @@ def verify(
     if key is not None:
         check_signature(folder, key)
     manifest = Manifest.read(folder)
-    if fault := damage(folder, manifest):
-        raise ExportError(f"{folder} is not what was written: {fault}")
-    found = runtime_of(manifest)
-    runtime = f"{found.__module__}:{found.__qualname__}"
-    cases = read_cases(folder / CASES)
-    with tempfile.TemporaryDirectory() as work:
+    with LiveLine() as line, tempfile.TemporaryDirectory() as work:
+        line.show(f"hashing {len(manifest.files)} files")
+        if fault := damage(folder, manifest):
+            raise ExportError(f"{folder} is not what was written: {fault}")
+        found = runtime_of(manifest)
+        runtime = f"{found.__module__}:{found.__qualname__}"
+        cases = read_cases(folder / CASES)
+        line.show(f"loading it in a fresh process, and asking {len(cases)} prompts again")
         answers = ask(runtime, folder, base_of(manifest, base), folder / CASES, Path(work))
     return compare(cases, answers, manifest.precision, manifest.stop_tokens)

@@ -17,11 +17,12 @@ import attrs
 
 from customize._errors import ExportError, ParityError
 from customize._files import replace_text, sync, sync_all, writing
+from customize._live_line import LiveLine
 from customize._options import options_to_dict
 from customize.interfaces.exporter import Exportable, Exporter
 from customize.models.fingerprints import tensor_hashes
 from customize.models.weights import read_header, weight_files
-from customize.packaging.manifest import Manifest, hashes_of
+from customize.packaging.manifest import CARD, Manifest, hashes_of
 from customize.packaging.parity import Parity, compare
 from customize.packaging.probe import ask
 from customize.packaging.reference import Case, write_cases
@@ -93,7 +94,8 @@ def write_package(
         ParityError: it answers otherwise than the session; only ``parity.json`` is left.
     """
     check_exportable(source, exporter, to)
-    with _beside(to) as work, writing(str(to), ExportError):
+    with _beside(to) as work, writing(str(to), ExportError), LiveLine() as line:
+        line.show(f"writing {to.name} for {exporter.serves}")
         folder = work / "package"
         folder.mkdir()
         exporter.write(source, folder)
@@ -105,13 +107,16 @@ def write_package(
             shutil.copyfile(file, folder / RUN / name)
         manifest = _manifest(source, exporter, lineage)
         manifest.write(folder)
+        line.show(f"loading it in a fresh process, and asking the same {len(proof.cases)} prompts")
         parity = _proven(source, exporter, proof, folder, work)
         if not parity.passed and not proof.despite:
             _leave_parity(parity, to)
         manifest = attrs.evolve(manifest, parity=parity.to_json())
-        (folder / "README.md").write_text(lineage.card(manifest), "utf-8")
+        (folder / CARD).write_text(lineage.card(manifest), "utf-8")
         _refuse_code(folder)
-        manifest = attrs.evolve(manifest, files=hashes_of(folder))
+        files = hashes_of(folder)
+        sizes = {name: (folder / name).stat().st_size for name in files}
+        manifest = attrs.evolve(manifest, files=files, sizes=sizes)
         manifest.write(folder)
         sync_all(folder)
         if to.exists():

@@ -15,6 +15,8 @@ ERRORS = {
     "target": "The module that a spec's target names does not exist.",
     "requirement": "A package that it requires is missing, or has another version.",
 }
+# With these a plugin may offer more than can be seen of it.
+HIDING = frozenset({"metadata", "import", "hook", "unknown-hook", "spec"})
 WARNINGS = {
     "ambiguous": "Another plugin offers the same name, so that the full name is needed.",
     "heavy": "Listing it imports a package that takes long; only the first importer is seen.",

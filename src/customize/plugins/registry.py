@@ -22,7 +22,7 @@ from customize._errors import MissingDependency, PluginError, UnknownName
 from customize.plugins import built_in
 from customize.plugins.asking import Answer, ask, ask_for_run
 from customize.plugins.distributions import Installed, installed, normalized
-from customize.plugins.faults import Fault, told
+from customize.plugins.faults import HIDING, Fault, told
 from customize.plugins.limits import VARIABLE, parse_limit
 from customize.plugins.requirements import unmet
 from customize.plugins.specs import KINDS, Spec
@@ -195,12 +195,17 @@ def _nobody(kind: str, name: str) -> PluginError:
     meant = f"; did you mean {near[0]!r}?" if near else ""
     have = ", ".join(known) or "none is installed"
     who = "nobody" if ours else "no plugin"
-    message = f"{who} provides the {kind} {name!r}{meant} ({kind}s: {have})"
+    plural = f"{kind}es" if kind.endswith("x") else f"{kind}s"
+    message = f"{who} provides the {kind} {name!r}{meant} ({plural}: {have})"
     if without := left_out():
         message += f"\n  left out by {VARIABLE}: {', '.join(without)}"
     broken = [row for row in listing() if row.error]
-    message += "".join(f"\n  broken: {r.distribution} {r.version}: {r.error}" for r in broken)
     own = [row for row in broken if row.distribution == normalized(name.rpartition(":")[0])]
+    broken = [row for row in broken if any(fault.code in HIDING for fault in row.faults)]
+    message += "".join(f"\n  broken: {r.distribution} {r.version}: {r.error}" for r in own)
+    if broken and not own:
+        named = ", ".join(f"{row.distribution} {row.version}" for row in broken)
+        message += f"\n  broken, and may provide it: {named} (customize plugins says why)"
     error = PluginError(message) if own else UnknownName(message)
     # The exception itself, where it is clear whose: of the plugin named, or of the only one broken.
     suspects = own or (broken if len(broken) == 1 else [])

@@ -88,7 +88,10 @@ def build_index(
     """
     folder = Path(to)
     if (folder / FILE).exists() or (folder.exists() and any(folder.iterdir())):
-        raise DataError(f"{folder} is not empty: name a new folder, or use update_index")
+        raise DataError(
+            f"{folder} is not empty: name a new folder, or make the index there one of what the "
+            "documents are now with customize index update (update_index)"
+        )
     cutting = chunking or Chunking()
     vectors_of = None if encoder is None else encoder.fingerprint
     facts = IndexFacts(index, cutting, counter(cutting)[1], vectors_of)
@@ -147,7 +150,9 @@ class _Policy:
             raise nothing_in(items.source, items)
         if self.on_sensitive == "refuse" and reading.findings:
             lines = "\n".join(told(reading.findings))
-            raise DataError(f"{lines}\nTake them out, or accept them with on_sensitive='tell'")
+            raise DataError(
+                f"{lines}\nTake them out, or accept them: on_sensitive='tell' (--on-sensitive tell)"
+            )
         if self.report is not None:
             for line in (*items.account(), *told(reading.findings)):
                 self.report(line)

@@ -17,6 +17,7 @@ from typing import Any, Self
 
 from customize._errors import DataError, OptionError
 from customize.interfaces.index import Chunk, Hit, Index, fingerprint_of
+from customize.retrieval.function_words import FUNCTION_WORDS
 from customize.retrieval.grams import grams, without_runs
 
 FILE = "chunks.sqlite"
@@ -74,17 +75,27 @@ class SqliteIndex(Index):
         if k < 1:
             raise OptionError(f"k must be >= 1 (got {k})")
         with self._lock:
-            words = self._words_of(query)
-            if not words:
-                return []
-            # Within the query, so that what the asker may not see takes no place among the k.
-            visible, labels = self._visible(filter)
-            found = self._db.execute(
-                f"SELECT -w.rank, {_COLUMNS} FROM (SELECT rowid AS row, rank FROM words "
-                f"WHERE words MATCH ? {visible} ORDER BY rank LIMIT ?) w "
-                f"JOIN chunks USING (row) JOIN labels USING (label) ORDER BY w.rank, id",
-                [" OR ".join(map(_quoted, words)), *labels, k],
-            ).fetchall()
+            telling, others = self._words_of(query)
+            hits = self._best(telling, k, filter)
+            if len(hits) < k:
+                # What only they find fills up, and its score says that it tells nothing.
+                found = {hit.chunk.id for hit in hits}
+                more = [hit for hit in self._best(others, k, filter) if hit.chunk.id not in found]
+                hits += [Hit(hit.chunk, 0.0) for hit in more[: k - len(hits)]]
+        return hits
+
+    def _best(self, words: Sequence[str], k: int, filter: Collection[str] | None) -> list[Hit]:
+        """The ``k`` chunks with the highest BM25 for these words, as the index writes them."""
+        if not words:
+            return []
+        # Within the query, so that what the asker may not see takes no place among the k.
+        visible, labels = self._visible(filter)
+        found = self._db.execute(
+            f"SELECT -w.rank, {_COLUMNS} FROM (SELECT rowid AS row, rank FROM words "
+            f"WHERE words MATCH ? {visible} ORDER BY rank LIMIT ?) w "
+            f"JOIN chunks USING (row) JOIN labels USING (label) ORDER BY w.rank, id",
+            [" OR ".join(map(_quoted, words)), *labels, k],
+        ).fetchall()
         return [Hit(_chunk(columns), score) for score, *columns in found]
 
     def get(self, ids: Iterable[str]) -> list[Chunk]:
@@ -227,20 +238,26 @@ class SqliteIndex(Index):
         marks = ", ".join("?" * len(mine))
         return f"AND (SELECT label FROM chunks WHERE row = words.rowid) IN ({marks})", mine
 
-    def _words_of(self, query: str) -> list[str]:
-        """What is looked for, as the index writes it: the query's words, without common ones."""
+    def _words_of(self, query: str) -> tuple[list[str], list[str]]:
+        """The query's words, as the index writes them, without common ones; and function words.
+
+        Where it has no others, these are its words.
+        """
         told = f"{without_runs(query)} {' '.join(grams(query))}"
         self._db.execute("INSERT INTO asked(text) VALUES (?)", [told])
         words = [word for (word,) in self._db.execute("SELECT term FROM asked_words").fetchall()]
         self._db.execute("DELETE FROM asked")
         counts = {word: self._num_chunks_with(word) for word in words}
-        rarest = sorted((word for word in words if counts[word]), key=counts.__getitem__)
+        there = sorted((word for word in words if counts[word]), key=counts.__getitem__)
+        rarest = [word for word in there if word not in FUNCTION_WORDS] or there
         most = max(_COMMON * len(self), _FEW_CHUNKS)
-        return [
+        looked_for = [
             word
             for place, word in enumerate(rarest[:_MOST_WORDS])
             if place < _LEAST_WORDS or counts[word] <= most
         ]
+        others = [word for word in there if word not in rarest and counts[word] <= most]
+        return looked_for, others[:_MOST_WORDS]
 
     def _num_chunks_with(self, word: str) -> int:
         if word not in self._num_having:

@@ -89,7 +89,7 @@ def assistant_of(
     folder = None if run is None else run.assistant_kept()
     if folder is None:
         raise RunError(
-            "there is no assistant here: train with method='rag', whose run keeps one, and open it"
+            "there is no assistant here: train with method=rag, whose run keeps one, and open it"
         )
     if fault := sealed.damage(folder):
         raise RunError(f"{folder} is damaged ({fault}): make the run again")

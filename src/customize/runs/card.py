@@ -11,10 +11,12 @@ from customize._files import replace_text
 from customize.evaluation.evaluation import Evaluation
 from customize.evaluation.remarks import broken, headline, remarks
 from customize.interfaces.model import ModelFolder
+from customize.packaging.figures import in_words
 from customize.packaging.manifest import Manifest
 from customize.runs.folder import RunFolder
 from customize.training.recipe import Recipe
 
+_BASE = "BASE"  # where the base lies on a machine that is not this one
 _FRONT = re.compile(r"\A---\n(.*?)\n---\n", re.DOTALL)
 _LIMITS = """It was not evaluated beyond what is said here. Facts belong into the prompt or into
 retrieval: what a small model learnt of them by training it says with confidence, and often wrong.
@@ -28,12 +30,16 @@ def write_card(folder: RunFolder, recipe: Recipe, evaluation: Evaluation | None)
 
 
 def package_card(
-    manifest: Manifest, folder: RunFolder, model: ModelFolder, evaluation: Evaluation | None
+    manifest: Manifest,
+    serves: str,
+    folder: RunFolder,
+    model: ModelFolder,
+    evaluation: Evaluation | None,
 ) -> str:
-    """The same for a package, with how it was proven and how it is run."""
+    """The same for a package that ``serves`` loads, with how it was proven and how it is run."""
     recipe = folder.recipe()
     front = {
-        **_base_and_licence(manifest, model),
+        **_base_and_licence(manifest, serves, model),
         "pipeline_tag": "text-generation",
         "tags": ["customize", recipe.method],
     }
@@ -50,7 +56,7 @@ def _card(
     import yaml
 
     lineage = folder.lineage()
-    settings = "\n".join(f"* {key}: {value}" for key, value in recipe.options.items())
+    settings = "\n".join(f"* {key}: {_public(value)}" for key, value in recipe.options.items())
     versions = ", ".join(f"{k} {v}" for k, v in lineage["versions"].items())
     numerics = [f"{key} {value}" for key, value in lineage["backend_options"].items()]
     return f"""---
@@ -59,11 +65,12 @@ def _card(
 
 # {folder.path.resolve().name}
 
-A customization of `{recipe.model}` by {recipe.method}, on {recipe.data}.
+A customization of `{_public(recipe.model)}` by {recipe.method}, on {_public(recipe.data)}.
 
 {packaged}## How it was made
 
 {settings}
+* adapter: {_adapter(recipe)}
 * seed: {recipe.seed}
 * backend: {", ".join((lineage["backend"], *numerics))}
 
@@ -82,14 +89,31 @@ A customization of `{recipe.model}` by {recipe.method}, on {recipe.data}.
 {_LIMITS}"""
 
 
-def _base_and_licence(manifest: Manifest, model: ModelFolder) -> dict[str, str]:
+def _adapter(recipe: Recipe) -> str:
+    """LoRA's options, or what was trained in place of a new one."""
+    if recipe.adapter == "full":
+        return "none, all weights were trained"
+    if isinstance(recipe.adapter, str):
+        return f"that of {_public(recipe.adapter)}, trained on"
+    chosen = {key: value for key, value in recipe.adapter.items() if value is not None}
+    return ", ".join(f"{key} {_public(value)}" for key, value in chosen.items())
+
+
+def _public(value: object) -> object:
+    """Of a path on this machine the last part: a card is given away."""
+    is_path = isinstance(value, str) and Path(value).is_absolute()
+    return Path(str(value)).name if is_path else value
+
+
+def _base_and_licence(manifest: Manifest, serves: str, model: ModelFolder) -> dict[str, str]:
     """As the hub reads them; a base that is not of the hub has no name there."""
     relation = "merge" if manifest.is_adapter else "finetune"
     if manifest.needs_base:
         relation = "adapter"
     elif manifest.precision not in ("float32", "float16", "bfloat16"):
         relation = "quantized"
-    found = {"library_name": "peft" if manifest.needs_base else "transformers"}
+    is_peft = serves == "transformers" and manifest.needs_base
+    found = {"library_name": "peft" if is_peft else serves}
     if model.revision is not None:
         found |= {"base_model": model.name, "base_model_relation": relation}
     licence = _licence(model.path)
@@ -112,9 +136,7 @@ def _licence(model: Path) -> str | None:
 
 def _packaged(manifest: Manifest) -> str:
     parity = manifest.parity
-    figures = "\n".join(
-        f"* {name}: {value:.3g}" for name, value in parity["figures"].items() if value is not None
-    )
+    figures = "\n".join(f"* {line}" for line in in_words(parity["figures"]))
     fault = parity["fault"]
     failed = (
         ""
@@ -124,17 +146,19 @@ def _packaged(manifest: Manifest) -> str:
     )
     task = parity["task"]
     told = "" if task is None else f"* the task: {task['verdict']}: {task['told']}\n"
-    run = "\n".join(
-        f"* {who}: `{how.format(folder='.')}`" for who, how in manifest.how_to_run.items()
-    )
+    commands = manifest.commands(".", _BASE)
+    run = "\n".join(f"* {who}: `{command}`" for who, command in commands.items())
+    base = ""
+    if any(f" {_BASE} " in command for command in commands.values()):
+        base = f"\n`{_BASE}` is the folder of the base model, {manifest.base['name']}.\n"
     return f"""## How to run it
 
 {run}
-
+{base}
 ## How it was proven
 
 Format {manifest.format}, weights in {manifest.precision}. It was loaded in a fresh process and
-compared with the run; divergences in nats a token:
+compared with the run:
 {failed}
 {figures}
 {told}

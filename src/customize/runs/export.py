@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from customize._errors import ModelError, RunError, Unsupported
+from customize._live_line import LiveLine
 from customize._options import options_to_dict
 from customize.data.reading import read
 from customize.data.rendering import ChatRenderer
@@ -20,7 +21,7 @@ from customize.interfaces.backend import Backend
 from customize.interfaces.exporter import Exportable, Exporter
 from customize.interfaces.model import ModelFolder
 from customize.interfaces.renderer import Renderer
-from customize.packaging.manifest import Manifest
+from customize.packaging.manifest import MANIFEST, Manifest
 from customize.packaging.prompts import Question, hard_questions, renders
 from customize.packaging.reference import reference_cases
 from customize.packaging.writing import Lineage, Proof, check_exportable, write_package
@@ -29,6 +30,7 @@ from customize.runs.backends import quiet_libraries
 from customize.runs.card import package_card
 from customize.runs.folder import RunFolder
 from customize.runs.no_worse import held_to_evaluation
+from customize.runs.package import PackagedRun
 from customize.runs.report import evaluation_of, write_report
 from customize.training.structuring import Faults, structure
 
@@ -54,7 +56,7 @@ def export_run(
     Its speed stands in the run's report, unless the run's folder cannot be written to.
     """
     if run.folder is None or run.model is None:
-        raise RunError("a base model is no run: there is nothing to export")
+        raise RunError(_nothing_in(run))
     exporter = form if isinstance(form, Exporter) else _made(form, options)
     weights = run.folder.weights()
     _check_base(run.folder, run.model)
@@ -69,20 +71,33 @@ def export_run(
     # What can be refused is, before anything large is loaded.
     source = Exportable(name, run.model, weights, ChatRenderer.from_folder(run.model.path))
     check_exportable(source, exporter, to)
-    engine = backend.load(run.model)
-    session = engine.open(weights)
-    questions = [*_held_out(run.folder, source.renderer), *hard_questions(source)]
-    cases = reference_cases(session, engine.base(), questions)
+    with LiveLine() as line:
+        line.show(f"loading {run.model.name} in float32")
+        engine = backend.load(run.model)
+        session = engine.open(weights)
+        questions = [*_held_out(run.folder, source.renderer), *hard_questions(source)]
+        line.show(f"asking the run {len(questions)} prompts")
+        cases = reference_cases(session, engine.base(), questions)
     plan = run.folder.recipe().evaluation_chosen()
     further = held_to_evaluation(plan, exporter, source, session, margin)
     proof = Proof(cases, further, despite_parity)
-    manifest = write_package(source, exporter, proof, _lineage(run.folder, run.model), to)
+    manifest = write_package(source, exporter, proof, _lineage(run.folder, run.model, exporter), to)
     if os.access(run.folder.path, os.W_OK):
         parity = {key: manifest.parity[key] for key in ("verdict", "measured")}
         about = {"format": manifest.format, "precision": manifest.precision, **parity}
         run.folder.note_package(to, about)
         write_report(run.folder)
     return manifest
+
+
+def _nothing_in(run: Run) -> str:
+    """Why what is no run of a model cannot be exported."""
+    if run.folder is not None:
+        return "a run of the toy backend has no model: there is nothing to export"
+    places = [run.adapter, run.model.path if run.model else None]
+    if isinstance(run, PackagedRun) or any(p and (p / MANIFEST).is_file() for p in places):
+        return "this is a package already: export the run that it was made from"
+    return "a base model is no run: there is nothing to export"
 
 
 def exact(backend: Backend) -> Backend:
@@ -139,9 +154,13 @@ def _question(row: Mapping[str, Any], number: int) -> Question:
     return Question(f"row {number + 1}", asked, row.get("tools"), is_kept=False)
 
 
-def _lineage(folder: RunFolder, model: ModelFolder) -> Lineage:
+def _lineage(folder: RunFolder, model: ModelFolder, exporter: Exporter) -> Lineage:
     recipe = folder.recipe()
     files = {name: folder.path / name for name in _FILES if (folder.path / name).is_file()}
     facts = {"recipe": recipe.hash, **folder.lineage()}
     evaluation = evaluation_of(folder)
-    return Lineage(facts, files, lambda manifest: package_card(manifest, folder, model, evaluation))
+    return Lineage(
+        facts,
+        files,
+        lambda manifest: package_card(manifest, exporter.serves, folder, model, evaluation),
+    )

@@ -17,6 +17,7 @@ from customize.data.reading import read
 from customize.evaluation.columns import SnapshotColumn
 from customize.evaluation.evaluate import evaluate
 from customize.evaluation.gates import judge
+from customize.evaluation.progress import AnswerProgress
 from customize.interfaces.backend import Session
 from customize.interfaces.exporter import Exportable, Exporter
 from customize.interfaces.gate import no_worse
@@ -65,7 +66,7 @@ def _compared(
         SnapshotColumn(_PACKAGE, RuntimeSnapshot(runtime, adapter)),
     ]
     terms = attrs.evolve(terms_of(planned(plan), _RUN), general=0, prices={})
-    evaluation = evaluate(columns, list(read(plan.data)), terms)
+    evaluation = evaluate(columns, list(read(plan.data)), terms, progress=AnswerProgress())
     gate = judge(evaluation, no_worse(evaluation.metric_names[0], margin, than=_RUN))
     task = {"rows": plan.data, **attrs.asdict(gate)}
     if gate.verdict != "fail":

@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 
 from customize._errors import OptionError, RunError, Unsupported
+from customize._live_line import LiveLine
 from customize.data.reading import read
 from customize.interfaces.backend import Session
 from customize.interfaces.dataset import Row
@@ -17,7 +18,6 @@ from customize.plugins import load
 from customize.runs.folder import RunFolder
 from customize.runs.run import Run
 from customize.training import checkpoints
-from customize.training.progress import Progress
 
 _INLINE = re.compile(r"(?P<name>.+), sha256 [0-9a-f]{64}")
 _UNASKED = ("reward", "tools", "environment")  # a replay asks none of these
@@ -124,7 +124,7 @@ def _session(run: Run, folder: RunFolder, number: int) -> tuple[Session, int]:
     before = folder.before
     start = before[-1].weights() if before else recipe.adapter_chosen()
     session = run.engine.open(start, recipe.seed)
-    found = checkpoints.latest_before(folder.path / "checkpoints", number, Progress(0, 0).say)
+    found = checkpoints.latest_before(folder.path / "checkpoints", number, LiveLine().say)
     if found is None:
         return session, 0
     session.load(found.folder / "session")

@@ -20,6 +20,7 @@ from customize.interfaces.observer import Observer
 from customize.interfaces.renderer import Message, Tool
 from customize.models import resolve
 from customize.packaging.manifest import MANIFEST, Manifest
+from customize.packaging.opening import read_sound
 from customize.runs.backends import choose_backend, quiet_libraries
 from customize.runs.folder import RunFolder
 from customize.training.observers import Observers
@@ -347,6 +348,8 @@ def open(
 
         _refuse("backend", backend, f"what a backend can load: {path} has a runtime of its own")
         return PackagedRun(path, base)
+    if (path / MANIFEST).is_file():
+        read_sound(path)
     chosen = choose_backend("auto" if backend is None else backend)
     if (path / _PEFT).is_file():
         return Run(None, resolve(os.fspath(base or _base_of(path)), revision), chosen, adapter=path)
@@ -383,9 +386,10 @@ def _refuse(name: str, value: object, whose: str) -> None:
 
 def _base_of(adapter: Path) -> str:
     """The model that an exported adapter says it belongs to."""
-    if (adapter / MANIFEST).is_file():
-        return str(Manifest.read(adapter).base["name"])
     said = json.loads((adapter / _PEFT).read_text("utf-8")).get("base_model_name_or_path")
+    is_here = isinstance(said, str) and Path(said).is_dir()
+    if (adapter / MANIFEST).is_file() and not is_here:
+        return str(Manifest.read(adapter).base["name"])
     if isinstance(said, str):
         return said
     raise ModelError(f"{adapter} does not say which model it belongs to: give base")

@@ -15,6 +15,7 @@ import attrs
 
 from customize._errors import CheckpointError, OptionError, RunError, Unsupported
 from customize._files import replace_text, writing
+from customize._live_line import LiveLine
 from customize._memory import peak_bytes
 from customize._options import options_to_dict
 from customize.data.dataset import IndexedDataset
@@ -36,7 +37,6 @@ from customize.training import sealed
 from customize.training.lock import held
 from customize.training.loop import Loop
 from customize.training.observers import Observers
-from customize.training.progress import Progress
 from customize.training.recipe import OF_A_STAGE, Recipe, into_options
 
 Rows = Sequence[Mapping[str, Any]]
@@ -324,4 +324,4 @@ def _split(
 
 
 def _say(text: str) -> None:
-    Progress(0, 0).say(text)
+    LiveLine().say(text)

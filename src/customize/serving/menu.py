@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import time
 from collections.abc import Mapping, Sequence
 
@@ -69,7 +70,9 @@ class Menu:
     def find(self, name: str) -> Served:
         """Raises Refusal where nothing of that name is served."""
         if name not in self._served:
-            reason = f"no model {name[:80]!r} is served here: {', '.join(self._served)}"
+            near = difflib.get_close_matches(name[:80], self._served, n=1)
+            meant = f"; did you mean {near[0]!r}?" if near else ""
+            reason = f"no model {name[:80]!r} is served here: {', '.join(self._served)}{meant}"
             raise Refusal(404, reason, param="model", code="model_not_found")
         return self._served[name]
 

@@ -16,6 +16,7 @@ import attrs
 
 from customize._errors import EpisodesFailed, NonFiniteError, OutOfMemoryError, RunError
 from customize._files import replace_text, sync, writing
+from customize._live_line import LiveLine
 from customize.interfaces.backend import Session
 from customize.interfaces.dataset import Dataset
 from customize.interfaces.method import Method, Step
@@ -132,7 +133,7 @@ class Loop:
         return f"the last good checkpoint is {good.folder}" if good else "no step was saved"
 
     def _resume(self, method: Method, session: Session) -> tuple[Step | None, _Record]:
-        say = Progress(0, 0).say
+        say = LiveLine().say
         found = checkpoints.latest(self.checkpoints, say)
         with writing(str(self.folder)):
             checkpoints.set_aside(self.checkpoints, found.step if found else -1)

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from customize._live_line import LiveLine
 from customize.interfaces.method import Step
 from customize.interfaces.observer import ObservedRun, Observer, Outcome
 from customize.plugins import Offer, find, load_offer, observers_for
 from customize.plugins.specs import ObserverSpec
 from customize.training.checkpoints import Checkpoint
-from customize.training.progress import Progress
 from customize.training.recipe import Recipe
 
 if TYPE_CHECKING:  # made by a later stage, and handed through
@@ -157,4 +157,4 @@ def _outcome(step: int, error: BaseException | None) -> Outcome:
 
 
 def _say(text: str) -> None:
-    Progress(0, 0).say(text)
+    LiveLine().say(text)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import TextIO
 
+from customize._live_line import LiveLine
 from customize._memory import peak_bytes
 
 _PLAIN_EVERY_S = 10.0
@@ -25,13 +24,12 @@ class Progress:
     """Step, loss, tokens a second, memory and time left."""
 
     def __init__(self, total: int, done: int, stream: TextIO | None = None) -> None:
-        self._stream = sys.stderr if stream is None else stream
+        self._shown = LiveLine(stream)
         self._total = total
         self._first = done
         self._begun: float | None = None
         self._said = 0.0
         self._tokens = 0.0
-        self._live = self._stream.isatty()
 
     def step(self, number: int, metrics: Mapping[str, float]) -> None:
         """Tell of a step. The clock starts at the first, which has preparations in it."""
@@ -41,21 +39,15 @@ class Progress:
         else:
             self._tokens += metrics.get("tokens", 0.0)
         worth_a_line = number in (self._first, self._total) or "validation_loss" in metrics
-        if not self._live and not worth_a_line and now - self._said < _PLAIN_EVERY_S:
+        if not self._shown.is_live and not worth_a_line and now - self._said < _PLAIN_EVERY_S:
             return
         self._said = now
-        line = self._line(number, metrics, max(now - self._begun, 1e-9))
-        end = "\n" if number == self._total else ""
-        self._write(f"\r\x1b[2K{line[:79]}{end}" if self._live else f"{line}\n")
+        tell = self._shown.say if number == self._total else self._shown.show
+        tell(self._line(number, metrics, max(now - self._begun, 1e-9)))
 
     def say(self, text: str) -> None:
         """A line of its own."""
-        self._write(f"\r\x1b[2K{text}\n" if self._live else f"{text}\n")
-
-    def _write(self, text: str) -> None:
-        with suppress(OSError, ValueError):  # a terminal that was closed must not end the run
-            self._stream.write(text)
-            self._stream.flush()
+        self._shown.say(text)
 
     def _line(self, number: int, metrics: Mapping[str, float], seconds: float) -> str:
         taken = number - self._first
@@ -70,7 +62,7 @@ class Progress:
         if memory and not rewarded:
             parts.append(f"{memory / 1e6:,.0f} MB at most")
         if number == self._total:
-            parts.append(f"{seconds:.0f} s")
+            parts.append(f"took {seconds:.0f} s")
         elif taken:
             parts.append(f"{seconds / taken * (self._total - number):.0f} s left")
         return "  ".join(parts)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from customize._errors import OptionError, UnknownName
-from customize._options import option, options, options_to_dict
+from customize._options import option, options, options_of, options_to_dict
 from customize.data.offered import OF_AN_ENVIRONMENT
 from customize.interfaces.backend import Adapter, Full, LoRA
 from customize.training.evaluation_plan import EvaluationPlan
@@ -212,11 +212,32 @@ def _inside_options(
     return moved, told
 
 
+def place_of(key: str, method: str) -> str | None:
+    """Where a key stands in a recipe, as ``options.lr`` does; None where nobody reads it."""
+    from customize.plugins import load, names
+
+    known = {"": Recipe, "adapter.": LoRA}
+    if method in names("method"):
+        known["options."] = load("method", method)
+    for prefix, cls in known.items():
+        if key in (o.name for o in options_of(cls)):
+            return prefix + key
+    return None
+
+
 def _single(values: Mapping[str, Any], faults: Faults, prefix: str = "") -> Recipe | None:
     values = _with_rows(values)
-    recipe = structure(Recipe, values, faults, prefix)
+    method = str(values.get("method", "sft"))
+    places = {str(key): place_of(str(key), method) for key in values}
+    misplaced = {key: place for key, place in places.items() if place not in (None, key)}
+    for key, place in misplaced.items():
+        faults.add(
+            prefix + key, f"unknown key {prefix + key!r}: did you mean {f'{prefix}{place}'!r}?"
+        )
+    rest = {key: value for key, value in values.items() if key not in misplaced}
+    recipe = structure(Recipe, rest, faults, prefix)
     complete = _check_method(values, faults, prefix)
-    if recipe is None:
+    if recipe is None or misplaced:
         return None
     _check_sense(recipe, faults, prefix)
     return Recipe(**{**recipe.to_dict(), "options": complete})

@@ -16,6 +16,8 @@ from customize._errors import OptionError
 from customize.training.recipe import Recipe, make_recipe
 
 _LOCAL = ("data", "validation", "model", "adapter")
+_FLAGS = ("model", "data", "to")  # keys that are options of the command line too
+_ROWS = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
 # Tags that make objects and keys that cannot be looked up count too, and endless nesting.
 _NOT_YAML = (yaml.YAMLError, RecursionError)
 
@@ -46,6 +48,8 @@ def read_recipe(path: Path, settings: Sequence[str] = ()) -> Recipe:
     Raises:
         OptionError: with every fault, and the line it is on.
     """
+    if path.suffix.lower() in _ROWS:
+        raise OptionError(f"{path} holds rows, and a recipe is YAML: give them as --data {path}")
     values, places = load_yaml(path, "model: smollm2")
     stages = values.get("stages")
     for inside in (values, *(stages if isinstance(stages, list) else ())):
@@ -63,7 +67,7 @@ def read_recipe(path: Path, settings: Sequence[str] = ()) -> Recipe:
 def recipe_from_settings(settings: Sequence[str]) -> Recipe:
     """A recipe from ``key=value`` settings alone."""
     values: dict[str, Any] = {}
-    places: dict[str, str] = {}
+    places = {key: f"--{key}" for key in _FLAGS}
     for setting in settings:
         _set(values, places, setting)
     return make_recipe(values, places, "the command line")
@@ -90,12 +94,19 @@ def load_yaml(path: Path, example: str) -> tuple[dict[str, Any], dict[str, str]]
     except OSError as error:
         raise OptionError(f"{path} cannot be read: {error.strerror}") from error
     except (*_NOT_YAML, UnicodeDecodeError) as error:
-        raise OptionError(f"{path} is not plain YAML: {error}") from error
+        raise OptionError(_not_yaml(path, error)) from error
     if not isinstance(node, yaml.MappingNode):
         raise OptionError(f"{path} must hold keys and values, such as '{example}'")
     places: dict[str, str] = {}
     _note_places(node, path, "", places)
     return values, places
+
+
+def _not_yaml(path: Path, error: Exception) -> str:
+    mark = getattr(error, "problem_mark", None)
+    place = path if mark is None else f"{path}:{mark.line + 1}"
+    told = getattr(error, "problem", None) or getattr(error, "reason", None) or error
+    return f"{place} is not plain YAML: {told}"
 
 
 def _note_places(node: yaml.MappingNode, path: Path, prefix: str, places: dict[str, str]) -> None:
@@ -134,7 +145,7 @@ def _set(values: dict[str, Any], places: dict[str, str], setting: str) -> None:
             f"--set {setting}: the value is not plain YAML; put text in quotes of its own, as "
             f"--set '{key}=\"...\"'"
         ) from error
-    places[key] = f"--set {setting}"
+    places[key] = f"--{key} {text}" if key in _FLAGS else f"--set {setting}"
 
 
 def _part(parts: list[Any], number: str) -> Any:

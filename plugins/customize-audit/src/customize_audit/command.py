@@ -16,12 +16,17 @@ from customize_audit.membership import Membership, membership
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
-@click.group()
 def main() -> None:
+    """The script ``customize-audit``."""
+    customize.run_command(command)
+
+
+@click.group()
+def command() -> None:
     """What a customized model remembers of its training rows."""
 
 
-@main.command("insert")
+@command.command("insert")
 @click.argument("rows", type=_FILE)
 @click.option("--to", required=True, type=click.Path(path_type=Path), help="The file to train on.")
 @click.option("--count", default=10, show_default=True, help="Canaries.", type=click.IntRange(1))
@@ -33,7 +38,7 @@ def _insert(rows: Path, to: Path, count: int, times: int, seed: int) -> None:
     click.echo(f"Train on {to}, then: customize-audit exposure RUN {named}")
 
 
-@main.command("exposure")
+@command.command("exposure")
 @click.argument("run")
 @click.argument("canaries", type=_FILE)
 @click.option("--others", default=255, show_default=True, help="Codes to compare each with.")
@@ -43,7 +48,7 @@ def _exposure(run: str, canaries: Path, others: int, as_json: bool) -> None:
     _show(exposure(customize.open(run), read_canaries(canaries), others=others), as_json)
 
 
-@main.command("membership")
+@command.command("membership")
 @click.argument("run")
 @click.option("--members", required=True, type=_FILE, help="Rows that were trained on.")
 @click.option("--others", required=True, type=_FILE, help="Rows like them that were not.")

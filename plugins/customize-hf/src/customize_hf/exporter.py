@@ -65,7 +65,9 @@ class HF(Exporter):
                 "vLLM": "vllm serve {folder}",
                 "SGLang": "python -m sglang.launch_server --model-path {folder}",
             }
-        base, name = source.model.name, source.name
+        model, name = source.model, source.name
+        # Servers know models of the hub by name; any other by its folder.
+        base = f"{model.name} --revision {model.revision}" if model.revision else "{base}"
         rank = adapters.served_rank(adapters.read(source.weights).rank)
         return {
             "vLLM": f"vllm serve {base} --enable-lora --max-lora-rank {rank} "
@@ -79,9 +81,10 @@ def _copy_adapter(source: Exportable, folder: Path) -> None:
     for name in _ADAPTER:
         if (source.weights / name).is_file():
             shutil.copyfile(source.weights / name, folder / name)
-    if source.model.revision is not None:  # only a model of the hub has a place that all can find
-        place = {"base_model_name_or_path": source.model.name, "revision": source.model.revision}
-        _set_json(folder / _ADAPTER[0], place)
+    model = source.model  # one of the hub is found by all; of another PEFT has the folder here
+    name = str(model.path) if model.revision is None else model.name
+    place = {"base_model_name_or_path": name, "revision": model.revision}
+    _set_json(folder / _ADAPTER[0], place)
 
 
 def _copy_config(model: Path, folder: Path, dtype: str) -> None:

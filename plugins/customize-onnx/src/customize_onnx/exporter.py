@@ -48,8 +48,8 @@ class ONNX(Exporter):
         shape = read_architecture(source.model.path)
         if self.weights in _IN_BLOCKS and shape.channels % BLOCK:
             raise ExportError(
-                f"a model of width {shape.channels} cannot be kept in blocks of {BLOCK}: pass "
-                "weights='float16'"
+                f"a model of width {shape.channels} cannot be kept in blocks of {BLOCK}: set "
+                "weights=float16"
             )
         if source.is_adapter:
             Adapter.read(source.weights).check(shape.adaptable)

@@ -85,7 +85,7 @@ def _halved(name: str, weight: Stored) -> Stored:
     largest = float(np.abs(weight.values).max())
     if not largest <= _LARGEST:
         raise ExportError(
-            f"{name} has the value {largest:g}, which 16 bits do not hold: pass weights='float32'"
+            f"{name} has the value {largest:g}, which 16 bits do not hold: set weights=float32"
         )
     return Stored("F16", weight.values.astype(np.float16))
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, Literal
 
 import click
 
@@ -14,33 +15,58 @@ from customize_rag.inventing import Ask, write_invented
 from customize_rag.making import made_of
 from customize_rag.plan import RowPlan
 
+OnUnreadable = Literal["refuse", "skip"]
+
 _DOCUMENTS = click.Path(path_type=Path, exists=True)
+_FILE = click.Path(path_type=Path, dir_okay=False)
 _PLAN = RowPlan()
 _MAX_TOKENS = 96
 
 
-@click.group()
+_on_unreadable = click.option(
+    "--on-unreadable",
+    type=click.Choice(["refuse", "skip"]),
+    default="refuse",
+    show_default=True,
+    help="What to do with documents that cannot be read.",
+)
+
+
 def main() -> None:
+    """The script ``customize-rag``."""
+    customize.run_command(command)
+
+
+@click.group()
+def command() -> None:
     """Rows to learn from documents by, and questions about them."""
 
 
-@main.command("rows")
+@command.command("rows")
 @click.argument("documents", type=_DOCUMENTS)
-@click.option("--to", required=True, type=click.Path(path_type=Path), help="The file to write.")
+@click.option("--to", required=True, type=_FILE, help="The file to write.")
 @click.option("--questions", help="A file of questions: question, answer, document.")
 @click.option("--turns", default=_PLAN.turns, show_default=True, help="Questions a row.")
 @click.option("--k", default=_PLAN.k, show_default=True, help="Passages shown.")
 @click.option("--chunk-tokens", default=_PLAN.chunk_tokens, show_default=True, help="Of a passage.")
+@_on_unreadable
 def _rows(
-    documents: Path, to: Path, questions: str | None, turns: int, k: int, chunk_tokens: int
+    documents: Path,
+    to: Path,
+    questions: str | None,
+    turns: int,
+    k: int,
+    chunk_tokens: int,
+    on_unreadable: OnUnreadable,
 ) -> None:
     """Write the rows that the method rag would learn from the DOCUMENTS.
 
-    Read and edit them, then: customize train --set method=sft --data ROWS
+    Read and edit them, then: customize train --set method=sft --data ROWS. A file that was edited
+    is not written over.
     """
     plan = RowPlan(questions=questions, turns=turns, k=k, chunk_tokens=chunk_tokens)
-    made = made_of(_read(documents), plan)
-    to.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in made.rows), "utf-8")
+    made = made_of(_read(documents, on_unreadable), plan)
+    _write_unless_edited(to, made.rows)
     kinds = Counter(kind for row in made.rows for kind in row["kinds"])
     told = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
     click.echo(f"{len(made.rows)} rows in {to}: {told}")
@@ -50,21 +76,42 @@ def _rows(
         click.echo(f"left out: {len(made.left_out)} questions in all")
 
 
-@main.command("questions")
+def _write_unless_edited(to: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """What a killed command began to write is written anew."""
+    content = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+    if to.exists() and not content.startswith(to.read_bytes()):
+        raise customize.DataError(
+            f"{to} is there, and holds other rows than these documents and options give: name "
+            "another file, or delete it if nobody edited it"
+        )
+    to.parent.mkdir(parents=True, exist_ok=True)
+    to.write_bytes(content)
+
+
+@command.command("questions")
 @click.argument("documents", type=_DOCUMENTS)
 @click.option("--model", required=True, help="A run, a model, or https://HOST/v1#MODEL.")
-@click.option("--to", required=True, type=click.Path(path_type=Path), help="The file to add to.")
+@click.option("--to", required=True, type=_FILE, help="The file to add to.")
 @click.option("--k", default=_PLAN.k, show_default=True, help="Passages that a question may find.")
 @click.option("--chunk-tokens", default=_PLAN.chunk_tokens, show_default=True, help="Of a passage.")
 @click.option("--most", default=0, show_default=True, help="Passages to ask about; 0 is all.")
-def _questions(documents: Path, model: str, to: Path, k: int, chunk_tokens: int, most: int) -> None:
+@_on_unreadable
+def _questions(
+    documents: Path,
+    model: str,
+    to: Path,
+    k: int,
+    chunk_tokens: int,
+    most: int,
+    on_unreadable: OnUnreadable,
+) -> None:
     """Let a MODEL ask about each passage of the DOCUMENTS.
 
     A question is kept if its answer is in the passage, search with it finds the passage, and the
     model, shown the passage, gives that answer. Given again, it goes on where it was stopped.
     """
     chunking = customize.Chunking(most_tokens=chunk_tokens)
-    index = customize.index_of(_read(documents), chunking)
+    index = customize.index_of(_read(documents, on_unreadable), chunking)
     asked = list(write_invented(index, _asking(model), to, k, most))
     kept = sum(one.reason is None for one in asked)
     click.echo(f"{kept} of {len(asked)} questions kept in {to}")
@@ -72,8 +119,8 @@ def _questions(documents: Path, model: str, to: Path, k: int, chunk_tokens: int,
         click.echo(f"{count} left out: {reason}")
 
 
-def _read(documents: Path) -> customize.Dataset:
-    rows = customize.document_rows(documents, report=click.echo)
+def _read(documents: Path, on_unreadable: OnUnreadable) -> customize.Dataset:
+    rows = customize.document_rows(documents, on_unreadable, click.echo)
     return customize.read(rows, kind="documents")
 
 

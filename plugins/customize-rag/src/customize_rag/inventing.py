@@ -65,7 +65,8 @@ def write_invented(
 ) -> Iterator[Invented]:
     """Ask about each passage that was not asked about, ``most`` of them; 0 is all."""
     beside = to.with_name(f"{to.stem}.left-out.jsonl")
-    done = {line["chunk"] for file in (to, beside) for line in _lines(file)}
+    to.parent.mkdir(parents=True, exist_ok=True)
+    done = {line.get("chunk") for file in (to, beside) for line in _lines(file)}
     left = [chunk for chunk in index.chunks() if chunk.id not in done]
     for chunk in left[: most or None]:
         one = invented(chunk, ask, index, k)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from customize import Grounding, OptionError, option, options
 
 
@@ -57,5 +59,7 @@ class RowPlan(Grounding):
     quote_words: int = option(default=12, help="Words a quote may have.", at_least=1)
 
     def __attrs_post_init__(self) -> None:
+        if self.questions is not None and not Path(self.questions).is_file():
+            raise OptionError(f"questions must name a file, and there is no {self.questions}")
         if self.near_miss + self.off_topic + self.empty + self.partial >= 1:
             raise OptionError("near_miss, off_topic, empty and partial leave no share: lower one")

@@ -7,8 +7,13 @@ from pathlib import Path
 
 import click
 
-from customize import CustomizeError
+from customize import run_command
 from customize_tinker.server import Where, serve
+
+
+def main() -> None:
+    """The script ``customize-tinker``."""
+    run_command(command)
 
 
 @click.command()
@@ -32,7 +37,7 @@ from customize_tinker.server import Where, serve
     type=click.Path(path_type=Path, file_okay=False),
     help="Where sessions, checkpoints and journals are kept.",
 )
-def main(
+def command(
     model: str,
     host: str,
     port: int,
@@ -44,10 +49,7 @@ def main(
     """Let clients of the Tinker API train MODEL on this machine."""
     url, key = f"http://{host}:{port}", "one of your tokens" if tokens else "tml-anything"
     click.echo(f"TINKER_BASE_URL={url} TINKER_API_KEY={key}", err=True)
-    try:
-        serve(model, Where(host, port, tuple(tokens)), folder, backend, names)
-    except CustomizeError as error:
-        raise click.ClickException(str(error)) from error
+    serve(model, Where(host, port, tuple(tokens)), folder, backend, names)
 
 
 if __name__ == "__main__":

@@ -78,7 +78,7 @@ class Switchboard:
             OptionError: a name fits no layer; the message has those that there are.
         """
         if not self.layers:
-            raise OptionError("this model has no plain linear layer to adapt: give adapter='full'")
+            raise OptionError("this model has no plain linear layer to adapt: set adapter=full")
         if wanted == "all-linear":
             return list(self.layers)
         names = (wanted,) if isinstance(wanted, str) else wanted

@@ -78,7 +78,10 @@ class Items:
         """
         if self.unreadable:
             told = "\n".join(listed("could not be read", map(str, self.unreadable)))
-            raise DataError(f"{told}\nMend them, or leave them out with on_unreadable='skip'")
+            raise DataError(
+                f"{told}\nMend them, or leave them out: on_unreadable='skip' "
+                "(--on-unreadable skip; in training --set on_bad_rows=skip)"
+            )
 
     def _files(self, folder: Path) -> Iterator[Item]:
         for file in files_of(folder):

@@ -1,0 +1,56 @@
+"""The figures of a proof in words, with their units. Knows nothing of how they are found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+
+def _plain(value: float) -> str:
+    return f"{value:.3g}"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}"
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:.4g} %"
+
+
+def _nats(value: float) -> str:
+    return f"{value:.3g} nats a token"
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.3g} s"
+
+
+def _megabytes(value: float) -> str:
+    return f"{value / 1e6:,.1f} MB"
+
+
+_WORDS: Mapping[str, tuple[str, Callable[[float], str]]] = {
+    "prompts": ("prompts asked", _number),
+    "tokens": ("tokens compared", _number),
+    "kl": ("divergence from the run (KL), on average", _nats),
+    "kl_p99": ("divergence from the run (KL), 99th percentile", _nats),
+    "top1": ("tokens where the likeliest is the run's", _share),
+    "greedy_equal": ("answers that are the run's to the last token", _share),
+    "mean_logprob_difference": ("log-probabilities away from the run's, on average", _nats),
+    "mean_difference_to_base": ("log-probabilities of the run away from the base's", _nats),
+    "share_of_customization": ("of what was trained, there is in the package", _share),
+    "first_token_s": ("time to the first token, on this machine", _seconds),
+    "prompt_tokens": ("tokens of the prompt before it", _number),
+    "tokens_per_s": ("tokens a second from then on", _number),
+    "memory_bytes": ("memory at most", _megabytes),
+    "cores": ("cores of this machine", _number),
+    "cores_busy_elsewhere": ("of them kept busy by others meanwhile", _plain),
+    "package_bytes": ("size of the package", _megabytes),
+}
+
+
+def in_words(figures: Mapping[str, float | None]) -> Iterator[str]:
+    """A line for each; what is not known here keeps its name."""
+    for name, value in figures.items():
+        words, shown = _WORDS.get(name, (name, _plain))
+        yield f"{words}: {'not a number' if value is None else shown(value)}"
