@@ -131,6 +131,7 @@ __all__ = [
     "UnknownName",
     "Unsupported",
     "Verdict",
+    "abstention_rates",
     "audit",
     "better",
     "build_index",
@@ -170,6 +171,7 @@ __all__ = [
     "schedule_factor",
     "shuffled_row",
     "split",
+    "text_shown",
     "told_to",
     "train",
     "update_index",
@@ -298,6 +300,7 @@ _HOMES = {
     "UnknownName": _ERRORS,
     "Unsupported": _ERRORS,
     "Verdict": "customize.interfaces.environment",
+    "abstention_rates": "customize.evaluation.scorers.refusals",
     "audit": "customize.data.auditing",
     "better": "customize.interfaces.gate",
     "build_index": "customize.retrieval.building",
@@ -319,7 +322,7 @@ _HOMES = {
     "measure_traits": "customize.traits.correcting",
     "ndcg_at_k": "customize.retrieval.metrics",
     "no_worse": "customize.interfaces.gate",
-    "open": "customize.runs.run",
+    "open": "customize.runs.opening",
     "open_index": "customize.retrieval.index_folder",
     "open_package": "customize.packaging.opening",
     "option": "customize._options",
@@ -337,6 +340,7 @@ _HOMES = {
     "schedule_factor": "customize._schedule",
     "shuffled_row": "customize._schedule",
     "split": "customize.data.splitting",
+    "text_shown": "customize.evaluation.scorers.leaks",
     "told_to": "customize.packaging.batching",
     "train": "customize.runs.train",
     "update_index": "customize.retrieval.building",
@@ -391,6 +395,8 @@ if TYPE_CHECKING:
     from customize.evaluation.endpoints import Endpoint as Endpoint
     from customize.evaluation.evaluation import Evaluation as Evaluation
     from customize.evaluation.playing import Played as Played
+    from customize.evaluation.scorers.leaks import text_shown as text_shown
+    from customize.evaluation.scorers.refusals import abstention_rates as abstention_rates
     from customize.interfaces.backend import AdamW as AdamW
     from customize.interfaces.backend import Adapter as Adapter
     from customize.interfaces.backend import Backend as Backend
@@ -490,10 +496,10 @@ if TYPE_CHECKING:
     from customize.runs.assistant import Assistant as Assistant
     from customize.runs.assistant import save_assistant as save_assistant
     from customize.runs.backends import choose_backend as choose_backend
+    from customize.runs.opening import open as open
     from customize.runs.reproducing import Reproduced as Reproduced
     from customize.runs.reproducing import reproduce as reproduce
     from customize.runs.run import Run as Run
-    from customize.runs.run import open as open
     from customize.runs.train import train as train
     from customize.training.checkpoints import Checkpoint as Checkpoint
     from customize.training.lock import held as held

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import attrs
 
@@ -35,17 +35,6 @@ class _Measured:
     old: str
     num_faults: int
     is_rate: bool
-
-
-def check_columns(gates: Iterable[Gate], columns: Sequence[str]) -> None:
-    """Refuse, before anything is asked, a gate that compares with a column that is not there.
-
-    Raises:
-        OptionError: there is one.
-    """
-    for gate in gates:
-        if gate.than is not None and gate.than not in columns:
-            raise OptionError(f"{gate}: no column {gate.than!r}: there are {', '.join(columns)}")
 
 
 def judged(evaluation: Evaluation, gates: Iterable[Gate]) -> Evaluation:

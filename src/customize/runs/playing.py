@@ -50,7 +50,8 @@ def play_run(
 
 
 def _snapshot(given: Any, name: str) -> Snapshot:
-    from customize.runs.run import Run, open
+    from customize.runs.opening import open
+    from customize.runs.run import Run
 
     other = given if isinstance(given, Run) else None
     if other is None and isinstance(given, (str, os.PathLike)) and "://" not in str(given):
