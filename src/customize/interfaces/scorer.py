@@ -70,7 +70,7 @@ class Scorer(ABC):
 
     # The scores, by part or "" for the only one, of which less is better.
     lower_is_better: ClassVar[frozenset[str]] = frozenset()
-    # What is told of a row whose answer has such a score, by part; beside its name.
+    # What is told of a row whose answer has such a score above 0, by part.
     red_flags: ClassVar[Mapping[str, str]] = MappingProxyType({})
     # False where likelihoods are all it looks at: then nothing need be answered for it.
     reads_answer: ClassVar[bool] = True
