@@ -146,7 +146,12 @@ def check_columns(
     twice = [name for name in dict.fromkeys(columns) if columns.count(name) > 1]
     wrong = [
         *(f"two columns are called {name!r}" for name in twice),
-        *(f"{g}: no column {g.than!r}" for g in gates if g.than not in (None, *columns)),
+        *(
+            f"{gate}: no column {name!r}"
+            for gate in gates
+            for name in (gate.than, gate.of)
+            if name not in (None, *columns)
+        ),
         *(f"a price for {name!r}" for name in prices if name not in columns),
     ]
     if wrong:
