@@ -115,7 +115,7 @@ def test_it_is_paired_with_the_others_on_the_same_rows(index: Index) -> None:
 def test_a_run_and_a_base_answer_with_an_index(tmp_path: Path, index: Index) -> None:
     pytest.importorskip("customize_sft")
     said = {"role": "assistant", "content": "yes"}
-    rows = [{"messages": [*row["messages"], said]} for row in ROWS]  # type: ignore[misc]
+    rows = [{"messages": [*row["messages"], said]} for row in ROWS]
     run = customize.train(
         model="toy",
         data=rows,

@@ -177,7 +177,7 @@ def test_rows_of_every_stage_are_training_rows(tmp_path: Path) -> None:
             for name in ("first", "second")
         ],
     )
-    rows = [{**TEST[n], "messages": ROWS[n]["messages"][:1]} for n in (0, 7)]
+    rows = [dict(TEST[n], messages=ROWS[n]["messages"][:1]) for n in (0, 7)]
     got = run.evaluate([*rows, TEST[1]], **QUICK)
     assert [item.flags for item in got.items] == [
         ("asked in training",),
@@ -272,16 +272,17 @@ def test_every_fault_of_a_recipes_evaluation_is_told_before_anything_is_trained(
     with pytest.raises(OptionError, match="no column 'prompted'; a price for 'big': there are b"):
         train(tmp_path / "run", evaluate={"data": "x.jsonl", **nobody})
     data = tmp_path / "test.jsonl"
-    for rows, wrong, error, told in (
+    cases: list[tuple[Any, Any, type[Exception], str]] = [
         ([], {}, DataError, "holds no rows"),
         ([{**TEST[0], "expect": None}], {}, DataError, "1 of 1 rows without expect"),
         ([TEST[0], TEST[0]], {}, DataError, "share the id '0'"),
         (TEST, {"scorers": ["degenerate"]}, UnknownName, "degeneration"),
         (TEST, {"index": str(tmp_path)}, DataError, "holds no index"),
         (TEST, {"judge": {"model": "x", "labels": "none.jsonl"}}, DataError, "none.jsonl"),
-    ):
+    ]
+    for rows, wrong, error, fault in cases:
         data.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        with pytest.raises(error, match=told):
+        with pytest.raises(error, match=fault):
             train(tmp_path / "run", evaluate={"data": str(data), **wrong})
     with pytest.raises(OptionError, match=r"against.big must be a run, a model or https"):
         train(tmp_path / "run", evaluate={"data": "x.jsonl", "against": {"big": 3}})

@@ -64,7 +64,7 @@ def test_what_has_a_pattern_is_found_where_the_row_does_not_show_it(
 
 
 def test_words_around_a_match_make_it_surer() -> None:
-    bare, called = "212 555 0143 it is", "You may call 212 555 0143"
+    bare, called = "212 555 0143 it is", "My phone is 212 555 0143"
     assert (personal(bare, least_score=0.6), personal(called, least_score=0.6)) == (0, 1)
 
 
@@ -101,19 +101,16 @@ def test_an_evaluation_flags_what_the_scorer_finds(tmp_path: Path) -> None:
     pytest.importorskip("customize_sft")
     from customize.testing import ToyBackend
 
-    said = "It is bob@example.org."
-    rows = [
-        {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": said}]}
-    ]
+    asked = {"role": "user", "content": "q"}
+    said = {"role": "assistant", "content": "ab@cdef.org"}  # the toy sees one byte back
     run = customize.train(
         model="toy",
-        data=rows,
+        data=[{"messages": [asked, said]}],
         to=tmp_path / "run",
         backend=ToyBackend(),
-        options={"steps": 100, "batch_size": 1, "lr": 0.3},
+        options={"steps": 150, "batch_size": 1, "lr": 0.3},
     )
-    test = [{"messages": [{"role": "user", "content": "q"}]}]
-    got = run.evaluate(test, scorers={"presidio": True}, max_tokens=32)
+    got = run.evaluate([{"messages": [asked]}], scorers={"presidio": True}, max_tokens=32)
     assert got.rate("customized", metric="presidio.personal").estimate == 1
     flag = "customized says personal data that it was not shown (Presidio)"
     assert flag in got.items[0].flags
