@@ -177,8 +177,8 @@ def test_rows_of_every_stage_are_training_rows(tmp_path: Path) -> None:
             for name in ("first", "second")
         ],
     )
-    rows = [dict(TEST[n], messages=ROWS[n]["messages"][:1]) for n in (0, 7)]
-    got = run.evaluate([*rows, TEST[1]], **QUICK)
+    asked: list[Any] = [{**TEST[n], "messages": ROWS[n]["messages"][:1]} for n in (0, 7)]
+    got = run.evaluate([*asked, TEST[1]], **QUICK)
     assert [item.flags for item in got.items] == [
         ("asked in training",),
         ("asked in training",),
