@@ -28,6 +28,7 @@ from customize.plugins.specs import KINDS
 from customize.testing.rules import KINDS as KINDS_OF_RULES
 from customize.testing.rules import rules_of
 from customize.training.evaluation_plan import EvaluationPlan, JudgePlan
+from customize.training.prices import Price
 from customize.traits.proposing import Drawing
 from customize.traits.rewriting import Rewrite
 from customize_tinker.limits import Limits
@@ -154,6 +155,7 @@ def _options() -> Iterator[str]:
     yield from _options_of("adapter: full", customize.Full, "Written `adapter: full`.")
     yield from _options_of("evaluate", EvaluationPlan, "Written `evaluate.NAME`.")
     yield from _options_of("evaluate.judge", JudgePlan, "Written `evaluate.judge.NAME`.")
+    yield from _options_of("evaluate.prices", Price, "Written `evaluate.prices.COLUMN.NAME`.")
     for kind, written in (
         ("method", "Written `options.NAME` in a recipe, for `method: {}`."),
         ("backend", "Given in Python: pass an instance as `backend`."),

@@ -99,7 +99,6 @@ __all__ = [
     "Parity",
     "ParityError",
     "Plan",
-    "Played",
     "PluginError",
     "Prompt",
     "Proposal",
@@ -133,6 +132,7 @@ __all__ = [
     "UnknownName",
     "Unsupported",
     "Verdict",
+    "abstention_rates",
     "audit",
     "better",
     "build_index",
@@ -178,6 +178,7 @@ __all__ = [
     "sign",
     "split",
     "stepped",
+    "text_shown",
     "told_to",
     "train",
     "update_index",
@@ -274,7 +275,6 @@ _HOMES = {
     "Parity": "customize.packaging.parity",
     "ParityError": _ERRORS,
     "Plan": "customize.planning.plan",
-    "Played": "customize.evaluation.playing",
     "PluginError": _ERRORS,
     "Prompt": _BACKEND,
     "Proposal": "customize.traits.proposing",
@@ -308,6 +308,7 @@ _HOMES = {
     "UnknownName": _ERRORS,
     "Unsupported": _ERRORS,
     "Verdict": "customize.interfaces.environment",
+    "abstention_rates": "customize.evaluation.scorers.refusals",
     "audit": "customize.data.auditing",
     "better": "customize.interfaces.gate",
     "build_index": "customize.retrieval.building",
@@ -330,7 +331,7 @@ _HOMES = {
     "measure_traits": "customize.traits.correcting",
     "ndcg_at_k": "customize.retrieval.metrics",
     "no_worse": "customize.interfaces.gate",
-    "open": "customize.runs.run",
+    "open": "customize.runs.opening",
     "open_index": "customize.retrieval.index_folder",
     "open_package": "customize.packaging.opening",
     "option": "customize._options",
@@ -353,6 +354,7 @@ _HOMES = {
     "sign": "customize.packaging.signing",
     "split": "customize.data.splitting",
     "stepped": "customize.rollouts.stepping",
+    "text_shown": "customize.evaluation.scorers.leaks",
     "told_to": "customize.packaging.batching",
     "train": "customize.runs.train",
     "update_index": "customize.retrieval.building",
@@ -408,6 +410,8 @@ if TYPE_CHECKING:
     from customize.data.splitting import split as split
     from customize.evaluation.endpoints import Endpoint as Endpoint
     from customize.evaluation.evaluation import Evaluation as Evaluation
+    from customize.evaluation.scorers.leaks import text_shown as text_shown
+    from customize.evaluation.scorers.refusals import abstention_rates as abstention_rates
     from customize.interfaces.backend import AdamW as AdamW
     from customize.interfaces.backend import Adapter as Adapter
     from customize.interfaces.backend import Backend as Backend
@@ -513,10 +517,10 @@ if TYPE_CHECKING:
     from customize.runs.assistant import Assistant as Assistant
     from customize.runs.assistant import save_assistant as save_assistant
     from customize.runs.backends import choose_backend as choose_backend
+    from customize.runs.opening import open as open
     from customize.runs.reproducing import Reproduced as Reproduced
     from customize.runs.reproducing import reproduce as reproduce
     from customize.runs.run import Run as Run
-    from customize.runs.run import open as open
     from customize.runs.train import train as train
     from customize.training.checkpoints import Checkpoint as Checkpoint
     from customize.training.lock import held as held

@@ -9,13 +9,15 @@ from typing import Any
 import attrs
 import numpy as np
 import pytest
-from saying import asked, taught
+from saying import Says, asked, taught
 
-from customize import OptionError
+from customize import OptionError, Snapshot
 from customize._memory import peak_bytes, resident_bytes
 from customize.evaluation import Item, SnapshotColumn, Terms, evaluate
-from customize.evaluation.cost import costs, decision, prices_of
+from customize.evaluation.cost import costs, decision
 from customize.evaluation.expectations import said
+from customize.runs.report import keep
+from customize.training.prices import prices_of
 
 FAST = attrs.evolve(said("x"), num_prompt_tokens=100, num_tokens=20, latency_s=2.0, share_s=0.5)
 BIG = attrs.evolve(said("x"), num_prompt_tokens=1000, num_tokens=100, latency_s=4.0, share_s=1.0)
@@ -82,8 +84,9 @@ def test_a_price_that_is_none_is_refused(given: dict[str, Any], told: str) -> No
 
 
 def test_a_price_of_nobody_is_refused() -> None:
-    with pytest.raises(OptionError, match="a price for 'huge': the columns are big"):
-        costs(items(), ["big"], prices_of({"huge": {"hour": 1}}))
+    terms = Terms(prices=prices_of({"huge": {"hour": 1}}))
+    with pytest.raises(OptionError, match="a price for 'huge': there are base, customized"):
+        evaluate([Says("base"), Says("customized")], [asked(1)], terms)
 
 
 def test_memory_is_the_most_that_was_held_while_a_column_answered() -> None:
@@ -93,6 +96,41 @@ def test_memory_is_the_most_that_was_held_while_a_column_answered() -> None:
     )
     held = [item.answers["customized"].memory_bytes for item in got.items]
     assert got.costs["customized"].memory_bytes == max(filter(None, held))
+    assert got.costs["customized"].device_bytes is None  # the toy backend has no device
+
+
+class OnDevice(Snapshot):
+    """The toy model as if on a device: what was held there at once, by batch."""
+
+    def __init__(self, peaks: list[int]) -> None:
+        self._inner, self._peaks = taught("yes"), peaks
+        self.renderer = self._inner.renderer
+
+    def forward(self, batch: Any) -> Any:
+        return self._inner.forward(batch)
+
+    def sample(self, *given: Any) -> Any:
+        return self._inner.sample(*given)
+
+    def device_peak(self) -> int:
+        return self._peaks.pop(0)
+
+
+def test_a_devices_memory_is_that_of_answering_and_stands_apart(tmp_path: Path) -> None:
+    # Asked before and after each batch of 32: what was held before it is not its own.
+    columns = [
+        SnapshotColumn("base", taught("no")),
+        SnapshotColumn("customized", OnDevice([9_000_000, 5_000_000, 1_000_000, 7_000_000])),
+    ]
+    got = evaluate(columns, [asked(n) for n in range(33)], Terms(max_tokens=2))
+    assert {name: cost.device_bytes for name, cost in got.costs.items()} == {
+        "base": None,
+        "customized": 7_000_000,
+    }
+    keep(got, tmp_path, None)
+    page = (tmp_path / "report.html").read_text("utf-8")
+    assert "on the device" in page
+    assert "7 MB" in page
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the system does not tell")

@@ -7,15 +7,20 @@ import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
+import customize
 from customize import BackendError, Endpoint, OptionError
-from customize.evaluation import EndpointColumn, Terms, evaluate
+from customize.evaluation import Draw, EndpointColumn, Prompting, Terms, evaluate
 from customize.evaluation.judging import Judge
+from customize.evaluation.questions import questions_of
 from customize.evaluation.scorers import as_scorers
-from customize.runs.evaluating import other_column
+from customize.runs.run_columns import other_column
+from customize.testing import ToyBackend
 from customize.training.evaluation_plan import JudgePlan
 
 PLAN = JudgePlan(model="http://…", max_tokens=33)
@@ -95,6 +100,18 @@ def test_an_endpoint_answers_rows_in_their_order(
     assert "Nine to five." in sent["messages"][0]["content"]
 
 
+def test_a_prompt_is_sent_and_is_a_part_of_what_the_answer_is_a_function_of(
+    server: ThreadingHTTPServer,
+) -> None:
+    plain = column(server)
+    with_prompt = attrs.evolve(plain, prompting=Prompting("Be brief."))
+    evaluate([with_prompt], [{**ROWS[0], "documents": None}])
+    assert Handler.seen[0]["messages"][0] == {"role": "system", "content": "Be brief."}
+    assert with_prompt.told == f"{plain.told}; prompt: Be brief."
+    [question] = questions_of(ROWS[:1], need_expect=True)
+    assert with_prompt.key(question, Draw()) != plain.key(question, Draw())
+
+
 def test_without_the_variable_no_key_is_sent(server: ThreadingHTTPServer) -> None:
     evaluate([column(server)], ROWS[:1])
     assert Handler.seen[0]["key"] is None
@@ -151,3 +168,32 @@ def test_several_answers_are_drawn_with_seeds_of_their_own(server: ThreadingHTTP
         (0.7, 1),
         (0.7, 2),
     ]
+
+
+def test_a_recipe_names_an_endpoint_and_its_prices(
+    server: ThreadingHTTPServer, tmp_path: Path
+) -> None:
+    pytest.importorskip("customize_sft")
+    said = {"role": "assistant", "content": "yes"}
+    (tmp_path / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    customize.train(
+        model="toy",
+        data=[{"messages": [{"role": "user", "content": "q"}, said]}],
+        to=tmp_path / "run",
+        backend=ToyBackend(),
+        options={"steps": 1},
+        evaluate={
+            "data": str(tmp_path / "test.jsonl"),
+            "against": {"big": f"http://127.0.0.1:{server.server_port}/v1#large-1"},
+            "prompts": ["Be brief."],
+            "prices": {"customized": {"hour": 0.001}, "big": {"input": 3e6, "output": 15e6}},
+            "max_tokens": 2,
+        },
+    )
+    results = json.loads((tmp_path / "run" / "eval" / "results.json").read_text())
+    assert list(results["columns"]) == ["base", "prompted", "big", "customized"]
+    assert results["columns"]["big"].endswith("prompt: Be brief.")
+    # 7 tokens read and 3 written, at 3 and 15 a token.
+    assert results["costs"]["big"]["per_thousand"] == pytest.approx(1000 * (7 * 3 + 3 * 15))
+    [told] = results["decisions"]
+    assert "a machine that always runs pays from 0 requests an hour" in told

@@ -13,7 +13,9 @@ from customize import (
     DataError,
     Evaluation,
     OptionError,
+    Row,
     better,
+    no_worse,
 )
 from customize.evaluation.gates import judge
 from customize.evaluation.scorers import as_scorers
@@ -86,12 +88,32 @@ def test_a_gate_on_a_figure_over_all_rows() -> None:
     assert judge(got, better("calibration.ece")).verdict == "pass"
 
 
+def test_a_gate_may_judge_another_column_than_the_last() -> None:
+    rows = [asked(n, retrieved="yes", customized="no") for n in range(30)]
+    got = compared(rows, "base retrieved customized", scorers=as_scorers(["calibration"]))
+    judged = judge(got, better(of="retrieved"))
+    assert judged.verdict == "pass"
+    assert judged.told.startswith("retrieved against base on 30 rows: a gain of +100 ")
+    assert judge(got, no_worse("calibration.ece", of="retrieved")).verdict == "pass"
+    assert judge(got, better()).verdict == "inconclusive"
+
+
+def test_a_gate_on_what_only_one_column_has_is_refused() -> None:
+    def only(text: str, row: Row) -> float | None:
+        return 1.0 if text == "yes" else None
+
+    got = compared([asked(n) for n in range(5)], scorers=as_scorers([only]))
+    with pytest.raises(OptionError, match="no row has the score 'only' of both customized and b"):
+        judge(got, better("only"))
+
+
 @pytest.mark.parametrize(
     ("gate", "told"),
     [
         (better("rigth"), "no score 'rigth': there are right"),
         (better(than="prompted"), "no column 'prompted': there are base, customized"),
         (better(slice="trait=x"), "no row is in 'trait=x'"),
+        (better(of="retrieved"), "no column 'retrieved': there are base, customized"),
     ],
 )
 def test_a_gate_on_what_is_not_there_is_refused(gate: Any, told: str) -> None:
@@ -104,6 +126,7 @@ def test_a_gate_on_what_is_not_there_is_refused(gate: Any, told: str) -> None:
     [
         "better(right)",
         "better(right, than=prompted)",
+        "better(right, than=base, of=retrieved)",
         "no_worse(general, margin=0.1)",
         "no_worse(rouge_l, margin=0.02, than=base, slice=trait=short and polite)",
     ],

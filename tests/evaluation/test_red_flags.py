@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 from saying import asked, compared, taught
 
+from customize import Answer, Row, Scorer
 from customize.evaluation import SnapshotColumn
 from customize.evaluation.contamination import contamination
 from customize.evaluation.red_flags import repeats
 from customize.evaluation.remarks import remarks
+from customize.evaluation.results import to_json
 from customize.evaluation.scorers import as_scorers
 
 
@@ -23,9 +27,24 @@ def test_test_rows_that_were_trained_on_are_told_with_the_score_on_the_others() 
     assert flags == {"2": ["asked in training"], "3": ["shares 13 words with training"]}
     got = compared(rows, training=training)
     assert [item.flags for item in got.items] == [(), ("asked in training",), (flags["3"][0],)]
-    told = next(line for line in remarks(got) if "asked in training" in line)
-    assert "1 of 3 rows" in told
-    assert "customized has 100 [" in told
+    [told] = [line for line in remarks(got) if "training" in line]
+    assert told.startswith(
+        "2 of 3 rows share something with training (1 asked in training, 1 shares 13 words with "
+        "training): customized has 100 ["
+    )
+    assert "on them, and 0 [" in told
+    assert told.endswith("on the 1 clean ones.")
+    apart = to_json(got)["contamination"]
+    assert (apart["clean"]["num_items"], apart["contaminated"]["num_items"]) == (1, 2)
+    rights = [apart[of]["estimates"]["right"]["customized"] for of in ("clean", "contaminated")]
+    assert [one["estimate"] for one in rights] == [0, 1]
+
+
+def test_training_documents_give_test_rows_away_too() -> None:
+    long = "alpha bravo charlie delta echo foxtrot golf hotel india juliett kilo lima mike november"
+    rows = [asked(1), asked(2)]
+    rows[0]["messages"] = [{"role": "user", "content": f"Say: {long}!"}]
+    assert set(contamination(rows, [{"id": "d", "text": f"So {long}."}])) == {"1"}
 
 
 REPEATED = ("customized repeats 50 tokens of training",)
@@ -65,6 +84,21 @@ def test_what_an_answer_gives_away_is_told_of_the_judged_column_alone() -> None:
     ]
     told = next(line for line in remarks(got) if "personal data" in line)
     assert told.startswith("1 of 3 rows: customized says personal data")
+
+
+class Shouts(Scorer):
+    """An answer in capitals is a red flag."""
+
+    red_flags = MappingProxyType({"loud": "shouts"})
+
+    def score(self, answer: Answer, row: Row) -> dict[str, float]:
+        return {"loud": float(answer.text.isupper()), "long": float(len(answer.text) > 5)}
+
+
+def test_a_scorer_says_which_of_its_scores_are_red_flags() -> None:
+    rows = [asked(1, customized="YES"), asked(2, base="NO"), asked(3, customized="long enough")]
+    got = compared(rows, scorers=as_scorers([Shouts()]))
+    assert [item.flags for item in got.items] == [("customized shouts",), (), ()]
 
 
 def test_rows_that_are_nearly_asked_in_training_are_told() -> None:

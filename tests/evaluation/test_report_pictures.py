@@ -52,12 +52,15 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows[0]["messages"] = [{"role": "user", "content": long}]
     training = [{"messages": [{"role": "user", "content": "question 3"}]}]
     scorers = as_scorers(["degeneration", "calibration", "leaks"])
-    got = compared(rows, "base customized", scorers=scorers, training=training)
+    for row in rows:
+        row["retrieved"] = row["base"]
+    got = compared(rows, "base retrieved customized", scorers=scorers, training=training)
     session = taught("yes")
     columns = [SnapshotColumn("base", session.base()), SnapshotColumn("customized", session)]
     toy = evaluate(columns, rows[:5], Terms(max_tokens=4, general=60))
+    costs = {name: attrs.evolve(one, device_bytes=5 * 10**9) for name, one in toy.costs.items()}
     got = judged(
-        attrs.evolve(got, general=toy.general, costs=toy.costs),
+        attrs.evolve(got, general=toy.general, costs=costs),
         [better(), no_worse("general", margin=0.1), no_worse("degeneration.words", margin=0.01)],
     )
     folder = tmp_path_factory.mktemp("report")

@@ -10,7 +10,15 @@ from typing import Any
 import pytest
 
 import customize
-from customize import DataError, GateFailed, GateInconclusive, OptionError, Run, RunError
+from customize import (
+    DataError,
+    GateFailed,
+    GateInconclusive,
+    OptionError,
+    Run,
+    RunError,
+    UnknownName,
+)
 from customize.evaluation.columns import SnapshotColumn
 from customize.runs.evaluating import Asked, compare_runs, raise_for_gates
 from customize.testing import ToyBackend
@@ -149,6 +157,32 @@ def test_rows_that_were_trained_on_are_told(tmp_path: Path) -> None:
         "leaked": ("asked in training",)
     }
     assert "asked in training" in page(tmp_path / "run")
+    assert not any("not at hand" in note for note in got.notes)
+    data.write_text("")
+    gone = run.evaluate(rows, **QUICK)
+    assert not any(item.flags for item in gone.items)
+    assert any("not at hand" in note for note in gone.notes)
+
+
+def test_rows_of_every_stage_are_training_rows(tmp_path: Path) -> None:
+    for name, rows in (("first", ROWS[:4]), ("second", ROWS[4:])):
+        (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    run = customize.train(
+        model="toy",
+        to=tmp_path / "run",
+        backend=ToyBackend(),
+        stages=[
+            {"data": str(tmp_path / name), "name": name, "options": {"steps": 1}}
+            for name in ("first", "second")
+        ],
+    )
+    asked: list[Any] = [{**TEST[n], "messages": ROWS[n]["messages"][:1]} for n in (0, 7)]
+    got = run.evaluate([*asked, TEST[1]], **QUICK)
+    assert [item.flags for item in got.items] == [
+        ("asked in training",),
+        ("asked in training",),
+        (),
+    ]
 
 
 def test_another_run_can_answer_too(run: Run, tmp_path: Path) -> None:
@@ -199,6 +233,59 @@ def test_too_few_rows_are_neither(run: Run) -> None:
     got = run.evaluate(TEST[:2], gates=["better(right)"], **QUICK)
     with pytest.raises(GateInconclusive, match="rows are needed"):
         raise_for_gates(got)
+
+
+def test_models_that_nobody_customized_get_the_best_prompt(run: Run) -> None:
+    base = Run(None, None, ToyBackend())
+    got = run.evaluate(TEST, against={"model": base, "run": run}, prompts="Say yes.", **QUICK)
+    assert [name for name, told in got.told.items() if "prompt: Say yes." in told] == [
+        "prompted",
+        "model",
+    ]
+    same = [item.answers["model"].text == item.answers["prompted"].text for item in got.items]
+    assert all(same)
+
+
+def test_every_fault_of_a_recipes_evaluation_is_told_before_anything_is_trained(
+    tmp_path: Path,
+) -> None:
+    asks = {
+        "data": "x.jsonl",
+        "max_tokens": 0,
+        "gates": ["beter(right)"],
+        "prices": {"big": {"hours": 1}, "base": {"hour": -1}, "customized": 3},
+        "judge": {"model": "x", "of": "triples"},
+    }
+    with pytest.raises(OptionError) as told:
+        train(tmp_path / "run", evaluate=asks)
+    for fault in (
+        "evaluate.max_tokens must be >= 1",
+        "evaluate.gates: a gate reads",
+        "unknown key 'evaluate.prices.big.hours': did you mean 'hour'?",
+        "evaluate.prices.base.hour must be >= 0",
+        "evaluate.prices.customized: a price has keys such as hour",
+        "evaluate.judge.of must be one of answers, pairs",
+    ):
+        assert fault in str(told.value)
+    nobody = {"gates": ["better(right, than=prompted)"], "prices": {"big": {"hour": 1}}}
+    with pytest.raises(OptionError, match="no column 'prompted'; a price for 'big': there are b"):
+        train(tmp_path / "run", evaluate={"data": "x.jsonl", **nobody})
+    data = tmp_path / "test.jsonl"
+    cases: list[tuple[Any, Any, type[Exception], str]] = [
+        ([], {}, DataError, "holds no rows"),
+        ([{**TEST[0], "expect": None}], {}, DataError, "1 of 1 rows without expect"),
+        ([TEST[0], TEST[0]], {}, DataError, "share the id '0'"),
+        (TEST, {"scorers": ["degenerate"]}, UnknownName, "degeneration"),
+        (TEST, {"index": str(tmp_path)}, DataError, "holds no index"),
+        (TEST, {"judge": {"model": "x", "labels": "none.jsonl"}}, DataError, "none.jsonl"),
+    ]
+    for rows, wrong, error, fault in cases:
+        data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        with pytest.raises(error, match=fault):
+            train(tmp_path / "run", evaluate={"data": str(data), **wrong})
+    with pytest.raises(OptionError, match=r"against.big must be a run, a model or https"):
+        train(tmp_path / "run", evaluate={"data": "x.jsonl", "against": {"big": 3}})
+    assert not (tmp_path / "run").exists()
 
 
 def test_an_evaluation_in_a_recipe_is_checked_before_anything_is_trained(tmp_path: Path) -> None:

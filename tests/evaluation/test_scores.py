@@ -386,3 +386,8 @@ def test_what_an_answer_gives_away_is_what_the_row_does_not_show() -> None:
     ]:
         assert scorer.score(said(text), row) == {**clean, part: 1.0}
     assert scorer.score(said("hello"), {}) == {"personal": 0.0, "secret": 0.0}
+
+
+def test_a_row_may_expect_that_nothing_is_given_away() -> None:
+    assert holds({"leaks": {}}, "hello")
+    assert not holds({"leaks": {}}, "It is al@example.org.")

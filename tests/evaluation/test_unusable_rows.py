@@ -17,12 +17,15 @@ from customize.evaluation.gates import judge
 from customize.evaluation.remarks import remarks
 from customize.evaluation.scorers import as_scorers
 
+BARE = {"messages": [{"role": "user", "content": "q"}]}
+
 
 @pytest.mark.parametrize(
     ("rows", "told"),
     [
         ([], "no rows"),
-        ([{"messages": [{"role": "user", "content": "q"}]}], "row 1 has no expect"),
+        ([BARE], r"1 of 1 rows without expect \(row 1\)"),
+        ([asked(1), *[BARE] * 6], r"6 of 7 rows without expect \(row 2, .* row 6, …\)"),
         ([{"expect": {"equals": "x"}}], "row 1 has no messages"),
         ([asked(1), asked(2), asked(1)], "rows 1 and 3 share the id '1'"),
         (

@@ -160,7 +160,7 @@ def test_rows_that_measure_nothing_are_refused(trait: Make) -> None:
     row = {"messages": [{"role": "user", "content": "a"}]}
     with pytest.raises(OptionError, match="two traits are named 'says-yes'"):
         rows_of([trait(), trait()])
-    with pytest.raises(DataError, match="row 1 has no expect"):
+    with pytest.raises(DataError, match="1 of 1 rows without expect"):
         rows_of([trait()], [row])
     with pytest.raises(DataError, match="texts, row 1: it ends with no answer"):
         rows_of([trait()], (), [row])

@@ -122,6 +122,24 @@ def test_an_index_that_is_kept_in_step_takes_the_place_of_the_runs(
     assert "green" in hit.chunk.text
 
 
+def test_an_evaluation_asks_with_the_index_and_the_form_that_the_run_keeps(
+    run: customize.Run,
+) -> None:
+    question = "When does the Clock Shop open?"
+    asked = {"role": "user", "content": question}
+    row = {"messages": [asked], "expect": {"includes": "10:20 am"}, "answer": "10:20 am"}
+    got = run.evaluate([row], index="own", scorers=["grounded"], max_tokens=4)
+    assert got.columns == ("base", "retrieved", "customized")
+    assistant = run.assistant()
+    shown = assistant.grounding.messages(question, [h.chunk for h in assistant.hits(question)])
+    prompt = assistant.snapshot.renderer.prompt(shown)
+    assert got.items[0].answers["retrieved"].num_prompt_tokens == len(prompt)
+    assert "grounded.citation_recall" in got.items[0].scores["retrieved"]
+    assert not got.faults
+    # What it learnt from are the rows that the method made, which the run keeps.
+    assert not any("not at hand" in note for note in got.notes)
+
+
 def test_what_an_asker_may_not_see_is_not_retrieved(run: customize.Run) -> None:
     rows: list[dict[str, Any]] = [
         {"id": "open", "text": "The pool is blue."},

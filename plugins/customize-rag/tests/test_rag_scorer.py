@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from customize import Answer
+from customize import Answer, DataError
 from customize_rag.scorer import Grounded
 
 PASSAGES = ["We open at 8:15 am.", "The doors open at 7:40 am. We close at 9 pm."]
@@ -48,6 +48,14 @@ def test_an_answer(
     assert found["citation_recall"] == recall
     assert found.get("citation_precision") == precision
     assert found.get("verbatim") == verbatim
+
+
+def test_what_supports_is_what_holds_the_answer_where_nobody_says() -> None:
+    row = {key: value for key, value in ASKED.items() if key != "supporting"}
+    said = '"The doors open at 7:40 am" [2]\n7:40 am'
+    assert score(said, row) == score(said, ASKED)
+    with pytest.raises(DataError, match="needs 'answer'"):
+        score(said, {"passages": PASSAGES})
 
 
 def test_silence_is_right_where_the_passages_are_silent_alone() -> None:

@@ -17,9 +17,11 @@ import torch
 
 from customize import BackendError
 from customize_torch import gpu, llama
+from customize_torch.backend import CPU
 from customize_torch.checking import shapes, speed
 from customize_torch.checking.command import main
 from customize_torch.checking.page import table
+from customize_torch.device_memory import take_peak
 from customize_torch.drawing import Drawing
 from customize_torch.gpu import GPU, built_for
 from customize_torch.kernels import PLAIN
@@ -139,6 +141,21 @@ def test_a_token_is_drawn_by_its_seed_index_and_place_alone() -> None:
         uniform = np.random.Generator(np.random.Philox(key=key, counter=counter)).random()
         mass = logits_RV[[0, 2]][row].double().softmax(-1).cumsum(-1)
         assert int(token_R[row]) == int((mass < np.float32(uniform)).sum())
+
+
+def test_the_processor_has_no_memory_of_its_own(model: Any) -> None:
+    assert CPU().load(model).base().device_peak() is None
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_the_peak_of_a_device_is_what_was_held_since_it_was_last_asked() -> None:
+    device = torch.device("cuda", 0)
+    take_peak(device)
+    before = torch.cuda.memory_allocated(device)
+    held = torch.zeros(2**24, device=device)  # 64 MB
+    del held
+    assert take_peak(device) == before + 2**26
+    assert take_peak(device) == before
 
 
 @pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="triton is not installed")

@@ -74,7 +74,7 @@ def command(
     name(arguments). A run that answers from documents shows what it quotes, and from where; each
     question is asked of the documents anew.
     """
-    from customize.runs.run import open as open_run
+    from customize.runs.opening import open as open_run
 
     if message is not None and not message.strip():
         raise click.UsageError("--message is empty: say something, or leave it out to be asked")

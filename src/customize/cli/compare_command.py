@@ -17,7 +17,7 @@ from customize.cli.evaluation_options import evaluation_options, scorers_of, set
 def command(old: Path, new: Path, to: Path | None, **given: Any) -> None:
     """Compare the run in NEW with the run in OLD on the same rows, paired, with intervals."""
     from customize.runs.evaluating import Asked, compare_runs
-    from customize.runs.run import open as open_run
+    from customize.runs.opening import open as open_run
     from customize.training.evaluation_plan import judge_plan_of, parse_gates
 
     given["scorers"] = scorers_of(given["scorers"])

@@ -39,6 +39,11 @@ from customize.cli.evaluation_options import evaluation_options, scorers_of, set
     metavar="NAME=SOURCE",
     help="Another run, model or https://HOST/v1#MODEL that answers too (key: CUSTOMIZE_API_KEY).",
 )
+@click.option(
+    "--index",
+    metavar="FOLDER",
+    help="The run answers also with what this index finds; own is the one the run keeps.",
+)
 @evaluation_options
 def command(
     source: str,
@@ -53,7 +58,7 @@ def command(
     customize evaluate runs/pizza --data test.jsonl --prompt "Be brief." \\
         --gate "better(right, than=prompted)"
     """
-    from customize.runs.run import open as open_run
+    from customize.runs.opening import open as open_run
 
     run = open_run(source, revision=revision)
     given["scorers"] = scorers_of(given["scorers"])

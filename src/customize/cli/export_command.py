@@ -56,7 +56,7 @@ def command(
     customize export runs/pizza hf --to dist/pizza --set merged=true
     """
     from customize.cli.parity_text import parity_text
-    from customize.runs.run import open as open_run
+    from customize.runs.opening import open as open_run
     from customize.training.recipe_file import parse_settings
 
     run = open_run(source)

@@ -18,8 +18,8 @@ def command(folder: Path, step: int) -> None:
     """
     import sys
 
+    from customize.runs.opening import open as open_run
     from customize.runs.replaying import replay
-    from customize.runs.run import open as open_run
 
     found = replay(open_run(folder), step)
     click.echo(str(found))

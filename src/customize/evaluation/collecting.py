@@ -73,8 +73,9 @@ class Collector:
     ) -> Samples:
         found: Samples = {}
         for column in columns:
-            given = self._answers(column, questions, scorers, number)
-            scores, more = score(column, questions, given, scorers, self.store)
+            asked = [column.as_asked(question) for question in questions]
+            given = self._answers(column, asked, scorers, number)
+            scores, more = score(column, asked, given, scorers, self.store)
             found[column.name] = [Sample(*each) for each in zip(given, scores, strict=True)]
             faults += more
         if self.judge is None:

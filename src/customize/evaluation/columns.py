@@ -6,6 +6,7 @@ import hashlib
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import attrs
 import numpy as np
@@ -35,6 +36,10 @@ class Column(ABC):
     name: str
     told: str
     family: str | None = None
+
+    def as_asked(self, question: Question) -> Question:
+        """The question as it is put to this one: with what was found for it, where it searches."""
+        return question
 
     @abstractmethod
     def key(self, question: Question, draw: Draw) -> str | None:
@@ -72,11 +77,11 @@ class SnapshotColumn(Column):
         return hashlib.sha256("|".join(parts).encode()).hexdigest()
 
     def answers(self, questions: Sequence[Question], draw: Draw) -> list[Answer]:
-        watch = _Watch()
+        watch = _Watch(self.snapshot)
         drawn = self.drawn(questions, draw, watch.on_token)
-        share_s = watch.seconds() / max(len(drawn), 1)
+        spent = watch.spent(len(drawn))
         return [
-            self._answer(*each, watch.ended.get(number, 0.0), share_s, watch.memory_bytes)
+            attrs.evolve(self._answer(*each), latency_s=watch.ended.get(number, 0.0), **spent)
             for number, each in enumerate(drawn)
         ]
 
@@ -101,14 +106,8 @@ class SnapshotColumn(Column):
             for logprob, (_, weights) in zip(logprobs_S, rows, strict=True)
         ]
 
-    def _answer(
-        self,
-        prompt: Prompt,
-        completion: Completion,
-        latency_s: float,
-        share_s: float,
-        memory_bytes: int | None,
-    ) -> Answer:
+    def _answer(self, prompt: Prompt, completion: Completion) -> Answer:
+        """Without what it took, which is known of the batch."""
         renderer = self.snapshot.renderer
         return Answer(
             text=renderer.decode(completion.tokens).strip(),
@@ -117,9 +116,8 @@ class SnapshotColumn(Column):
             num_tokens=len(completion.tokens),
             logprob=float(completion.logprobs.sum()),
             finished=completion.stop_reason == "stop",
-            latency_s=latency_s,
-            share_s=share_s,
-            memory_bytes=memory_bytes,
+            latency_s=0.0,
+            share_s=0.0,
         )
 
     def _prompt(self, question: Question) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
@@ -143,15 +141,23 @@ class SnapshotColumn(Column):
 class _Watch:
     """When each answer of a batch ended, and the most memory that was held meanwhile."""
 
-    def __init__(self) -> None:
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        snapshot.device_peak()  # of what went before
         self._begun = time.monotonic()
         self.ended: dict[int, float] = {}
-        self.memory_bytes = resident_bytes()
-
-    def seconds(self) -> float:
-        return time.monotonic() - self._begun
+        self._resident = resident_bytes()
 
     def on_token(self, prompt: int, completion: int, token: int) -> None:
-        self.ended[prompt] = self.seconds()
-        if self.memory_bytes is not None:
-            self.memory_bytes = max(self.memory_bytes, resident_bytes() or 0)
+        self.ended[prompt] = time.monotonic() - self._begun
+        if self._resident is not None:
+            self._resident = max(self._resident, resident_bytes() or 0)
+
+    def spent(self, num_answers: int) -> dict[str, Any]:
+        """What each answer of the batch took, as fields of an `Answer`."""
+        seconds = time.monotonic() - self._begun
+        return {
+            "share_s": seconds / max(num_answers, 1),
+            "memory_bytes": self._resident,
+            "device_bytes": self._snapshot.device_peak(),
+        }

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from customize.data.similarity import NearIndex
-from customize.data.texts import spoken, words
+from customize.data.texts import conversation, spoken, words
 from customize.evaluation.questions import questions_of
 from customize.evaluation.scorers.leaks import runs
 from customize.interfaces.dataset import Row
 
 SAME, NEAR = "asked in training", "nearly asked in training"
 SHARED = "shares 13 words with training"
+FROM_TRAINING = frozenset({SAME, NEAR, SHARED})
 _LENGTH = 13
 
 
@@ -51,5 +52,5 @@ def _told(flags: Iterable[str]) -> list[str]:
 
 def _asked(row: Row) -> str:
     """What users say, in one form."""
-    said = (m["content"] for m in row["messages"] if m["role"] == "user")
+    said = (m["content"] for m in conversation(row) if m["role"] == "user")
     return "\n".join(" ".join(words(str(text))) for text in said)

@@ -3,32 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import attrs
 import numpy as np
 
-from customize._errors import OptionError
-from customize._options import option, options
 from customize.evaluation.item import Item
-from customize.training.structuring import Faults, structure
-
-
-@options
-class Price:
-    """What a column costs, in any one currency; ``hour`` or both of the others."""
-
-    hour: float | None = option(default=None, help="Of the machine, an hour.", at_least=0)
-    input: float | None = option(default=None, help="A million tokens read.", at_least=0)
-    output: float | None = option(default=None, help="A million tokens written.", at_least=0)
-    fixed: float = option(
-        default=0.0, help="Spent once, such as for training and setting up.", at_least=0
-    )
-
-    def __attrs_post_init__(self) -> None:
-        by_token = (self.input is not None) + (self.output is not None)
-        if (self.hour is None) == (by_token == 0) or by_token == 1:
-            raise OptionError("a price is hour, or input and output for a million tokens each")
+from customize.training.prices import Price
 
 
 @attrs.frozen
@@ -36,6 +16,7 @@ class Cost:
     """p50_s, p95_s: latency, beside the others of a batch. tokens_per_s: written, all together.
 
     memory_bytes: the most that the process held while it answered; None where not known.
+    device_bytes: the same of a device's own memory; None where there is none.
     per_thousand: requests such as these, on a machine at full use; None without a price.
     """
 
@@ -47,34 +28,13 @@ class Cost:
     tokens_written: float
     per_thousand: float | None = None
     memory_bytes: int | None = None
-
-
-def prices_of(given: Mapping[str, Any]) -> dict[str, Price]:
-    """Prices by column, strictly.
-
-    Raises:
-        OptionError: a key is unknown, or a price is none; all faults at once.
-    """
-    faults, made = Faults(), {}
-    for column, values in given.items():
-        if not isinstance(values, Mapping):
-            faults.add(column, f"{column}: a price has keys such as hour (got {values!r})")
-            continue
-        made[column] = structure(Price, values, faults, f"{column}.")
-    faults.raise_if_any("the prices")
-    return {column: price for column, price in made.items() if price is not None}
+    device_bytes: int | None = None
 
 
 def costs(
     items: Sequence[Item], columns: Sequence[str], prices: Mapping[str, Price]
 ) -> dict[str, Cost]:
-    """By column; one that answered nothing is left out.
-
-    Raises:
-        OptionError: there is a price for a column that is not there.
-    """
-    if unknown := [column for column in prices if column not in columns]:
-        raise OptionError(f"a price for {unknown[0]!r}: the columns are {', '.join(columns)}")
+    """By column; one that answered nothing is left out."""
     found = {column: _cost(items, column, prices.get(column)) for column in columns}
     return {column: cost for column, cost in found.items() if cost is not None}
 
@@ -113,7 +73,6 @@ def _cost(items: Sequence[Item], column: str, price: Price | None) -> Cost | Non
     seconds = sum(answer.share_s for answer in given)
     read = sum(answer.num_prompt_tokens for answer in given) / num
     written = sum(answer.num_tokens for answer in given) / num
-    memory = max((answer.memory_bytes or 0 for answer in given), default=0)
     return Cost(
         num_requests=num,
         p50_s=float(latency[0]),
@@ -122,8 +81,13 @@ def _cost(items: Sequence[Item], column: str, price: Price | None) -> Cost | Non
         tokens_read=read,
         tokens_written=written,
         per_thousand=None if price is None else 1000 * _money(price, seconds / num, read, written),
-        memory_bytes=memory or None,
+        memory_bytes=_most([answer.memory_bytes for answer in given]),
+        device_bytes=_most([answer.device_bytes for answer in given]),
     )
+
+
+def _most(held: Sequence[int | None]) -> int | None:
+    return max((count for count in held if count is not None), default=None)
 
 
 def _money(price: Price, seconds: float, read: float, written: float) -> float:

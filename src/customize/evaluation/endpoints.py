@@ -22,6 +22,7 @@ import attrs
 from customize._errors import BackendError, OptionError, Unsupported
 from customize.evaluation.columns import Column, Draw
 from customize.evaluation.families import family_of
+from customize.evaluation.prompting import Prompting
 from customize.evaluation.questions import Question
 from customize.interfaces.renderer import Message
 from customize.interfaces.scorer import Answer, Likelihood
@@ -87,14 +88,16 @@ class Endpoint:
 
 @attrs.frozen
 class EndpointColumn(Column):
-    """The answers of an endpoint; it gives no log-probabilities."""
+    """The answers of an endpoint, asked with a prompt; it gives no log-probabilities."""
 
     name: str
     endpoint: Endpoint
+    prompting: Prompting = attrs.field(factory=Prompting)
 
     @property
     def told(self) -> str:  # type: ignore[override]  # made from the endpoint
-        return f"{self.endpoint.model} at {self.endpoint.url}"
+        who = f"{self.endpoint.model} at {self.endpoint.url}"
+        return who if self.prompting == Prompting() else f"{who}; prompt: {self.prompting.told}"
 
     @property
     def family(self) -> str | None:  # type: ignore[override]  # made from the endpoint
@@ -103,7 +106,8 @@ class EndpointColumn(Column):
     def key(self, question: Question, draw: Draw) -> str | None:
         """Its weights may change behind its name: delete answers.jsonl to ask again."""
         drawn = str(attrs.astuple(draw)) if draw.temperature else str(draw.max_tokens)
-        parts = (self.endpoint.url, self.endpoint.model, question.hash, drawn)
+        asked = self._prompted(question).hash
+        parts = (self.endpoint.url, self.endpoint.model, asked, drawn)
         return hashlib.sha256("|".join(parts).encode()).hexdigest()
 
     def answers(self, questions: Sequence[Question], draw: Draw) -> list[Answer]:
@@ -115,9 +119,12 @@ class EndpointColumn(Column):
             return []
         raise Unsupported(f"{self.endpoint.model} is behind an interface without log-probabilities")
 
+    def _prompted(self, question: Question) -> Question:
+        return attrs.evolve(question, messages=self.prompting.applied(question.messages))
+
     def _answer(self, question: Question, draw: Draw) -> Answer:
         body: dict[str, Any] = {
-            "messages": _messages(question),
+            "messages": _messages(self._prompted(question)),
             "max_tokens": draw.max_tokens,
             "temperature": draw.temperature,
         }

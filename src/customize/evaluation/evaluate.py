@@ -14,7 +14,7 @@ from customize.evaluation.answer_store import AnswerStore
 from customize.evaluation.collecting import Collector
 from customize.evaluation.columns import Column, Draw
 from customize.evaluation.contamination import contamination
-from customize.evaluation.cost import Price, costs, decision
+from customize.evaluation.cost import costs, decision
 from customize.evaluation.evaluation import Evaluation
 from customize.evaluation.general_ability import KL, SCORERS, general_ability
 from customize.evaluation.grouping import Grouping
@@ -24,11 +24,13 @@ from customize.evaluation.playing import LOWER_IS_BETTER, Playing
 from customize.evaluation.progress import AnswerProgress
 from customize.evaluation.questions import questions_of
 from customize.evaluation.red_flags import with_flags
-from customize.evaluation.scoring import RIGHT, Fault
+from customize.evaluation.scoring import RIGHT, Fault, metric_of
 from customize.evaluation.summaries import summaries
 from customize.evaluation.terms import Terms
 from customize.interfaces.dataset import Row
 from customize.interfaces.scorer import Scorer
+from customize.training.evaluation_plan import PROMPTED, check_columns
+from customize.training.prices import Price
 
 
 def evaluate(
@@ -51,10 +53,10 @@ def evaluate(
 
     Raises:
         DataError: there are no rows, two share an id, or one says nothing of what is right.
-        OptionError: there are no columns, or two of one name.
+        OptionError: there are no columns, two of one name, or a price for another.
         EpisodesFailed: the rows are played, and no episode went well.
     """
-    rows, names = list(rows), _names(columns)
+    rows, names = list(rows), _names(columns, terms.prices)
     rival = _rival(names) if terms.rival is None else terms.rival
     collect = _collector(terms, store, progress)
     judged_alone = not terms.scorers and terms.judge is None and playing is None
@@ -65,7 +67,7 @@ def evaluate(
         items, faults = collect.items(columns, questions, terms.scorers, grouping, rival)
     else:
         items, faults = playing.items(columns, questions, grouping, progress)
-    items = with_flags(items, questions, columns, known, training or ())
+    items = with_flags(items, questions, columns, known, training or (), terms.scorers)
     on_suite = _of_suite(columns, collect, terms.general)
     lower = frozenset() if playing is None else LOWER_IS_BETTER
     if progress is not None:
@@ -119,17 +121,17 @@ def _of_suite(columns: Sequence[Column], collect: Collector, num_items: int) -> 
     return _compared(two, items, rival, SCORERS, faults, frozenset({KL}))
 
 
-def _names(columns: Sequence[Column]) -> list[str]:
+def _names(columns: Sequence[Column], prices: Mapping[str, Price]) -> list[str]:
+    if not columns:
+        raise OptionError("there are no columns: give one at least")
     names = [column.name for column in columns]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice or not names:
-        raise OptionError(f"columns need a name each (got {', '.join(names) or 'none'})")
+    check_columns(names, (), prices)
     return names
 
 
 def _rival(names: Sequence[str]) -> str | None:
     *before, _ = names
-    return "prompted" if "prompted" in before else before[0] if before else None
+    return PROMPTED if PROMPTED in before else before[0] if before else None
 
 
 def _metrics(items: Sequence[Item]) -> tuple[str, ...]:
@@ -148,7 +150,5 @@ def _decisions(
 
 def _lower(scorers: Mapping[str, Scorer]) -> frozenset[str]:
     return frozenset(
-        f"{name}.{part}" if part else name
-        for name, scorer in scorers.items()
-        for part in scorer.lower_is_better
+        metric_of(name, part) for name, scorer in scorers.items() for part in scorer.lower_is_better
     )

@@ -10,6 +10,7 @@ import attrs
 import numpy as np
 
 from customize._errors import DataError
+from customize.evaluation.contamination import FROM_TRAINING
 from customize.evaluation.cost import Cost
 from customize.evaluation.item import Item
 from customize.evaluation.measures import Change, change, estimate
@@ -116,6 +117,16 @@ class Evaluation:
         if not chosen:
             raise DataError(f"no row is in {slice!r}: there are {', '.join(self.slices) or 'none'}")
         return chosen
+
+    @property
+    def contaminated(self) -> list[Item]:
+        """The items that share something with rows of training."""
+        return [item for item in self.items if FROM_TRAINING.intersection(item.flags)]
+
+    @property
+    def clean(self) -> list[Item]:
+        """The other items."""
+        return [item for item in self.items if not FROM_TRAINING.intersection(item.flags)]
 
     def rate(self, column: str, slice: str | None = None, metric: str = RIGHT) -> Interval:
         """The metric's mean with its interval; that of ``right`` is the share of right answers.

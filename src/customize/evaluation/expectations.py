@@ -27,12 +27,12 @@ class Expectation:
             scorer.prepare(answers, rows)
 
     def holds(self, answer: Answer, row: Row) -> bool:
-        """Whether every one of them gives 1.
+        """Whether every one of them gives 1, or 0 in a part of which less is better.
 
         Raises:
             DataError: one gives something between 0 and 1, or nothing.
         """
-        return all(_holds(name, s.score(answer, row)) for name, s in self.scorers.items())
+        return all(_holds(n, s, s.score(answer, row)) for n, s in self.scorers.items())
 
 
 def parse_expect(value: object, where: str) -> Expectation:
@@ -61,10 +61,10 @@ def said(text: str) -> Answer:
     return Answer(text, message, 0, 0, logprob=None, finished=True, latency_s=0.0, share_s=0.0)
 
 
-def _holds(name: str, score: Score) -> bool:
+def _holds(name: str, scorer: Scorer, score: Score) -> bool:
     """Of a score in parts, ``right`` is the one that counts where it is there."""
     parts = dict(score) if isinstance(score, Mapping) else {"": score}
-    counted = [parts["right"]] if "right" in parts else list(parts.values())
-    if not counted or any(part not in (0.0, 1.0) for part in counted):
+    counted = {"right": parts["right"]} if "right" in parts else parts
+    if not counted or any(value not in (0.0, 1.0) for value in counted.values()):
         raise DataError(f"in expect {name} must give 0 or 1 (gave {score!r})")
-    return all(counted)
+    return all(value == (part not in scorer.lower_is_better) for part, value in counted.items())

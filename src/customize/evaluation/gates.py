@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import attrs
 
@@ -32,20 +32,10 @@ class _Measured:
 
     gain: Interval
     num_items: int
+    new: str
     old: str
     num_faults: int
     is_rate: bool
-
-
-def check_columns(gates: Iterable[Gate], columns: Sequence[str]) -> None:
-    """Refuse, before anything is asked, a gate that compares with a column that is not there.
-
-    Raises:
-        OptionError: there is one.
-    """
-    for gate in gates:
-        if gate.than is not None and gate.than not in columns:
-            raise OptionError(f"{gate}: no column {gate.than!r}: there are {', '.join(columns)}")
 
 
 def judged(evaluation: Evaluation, gates: Iterable[Gate]) -> Evaluation:
@@ -61,7 +51,7 @@ def judge(evaluation: Evaluation, gate: Gate) -> GateResult:
     """One gate; a metric with faults never passes, as what is missing might be what is wrong."""
     measured = _measured(evaluation, gate)
     verdict = _verdict(gate, measured.gain)
-    told = _told(gate, measured, verdict, evaluation.new)
+    told = _told(gate, measured, verdict)
     if measured.num_faults and verdict == "pass":
         return GateResult(
             str(gate), "inconclusive", f"{told}, but {measured.num_faults} answers have no score"
@@ -76,32 +66,43 @@ def _verdict(gate: Gate, gain: Interval) -> Verdict:
 def _measured(evaluation: Evaluation, gate: Gate) -> _Measured:
     if (suite := evaluation.general) is not None and gate.metric.split(".")[0] == GENERAL:
         return _measured(suite, attrs.evolve(gate, metric=gate.metric.partition(".")[2] or RIGHT))
-    old = gate.than or evaluation.rival
-    if old is None or old not in evaluation.columns:
-        raise OptionError(f"{gate}: no column {old!r}: there are {', '.join(evaluation.columns)}")
+    new, old = gate.of or evaluation.new, gate.than or evaluation.rival
+    for name in (new, old):
+        if name is None or name not in evaluation.columns:
+            there = ", ".join(evaluation.columns)
+            raise OptionError(f"{gate}: no column {name!r}: there are {there}")
+    assert old is not None
     if gate.metric in evaluation.summaries:
-        return _of_summary(evaluation, gate, old)
+        return _of_summary(evaluation, gate, new, old)
     metric = gate.metric
-    found = change(evaluation.of(gate.slice), metric, evaluation.new, old)
+    found = change(evaluation.of(gate.slice), metric, new, old)
     if found is None:
-        among = [
-            *evaluation.metric_names,
-            *evaluation.summaries,
-            *([GENERAL] if evaluation.general else []),
-        ]
-        raise OptionError(f"{gate}: no score {gate.metric!r}: there are {', '.join(among)}")
+        raise _no_score(evaluation, gate, new, old)
     gain = _gain(evaluation, metric, found.interval)
     missing = _faults(evaluation, "expect" if metric == RIGHT else metric)
-    return _Measured(gain, found.num_items, old, missing, metric in evaluation.rates)
+    return _Measured(gain, found.num_items, new, old, missing, metric in evaluation.rates)
 
 
-def _of_summary(evaluation: Evaluation, gate: Gate, old: str) -> _Measured:
+def _of_summary(evaluation: Evaluation, gate: Gate, new: str, old: str) -> _Measured:
     if gate.slice:
         raise OptionError(f"{gate}: {gate.metric} is measured on all rows, not by slice")
-    found = evaluation.summaries[gate.metric][f"{evaluation.new} - {old}"]
+    found = evaluation.summaries[gate.metric].get(f"{new} - {old}")
+    if found is None:
+        raise _no_score(evaluation, gate, new, old)
     gain = _gain(evaluation, gate.metric, found)
     num_faults = _faults(evaluation, gate.metric)
-    return _Measured(gain, len(evaluation.items), old, num_faults, is_rate=False)
+    return _Measured(gain, len(evaluation.items), new, old, num_faults, is_rate=False)
+
+
+def _no_score(evaluation: Evaluation, gate: Gate, new: str, old: str) -> OptionError:
+    among = [
+        *evaluation.metric_names,
+        *evaluation.summaries,
+        *([GENERAL] if evaluation.general else []),
+    ]
+    if gate.metric in among:
+        return OptionError(f"{gate}: no row has the score {gate.metric!r} of both {new} and {old}")
+    return OptionError(f"{gate}: no score {gate.metric!r}: there are {', '.join(among)}")
 
 
 def _faults(evaluation: Evaluation, metric: str) -> int:
@@ -115,10 +116,10 @@ def _gain(evaluation: Evaluation, metric: str, interval: Interval) -> Interval:
     return Interval(-interval.estimate, -interval.high, -interval.low)
 
 
-def _told(gate: Gate, measured: _Measured, verdict: Verdict, new: str) -> str:
+def _told(gate: Gate, measured: _Measured, verdict: Verdict) -> str:
     gain, n = measured.gain, measured.num_items
     shown = f"{points(gain, True)} points" if measured.is_rate else amount(gain, True)
-    seen = f"{new} against {measured.old} on {n} rows: a gain of {shown}"
+    seen = f"{measured.new} against {measured.old} on {n} rows: a gain of {shown}"
     if verdict != "inconclusive":
         return seen
     spread, distance = deviation(gain, n), gain.estimate + gate.margin

@@ -51,6 +51,9 @@ def questions_of(rows: Iterable[Row], need_expect: bool) -> list[Question]:
         DataError: there are no rows, one has no question or no (good) ``expect``, or two share
             an id. All rows without ``expect`` are counted.
     """
+    rows = list(rows)
+    if need_expect:
+        _check_expectations(rows)
     questions = [_question(row, number, need_expect) for number, row in enumerate(rows, 1)]
     if not questions:
         raise DataError("there are no rows to evaluate on")
@@ -68,6 +71,16 @@ def shared(some: Iterable[Question], others: Iterable[Question]) -> list[str]:
     """Ids of those in ``some`` that ask what one of ``others`` asks, word for word."""
     hashes = {question.hash for question in others}
     return [question.id for question in some if question.hash in hashes]
+
+
+def _check_expectations(rows: Sequence[Row]) -> None:
+    without = [f"row {number}" for number, row in enumerate(rows, 1) if not row.get("expect")]
+    if without:
+        named = ", ".join([*without[:5], *(["\u2026"] if len(without) > 5 else [])])
+        raise DataError(
+            f"{len(without)} of {len(rows)} rows without expect ({named}): say what a right "
+            "answer is, such as includes, or give scorers for all rows"
+        )
 
 
 def _question(row: Row, number: int, need_expect: bool) -> Question:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+
+from customize.evaluation.contamination import FROM_TRAINING
 from customize.evaluation.evaluation import Evaluation
-from customize.evaluation.measures import estimate
+from customize.evaluation.item import Item
+from customize.evaluation.measures import change, estimate
 from customize.evaluation.statistics import detectable, deviation, rule_of_three
 from customize.evaluation.wording import amount, points
+from customize.training.evaluation_plan import BASE, PROMPTED, RETRIEVED
 
 
 def remarks(evaluation: Evaluation) -> list[str]:
     """A line for each thing."""
     return [
         *evaluation.notes,
+        *_retrieval(evaluation),
         *_power(evaluation),
         *_samples(evaluation),
         *_none_seen(evaluation),
         *_faults(evaluation),
+        *_contaminated(evaluation),
         *_flags(evaluation),
         *evaluation.decisions,
     ]
@@ -34,7 +42,7 @@ def headline(evaluation: Evaluation) -> str:
     better = sign * change.low > 0 and sign * change.high > 0
     worse = sign * change.low < 0 and sign * change.high < 0
     told = "is better than" if better else "is worse than" if worse else "cannot be told apart from"
-    rival = {"prompted": "the base with its best prompt", "base": "the base"}
+    rival = {PROMPTED: "the base with its best prompt", BASE: "the base"}
     return (
         f"{evaluation.new.capitalize()} {told} {rival.get(evaluation.rival, evaluation.rival)} "
         f"on {num} rows: {rate}{unit[0]}, a change of {show(change, True)}{unit[1]}."
@@ -56,6 +64,18 @@ def broken(general: Evaluation) -> list[str]:
         show = points if metric in general.rates else amount
         told += [f"{show(c.interval, True)} {unit}" for c in found]
     return [f"general: {'; '.join(told)}."] if told else []
+
+
+def _retrieval(evaluation: Evaluation) -> list[str]:
+    """What passages do for the judged column."""
+    metric, new = evaluation.metric_names[0], evaluation.new
+    if RETRIEVED not in evaluation.columns or new == RETRIEVED:
+        return []
+    found = change(evaluation.items, metric, RETRIEVED, new)
+    if found is None:
+        return []
+    show, unit = (points, " points") if metric in evaluation.rates else (amount, f" {metric}")
+    return [f"With passages from the index {new} changes by {show(found.interval, True)}{unit}."]
 
 
 def _samples(evaluation: Evaluation) -> list[str]:
@@ -117,18 +137,39 @@ def _faults(evaluation: Evaluation) -> list[str]:
     ]
 
 
-def _flags(evaluation: Evaluation) -> list[str]:
-    """Rows with something wrong, and the judged column's score with and without them."""
+def _contaminated(evaluation: Evaluation) -> list[str]:
+    """The judged column's score on rows that training gives away, and on those it does not."""
+    flagged, clean = evaluation.contaminated, evaluation.clean
+    if not flagged:
+        return []
+    found = Counter(flag for item in flagged for flag in item.flags if flag in FROM_TRAINING)
+    kinds = ", ".join(f"{count} {flag}" for flag, count in found.items())
+    return [
+        f"{len(flagged)} of {len(evaluation.items)} rows share something with training ({kinds}): "
+        f"{_score_on(evaluation, flagged, clean, 'clean ones')}"
+    ]
+
+
+def _score_on(
+    evaluation: Evaluation, some: Sequence[Item], rest: Sequence[Item], called: str
+) -> str:
     metric, new = evaluation.metric_names[0], evaluation.new
     show = points if metric in evaluation.rates else amount
+    rates = [estimate(items, metric, new) for items in (some, rest)]
+    on, off = (show(rate) if rate else "no score" for rate in rates)
+    return f"{new} has {on} on them, and {off} on the {len(rest)} {called}."
+
+
+def _flags(evaluation: Evaluation) -> list[str]:
+    """Rows whose answers have something wrong, and the judged column's score on them."""
     told = []
     for flag in dict.fromkeys(flag for item in evaluation.items for flag in item.flags):
+        if flag in FROM_TRAINING:
+            continue
         flagged = [item for item in evaluation.items if flag in item.flags]
-        clean = [item for item in evaluation.items if flag not in item.flags]
-        rates = [estimate(items, metric, new) for items in (flagged, clean)]
-        on, off = (show(rate) if rate else "no score" for rate in rates)
+        others = [item for item in evaluation.items if flag not in item.flags]
         told.append(
             f"{len(flagged)} of {len(evaluation.items)} rows: {flag}. "
-            f"{new} has {on} on them, and {off} on the others."
+            f"{_score_on(evaluation, flagged, others, 'others')}"
         )
     return told

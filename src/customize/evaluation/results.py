@@ -6,6 +6,7 @@ results.json has the key ``schema``, which grows when a reader of the one before
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -101,6 +102,10 @@ def to_json(evaluation: Evaluation) -> dict[str, Any]:
             for metric in evaluation.metric_names
         },
         "changes": [attrs.asdict(change) for change in evaluation.changes],
+        "contamination": {
+            "clean": _apart(evaluation, evaluation.clean),
+            "contaminated": _apart(evaluation, evaluation.contaminated),
+        },
         "variances": _variances(evaluation),
         "summaries": {
             figure: {column: attrs.asdict(one) for column, one in found.items()}
@@ -135,6 +140,19 @@ def _by_slice(evaluation: Evaluation, metric: str, column: str) -> dict[str, Any
         for slice in (None, *evaluation.slices)
     }
     return {slice: attrs.asdict(one) for slice, one in found.items() if one is not None}
+
+
+def _apart(evaluation: Evaluation, items: Sequence[Item]) -> dict[str, Any]:
+    """How many there are, and each metric's estimate on them by column."""
+    estimates = {
+        metric: {
+            column: attrs.asdict(found)
+            for column in evaluation.columns
+            if (found := estimate(items, metric, column)) is not None
+        }
+        for metric in evaluation.metric_names
+    }
+    return {"num_items": len(items), "estimates": estimates}
 
 
 def _variances(evaluation: Evaluation) -> dict[str, dict[str, Any]]:

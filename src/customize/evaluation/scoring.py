@@ -56,6 +56,11 @@ def mean_scores(samples: Sequence[Mapping[str, float]]) -> Scores:
     return {metric: sum(values) / len(values) for metric, values in having.items()}
 
 
+def metric_of(scorer: str, part: str) -> str:
+    """What a part of a scorer's is called among all scores; its only one has no name."""
+    return f"{scorer}.{part}" if part else scorer
+
+
 def needs_answer(question: Question, scorers: Mapping[str, Scorer]) -> bool:
     """Whether anything looks at what a model says, and not only at what it finds likely."""
     own = question.expectation.scorers.values() if question.expectation else ()
@@ -105,7 +110,7 @@ def _parts(name: str, score: Score) -> list[tuple[str, float]]:
     if score is None:
         return []
     parts = score.items() if isinstance(score, Mapping) else [("", score)]
-    return [(f"{name}.{part}" if part else name, _number(value)) for part, value in parts]
+    return [(metric_of(name, part), _number(value)) for part, value in parts]
 
 
 def _number(value: object) -> float:

@@ -9,6 +9,7 @@ from customize.evaluation.evaluation import FEW, MARGIN, Evaluation
 from customize.evaluation.remarks import broken, remarks
 from customize.evaluation.scoring import RIGHT
 from customize.evaluation.wording import amount, label, points
+from customize.training.evaluation_plan import PROMPTED, RETRIEVED
 
 _LONGEST = 30  # of a name in 80 columns, beside a count and two figures with intervals
 
@@ -22,10 +23,8 @@ def table(evaluation: Evaluation) -> Group:
     from rich.console import Group
     from rich.text import Text
 
-    parts = [_by_slice(evaluation)]
-    if evaluation.metric_names[1:] or evaluation.summaries:
-        parts.append(_others(evaluation))
-    return Group(*parts, Text(caption(evaluation)))
+    others = [_others(evaluation, column, *shown) for column, shown in _beside(evaluation).items()]
+    return Group(_by_slice(evaluation), *others, Text(caption(evaluation)))
 
 
 def _by_slice(evaluation: Evaluation) -> Table:
@@ -44,22 +43,46 @@ def _by_slice(evaluation: Evaluation) -> Table:
             style="dim" if slice and num_rows < FEW else None,
         )
     if evaluation.general:
-        made.add_row("general ability", _count(evaluation.general, RIGHT), *_general(evaluation))
+        made.add_row(
+            "general ability",
+            _count(evaluation.general, RIGHT, evaluation.new),
+            *_general(evaluation),
+        )
     return made
 
 
-def _others(evaluation: Evaluation) -> Table:
-    """The other metrics, of the judged column alone: so that they fit."""
+def _beside(evaluation: Evaluation) -> dict[str, tuple[list[str], list[str]]]:
+    """Other metrics, and figures over all rows: the judged column's, and what only passages give.
+
+    Of one column at a time, so that they fit.
+    """
+    found: dict[str, tuple[list[str], list[str]]] = {}
+    metrics, figures = list(evaluation.metric_names[1:]), list(evaluation.summaries)
+    for column in (evaluation.new, RETRIEVED):
+        own = [m for m in metrics if _has(evaluation, None, m, column)]
+        over_all = [f for f in figures if column in evaluation.summaries[f]]
+        if own or over_all:
+            found[column] = own, over_all
+        metrics = [m for m in metrics if m not in own]
+        figures = [f for f in figures if f not in over_all]
+    return found
+
+
+def _others(
+    evaluation: Evaluation, column: str, metrics: Sequence[str], figures: Sequence[str]
+) -> Table:
     made = _new("other metrics [95 %]")
-    for column in (evaluation.new, *(["change"] if evaluation.rival else [])):
-        made.add_column(column, justify="right", no_wrap=True)
-    for metric in evaluation.metric_names[1:]:
-        cells = _cells(evaluation, metric, None, [evaluation.new])
-        made.add_row(_fitting(metric), _count(evaluation, metric), *cells)
-    for figure, found in evaluation.summaries.items():
-        shown = [amount(found[evaluation.new])] if evaluation.new in found else [""]
-        change = found.get(f"{evaluation.new} - {evaluation.rival}")
-        made.add_row(_fitting(figure), "", *shown, *([amount(change, True)] if change else []))
+    is_compared = evaluation.rival is not None and column == evaluation.new
+    for name in (column, *(["change"] if is_compared else [])):
+        made.add_column(name, justify="right", no_wrap=True)
+    for metric in metrics:
+        cells = _cells(evaluation, metric, None, [column])
+        made.add_row(_fitting(metric), _count(evaluation, metric, column), *cells)
+    for figure in figures:
+        found = evaluation.summaries[figure]
+        change = found.get(f"{column} - {evaluation.rival}") if is_compared else None
+        shown = [amount(change, True)] if change else []
+        made.add_row(_fitting(figure), "", amount(found[column]), *shown)
     return made
 
 
@@ -78,8 +101,10 @@ def caption(evaluation: Evaluation) -> str:
     lines = []
     if evaluation.rival:
         lines.append(f"change: {evaluation.new} minus {evaluation.rival}, in points, paired.")
-    if "prompted" in evaluation.columns:
+    if PROMPTED in evaluation.columns:
         lines.append("prompted: the base with its best prompt.")
+    if RETRIEVED in evaluation.columns:
+        lines.append("retrieved: asked with the passages that an index found.")
     if (worst := evaluation.worst_slice(evaluation.metric_names[0])) is not None:
         lines.append(f"* gained least of the slices with {FEW} rows: {label(worst.slice)}.")
     if evaluation.general and evaluation.rival:
@@ -115,9 +140,8 @@ def _has(evaluation: Evaluation, slice: str | None, metric: str, column: str) ->
     return any(metric in item.scores.get(column, {}) for item in evaluation.of(slice))
 
 
-def _count(evaluation: Evaluation, metric: str) -> str:
-    new = evaluation.new
-    return str(sum(metric in item.scores.get(new, {}) for item in evaluation.items))
+def _count(evaluation: Evaluation, metric: str, column: str) -> str:
+    return str(sum(metric in item.scores.get(column, {}) for item in evaluation.items))
 
 
 def _general(evaluation: Evaluation) -> list[str]:

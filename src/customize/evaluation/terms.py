@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
-from customize.evaluation.cost import Price
 from customize.evaluation.judging import Judge
 from customize.interfaces.scorer import Scorer
 from customize.training.evaluation_plan import check_samples
+from customize.training.prices import Price
 
 
 @attrs.frozen

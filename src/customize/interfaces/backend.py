@@ -204,6 +204,13 @@ class Snapshot(ABC):
         """
         raise Unsupported("this backend does not declare distributions")
 
+    def device_peak(self) -> int | None:
+        """The most bytes of the device's own memory in use at once since this was last asked.
+
+        None where the process's memory is all there is, or the device does not tell.
+        """
+        return None
+
 
 class Session(Snapshot):
     """One customization of a base: the waist that every method runs on.

@@ -10,7 +10,7 @@ import attrs
 from customize._errors import OptionError
 
 _WRITTEN = re.compile(r"(better|no_worse)\(\s*([\w.@/]+)\s*((?:,\s*\w+\s*=\s*[^,()]+)*)\)")
-_KEYS = {"better": ("than", "slice"), "no_worse": ("margin", "than", "slice")}
+_KEYS = {"better": ("than", "slice", "of"), "no_worse": ("margin", "than", "slice", "of")}
 
 
 @attrs.frozen
@@ -19,6 +19,7 @@ class Gate:
 
     than: the column compared with; None is the rival, and for general ability the base.
     slice: ``field=value``, the rows it speaks of; all unless given.
+    of: the column that is judged; None is the last, the customized model.
     """
 
     claim: Literal["better", "no_worse"]
@@ -26,6 +27,7 @@ class Gate:
     than: str | None = None
     margin: float = 0.0
     slice: str | None = None
+    of: str | None = None
 
     def __str__(self) -> str:
         parts = [self.metric]
@@ -33,16 +35,26 @@ class Gate:
             parts.append(f"margin={self.margin:g}")
         parts += [f"than={self.than}"] if self.than else []
         parts += [f"slice={self.slice}"] if self.slice else []
+        parts += [f"of={self.of}"] if self.of else []
         return f"{self.claim}({', '.join(parts)})"
 
 
-def better(metric: str = "right", than: str | None = None, slice: str | None = None) -> Gate:
-    """The customized model is better: a test of superiority."""
-    return Gate("better", metric, than, 0.0, slice)
+def better(
+    metric: str = "right",
+    than: str | None = None,
+    slice: str | None = None,
+    of: str | None = None,
+) -> Gate:
+    """The customized model, or the column ``of``, is better: a test of superiority."""
+    return Gate("better", metric, than, 0.0, slice, of)
 
 
 def no_worse(
-    metric: str = "right", margin: float = 0.05, than: str | None = None, slice: str | None = None
+    metric: str = "right",
+    margin: float = 0.05,
+    than: str | None = None,
+    slice: str | None = None,
+    of: str | None = None,
 ) -> Gate:
     """It is worse by less than ``margin``, in units of the metric: a test of non-inferiority.
 
@@ -51,7 +63,7 @@ def no_worse(
     """
     if not margin > 0:
         raise OptionError(f"no_worse needs a margin above 0, such as 0.05 (got {margin!r})")
-    return Gate("no_worse", metric, than, margin, slice)
+    return Gate("no_worse", metric, than, margin, slice, of)
 
 
 def parse_gate(text: str) -> Gate:
@@ -66,15 +78,15 @@ def parse_gate(text: str) -> Gate:
             "a gate reads better(METRIC, than=COLUMN) or no_worse(METRIC, margin=0.05) "
             f"(got {text!r})"
         )
-    claim, metric, rest = found.groups()
-    given = dict(_pair(part) for part in rest.split(",") if part.strip())
+    claim, metric, keys = found.groups()
+    given = dict(_pair(part) for part in keys.split(",") if part.strip())
     for key in given:
         if key not in _KEYS[claim]:
             raise OptionError(f"{claim} has no {key!r}: there are {', '.join(_KEYS[claim])}")
-    than, where = given.get("than"), given.get("slice")
+    rest = given.get("than"), given.get("slice"), given.get("of")
     if claim == "better":
-        return better(metric, than, where)
-    return no_worse(metric, _number(given.get("margin", "0.05"), text), than, where)
+        return better(metric, *rest)
+    return no_worse(metric, _number(given.get("margin", "0.05"), text), *rest)
 
 
 def _pair(text: str) -> tuple[str, str]:

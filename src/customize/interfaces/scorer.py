@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import ClassVar
 
 import attrs
@@ -42,6 +43,7 @@ class Answer:
     likelihoods: of the replies that scorers asked for.
     right: whether the row's ``expect`` held; None where there is none.
     memory_bytes: the most that the process held meanwhile; None where that is not known.
+    device_bytes: the same of a device's own memory; None where there is none.
     """
 
     text: str
@@ -55,16 +57,21 @@ class Answer:
     likelihoods: Mapping[str, Likelihood] = attrs.field(factory=dict)
     right: bool | None = None
     memory_bytes: int | None = None
+    device_bytes: int | None = None
 
 
 class Scorer(ABC):
     """An options class that scores answers; in ``expect`` it must give 0, 1 or parts that are.
+
+    There a 1 holds, and a 0 in a part of which less is better.
 
     What it raises is counted and told with its name, and is never a score.
     """
 
     # The scores, by part or "" for the only one, of which less is better.
     lower_is_better: ClassVar[frozenset[str]] = frozenset()
+    # What is told of a row whose answer has such a score above 0, by part.
+    red_flags: ClassVar[Mapping[str, str]] = MappingProxyType({})
     # False where likelihoods are all it looks at: then nothing need be answered for it.
     reads_answer: ClassVar[bool] = True
 

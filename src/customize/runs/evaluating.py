@@ -1,9 +1,7 @@
-"""Evaluating a run: who answers, on which rows, and what is kept. Knows no statistics."""
+"""Evaluating a run: on which rows, against whom, and what is kept. Knows no statistics."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,23 +10,19 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from customize._errors import DataError, GateFailed, GateInconclusive, OptionError, RunError
-from customize._options import options_to_dict
-from customize.data.dataset import IndexedDataset
 from customize.data.reading import read
 from customize.evaluation.answer_store import AnswerStore
 from customize.evaluation.choosing import best_prompting, check_apart
 from customize.evaluation.columns import Column, SnapshotColumn
-from customize.evaluation.cost import prices_of
-from customize.evaluation.endpoints import Endpoint, EndpointColumn
 from customize.evaluation.evaluate import evaluate
 from customize.evaluation.evaluation import Evaluation
-from customize.evaluation.families import family_of
-from customize.evaluation.gates import check_columns, judged
+from customize.evaluation.gates import judged
 from customize.evaluation.judging import Judge, read_labels
 from customize.evaluation.judging.labels import Labels
 from customize.evaluation.playing import Playing
 from customize.evaluation.progress import AnswerProgress
 from customize.evaluation.prompting import Prompting
+from customize.evaluation.questions import questions_of
 from customize.evaluation.scorers import as_scorers
 from customize.evaluation.suites import general as suite
 from customize.evaluation.terms import Terms
@@ -36,17 +30,35 @@ from customize.interfaces.backend import Sampling
 from customize.interfaces.dataset import Row
 from customize.interfaces.environment import Environment, Function
 from customize.interfaces.gate import Gate
+from customize.interfaces.index import Index
+from customize.retrieval.index_folder import open_index
 from customize.rollouts.driver import Driver
 from customize.rollouts.judged import find_environment
 from customize.runs.folder import RunFolder
+from customize.runs.learnt import learnt_by
 from customize.runs.report import keep
+from customize.runs.run_columns import (
+    Source,
+    column_of,
+    is_customized,
+    other_column,
+    prompted,
+    retrieved_column,
+)
 from customize.training.evaluation_plan import (
+    BASE,
+    CUSTOMIZED,
+    OWN,
+    PROMPTED,
     EvaluationPlan,
     JudgePlan,
+    check_columns,
     check_played,
+    columns_of,
     judge_plan_of,
     parse_gates,
 )
+from customize.training.prices import prices_of
 
 if TYPE_CHECKING:
     from customize.runs.run import Run
@@ -55,6 +67,10 @@ ANSWERS = "answers.jsonl"
 Rows = str | Path | Sequence[Mapping[str, Any]]
 
 _NO_PROMPT = "No prompt was given: the base with its best prompt is left out."
+_NOT_KNOWN = (
+    "The rows of training are not at hand (they moved, changed, or were given in Python): what "
+    "the test rows share with them is not known."
+)
 
 
 @attrs.frozen
@@ -65,6 +81,8 @@ class Asked:
     prompts: Sequence[str] = ()
     shots: Sequence[int] = (0,)
     development: Rows | None = None
+    against: Mapping[str, Source] = attrs.field(factory=dict)
+    index: Index | str | os.PathLike[str] | None = None
     max_tokens: int = 64
     samples: int = 1
     temperature: float = 0.0
@@ -104,32 +122,57 @@ class Asked:
         return list(rows), Playing(driver, self.samples, self.solved)
 
 
-def evaluate_run(
-    run: Run, asked: Asked, others: Mapping[str, Column], to: Path | None
-) -> Evaluation:
+def evaluate_run(run: Run, asked: Asked, to: Path | None) -> Evaluation:
     """The base, the base with its best prompt, others and the run itself, on the same rows.
 
     ``to`` keeps the results; a run's own folder unless given.
     """
     terms = terms_of(asked, None)
+    _check_asked(run, asked, terms)
     folder = run.folder.evaluation if to is None and run.folder else to
     store = _store(folder)
     rows, playing = asked.read()
-    base = column_of(run, "base", base=True)
+    base = column_of(run, BASE, base=True)
+    retrieved = [] if asked.index is None else [retrieved_column(run, asked.index)]
     columns: list[Column] = [base]
-    notes = []
-    if asked.prompts or max(asked.shots, default=0) > 0:
-        prompted, note = _prompted(base, asked, rows, store)
-        columns.append(prompted)
-        notes += [note] if note else []
-    elif playing is None:
-        notes.append(_NO_PROMPT)
-    columns += others.values()
-    if run.folder is not None or run.adapter is not None:
-        columns.append(column_of(run, "customized"))
-    elif asked.general:
-        raise OptionError("general compares a customization with its base: this is a base")
-    return _kept(run, columns, terms, asked.gates, rows, playing, notes, store, folder)
+    prompting, note = _best_prompting(base, asked, rows, store)
+    if prompting != Prompting():
+        columns.append(prompted(base, PROMPTED, prompting))
+    columns += [other_column(one, name, prompting) for name, one in asked.against.items()]
+    columns += retrieved
+    columns += [column_of(run, CUSTOMIZED)] if is_customized(run) else []
+    note = None if playing is not None and note == _NO_PROMPT else note
+    return _kept(run, columns, terms, asked.gates, rows, playing, note, store, folder)
+
+
+def _check_asked(run: Run, asked: Asked, terms: Terms) -> None:
+    """Whatever can be known to be wrong before a model is asked."""
+    names = columns_of(asked.prompts, asked.shots, asked.against, asked.index is not None)
+    if not is_customized(run):
+        if asked.general:
+            raise OptionError("general compares a customization with its base: this is a base")
+        names = names[:-1]
+    check_columns(names, asked.gates, terms.prices)
+
+
+def check_plan(plan: EvaluationPlan) -> None:
+    """Whatever can be known to be wrong with a plan before a model is trained.
+
+    Raises:
+        OptionError, UnknownName: a scorer is wrong.
+        DataError: rows, labels or the index cannot be used.
+    """
+    scorers, judge = as_scorers(plan.scorers), judge_plan_of(plan.judge)
+    rows, playing = planned(plan).read()
+    if playing is not None:
+        return
+    questions_of(rows, need_expect=not scorers and judge is None)
+    if plan.development is not None:
+        check_apart(list(read(plan.development)), rows)
+    if plan.index not in (None, OWN):
+        open_index(str(plan.index))
+    if judge is not None:
+        _labels_of(judge)
 
 
 def evaluate_as_planned(run: Run, plan: EvaluationPlan) -> Evaluation:
@@ -138,7 +181,7 @@ def evaluate_as_planned(run: Run, plan: EvaluationPlan) -> Evaluation:
     Raises:
         GateFailed, GateInconclusive: a gate is not passed; the results are kept all the same.
     """
-    evaluation = evaluate_run(run, planned(plan), {}, None)
+    evaluation = evaluate_run(run, planned(plan), None)
     run.tell(evaluation)
     raise_for_gates(evaluation)
     return evaluation
@@ -151,6 +194,8 @@ def planned(plan: EvaluationPlan) -> Asked:
         prompts=plan.prompts,
         shots=plan.shots,
         development=plan.development,
+        against=plan.against,
+        index=plan.index,
         max_tokens=plan.max_tokens,
         samples=plan.samples,
         temperature=plan.temperature,
@@ -176,46 +221,13 @@ def compare_runs(new: Run, old: Run, asked: Asked, to: Path | None) -> Evaluatio
     assert old.folder is not None
     names = _apart(old.folder, new.folder)
     terms = terms_of(asked, names[0])
+    check_columns((BASE, *names), asked.gates, terms.prices)
     folder = new.folder.evaluation if to is None else to
     store = _store(folder)
-    columns: list[Column] = [column_of(new, "base", base=True)]
+    columns: list[Column] = [column_of(new, BASE, base=True)]
     columns += [column_of(old, names[0]), column_of(new, names[1])]
     rows, playing = asked.read()
-    return _kept(new, columns, terms, asked.gates, rows, playing, [], store, folder)
-
-
-def other_column(source: str | os.PathLike[str] | Run | Endpoint, name: str) -> Column:
-    """A run, a model or an endpoint, or what names one, as a column."""
-    from customize.runs.run import Run, open
-
-    if isinstance(source, str) and "://" in source:
-        source = Endpoint.parse(source)
-    if isinstance(source, Endpoint):
-        return EndpointColumn(name, source)
-    return column_of(source if isinstance(source, Run) else open(source), name)
-
-
-def column_of(run: Run, name: str, base: bool = False) -> SnapshotColumn:
-    """A run, or its base, as a column."""
-    fingerprint, weights = fingerprint_of(run, base), _weights(run)
-    if base or weights is None:
-        return SnapshotColumn(
-            name,
-            run.base,
-            fingerprint=fingerprint,
-            told=f"the base, {_named(run)}",
-            family=_family(run),
-        )
-    told = str(run.folder.path if run.folder else weights)
-    return SnapshotColumn(
-        name, run.customized, fingerprint=fingerprint, told=told, family=_family(run)
-    )
-
-
-def fingerprint_of(run: Run, base: bool = False) -> str:
-    """What a run's answers, or its base's, are a function of; loads nothing."""
-    weights = _weights(run)
-    return _base(run) if base or weights is None else f"{_base(run)} {_hash(weights)}"
+    return _kept(new, columns, terms, asked.gates, rows, playing, None, store, folder)
 
 
 def raise_for_gates(evaluation: Evaluation) -> None:
@@ -238,19 +250,20 @@ def _kept(
     gates: Sequence[Gate],
     rows: Sequence[Row],
     playing: Playing | None,
-    notes: Sequence[str],
+    note: str | None,
     store: AnswerStore,
     folder: Path | None,
 ) -> Evaluation:
-    check_columns(gates, [column.name for column in columns])
+    learnt = None if run.folder is None else learnt_by(run.folder)
+    notes = [note, _NOT_KNOWN if learnt is not None and learnt.num_missing else None]
     evaluation = evaluate(
         columns,
         rows,
         terms,
         store=store,
         progress=AnswerProgress(),
-        training=_training_rows(run),
-        notes=notes,
+        training=learnt,
+        notes=[each for each in notes if each is not None],
         playing=playing,
     )
     evaluation = judged(evaluation, gates)
@@ -278,8 +291,11 @@ def terms_of(asked: Asked, rival: str | None) -> Terms:
 def _judge(plan: JudgePlan | None) -> Judge | None:
     if plan is None:
         return None
-    labels = Labels() if plan.labels is None else read_labels(Path(plan.labels), plan.of == "pairs")
-    return Judge(other_column(plan.model, "the judge"), plan, labels)
+    return Judge(other_column(plan.model, "the judge"), plan, _labels_of(plan))
+
+
+def _labels_of(plan: JudgePlan) -> Labels:
+    return Labels() if plan.labels is None else read_labels(Path(plan.labels), plan.of == "pairs")
 
 
 def _store(folder: Path | None) -> AnswerStore:
@@ -297,34 +313,22 @@ def _store(folder: Path | None) -> AnswerStore:
     return AnswerStore(folder / ANSWERS)
 
 
-def _prompted(
+def _best_prompting(
     base: SnapshotColumn, asked: Asked, rows: Sequence[Row], store: AnswerStore
-) -> tuple[SnapshotColumn, str | None]:
-    name = "prompted"
+) -> tuple[Prompting, str | None]:
+    """How the base does best, and what is to be told of it; no prompt where none is given."""
+    if not asked.prompts and max(asked.shots, default=0) == 0:
+        return Prompting(), _NO_PROMPT
     if asked.development is None:
         [prompt] = asked.prompts
-        chosen, note = Prompting(prompt), None
-    else:
-        development = list(read(asked.development))
-        check_apart(development, rows)
-        best = best_prompting(
-            base, asked.prompts, asked.shots, development, asked.max_tokens, store
-        )
-        chosen = best.prompting
-        note = (
-            f"The prompt was chosen of {best.num_candidates}: {best.right} of {best.num_rows} "
-            "development rows right."
-        )
-    told = f"{base.told}; prompt: {chosen.told}"
-    return attrs.evolve(base, name=name, prompting=chosen, told=told), note
-
-
-def _training_rows(run: Run) -> IndexedDataset | None:
-    """The rows the run learnt from, where they are still there and the same."""
-    if run.folder is None or not Path(run.folder.recipe().data).is_file():
-        return None
-    data = read(run.folder.recipe().data, on_bad_rows="skip")
-    return data if data.fingerprint == run.folder.lineage()["data"] else None
+        return Prompting(prompt), None
+    development = list(read(asked.development))
+    check_apart(development, rows)
+    best = best_prompting(base, asked.prompts, asked.shots, development, asked.max_tokens, store)
+    return best.prompting, (
+        f"The prompt was chosen of {best.num_candidates}: {best.right} of {best.num_rows} "
+        "development rows right."
+    )
 
 
 def _apart(old: RunFolder, new: RunFolder) -> tuple[str, str]:
@@ -335,36 +339,3 @@ def _apart(old: RunFolder, new: RunFolder) -> tuple[str, str]:
     if one.name != other.name:
         return one.name, other.name
     return f"{one.parent.name}/{one.name}", f"{other.parent.name}/{other.name}"
-
-
-def _weights(run: Run) -> Path | None:
-    return run.folder.weights() if run.folder else run.adapter
-
-
-def _named(run: Run) -> str:
-    return run.model.name if run.model else run.backend.name
-
-
-def _family(run: Run) -> str | None:
-    """By the model's name, or else by what its configuration says that it is."""
-    if run.model is None:
-        return None
-    config = json.loads((run.model.path / "config.json").read_text("utf-8"))
-    return family_of(run.model.name) or family_of(str(config.get("model_type", "")))
-
-
-def _base(run: Run) -> str:
-    """What a base's answers are a function of: its weights, and what computes with them."""
-    known = attrs.has(type(run.backend))
-    options = dict(options_to_dict(run.backend)) if known else {}
-    return f"{run.backend.name} {options} {run.model.fingerprint if run.model else ''}"
-
-
-def _hash(folder: Path) -> str:
-    found = hashlib.sha256()
-    for file in sorted(folder.rglob("*")):
-        if file.is_file():
-            found.update(file.name.encode())
-            with file.open("rb") as stream:
-                found.update(hashlib.file_digest(stream, "sha256").digest())
-    return found.hexdigest()

@@ -260,11 +260,16 @@ def _costs(evaluation: Evaluation) -> list[dict[str, str]]:
             "latency": f"{cost.p50_s:.2g} s, {cost.p95_s:.2g} s",
             "speed": f"{cost.tokens_per_s:,.0f}",
             "tokens": f"{cost.tokens_read:,.0f}, {cost.tokens_written:,.0f}",
-            "memory": "" if cost.memory_bytes is None else f"{cost.memory_bytes / 1e6:,.0f} MB",
+            "memory": _megabytes(cost.memory_bytes),
+            "device": _megabytes(cost.device_bytes),
             "price": "" if cost.per_thousand is None else f"{cost.per_thousand:.3g}",
         }
         for column, cost in evaluation.costs.items()
     ]
+
+
+def _megabytes(count: int | None) -> str:
+    return "" if count is None else f"{count / 1e6:,.0f} MB"
 
 
 def _spread(items: Sequence[Item]) -> list[Item]:

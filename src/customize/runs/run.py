@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import queue
 import threading
@@ -11,17 +10,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from customize._errors import ModelError, OptionError
 from customize.data.rendering.growing_text import GrowingText
 from customize.interfaces.backend import Backend, Engine, Prompt, Sampling, Snapshot
 from customize.interfaces.exporter import Exporter
 from customize.interfaces.model import ModelFolder
 from customize.interfaces.observer import Observer
 from customize.interfaces.renderer import Message, Tool
-from customize.models import resolve
-from customize.packaging.manifest import MANIFEST, Manifest
-from customize.packaging.opening import read_sound
-from customize.runs.backends import choose_backend, quiet_libraries
+from customize.packaging.manifest import Manifest
+from customize.runs.backends import quiet_libraries
 from customize.runs.folder import RunFolder
 from customize.training.observers import Observers
 
@@ -33,7 +29,6 @@ if TYPE_CHECKING:
     from customize.runs.assistant import Assistant
 
 Messages = str | Sequence[Message]
-_PEFT = "adapter_config.json"
 
 
 class Run:
@@ -192,6 +187,7 @@ class Run:
         shots: Sequence[int] = (0,),
         development: str | Path | Sequence[Mapping[str, Any]] | None = None,
         against: Mapping[str, str | os.PathLike[str] | Run | Endpoint] | None = None,
+        index: Index | str | os.PathLike[str] | None = None,
         max_tokens: int = 64,
         samples: int = 1,
         temperature: float = 0.0,
@@ -222,7 +218,9 @@ class Run:
             prompts: for the base; with several, or with ``shots``, the numbers of examples to
                 try, the best on the ``development`` rows is taken. Without any it is left out.
             against: others that answer too, by name: runs, models, or an `Endpoint`, also as
-                ``https://host/v1#model``.
+                ``https://host/v1#model``. Models and endpoints get the base's best prompt.
+            index: the run answers also with what this finds: an index that is open, the folder of
+                one, or ``"own"`` for what the run keeps. That column is ``retrieved``.
             scorers: for every row beside its ``expect``: names, names with their options,
                 `Scorer` objects, or functions of (text, row).
             samples: answers a row, drawn at ``temperature``; one, the likeliest, unless given.
@@ -246,7 +244,7 @@ class Run:
                 not with these rows.
             EpisodesFailed: no episode went well.
         """
-        from customize.runs.evaluating import Asked, evaluate_run, other_column
+        from customize.runs.evaluating import Asked, evaluate_run
         from customize.training.evaluation_plan import check_choice, judge_plan_of, parse_gates
 
         texts = (prompts,) if isinstance(prompts, str) else tuple(prompts)
@@ -256,6 +254,8 @@ class Run:
             prompts=texts,
             shots=shots,
             development=development,
+            against=against or {},
+            index=index,
             max_tokens=max_tokens,
             samples=samples,
             temperature=temperature,
@@ -270,8 +270,7 @@ class Run:
             max_turns=max_turns,
             solved=solved,
         )
-        others = {name: other_column(other, name) for name, other in (against or {}).items()}
-        evaluation = evaluate_run(self, asked, others, None if to is None else Path(to))
+        evaluation = evaluate_run(self, asked, None if to is None else Path(to))
         self.tell(evaluation)
         return evaluation
 
@@ -317,82 +316,6 @@ class Run:
         place = self.folder.path if self.folder else self.adapter
         where = place or (self.model.name if self.model else "toy")
         return f"Run({str(where)!r})"
-
-
-def open(
-    source: str | os.PathLike[str],
-    *,
-    revision: str | None = None,
-    backend: str | Backend | None = None,
-    base: str | os.PathLike[str] | None = None,
-) -> Run:
-    """A run's folder, a package, or any model: the same face.
-
-    A package that a backend can load is loaded by one; any other answers by its own runtime.
-
-    ``base`` is where the base of a package's adapter lies, if not under the name it was trained by.
-
-    ``revision`` is the branch, tag or commit of a hub model.
-
-    Raises:
-        UnknownName, ModelError: it is none of these, or the base is not the adapter's own.
-        OptionError: a revision or base is given for what has none.
-    """
-    path = Path(source)
-    folder = RunFolder(path)
-    if folder.exists:
-        _refuse("base", base, f"exported adapters: the run in {folder.path} names its own")
-        return _open_run(folder, revision, backend)
-    if has_own_runtime(path):
-        from customize.runs.package import PackagedRun
-
-        _refuse("backend", backend, f"what a backend can load: {path} has a runtime of its own")
-        return PackagedRun(path, base)
-    if (path / MANIFEST).is_file():
-        read_sound(path)
-    chosen = choose_backend("auto" if backend is None else backend)
-    if (path / _PEFT).is_file():
-        return Run(None, resolve(os.fspath(base or _base_of(path)), revision), chosen, adapter=path)
-    _refuse("base", base, f"exported adapters: {path} is none")
-    if path.is_dir() and not (path / "config.json").is_file():
-        raise ModelError(
-            f"{path} is neither a run's folder (it has no recipe.json) nor a model's (it has no "
-            "config.json) nor an adapter's (it has no adapter_config.json)"
-        )
-    return Run(None, resolve(os.fspath(source), revision), chosen)
-
-
-def _open_run(folder: RunFolder, revision: str | None, backend: str | Backend | None) -> Run:
-    _refuse(
-        "revision", revision, f"models of the hub: the run in {folder.path} names its base's own"
-    )
-    recipe = folder.recipe()
-    given = (recipe.backend, recipe.backend_options) if backend is None else (backend,)
-    chosen = choose_backend(*given)
-    model = None if chosen.name == "toy" else resolve(recipe.model, recipe.revision)
-    return Run(folder, model, chosen)
-
-
-def has_own_runtime(folder: Path) -> bool:
-    """Whether it is a package without weights that backends read."""
-    names = (_PEFT, "model.safetensors", "model.safetensors.index.json")
-    return (folder / MANIFEST).is_file() and not any((folder / n).is_file() for n in names)
-
-
-def _refuse(name: str, value: object, whose: str) -> None:
-    if value is not None:
-        raise OptionError(f"{name}={str(value)!r} is for {whose}")
-
-
-def _base_of(adapter: Path) -> str:
-    """The model that an exported adapter says it belongs to."""
-    said = json.loads((adapter / _PEFT).read_text("utf-8")).get("base_model_name_or_path")
-    is_here = isinstance(said, str) and Path(said).is_dir()
-    if (adapter / MANIFEST).is_file() and not is_here:
-        return str(Manifest.read(adapter).base["name"])
-    if isinstance(said, str):
-        return said
-    raise ModelError(f"{adapter} does not say which model it belongs to: give base")
 
 
 def _streamed(snapshot: Snapshot, prompt: Prompt, sampling: Sampling) -> Iterator[str]:

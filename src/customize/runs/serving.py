@@ -12,7 +12,8 @@ from customize._errors import OptionError
 from customize.interfaces.backend import Backend
 from customize.packaging.manifest import Manifest
 from customize.packaging.opening import open_package
-from customize.runs.run import Run, has_own_runtime, open
+from customize.runs.opening import has_own_runtime, open
+from customize.runs.run import Run
 from customize.serving.menu import Offer
 
 T = TypeVar("T")

@@ -28,7 +28,7 @@ from customize.models import resolve
 from customize.models.cache import check_writable
 from customize.retrieval.document_rows import document_rows
 from customize.runs.backends import choose_backend, quiet_libraries
-from customize.runs.evaluating import evaluate_as_planned
+from customize.runs.evaluating import check_plan, evaluate_as_planned
 from customize.runs.folder import RunFolder, folder_fingerprint, processor, versions
 from customize.runs.given import Given, Source, of_python, of_recipe
 from customize.runs.report import write_report
@@ -130,6 +130,9 @@ def _run(
 ) -> Run:
     """The folder is the last stage's run; those before it are whole runs in folders inside."""
     quiet_libraries()  # before a backend imports them
+    plan = recipe.evaluation_chosen()
+    if plan is not None:
+        check_plan(plan)
     for one in given:
         _require(one.method, backend)
     _require_stacking(recipe, backend)
@@ -150,7 +153,6 @@ def _run(
         else:
             _train_all(before, last, start, folder, backend, model, watching)
     run = Run(folder, model, backend, watching)
-    plan = recipe.evaluation_chosen()
     if plan is not None:
         evaluate_as_planned(run, plan)
     return run

@@ -45,6 +45,9 @@ class Watched(Session):
         self.calls += 1
         return self._session.distributions(tokens, start)
 
+    def device_peak(self) -> int | None:
+        return self._session.device_peak()
+
     def forward_backward(self, batch: Batch, loss: Loss) -> Handle[LossOutput]:
         self.calls += 1
         return self._session.forward_backward(batch, loss)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from customize._errors import OptionError
 from customize._options import option, options
 from customize.interfaces.gate import Gate, parse_gate
+from customize.training.prices import Price, prices_of, structure_prices
 from customize.training.structuring import Faults, structure
+
+# The columns of a run's evaluation, beside others that answer under names of their own.
+BASE, PROMPTED, RETRIEVED, CUSTOMIZED = "base", "prompted", "retrieved", "customized"
+OWN = "own"  # the index that a run keeps beside its weights
 
 
 @options
@@ -44,6 +49,14 @@ class EvaluationPlan:
     )
     development: str | None = option(
         default=None, help="Rows to choose the prompt and take examples from; never test rows."
+    )
+    against: Mapping[str, str] = option(
+        factory=dict,
+        help="Others that answer too, by name: a run, a model or https://HOST/v1#MODEL.",
+    )
+    index: str | None = option(
+        default=None,
+        help="A folder of an index, or own for the run's: the run answers also with what it finds.",
     )
     max_tokens: int = option(default=64, help="Tokens an answer may have.", at_least=1)
     samples: int = option(
@@ -86,12 +99,81 @@ class EvaluationPlan:
     )
 
     def __attrs_post_init__(self) -> None:
-        parse_gates(self.gates)
+        _check_sources(self.against)
         check_choice(self.prompts, self.shots, self.development is not None)
         check_samples(self.samples, self.temperature)
         judge_plan_of(self.judge)
         if self.environment is not None:
             check_played(self)
+        check_columns(self.columns, parse_gates(self.gates), prices_of(self.prices))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Who will answer, in order."""
+        return columns_of(self.prompts, self.shots, self.against, self.index is not None)
+
+
+def plan_of(
+    values: Mapping[str, Any], faults: Faults, prefix: str = "evaluate."
+) -> EvaluationPlan | None:
+    """A plan from plain values, or None when a fault was added: those of judge, prices and gates
+    each with its own key.
+    """
+    sound = dict(values)
+    judge, prices, gates = (values.get(key) for key in ("judge", "prices", "gates"))
+    if isinstance(judge, Mapping) and not structure(JudgePlan, judge, faults, f"{prefix}judge."):
+        del sound["judge"]
+    if isinstance(prices, Mapping) and structure_prices(prices, faults, f"{prefix}prices.") is None:
+        del sound["prices"]
+    if isinstance(gates, (list, tuple)) and not _are_gates(gates, faults, f"{prefix}gates"):
+        del sound["gates"]
+    made = structure(EvaluationPlan, sound, faults, prefix)
+    return made if len(sound) == len(values) else None
+
+
+def columns_of(
+    prompts: Sequence[str], shots: Sequence[int], against: Iterable[str], has_index: bool
+) -> tuple[str, ...]:
+    """Who answers in a run's evaluation, in order."""
+    has_prompt = bool(prompts) or max(shots, default=0) > 0
+    return (
+        BASE,
+        *([PROMPTED] if has_prompt else []),
+        *against,
+        *([RETRIEVED] if has_index else []),
+        CUSTOMIZED,
+    )
+
+
+def check_columns(
+    columns: Sequence[str], gates: Iterable[Gate], prices: Mapping[str, Price]
+) -> None:
+    """Refuse, before anything is asked, what speaks of a column that is not there.
+
+    Raises:
+        OptionError: a gate or a price does, or two columns have one name.
+    """
+    twice = [name for name in dict.fromkeys(columns) if columns.count(name) > 1]
+    wrong = [
+        *(f"two columns are called {name!r}" for name in twice),
+        *(
+            f"{gate}: no column {name!r}"
+            for gate in gates
+            for name in (gate.than, gate.of)
+            if name not in (None, *columns)
+        ),
+        *(f"a price for {name!r}" for name in prices if name not in columns),
+    ]
+    if wrong:
+        raise OptionError(f"{'; '.join(wrong)}: there are {', '.join(columns)}")
+
+
+def _check_sources(against: Mapping[str, Any]) -> None:
+    if wrong := [name for name, source in against.items() if not isinstance(source, str)]:
+        raise OptionError(
+            f"against.{wrong[0]} must be a run, a model or https://HOST/v1#MODEL "
+            f"(got {against[wrong[0]]!r})"
+        )
 
 
 def check_choice(prompts: Sequence[str], shots: Sequence[int], has_development: bool) -> None:
@@ -105,6 +187,17 @@ def check_choice(prompts: Sequence[str], shots: Sequence[int], has_development: 
             "several prompts, or shots above 0, need development rows to choose on: "
             "chosen on the test rows a prompt would fit them"
         )
+
+
+def _are_gates(given: Sequence[Any], faults: Faults, place: str) -> bool:
+    sound = True
+    for gate in given:
+        try:
+            parse_gates([gate])
+        except OptionError as error:
+            faults.add(place, f"{place}: {error}")
+            sound = False
+    return sound
 
 
 def judge_plan_of(given: Mapping[str, Any] | None) -> JudgePlan | None:
@@ -127,7 +220,7 @@ def check_played(given: object) -> None:
     Raises:
         OptionError: a prompt, scorer, judge or price is given too.
     """
-    beside = ("prompts", "development", "scorers", "judge", "prices")
+    beside = ("prompts", "development", "index", "scorers", "judge", "prices")
     both = [name for name in beside if getattr(given, name)]
     if both or max(given.shots, default=0) > 0:  # type: ignore[attr-defined]  # a plan, or as it
         raise OptionError(

@@ -11,7 +11,7 @@ from customize._errors import OptionError, UnknownName
 from customize._options import option, options, options_of, options_to_dict
 from customize.data.offered import OF_AN_ENVIRONMENT
 from customize.interfaces.backend import Adapter, Full, LoRA
-from customize.training.evaluation_plan import EvaluationPlan
+from customize.training.evaluation_plan import EvaluationPlan, plan_of
 from customize.training.structuring import Faults, structure, unknown
 
 # What a stage has of its own; all else is the run's.
@@ -107,7 +107,7 @@ class Recipe:
         if self.evaluate is None:
             return None
         faults = Faults()
-        chosen = structure(EvaluationPlan, self.evaluate, faults, "evaluate.")
+        chosen = plan_of(self.evaluate, faults)
         faults.raise_if_any("the evaluation")
         return chosen
 
@@ -172,7 +172,7 @@ def make_recipe(
     adapter = _check_adapter(values.get("adapter", {}), faults)
     _check_backend(values, faults)
     if isinstance(values.get("evaluate"), Mapping):
-        structure(EvaluationPlan, values["evaluate"], faults, "evaluate.")
+        plan_of(values["evaluate"], faults)
     recipe = _staged(values, faults) if "stages" in values else _single(values, faults)
     observers = {} if recipe is None else _check_observers(recipe, faults)
     faults.raise_if_any(what)

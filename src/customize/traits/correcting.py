@@ -17,9 +17,10 @@ from customize.interfaces.backend import Backend, LoRA
 from customize.interfaces.dataset import Row
 from customize.interfaces.gate import no_worse
 from customize.plugins import load, names
-from customize.runs.evaluating import Rows, column_of
+from customize.runs.evaluating import Rows
+from customize.runs.opening import open as open_run
 from customize.runs.run import Run
-from customize.runs.run import open as open_run
+from customize.runs.run_columns import column_of
 from customize.runs.train import train
 from customize.training.structuring import Faults, structure
 from customize.traits.correction import Correction

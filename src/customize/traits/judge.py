@@ -14,7 +14,7 @@ from customize.evaluation.judging.prompts import alone, verdict
 from customize.evaluation.questions import Question
 from customize.interfaces.dataset import Row
 from customize.interfaces.scorer import Answer, Scorer
-from customize.runs.evaluating import other_column
+from customize.runs.run_columns import other_column
 from customize.training.structuring import Faults, structure
 
 JUDGE = "judge"

@@ -20,9 +20,9 @@ from customize.evaluation.columns import Draw, SnapshotColumn
 from customize.evaluation.progress import AnswerProgress
 from customize.evaluation.questions import Question, questions_of
 from customize.interfaces.scorer import Answer
-from customize.runs.evaluating import column_of, fingerprint_of
 from customize.runs.folder import refuse_difference
 from customize.runs.run import Run
+from customize.runs.run_columns import column_of, fingerprint_of
 from customize.training.lock import held
 from customize.traits.pairing import Found, found_in, prepare
 from customize.traits.trait import Trait

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from customize import (
     Hit,
     Row,
     Scorer,
+    abstention_rates,
     option,
     options,
 )
@@ -25,11 +26,12 @@ Doubles = npt.NDArray[np.float64]
 
 @options
 class Grounded(Scorer):
-    """Of a row with ``passages``, as they were shown, and what is right:
+    """Of a row with ``passages``, as they were shown, or as an evaluation's index found them.
 
-    ``answer`` and ``supporting`` (the places of the passages that tell it, from 1), or ``answer``
-    null where they do not tell. right: the answer is there and rests on supporting passages alone,
-    or it abstains where it should. Over all rows: precision, recall and f1 of abstaining.
+    ``answer`` is what is right, or null where they do not tell; ``supporting`` are the places of
+    the passages that tell it, from 1, or else of those that hold the answer. right: the answer is
+    there and rests on supporting passages alone, or it abstains where it should. Over all rows:
+    precision, recall and f1 of abstaining.
     """
 
     abstention: str = option(
@@ -42,16 +44,14 @@ class Grounded(Scorer):
             return None
         hits = [Hit(Chunk(str(n), text, (0, len(text))), 0.0) for n, text in enumerate(passages)]
         read = Grounding(abstention=self.abstention).read(answer.text, hits)
-        if missing := {"answer", "supporting"} - row.keys():
-            raise DataError(
-                f"a row with passages needs {min(missing)!r}: null, or [], where none is"
-            )
+        if "answer" not in row:
+            raise DataError("a row with passages needs 'answer': null where they do not tell it")
         right = row["answer"]
         parts: dict[str, float] = {"abstains": read.abstained, "should": right is None}
         if right is None:
             return {**parts, "right": read.abstained}
         cited = {citation.place for citation in read.citations}
-        supporting = {int(place) for place in row["supporting"]}
+        supporting = _supporting(row, right, passages)
         contained = holds(right, read.text)
         parts |= {
             "right": contained and bool(cited) and cited <= supporting,
@@ -64,11 +64,10 @@ class Grounded(Scorer):
         return parts
 
     def summary(self, scores: Mapping[str, Doubles], weights_RN: Doubles) -> Mapping[str, Doubles]:
-        both_R = weights_RN @ (scores["abstains"] * scores["should"])
-        said_R, should_R = weights_RN @ scores["abstains"], weights_RN @ scores["should"]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return {
-                "precision": both_R / said_R,
-                "recall": both_R / should_R,
-                "f1": 2 * both_R / (said_R + should_R),
-            }
+        return abstention_rates(scores["abstains"], scores["should"], weights_RN)
+
+
+def _supporting(row: Row, right: str, passages: Sequence[str]) -> set[int]:
+    if row.get("supporting") is not None:
+        return {int(place) for place in row["supporting"]}
+    return {place for place, text in enumerate(passages, 1) if holds(right, text)}

@@ -44,6 +44,7 @@ from customize_torch import optimizer, storage
 from customize_torch.budget import Budget
 from customize_torch.cutting import Longs
 from customize_torch.determinism import repeatable
+from customize_torch.device_memory import take_peak
 from customize_torch.lora import stacked
 from customize_torch.policy import Policy
 from customize_torch.sampling import sample
@@ -86,6 +87,9 @@ class TorchSnapshot(Snapshot):
         out: Floats = self._policy.distributions(tokens, start).cpu().numpy()
         return out
 
+    def device_peak(self) -> int | None:
+        return take_peak(self._policy.base.place.device)
+
 
 class TorchSession(Session):
     """One customization: tensors in float32, their pending gradient, and AdamW's moments."""
@@ -123,6 +127,9 @@ class TorchSession(Session):
 
     def distributions(self, tokens: Ints, start: int) -> Floats:
         return self._at(self._policy).distributions(tokens, start)
+
+    def device_peak(self) -> int | None:
+        return self._at(self._policy).device_peak()
 
     def forward_backward(self, batch: Batch, loss: Loss) -> Handle[LossOutput]:
         if loss.couples == "batch":

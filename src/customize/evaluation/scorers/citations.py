@@ -17,14 +17,15 @@ _QUOTED = re.compile(r'"([^"]+)"|\u201c([^\u201d]+)\u201d|\u00ab([^\u00bb]+)\u00
 class Citations(Scorer):
     """precision, recall: of cited numbers such as [2] against the row's ``supporting`` ones.
 
-    Numbers count the row's ``documents`` from 1. exists: the share of cited ones that there are.
+    Numbers count the row's ``documents``, or the ``passages`` that an index found, from 1.
+    exists: the share of cited ones that there are.
     verbatim: the share of quotations that are in a document word for word.
     """
 
     least_words: int = option(default=4, help="A shorter quotation is not checked.", at_least=1)
 
     def score(self, answer: Answer, row: Row) -> Score:
-        documents = row.get("documents")
+        documents = row.get("documents") or [{"text": p} for p in row.get("passages") or ()]
         if not documents:
             return None
         cited = citations(answer.text)

@@ -1,6 +1,7 @@
 """Answers that decline: by the words people and models decline with. Knows no model.
 
 A pattern finds what is said plainly; a declining answer in other words is missed.
+Shape legend: N rows, R resamples.
 """
 
 from __future__ import annotations
@@ -68,14 +69,21 @@ class Abstention(Scorer):
         return {"abstains": said, "should": not answerable, "agrees": said != answerable}
 
     def summary(self, scores: Mapping[str, Doubles], weights_RN: Doubles) -> Mapping[str, Doubles]:
-        both_R = weights_RN @ (scores["abstains"] * scores["should"])
-        said_R, should_R = weights_RN @ scores["abstains"], weights_RN @ scores["should"]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return {
-                "precision": both_R / said_R,
-                "recall": both_R / should_R,
-                "f1": 2 * both_R / (said_R + should_R),
-            }
+        return abstention_rates(scores["abstains"], scores["should"], weights_RN)
+
+
+def abstention_rates(
+    abstains_N: Doubles, should_N: Doubles, weights_RN: Doubles
+) -> Mapping[str, Doubles]:
+    """precision, recall and f1 of abstaining, each [R]; NaN where nobody did, or should."""
+    both_R = weights_RN @ (abstains_N * should_N)
+    said_R, should_R = weights_RN @ abstains_N, weights_RN @ should_N
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return {
+            "precision": both_R / said_R,
+            "recall": both_R / should_R,
+            "f1": 2 * both_R / (said_R + should_R),
+        }
 
 
 def _any(patterns: Texts, text: str) -> bool:

@@ -1,0 +1,1 @@
+"""Personal data in answers, as Presidio finds it."""

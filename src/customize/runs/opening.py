@@ -1,0 +1,93 @@
+"""`open`: a run's folder, a package or a model, each with the face of a run. Trains nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from customize._errors import ModelError, OptionError
+from customize.interfaces.backend import Backend
+from customize.models import resolve
+from customize.packaging.manifest import MANIFEST, Manifest
+from customize.packaging.opening import read_sound
+from customize.runs.backends import choose_backend
+from customize.runs.folder import RunFolder
+from customize.runs.package import PackagedRun
+from customize.runs.run import Run
+
+_PEFT = "adapter_config.json"
+
+
+def open(
+    source: str | os.PathLike[str],
+    *,
+    revision: str | None = None,
+    backend: str | Backend | None = None,
+    base: str | os.PathLike[str] | None = None,
+) -> Run:
+    """A run's folder, a package, or any model: the same face.
+
+    A package that a backend can load is loaded by one; any other answers by its own runtime.
+
+    ``base`` is where the base of a package's adapter lies, if not under the name it was trained by.
+
+    ``revision`` is the branch, tag or commit of a hub model.
+
+    Raises:
+        UnknownName, ModelError: it is none of these, or the base is not the adapter's own.
+        OptionError: a revision or base is given for what has none.
+    """
+    path = Path(source)
+    folder = RunFolder(path)
+    if folder.exists:
+        _refuse("base", base, f"exported adapters: the run in {folder.path} names its own")
+        return _open_run(folder, revision, backend)
+    if has_own_runtime(path):
+        _refuse("backend", backend, f"what a backend can load: {path} has a runtime of its own")
+        return PackagedRun(path, base)
+    if (path / MANIFEST).is_file():
+        read_sound(path)
+    chosen = choose_backend("auto" if backend is None else backend)
+    if (path / _PEFT).is_file():
+        return Run(None, resolve(os.fspath(base or _base_of(path)), revision), chosen, adapter=path)
+    _refuse("base", base, f"exported adapters: {path} is none")
+    if path.is_dir() and not (path / "config.json").is_file():
+        raise ModelError(
+            f"{path} is neither a run's folder (it has no recipe.json) nor a model's (it has no "
+            "config.json) nor an adapter's (it has no adapter_config.json)"
+        )
+    return Run(None, resolve(os.fspath(source), revision), chosen)
+
+
+def _open_run(folder: RunFolder, revision: str | None, backend: str | Backend | None) -> Run:
+    _refuse(
+        "revision", revision, f"models of the hub: the run in {folder.path} names its base's own"
+    )
+    recipe = folder.recipe()
+    given = (recipe.backend, recipe.backend_options) if backend is None else (backend,)
+    chosen = choose_backend(*given)
+    model = None if chosen.name == "toy" else resolve(recipe.model, recipe.revision)
+    return Run(folder, model, chosen)
+
+
+def has_own_runtime(folder: Path) -> bool:
+    """Whether it is a package without weights that backends read."""
+    names = (_PEFT, "model.safetensors", "model.safetensors.index.json")
+    return (folder / MANIFEST).is_file() and not any((folder / n).is_file() for n in names)
+
+
+def _refuse(name: str, value: object, whose: str) -> None:
+    if value is not None:
+        raise OptionError(f"{name}={str(value)!r} is for {whose}")
+
+
+def _base_of(adapter: Path) -> str:
+    """The model that an exported adapter says it belongs to."""
+    said = json.loads((adapter / _PEFT).read_text("utf-8")).get("base_model_name_or_path")
+    is_here = isinstance(said, str) and Path(said).is_dir()
+    if (adapter / MANIFEST).is_file() and not is_here:
+        return str(Manifest.read(adapter).base["name"])
+    if isinstance(said, str):
+        return said
+    raise ModelError(f"{adapter} does not say which model it belongs to: give base")
