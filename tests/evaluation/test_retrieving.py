@@ -133,7 +133,7 @@ def test_a_run_and_a_base_answer_with_an_index(tmp_path: Path, index: Index) -> 
     assert (got.new, got.rival) == ("customized", "prompted")
     base = customize.Run(None, None, ToyBackend())
     assert base.evaluate(ROWS, index=index, max_tokens=4).columns == ("base", "retrieved")
-    with pytest.raises(RunError, match="train with method='rag'"):
+    with pytest.raises(RunError, match="train with method=rag"):
         run.evaluate(ROWS, index="own", max_tokens=4)
     with pytest.raises(OptionError, match="two columns are called 'retrieved'"):
         run.evaluate(ROWS, index=index, against={"retrieved": base}, max_tokens=4)
