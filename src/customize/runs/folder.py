@@ -21,6 +21,7 @@ from customize.training.recipe import UNDECIDING, Recipe
 # Of the lineage: what rounds numbers differently, and is told and not refused.
 _TOLD = ("versions", "processor")
 _PACKAGED = "packages.json"
+_COST = "cost.json"
 _PACKAGES = ("customize", "torch", "transformers", "tokenizers", "numpy")
 
 
@@ -74,7 +75,12 @@ class RunFolder:
         """What training took: ``seconds``, the process's ``peak_bytes``, and whether that is of
         the ``whole`` run and not of what was left of it; None where that was not kept.
         """
-        return self._read("finished.json").get("cost") if self.finished else None
+        is_kept = self.finished and (self.path / _COST).is_file()
+        return self._read(_COST) if is_kept else None
+
+    def keep_cost(self, cost: Mapping[str, Any]) -> None:
+        """In a file of its own: all else of two runs of one recipe is equal."""
+        self._write(_COST, cost)
 
     @property
     def exists(self) -> bool:

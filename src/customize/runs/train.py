@@ -225,7 +225,8 @@ def _train(
         _keep_weights(recipe, loop, session, folder)
         _keep_beside(stage, session, folder)
         write_report(folder)
-        folder.finish({"steps": last.number, "metrics": dict(last.metrics), "cost": cost})
+        folder.keep_cost(cost)
+        folder.finish({"steps": last.number, "metrics": dict(last.metrics)})
         shutil.rmtree(loop.best, ignore_errors=True)
         session.close()
 

@@ -9,7 +9,7 @@ from customize.testing.observer_rules.subject import ObserverSubject
 
 # They name the run's own folder, or hold seconds or the time.
 _OTHERS_EACH_TIME = (
-    *("recipe.json", "report.html", ".lock"),
+    *("recipe.json", "report.html", "cost.json", ".lock"),
     *("answers.jsonl", "items.jsonl", "results.json"),  # of its evaluation
 )
 
