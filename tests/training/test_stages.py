@@ -217,11 +217,11 @@ class Died(BaseException):
     """As a kill: no handler of ours stops it."""
 
 
-@pytest.mark.parametrize("nth", range(1, 9))
+@pytest.mark.parametrize("nth", range(1, 11))
 def test_killed_at_any_file_of_either_folder_it_is_bit_equal(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nth: int
 ) -> None:
-    """Dead before the nth of the files that mark a folder; there are six of them."""
+    """Dead before the nth of the files that mark a folder; there are eight of them."""
     from customize.runs.folder import RunFolder
 
     write = RunFolder._write
@@ -235,12 +235,12 @@ def test_killed_at_any_file_of_either_folder_it_is_bit_equal(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(RunFolder, "_write", dying)
-        if nth <= 6:
+        if nth <= 8:
             with pytest.raises(Died):
                 train(tmp_path / "died")
         else:
             train(tmp_path / "died")
-            assert len(written) == 6
+            assert len(written) == 8
     train(tmp_path / "died")
     assert outcome(tmp_path / "died") == outcome(whole)
 
