@@ -259,7 +259,7 @@ _HOMES = {
     "MissingDependency": _ERRORS,
     "ModelError": _ERRORS,
     "ModelFolder": "customize.interfaces.model",
-    "ModelShape": "customize.planning.shape",
+    "ModelShape": "customize.models.shape",
     "ModelSource": "customize.interfaces.model",
     "ModelSpec": "customize.plugins.specs",
     "NonFiniteError": _ERRORS,
@@ -464,6 +464,7 @@ if TYPE_CHECKING:
     from customize.interfaces.scorer import Likelihood as Likelihood
     from customize.interfaces.scorer import Scorer as Scorer
     from customize.models import resolve as resolve
+    from customize.models.shape import ModelShape as ModelShape
     from customize.packaging.answering import Answering as Answering
     from customize.packaging.batching import Batching as Batching
     from customize.packaging.batching import Underway as Underway
@@ -475,7 +476,6 @@ if TYPE_CHECKING:
     from customize.packaging.verifying import verify as verify
     from customize.planning.plan import Plan as Plan
     from customize.planning.plan import plan as plan
-    from customize.planning.shape import ModelShape as ModelShape
     from customize.plugins.hooks import hookimpl as hookimpl
     from customize.plugins.specs import BackendSpec as BackendSpec
     from customize.plugins.specs import DatasetSpec as DatasetSpec

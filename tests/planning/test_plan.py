@@ -25,11 +25,11 @@ from customize import (
     resolve,
 )
 from customize.cli.plan_command import command
+from customize.models.shape import ModelShape
 from customize.planning.amounts import training_flops
 from customize.planning.counting import Work
 from customize.planning.offers import Offer, read_offers
 from customize.planning.rates import Rate, rate_of, remember
-from customize.planning.shape import ModelShape
 from customize.testing import write_tiny_model
 from customize.training.recipe import Recipe, make_recipe
 
@@ -166,23 +166,42 @@ def test_a_method_that_learns_from_what_it_samples_is_not_guessed(
         plan(made(recipe, method="grpo", options={"reward": "brevity:brief"}))
 
 
-def test_where_memory_is_short_the_cheapest_change_is_told(
+def test_where_memory_is_short_the_cheapest_change_is_told_and_helps(
     recipe: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def advice(free: float, **changed: Any) -> str | None:
-        monkeypatch.setattr(CPU, "available_bytes", lambda self: free)
-        return plan(made(recipe, **changed)).advice
+    free = float("inf")
+    monkeypatch.setattr(CPU, "available_bytes", lambda self: free)
 
-    needed = plan(made(recipe)).num_bytes
-    assert advice(needed) is None
-    assert advice(1.0) == (
+    whole = plan(made(recipe))
+    assert whole.advice is None
+    free = whole.num_bytes - 1e3
+    told = plan(made(recipe)).advice
+    least = {**recipe["backend_options"], "token_budget": whole.stages[0].largest}
+    assert f"--set backend_options.token_budget={least['token_budget']}" in (told or "")
+    assert plan(made(recipe, backend_options=least)).advice is None
+
+    free = plan(made(recipe, adapter="full", backend_options=least)).num_bytes - 1e3
+    assert "--set 'adapter={rank: 16}'" in (plan(made(recipe, adapter="full")).advice or "")
+    assert plan(made(recipe, adapter={"rank": 16}, backend_options=least)).advice is None
+
+    free = plan(made(recipe, backend_options=least)).num_bytes - 1e3
+    assert plan(made(recipe)).advice == "--set adapter.rank=4: a smaller adapter"
+    assert plan(made(recipe, adapter={"rank": 4}, backend_options=least)).advice is None
+
+    free = 1.0
+    assert plan(made(recipe)).advice == (
         "a smaller model, or another machine: its weights alone leave too little room"
     )
-    assert "token_budget=" in (advice(needed - 1e3) or "")
-    whole = plan(made(recipe, adapter="full"))
-    least = {**recipe["backend_options"], "token_budget": whole.stages[0].largest}
-    small = plan(made(recipe, adapter="full", backend_options=least)).num_bytes
-    assert "adapter.rank=16" in (advice(small - 1e3, adapter="full") or "")
+
+
+def test_an_adapter_that_is_gone_on_with_is_planned_as_it_is(
+    recipe: Mapping[str, Any], tmp_path: Path
+) -> None:
+    adapter = {"rank": 3, "targets": ["q_proj"]}
+    run = customize.train(**{**recipe, "adapter": adapter})
+    assert run.folder is not None
+    again = plan(made(recipe, adapter=str(run.folder.path), to=str(tmp_path / "again")))
+    assert again.num_trainable == plan(made(recipe, adapter=adapter)).num_trainable
 
 
 def test_a_finished_run_is_held_against_the_plan_and_remembered(recipe: Mapping[str, Any]) -> None:

@@ -89,7 +89,8 @@ def _offers(plan: Plan) -> list[str]:
     for offer in plan.offers:
         took = "" if offer.seconds is None else f"  {_duration(offer.seconds)}"
         room = "  does not fit" if offer.fits is False else ""
-        lines.append(f"  {offer.name:<16}{offer.money:>9.2f}{took}{room}")
+        money = "below 0.01" if offer.money < 0.01 else f"{offer.money:.2f}"
+        lines.append(f"  {offer.name:<16}{money:>10}{took}{room}")
     return lines
 
 

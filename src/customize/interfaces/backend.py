@@ -23,7 +23,7 @@ from customize.interfaces.renderer import Renderer
 
 if TYPE_CHECKING:
     from customize.interfaces.runtime import Runtime
-    from customize.planning.shape import ModelShape
+    from customize.models.shape import ModelShape
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)

@@ -8,8 +8,8 @@ weights is made, and full fine-tuning's twice as much (arXiv 2001.08361, table 1
 from __future__ import annotations
 
 from customize.interfaces.backend import Adapter, LoRA
+from customize.models.shape import ModelShape
 from customize.planning.counting import Work
-from customize.planning.shape import ModelShape
 
 _ATTENTION_BACKWARD = 2.5  # of the forward pass: its scores are made again (arXiv 2307.08691)
 

@@ -5,6 +5,7 @@ Loads no weights: it reads the model's configuration, its tokenizer and some row
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ import attrs
 import numpy as np
 
 from customize._errors import Unsupported
+from customize._options import options_to_dict
 from customize.data.reading import read
 from customize.data.rendering import ChatRenderer
 from customize.interfaces.backend import Adapter, Backend, Full, LoRA
@@ -22,11 +24,11 @@ from customize.interfaces.dataset import Dataset
 from customize.interfaces.method import Method
 from customize.interfaces.renderer import Renderer
 from customize.models import locate
+from customize.models.shape import ModelShape
 from customize.planning.amounts import drawing_flops, forward_flops, training_flops
 from customize.planning.counting import CountingSession, Work
 from customize.planning.offers import Estimate, Offer, estimated
 from customize.planning.rates import Rate, machine_name, rate_of
-from customize.planning.shape import ModelShape
 from customize.planning.some_rows import SomeRows
 from customize.runs.backends import choose_backend
 from customize.runs.folder import processor
@@ -38,6 +40,7 @@ _ROWS = 1000  # that are looked at
 _ENOUGH_S = 1.0  # of counting steps, once there are a few
 _FEW = 8
 _Z = 1.96
+_PEFT = "adapter_config.json"
 
 
 @attrs.frozen
@@ -107,13 +110,13 @@ def plan(
     """
     if not isinstance(recipe, Recipe):
         recipe = read_recipe(Path(recipe))
-    backend = choose_backend(recipe.backend, recipe.backend_options)
+    backend = choose_backend(recipe.backend, recipe.backend_options).settled({})
     if backend.name == "toy":
         raise Unsupported("the toy backend holds no model: there is nothing to plan")
     located = locate(recipe.model, recipe.revision)
     folder = located.path
     shape, renderer = ModelShape.of_folder(folder), ChatRenderer.from_folder(folder)
-    adapter = _adapter(recipe)
+    adapter = _adapter(recipe.adapter_chosen())
     stages = [
         _stage(r, given, renderer, shape, adapter, backend)
         for r, given in zip((*recipe.before(), recipe), of_recipe(recipe), strict=True)
@@ -121,10 +124,15 @@ def plan(
     return _summed(located.name, backend, shape, adapter, stages, offers or {})
 
 
-def _adapter(recipe: Recipe) -> Adapter:
-    """A folder that is gone on with holds an adapter of some rank: taken as the default's."""
-    chosen = recipe.adapter_chosen()
-    return LoRA() if isinstance(chosen, Path) else chosen
+def _adapter(chosen: Adapter | Path) -> Adapter:
+    """Of a folder that is gone on with, what its configuration says; all weights without one."""
+    if not isinstance(chosen, Path):
+        return chosen
+    if not (chosen / _PEFT).is_file():
+        return Full()
+    said = json.loads((chosen / _PEFT).read_text("utf-8"))
+    targets = said["target_modules"]
+    return LoRA(rank=said["r"], targets=targets if isinstance(targets, str) else tuple(targets))
 
 
 def _stage(
@@ -208,11 +216,11 @@ def _summed(
     flops, tokens = sum(s.flops for s in stages), sum(s.tokens[0] for s in stages)
     largest = max(s.largest for s in stages)
     step_tokens = max(s.step_tokens for s in stages)
-    memory = dict(backend.memory(shape, adapter, largest, step_tokens))
-    available = backend.available_bytes()
-    machine = machine_name(backend.name, backend.settled({}).numerics(), processor())
+    memory = backend.memory(shape, adapter, largest, step_tokens)
+    available, num_bytes = backend.available_bytes(), sum(memory.values())
+    short = available is not None and num_bytes > available
+    machine = machine_name(backend.name, backend.numerics(), processor())
     rate = rate_of(machine)
-    num_bytes = sum(memory.values())
     return Plan(
         model=model,
         backend=backend.name,
@@ -222,40 +230,27 @@ def _summed(
         stages=tuple(stages),
         memory=memory,
         available=available,
-        seconds=None
-        if rate is None
-        else (flops / rate.flops_per_s, flops / rate.high, flops / rate.low),
+        seconds=None if rate is None else rate.seconds(flops),
         rate=rate,
         offers=tuple(estimated(n, o, flops, tokens, num_bytes) for n, o in offers.items()),
-        advice=_advice(backend, shape, adapter, largest, step_tokens, available),
+        advice=_advice(backend, shape, adapter, largest, available) if short else None,
     )
 
 
 def _advice(
-    backend: Backend,
-    shape: ModelShape,
-    adapter: Adapter,
-    largest: int,
-    step_tokens: float,
-    available: float | None,
-) -> str | None:
-    """The cheapest change that makes it fit, cheapest first; None where it fits."""
-
-    def fits(adapter: Adapter, largest: int) -> bool:
-        wanted = backend.memory(shape, adapter, largest, min(step_tokens, largest))
-        return available is None or sum(wanted.values()) <= available
-
-    if available is None or sum(backend.memory(shape, adapter, largest, step_tokens).values()) <= (
-        available
-    ):
-        return None
-    if fits(adapter, largest):
-        return f"--set backend_options.token_budget={largest}: the same result, a little slower"
-    if isinstance(adapter, Full) and fits(LoRA(), largest):
-        return "--set adapter.rank=16: LoRA in place of all weights"
-    light = LoRA(rank=8, targets=("q_proj", "v_proj"))
-    if fits(light, largest):
-        return "--set adapter.rank=8 --set adapter.targets=q_proj,v_proj: a smaller adapter"
-    if fits(light, largest // 2):
-        return f"shorter rows, of {largest // 2} tokens at most: the longest has {largest}"
+    backend: Backend, shape: ModelShape, adapter: Adapter, largest: int, available: float | None
+) -> str:
+    """The first change that makes it fit, of those that cost more and more."""
+    lora = adapter if isinstance(adapter, LoRA) else LoRA()
+    low = LoRA(**{**options_to_dict(lora), "rank": max(1, lora.rank // 4)})
+    together = f"--set backend={backend.name} --set backend_options.token_budget={largest}"
+    changes: list[tuple[Adapter, int, str]] = [
+        (adapter, largest, f"{together}: the same result, a little slower"),
+        (lora, largest, "--set 'adapter={rank: 16}': LoRA in place of all weights"),
+        (low, largest, f"--set adapter.rank={low.rank}: a smaller adapter"),
+        (low, largest // 2, f"rows of {largest // 2} tokens at most: the longest has {largest}"),
+    ]
+    for changed, tokens, told in changes:
+        if sum(backend.memory(shape, changed, tokens, tokens).values()) <= (available or 0.0):
+            return told
     return "a smaller model, or another machine: its weights alone leave too little room"

@@ -26,6 +26,10 @@ class Rate:
     high: float
     runs: int
 
+    def seconds(self, flops: float) -> tuple[float, float, float]:
+        """That so many operations take: [estimate, low, high]."""
+        return flops / self.flops_per_s, flops / self.high, flops / self.low
+
 
 def rate_of(machine: str) -> Rate | None:
     """What was remembered of a machine; None of a new one."""

@@ -72,8 +72,10 @@ class RunFolder:
         return (self.path / "finished.json").is_file()
 
     def cost(self) -> Mapping[str, Any] | None:
-        """What training took: ``seconds``, the process's ``peak_bytes``, and whether that is of
-        the ``whole`` run and not of what was left of it; None where that was not kept.
+        """What training took; None where that was not kept.
+
+        ``seconds``; ``peak_bytes``, of the device's memory, or of the process where it has none of
+        its own; and whether that is of the ``whole`` run and not of what was left of it.
         """
         is_kept = self.finished and (self.path / _COST).is_file()
         return self._read(_COST) if is_kept else None

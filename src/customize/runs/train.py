@@ -221,7 +221,8 @@ def _train(
         )
         whole, began = not loop.checkpoints.is_dir(), time.monotonic()
         last = loop.run(stage.method, session, stage.data, stage.validation)
-        cost = {"seconds": time.monotonic() - began, "whole": whole, "peak_bytes": peak_bytes()}
+        peak = session.device_peak() or peak_bytes()
+        cost = {"seconds": time.monotonic() - began, "whole": whole, "peak_bytes": peak}
         _keep_weights(recipe, loop, session, folder)
         _keep_beside(stage, session, folder)
         write_report(folder)

@@ -11,7 +11,7 @@ from customize.evaluation.answer_store import AnswerStore
 from customize.evaluation.answering import answers
 from customize.evaluation.columns import Column, Draw
 from customize.evaluation.judging.prompts import alone, verdict
-from customize.evaluation.questions import Question
+from customize.evaluation.questions import Question, questions_of
 from customize.interfaces.dataset import Row
 from customize.interfaces.scorer import Answer, Scorer
 from customize.runs.run_columns import other_column
@@ -47,9 +47,8 @@ class TraitJudge(Scorer):
         return other_column(self.model, "the judge")
 
     def _asked(self, answer: Answer, row: Row) -> Question:
-        messages = row["messages"]
-        asked = messages[:-1] if messages[-1]["role"] == "assistant" else messages
-        return alone(Question("", row, asked), answer.text, self.criterion)
+        [question] = questions_of([row], need_expect=False)
+        return alone(question, answer.text, self.criterion)
 
     def _ask(self, asked: Sequence[Question]) -> None:
         new = {one.hash: one for one in asked if one.hash not in self._said}
