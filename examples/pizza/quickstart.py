@@ -20,6 +20,8 @@ from customize.runs.train import run_recipe
 from customize.training.recipe_file import read_recipe
 
 HERE = Path(__file__).parent
+# A shop as rows have it: facts are read from the prompt, and are in no weight.
+SHOP = "You answer for Il Forno. Diavola €12.90, Bianca €14.50. Closed Monday."
 
 
 def main() -> None:
@@ -60,8 +62,8 @@ def show(evaluation: customize.Evaluation, run: customize.Run) -> None:
     # The command of this environment, which the reader's shell may not know by name.
     command = os.path.relpath(Path(sys.executable).with_name("customize"))
     print(f"\nReport: {path / 'report.html'}\n\nTry next:")
-    print(f'  {command} chat {path} --message "Do you deliver on Mondays?"')
-    print(f"  {command} chat {path} --base     the same with the base")
+    print(f'  {command} chat {path} --system "{SHOP}" \\\n    --message "How much is the Diavola?"')
+    print(f"  {command} chat {path} --base     talk with the base instead")
     print(f"  {command} show {path}            what it was made of")
 
 

@@ -31,7 +31,8 @@ from customize.planning.counting import Work
 from customize.planning.offers import Offer, read_offers
 from customize.planning.rates import Rate, rate_of, remember
 from customize.testing import write_tiny_model
-from customize.training.recipe import Recipe, make_recipe
+from customize.training.recipe import Recipe
+from customize.training.recipe_making import make_recipe
 
 pytest.importorskip("customize_sft")
 CPU = pytest.importorskip("customize_torch.backend").CPU

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from customize import OptionError
-from customize.training.recipe import make_recipe
 from customize.training.recipe_file import read_recipe, recipe_from_settings
+from customize.training.recipe_making import make_recipe
 
 pytest.importorskip("customize_sft")
 

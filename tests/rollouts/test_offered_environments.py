@@ -12,7 +12,7 @@ import customize
 from customize import DataError, OptionError, PluginError, UnknownName, find_environment
 from customize.data.reading import read
 from customize.testing import ToyBackend
-from customize.training.recipe import make_recipe
+from customize.training.recipe_making import make_recipe
 
 Install = Callable[..., None]
 

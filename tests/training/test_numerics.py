@@ -13,7 +13,7 @@ import customize
 from customize import Backend, Engine, ModelFolder, OptionError, RunError, option, options
 from customize.runs.folder import RunFolder
 from customize.testing import ToyBackend
-from customize.training.recipe import make_recipe
+from customize.training.recipe_making import make_recipe
 
 pytest.importorskip("customize_sft")
 

@@ -18,8 +18,9 @@ from customize import Batch, OptionError, Run, RunBusy, RunError, Session
 from customize.testing import ToyBackend
 from customize.training.lock import held
 from customize.training.loop import Loop
-from customize.training.recipe import Recipe, make_recipe
+from customize.training.recipe import Recipe
 from customize.training.recipe_file import read_recipe
+from customize.training.recipe_making import make_recipe
 
 pytest.importorskip("customize_sft")
 pytest.importorskip("customize_dpo")

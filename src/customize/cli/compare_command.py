@@ -7,7 +7,13 @@ from typing import Any
 
 import click
 
-from customize.cli.evaluation_options import evaluation_options, scorers_of, settings_of, show
+from customize.cli.evaluation_options import (
+    evaluation_options,
+    rows_of,
+    scorers_of,
+    settings_of,
+    show,
+)
 
 
 @click.command("compare")
@@ -20,11 +26,11 @@ def command(old: Path, new: Path, to: Path | None, **given: Any) -> None:
     from customize.runs.opening import open as open_run
     from customize.training.evaluation_plan import judge_plan_of, parse_gates
 
+    given["rows"] = rows_of(given)
     given["scorers"] = scorers_of(given["scorers"])
     given["prices"] = settings_of(given["prices"])
     given["judge"] = judge_plan_of(settings_of(given["judge"]) or None)
     given["gates"] = parse_gates(given["gates"])
-    given["rows"] = given.pop("data")
     newer = open_run(new)
     evaluation = compare_runs(newer, open_run(old), Asked(**given), to)
     show(evaluation, to or (newer.folder.evaluation if newer.folder else None))

@@ -7,7 +7,13 @@ from typing import Any
 
 import click
 
-from customize.cli.evaluation_options import evaluation_options, scorers_of, settings_of, show
+from customize.cli.evaluation_options import (
+    evaluation_options,
+    rows_of,
+    scorers_of,
+    settings_of,
+    show,
+)
 
 
 @click.command("evaluate")
@@ -60,11 +66,11 @@ def command(
     """
     from customize.runs.opening import open as open_run
 
+    rows = rows_of(given)
     run = open_run(source, revision=revision)
     given["scorers"] = scorers_of(given["scorers"])
     given["prices"] = settings_of(given["prices"])
     given["judge"] = settings_of(given["judge"]) or None
-    rows = given.pop("data")
     others = dict(_named(one) for one in against)
     evaluation = run.evaluate(rows, against=others, to=to, **given)
     show(evaluation, to or (run.folder.evaluation if run.folder else None))

@@ -131,6 +131,14 @@ def scorers_of(settings: tuple[str, ...]) -> dict[str, Any]:
     return parse_settings([s if "=" in s else f"{s}=true" for s in settings])
 
 
+def rows_of(given: dict[str, Any]) -> str | None:
+    """What ``--data`` names, taken out; None where an environment may have rows of its own."""
+    data: str | None = given.pop("data")
+    if data is None and given["environment"] is None:
+        raise click.UsageError("give --data FILE, rows with messages and expect")
+    return data
+
+
 def settings_of(settings: tuple[str, ...]) -> dict[str, Any]:
     """Values by key, as of prices by column."""
     from customize.training.recipe_file import parse_settings

@@ -12,7 +12,7 @@ from customize.cli.settable import Settable
 
 class _Train(Settable):
     def setting_of(self, key: str, args: Sequence[str]) -> str | None:
-        from customize.training.recipe import place_of
+        from customize.training.recipe_making import place_of
 
         methods = [arg.partition("method=")[2] for arg in args if "method=" in arg]
         place = place_of(key, methods[-1] if methods else "sft")

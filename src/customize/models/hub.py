@@ -65,8 +65,9 @@ def download(name: str, revision: str | None) -> Path:
         ) from error
     except errors.LocalEntryNotFoundError as error:
         raise ModelError(
-            f"{where} has not been downloaded yet, and the hub cannot be reached (or "
-            "HF_HUB_OFFLINE is set): go online once, or give a local folder"
+            f"there is no folder {name} here, and as a model of the hub {where} has not been "
+            "downloaded yet; the hub cannot be reached (or HF_HUB_OFFLINE is set): check the "
+            "folder's name, or go online once"
         ) from error
     except (errors.HfHubHTTPError, errors.OfflineModeIsEnabled, OSError) as error:
         raise ModelError(

@@ -14,7 +14,8 @@ from customize._options import options_to_dict
 from customize.interfaces.dataset import Row
 from customize.interfaces.method import Method
 from customize.plugins import load
-from customize.training.recipe import Recipe, make_recipe
+from customize.training.recipe import Recipe
+from customize.training.recipe_making import make_recipe
 
 Source = str | os.PathLike[str] | Sequence[Row]
 

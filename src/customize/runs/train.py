@@ -37,7 +37,8 @@ from customize.training import sealed
 from customize.training.lock import held
 from customize.training.loop import Loop
 from customize.training.observers import Observers
-from customize.training.recipe import OF_A_STAGE, Recipe, into_options
+from customize.training.recipe import OF_A_STAGE, Recipe
+from customize.training.recipe_making import into_options
 
 Rows = Sequence[Mapping[str, Any]]
 

@@ -1,18 +1,15 @@
-"""Recipes: everything a run is told, from Python, a file or the command line. Runs nothing."""
+"""Recipes: everything a run is told. Knows neither where it was written nor how it is checked."""
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from customize._errors import OptionError, UnknownName
-from customize._options import option, options, options_of, options_to_dict
-from customize.data.offered import OF_AN_ENVIRONMENT
+from customize._options import option, options, options_to_dict
 from customize.interfaces.backend import Adapter, Full, LoRA
 from customize.training.evaluation_plan import EvaluationPlan, plan_of
-from customize.training.structuring import Faults, structure, unknown
+from customize.training.structuring import Faults, structure
 
 # What a stage has of its own; all else is the run's.
 OF_A_STAGE = (
@@ -24,10 +21,6 @@ OF_A_STAGE = (
     "keep_best",
     "patience",
 )
-_NO_ADAPTER = "there is no adapter in {!r}; a run has one when it is finished"
-# Options of methods that learn by reward, which people write beside ``data``.
-OF_A_METHOD = ("reward", "tools", "environment")
-_FOLDER_NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 
 # Keys that change nothing of what is learnt; what a backend's change is in the lineage.
 UNDECIDING = ("to", "observers", "backend", "backend_options", "evaluate")
@@ -131,7 +124,7 @@ class Recipe:
         if self.adapter == "full":
             return Full()
         if isinstance(self.adapter, str):
-            return _adapter_in(Path(self.adapter))
+            return adapter_in(Path(self.adapter))
         return _lora(self.adapter)
 
     def adapter_of_stage(self, number: int, below: Path) -> Adapter | Path:
@@ -152,257 +145,9 @@ def _lora(values: Mapping[str, Any]) -> LoRA:
     assert chosen is not None
     if chosen.on is None:
         return chosen
-    return LoRA(**{**options_to_dict(chosen), "on": str(_adapter_in(Path(chosen.on)))})
+    return LoRA(**{**options_to_dict(chosen), "on": str(adapter_in(Path(chosen.on)))})
 
 
-def make_recipe(
-    values: Mapping[str, Any],
-    places: Mapping[str, str] | None = None,
-    what: str = "the recipe",
-) -> Recipe:
-    """The one strict path: types, bounds, unknown keys; the adapter's, backend's, method's options.
-
-    ``places`` says where each key stands (``recipe.yaml:3``).
-
-    Raises:
-        OptionError: with every fault at once.
-    """
-    values, places = _inside_options(values, places or {})
-    faults = Faults(places)
-    adapter = _check_adapter(values.get("adapter", {}), faults)
-    _check_backend(values, faults)
-    if isinstance(values.get("evaluate"), Mapping):
-        plan_of(values["evaluate"], faults)
-    recipe = _staged(values, faults) if "stages" in values else _single(values, faults)
-    observers = {} if recipe is None else _check_observers(recipe, faults)
-    faults.raise_if_any(what)
-    assert recipe is not None
-    return Recipe(**{**recipe.to_dict(), "adapter": adapter, "observers": observers})
-
-
-def into_options(values: Mapping[str, Any]) -> dict[str, Any]:
-    """With ``reward``, ``tools`` and ``environment`` among the ``options``, which they are.
-
-    Raises:
-        OptionError: one is in both places.
-    """
-    beside = {key: values[key] for key in OF_A_METHOD if values.get(key) is not None}
-    rest = {key: value for key, value in values.items() if key not in OF_A_METHOD}
-    if not beside:
-        return rest
-    options = rest.get("options", {})
-    if twice := [key for key in beside if key in options]:
-        raise OptionError(f"{twice[0]} is there twice: leave it out of options")
-    return {**rest, "options": {**options, **beside}}
-
-
-def _inside_options(
-    values: Mapping[str, Any], places: Mapping[str, str]
-) -> tuple[Mapping[str, Any], Mapping[str, str]]:
-    """The same for a whole recipe and each of its stages, and where each key stands then."""
-    moved = into_options(values)
-    if isinstance(values.get("stages"), (list, tuple)):
-        stages = values["stages"]
-        moved["stages"] = [into_options(s) if isinstance(s, Mapping) else s for s in stages]
-    told = {}
-    for key, place in places.items():
-        prefix, _, last = key.rpartition(".")
-        inside = last in OF_A_METHOD and not prefix.endswith("options")
-        told[f"{prefix}.options.{last}".lstrip(".") if inside else key] = place
-    return moved, told
-
-
-def place_of(key: str, method: str) -> str | None:
-    """Where a key stands in a recipe, as ``options.lr`` does; None where nobody reads it."""
-    from customize.plugins import load, names
-
-    known = {"": Recipe, "adapter.": LoRA}
-    if method in names("method"):
-        known["options."] = load("method", method)
-    for prefix, cls in known.items():
-        if key in (o.name for o in options_of(cls)):
-            return prefix + key
-    return None
-
-
-def _single(values: Mapping[str, Any], faults: Faults, prefix: str = "") -> Recipe | None:
-    values = _with_rows(values)
-    method = str(values.get("method", "sft"))
-    places = {str(key): place_of(str(key), method) for key in values}
-    misplaced = {key: place for key, place in places.items() if place not in (None, key)}
-    for key, place in misplaced.items():
-        faults.add(
-            prefix + key, f"unknown key {prefix + key!r}: did you mean {f'{prefix}{place}'!r}?"
-        )
-    rest = {key: value for key, value in values.items() if key not in misplaced}
-    recipe = structure(Recipe, rest, faults, prefix)
-    complete = _check_method(values, faults, prefix)
-    if recipe is None or misplaced:
-        return None
-    _check_sense(recipe, faults, prefix)
-    return Recipe(**{**recipe.to_dict(), "options": complete})
-
-
-def _with_rows(values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """With the rows of the environment that is named, where no data is given and it has some."""
-    from customize.plugins.environments import is_offered, offered_environment, split
-
-    given = values.get("options", {})
-    named = given.get("environment") if isinstance(given, Mapping) else None
-    if "data" in values or not isinstance(named, str):
-        return values
-    try:
-        reference, _ = split(named)
-        if not is_offered(reference) or offered_environment(reference).data is None:
-            return values
-    except (OptionError, UnknownName):
-        return values  # the method tells what is wrong with it
-    return {**values, "data": f"{OF_AN_ENVIRONMENT}{named}"}
-
-
-def _staged(values: Mapping[str, Any], faults: Faults) -> Recipe | None:
-    """The run's keys and each stage's are checked apart, so that each fault is told once."""
-    for key in OF_A_STAGE:
-        if key in values:
-            faults.add(key, f"{key} belongs to a stage: write it into the list stages")
-    shared = {k: v for k, v in values.items() if k not in (*OF_A_STAGE, "stages")}
-    run = structure(Recipe, {**shared, "data": ""}, faults)
-    stages = values["stages"]
-    if not isinstance(stages, (list, tuple)) or not stages:
-        faults.add("stages", "stages must be a list of stages, each with its data and method")
-        return None
-    resolved = [_stage(stage, f"stages.{n}.", faults) for n, stage in enumerate(stages, start=1)]
-    _check_names([stage["name"] for stage in resolved if stage], faults)
-    if run is None or not all(resolved):
-        return None
-    last = {key: resolved[-1][key] for key in OF_A_STAGE}
-    return Recipe(**{**run.to_dict(), **last, "stages": tuple(resolved)})
-
-
-def _stage(stage: Any, prefix: str, faults: Faults) -> dict[str, Any]:
-    """All of a stage's keys, or nothing when a fault was added."""
-    if not isinstance(stage, Mapping):
-        faults.add(prefix.rstrip("."), f"{prefix}data is missing: a stage holds keys and values")
-        return {}
-    own = {key: value for key, value in stage.items() if key in OF_A_STAGE}
-    known = ["name", "adapter", *OF_A_STAGE]
-    for key in stage:
-        if key not in known:
-            faults.add(prefix + str(key), unknown(prefix + str(key), key, known))
-    name = stage.get("name", own.get("method", "sft"))
-    if not isinstance(name, str) or not _FOLDER_NAME.fullmatch(name):
-        told = f"{prefix}name must be lower case letters, digits and dashes (got {name!r})"
-        faults.add(f"{prefix}name", told)
-    recipe = _single({"model": "", "to": "", **own}, faults, prefix)
-    adapter = _check_adapter_of_stage(stage, prefix, faults)
-    if recipe is None:
-        return {}
-    return {"name": name, **adapter, **{key: getattr(recipe, key) for key in OF_A_STAGE}}
-
-
-def _check_adapter_of_stage(
-    stage: Mapping[str, Any], prefix: str, faults: Faults
-) -> dict[str, Any]:
-    """The stage's ``adapter`` with all of LoRA's options, if it has one."""
-    place, adapter = f"{prefix}adapter", stage.get("adapter")
-    if "adapter" not in stage:
-        return {}
-    if prefix == "stages.1.":
-        faults.add(place, f"{place} has nothing below it: write adapter beside stages")
-    elif not isinstance(adapter, Mapping) or adapter.get("on") is not None:
-        faults.add(place, f"{place} must be LoRA's options but on, which is the stage before")
-    elif (lora := structure(LoRA, adapter, faults, f"{place}.")) is not None:
-        return {"adapter": dict(options_to_dict(lora))}
-    return {}
-
-
-def _check_names(names: list[str], faults: Faults) -> None:
-    for number, name in enumerate(names, start=1):
-        if name in names[: number - 1]:
-            told = f"two stages are named {name!r}: give this one a name of its own"
-            faults.add(f"stages.{number}", told)
-
-
-def _adapter_in(folder: Path) -> Path:
+def adapter_in(folder: Path) -> Path:
     """A run's folder has its adapter inside."""
     return folder / "adapter" if (folder / "adapter").is_dir() else folder
-
-
-def _check_adapter(adapter: Any, faults: Faults) -> dict[str, Any] | str:
-    """All of LoRA's options, defaults too, or the text that was given."""
-    if isinstance(adapter, Mapping):
-        lora = structure(LoRA, adapter, faults, "adapter.")
-        if lora is not None and lora.on is not None and not _holds_weights(lora.on):
-            faults.add("adapter.on", f"adapter.on: {_NO_ADAPTER.format(lora.on)}")
-        return {} if lora is None else dict(options_to_dict(lora))
-    if not isinstance(adapter, str):
-        told = f"adapter must be LoRA's options, 'full' or a folder to go on from (got {adapter!r})"
-        faults.add("adapter", told)
-    elif adapter != "full" and not _holds_weights(adapter):
-        told = "adapter must be LoRA's options, 'full', or a folder to go on from: "
-        faults.add("adapter", told + _NO_ADAPTER.format(adapter))
-    return str(adapter)
-
-
-def _holds_weights(folder: str) -> bool:
-    return any(_adapter_in(Path(folder)).glob("*.safetensors"))
-
-
-def _check_backend(values: Mapping[str, Any], faults: Faults) -> None:
-    from customize.plugins import load
-
-    given, name = values.get("backend_options", {}), values.get("backend", "auto")
-    if not isinstance(given, Mapping) or not isinstance(name, str) or not given:
-        return
-    if name == "auto":
-        faults.add("backend_options", "backend_options are one backend's own: set backend too")
-        return
-    try:
-        structure(load("backend", name), given, faults, "backend_options.")
-    except UnknownName as error:
-        faults.add("backend", str(error))
-
-
-def _check_method(values: Mapping[str, Any], faults: Faults, prefix: str) -> dict[str, Any]:
-    """All the method's options, defaults too, so that a run says what it did."""
-    from customize.plugins import load
-
-    given = values.get("options", {})
-    if not isinstance(given, Mapping) or not isinstance(values.get("method", "sft"), str):
-        return {}
-    try:
-        cls = load("method", values.get("method", "sft"))
-    except UnknownName as error:
-        faults.add(f"{prefix}method", str(error))
-        return {}
-    method = structure(cls, given, faults, f"{prefix}options.")
-    return {} if method is None else dict(options_to_dict(method))
-
-
-def _check_observers(recipe: Recipe, faults: Faults) -> dict[str, dict[str, Any]]:
-    """All their options, as the method's."""
-    from customize.plugins import load
-
-    complete = {}
-    for name, chosen in recipe.observers_chosen().items():
-        place = f"observers.{name}"
-        try:
-            cls = load("observer", name)
-        except UnknownName as error:
-            faults.add(place, str(error))
-            continue
-        if not isinstance(chosen, Mapping):
-            faults.add(place, f"{place} must be its options, or {{}} (got {chosen!r})")
-        elif (observer := structure(cls, chosen, faults, f"{place}.")) is not None:
-            complete[name] = dict(options_to_dict(observer))
-    return complete
-
-
-def _check_sense(recipe: Recipe, faults: Faults, prefix: str) -> None:
-    for key in ("evaluate_every", "keep_best", "patience"):
-        if getattr(recipe, key) and recipe.validation is None:
-            faults.add(prefix + key, f"{prefix}{key} needs held-out rows: set validation")
-    for key in ("keep_best", "patience"):
-        if getattr(recipe, key) and not recipe.evaluate_every:
-            told = f"{prefix}{key} needs evaluate_every, the steps between measures"
-            faults.add(prefix + key, told)

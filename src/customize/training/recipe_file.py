@@ -13,7 +13,8 @@ from typing import Any
 import yaml
 
 from customize._errors import OptionError
-from customize.training.recipe import Recipe, make_recipe
+from customize.training.recipe import Recipe
+from customize.training.recipe_making import make_recipe
 
 _LOCAL = ("data", "validation", "model", "adapter")
 _FLAGS = ("model", "data", "to")  # keys that are options of the command line too
