@@ -59,7 +59,7 @@ class Transformers(Runtime):
         for other, path in adapters.items():
             known_as[other] = f"a{len(known_as)}"
             model.load_adapter(str(path), adapter_name=known_as[other])
-        return cls(folder, model.eval(), known_as)
+        return cls(folder, model.eval(), known_as)  # no dropout
 
     def stream(self, query: Query, cancelled: threading.Event | None = None) -> Iterator[Said]:
         self.check(query)
@@ -115,4 +115,4 @@ class Transformers(Runtime):
 def _whole(folder: Path) -> Any:  # whatever class of transformers the configuration names
     return AutoModelForCausalLM.from_pretrained(
         folder, dtype=torch.float32, local_files_only=True
-    ).eval()
+    ).eval()  # no dropout

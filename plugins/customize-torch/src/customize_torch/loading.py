@@ -33,7 +33,7 @@ def load(model: ModelFolder, place: Place, recompute: str, activation_mb: int) -
         ModelError: it cannot be loaded, is not whole, or needs what this engine does not do.
     """
     parts = _native(model, place) or _through_transformers(model, place)
-    parts.model.eval().requires_grad_(False)
+    parts.model.eval().requires_grad_(False)  # no dropout, and nothing of the base is trained
     names = {id(module): name for name, module in parts.model.named_modules()}
     switchboard = Switchboard(parts.model, parts.head)
     recomputing = Recomputing(parts.decoder, parts.layers, switchboard, recompute, activation_mb)
