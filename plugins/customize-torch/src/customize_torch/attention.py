@@ -16,23 +16,13 @@ from contextvars import ContextVar
 from functools import lru_cache
 from typing import Protocol
 
-import attrs
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own convention
 from torch import Tensor
 
 from customize_torch import varlen_attention
-from customize_torch.short_attention import FEW_KEYS, attend_short
-
-
-@attrs.frozen
-class Segment:
-    """Tokens [start, end) of the row, causal, that also see all of [prefix_start, prefix_end)."""
-
-    start: int
-    end: int
-    prefix_start: int = 0
-    prefix_end: int = 0
+from customize_torch.segments import Segment
+from customize_torch.short_attention import FEW_KEYS, attend_rows, attend_short
 
 
 class Plan(Protocol):
@@ -59,17 +49,10 @@ class Segments:
             if self._varlen is None:
                 self._varlen = varlen_attention.VarLen(self._segments, q_HND.device)
             return self._varlen.attend(q_HND, k_KND, v_KND, scale, window)
-        parts = [
-            _causal(
-                q_HND[:, :, s.start : s.end],
-                _seen(k_KND, s),
-                _seen(v_KND, s),
-                scale,
-                window,
-            )
-            for s in self._segments
-        ]
-        return torch.cat(parts, dim=2)
+        given = q_HND, k_KND, v_KND
+        if all(_is_short(q_HND, s.num_seen) for s in self._segments):
+            return _attend_short(*given, self._segments, scale, window)
+        return torch.cat([_attended(*given, s, scale, window) for s in self._segments], dim=2)
 
 
 class Prefill(Segments):
@@ -93,6 +76,8 @@ class Decode:
     """
 
     def __init__(self, cache: Cache, lengths: Tensor, longest: int) -> None:
+        # A cache that is nearly full is read whole: that is faster than a part of it.
+        longest = cache.room if 2 * cache.room <= 3 * longest else longest
         self._cache = cache
         self._lengths = lengths
         self._longest = longest
@@ -109,13 +94,12 @@ class Decode:
         values[self._rows, :, self._lengths] = v_KND[0].transpose(0, 1)
         num_keys, num_rows = k_KND.shape[1], q_HND.shape[2]
         q_RKGD = q_HND[0].transpose(0, 1).unflatten(1, (num_keys, -1))
-        out = F.scaled_dot_product_attention(
-            q_RKGD,
-            keys[:, :, : self._longest],
-            values[:, :, : self._longest],
-            attn_mask=self._mask(q_HND.dtype, window),
-            scale=scale,
-        )
+        held = keys[:, :, : self._longest], values[:, :, : self._longest]
+        mask = self._mask(q_HND.dtype, window)
+        if _is_short(q_HND, self._longest):
+            out = attend_rows(q_RKGD, *held, mask, scale)
+        else:
+            out = F.scaled_dot_product_attention(q_RKGD, *held, attn_mask=mask, scale=scale)
         return out.reshape(num_rows, -1, q_HND.shape[3]).transpose(0, 1)[None]
 
     def _mask(self, dtype: torch.dtype, window: int) -> Tensor:
@@ -200,6 +184,30 @@ def _rows(
     return out
 
 
+def _attended(q: Tensor, k: Tensor, v: Tensor, s: Segment, scale: float, window: int) -> Tensor:
+    """The outputs of one segment."""
+    if _is_short(q, s.num_seen):
+        return _attend_short(q, k, v, [s], scale, window)
+    own, num_keys = q[:, :, s.start : s.end], s.num_seen
+    k, v = _seen(k, s), _seen(v, s)
+    grouped = q.shape[1] != k.shape[1]
+    if s.prefix_end == s.prefix_start and (not window or num_keys <= window):
+        return F.scaled_dot_product_attention(
+            own, k, v, is_causal=True, scale=scale, enable_gqa=grouped
+        )
+    mask = _mask(s.end - s.start, num_keys, window, q.device)
+    return F.scaled_dot_product_attention(
+        own, k, v, attn_mask=mask, scale=scale, enable_gqa=grouped
+    )
+
+
+def _attend_short(
+    q: Tensor, k: Tensor, v: Tensor, segments: Sequence[Segment], scale: float, window: int
+) -> Tensor:
+    masks = [_mask(s.end - s.start, s.num_seen, window, q.device) for s in segments]
+    return attend_short(q, k, v, segments, masks, scale)
+
+
 def _seen(kept_KND: Tensor, s: Segment) -> Tensor:
     """What a segment sees of keys or values: its prefix and its own."""
     own = kept_KND[:, :, s.start : s.end]
@@ -208,20 +216,8 @@ def _seen(kept_KND: Tensor, s: Segment) -> Tensor:
     return torch.cat([kept_KND[:, :, s.prefix_start : s.prefix_end], own], dim=2)
 
 
-def _causal(q: Tensor, k: Tensor, v: Tensor, scale: float, window: int) -> Tensor:
-    """The queries are the last of the keys' tokens."""
-    grouped = q.shape[1] != k.shape[1]
-    num_queries, num_keys = q.shape[2], k.shape[2]
-    mask = (num_queries, num_keys, window, q.device)
-    if not q.is_cuda and q.dtype == torch.bfloat16 and num_keys <= FEW_KEYS:
-        return attend_short(q, k, v, _mask(*mask), scale)
-    if num_queries == num_keys and (not window or num_keys <= window):
-        return F.scaled_dot_product_attention(
-            q, k, v, is_causal=True, scale=scale, enable_gqa=grouped
-        )
-    return F.scaled_dot_product_attention(
-        q, k, v, attn_mask=_mask(*mask), scale=scale, enable_gqa=grouped
-    )
+def _is_short(q: Tensor, num_keys: int) -> bool:
+    return not q.is_cuda and q.dtype == torch.bfloat16 and num_keys <= FEW_KEYS
 
 
 @lru_cache(64)

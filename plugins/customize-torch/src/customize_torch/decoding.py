@@ -64,7 +64,7 @@ class Decoding:
 
     def _computed(self, tokens_R: Tensor, lengths_R: Tensor, plan: Decode) -> Tensor:
         hidden_RC = self._policy.hidden(tokens_R, lengths_R, plan)
-        return (hidden_RC @ self._policy.head_VC.T).float()
+        return self._policy.logits(hidden_RC)
 
 
 class GraphedDecoding(Decoding):

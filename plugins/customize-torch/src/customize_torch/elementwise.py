@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own convention
 from torch import Tensor
 
+_CACHED = 1 << 19  # numbers
+
 
 def rms_norm(x: Tensor, weight_C: Tensor, eps: float) -> Tensor:
     """Root mean square layer normalization (arXiv 1910.07467) over the last dimension, in fp32."""
@@ -36,16 +38,27 @@ def swiglu(gate_NI: Tensor, up_NI: Tensor) -> Tensor:
 
 def chosen(logits_TV: Tensor, targets_T: Tensor) -> Tensor:
     """Log-probabilities of the targets, float32 [T]. Has no gradient of its own."""
-    exact_TV = logits_TV.float()
-    return exact_TV.gather(1, targets_T[:, None])[:, 0] - exact_TV.logsumexp(dim=-1)
+    return _softmaxed(logits_TV, targets_T, writes=False)
 
 
 def softmax(logits_TV: Tensor, targets_T: Tensor) -> tuple[Tensor, Tensor]:
-    """The same, and the probabilities of all, [T, V], for which the logits may be written over."""
-    exact_TV = logits_TV.float()
-    norm_T1 = exact_TV.logsumexp(dim=-1, keepdim=True)
-    chosen_T1 = exact_TV.gather(1, targets_T[:, None])
-    return (chosen_T1 - norm_T1)[:, 0], exact_TV.sub_(norm_T1).exp_()
+    """The same, and the probabilities of all, [T, V], written over the logits."""
+    return _softmaxed(logits_TV, targets_T, writes=True), logits_TV
+
+
+def _softmaxed(logits_TV: Tensor, targets_T: Tensor, writes: bool) -> Tensor:
+    """By as few rows as a processor's cache holds, in float32."""
+    logprobs_T = torch.empty_like(targets_T, dtype=torch.float32)
+    rows = max(1, _CACHED // logits_TV.shape[1])
+    parts = (x.split(rows) for x in (logits_TV, targets_T, logprobs_T))
+    for some_TV, y_T, out_T in zip(*parts, strict=True):
+        exact_TV = some_TV.float() - some_TV.amax(-1, keepdim=True)
+        chosen_T = exact_TV.gather(1, y_T[:, None])[:, 0]
+        total_T1 = exact_TV.exp_().sum(-1, keepdim=True)
+        torch.sub(chosen_T, total_T1[:, 0].log(), out=out_T)
+        if writes:
+            torch.div(exact_TV, total_T1, out=some_TV)
+    return logprobs_T
 
 
 class _RMSNorm(torch.autograd.Function):

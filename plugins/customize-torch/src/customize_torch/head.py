@@ -90,8 +90,9 @@ def _weight_gradient(
     out_VC = torch.zeros_like(weight_VC)
     for start in range(0, len(targets_T), num_rows):
         rows = slice(start, start + num_rows)
-        _, probs_TV = kernels.softmax(hidden_TC[rows] @ weight_VC.T, targets_T[rows])
+        logprobs_T, probs_TV = kernels.softmax(hidden_TC[rows] @ weight_VC.T, targets_T[rows])
         away_TV = probs_TV.neg_()
-        away_TV[torch.arange(len(away_TV)), targets_T[rows]] += 1.0
+        # In the weight's dtype 1 - p would lose its digits where p is near 1.
+        away_TV[torch.arange(len(away_TV)), targets_T[rows]] = -logprobs_T.expm1().to(away_TV.dtype)
         out_VC += (away_TV * grad_T[rows, None]).to(weight_VC.dtype).T @ hidden_TC[rows]
     return out_VC

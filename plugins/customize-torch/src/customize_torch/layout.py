@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from customize import Batch
-from customize_torch.attention import Segment
+from customize_torch.segments import Segment
 
 Longs = npt.NDArray[np.int64]
 _MULTIPLE = 64

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from customize_torch.attention import plan_in_force
 from customize_torch.kernels import Kernels
+from customize_torch.packing import Joint
 
 _FAMILIES = {
     "llama": "LlamaForCausalLM",
@@ -129,13 +130,26 @@ class Decoder(nn.Module):
         self.norm = _Norm(shape.channels, shape.eps, kernels)
         self._theta, self._head_dim = shape.theta, shape.head_dim
 
-    def forward(self, input_ids: Tensor, position_ids: Tensor) -> Tensor:
-        """Hidden states [1, N, C] of tokens and positions [1, N]."""
+    @property
+    def joints(self) -> list[Joint]:
+        """Every linear layer, with those that read the same input."""
+        return [
+            joint
+            for layer in self.layers
+            for part in (layer.self_attn, layer.mlp)
+            for joint in (part.read, part.write)
+        ]
+
+    def forward(
+        self, input_ids: Tensor, position_ids: Tensor, kept_T: Tensor | None = None
+    ) -> Tensor:
+        """Hidden states [1, T, C] at the places ``kept_T``, or at all, of tokens [1, N]."""
         hidden = self.embed_tokens(input_ids)
         turns = self._turns(position_ids[0], hidden.dtype)
-        for layer in self.layers:
+        for layer in self.layers[:-1]:
             hidden = layer(hidden, *turns)
-        out: Tensor = self.norm(hidden)
+        # What the last layer makes of other places is read by nobody.
+        out: Tensor = self.norm(self.layers[-1](hidden, *turns, kept_T))
         return out
 
     def _turns(self, positions_N: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -164,8 +178,11 @@ class _Layer(nn.Module):
         self.input_layernorm = _Norm(shape.channels, shape.eps, kernels)
         self.post_attention_layernorm = _Norm(shape.channels, shape.eps, kernels)
 
-    def forward(self, hidden: Tensor, cos_ND: Tensor, sin_ND: Tensor) -> Tensor:
-        hidden = hidden + self.self_attn(self.input_layernorm(hidden), cos_ND, sin_ND)
+    def forward(
+        self, hidden: Tensor, cos_ND: Tensor, sin_ND: Tensor, kept_T: Tensor | None = None
+    ) -> Tensor:
+        attended = self.self_attn(self.input_layernorm(hidden), cos_ND, sin_ND, kept_T)
+        hidden = _at(hidden, kept_T) + attended
         out: Tensor = hidden + self.mlp(self.post_attention_layernorm(hidden))
         return out
 
@@ -181,13 +198,16 @@ class _Attention(nn.Module):
         self.q_norm = _Norm(dim, shape.eps, kernels) if shape.has_head_norms else nn.Identity()
         self.k_norm = _Norm(dim, shape.eps, kernels) if shape.has_head_norms else nn.Identity()
         self._number, self._dim, self._rotate = number, dim, kernels.rotate
+        self.read = Joint(self.q_proj, self.k_proj, self.v_proj)
+        self.write = Joint(self.o_proj)
 
-    def forward(self, x: Tensor, cos_ND: Tensor, sin_ND: Tensor) -> Tensor:
-        q = self._turned(self.q_norm(self._heads(self.q_proj(x))), cos_ND, sin_ND)
-        k = self._turned(self.k_norm(self._heads(self.k_proj(x))), cos_ND, sin_ND)
-        v = self._heads(self.v_proj(x)).transpose(1, 2)
+    def forward(self, x: Tensor, cos_ND: Tensor, sin_ND: Tensor, kept_T: Tensor | None) -> Tensor:
+        q, k, v = (self._heads(one) for one in self.read(x))
+        q = self._turned(self.q_norm(q), cos_ND, sin_ND)
+        k = self._turned(self.k_norm(k), cos_ND, sin_ND)
+        v = v.transpose(1, 2)
         out = plan_in_force().attend(self._number, q, k, v, self._dim**-0.5, window=0)
-        projected: Tensor = self.o_proj(out.transpose(1, 2).flatten(2))
+        (projected,) = self.write(_at(out.transpose(1, 2).flatten(2), kept_T))
         return projected
 
     def _turned(self, x_NHD: Tensor, cos_ND: Tensor, sin_ND: Tensor) -> Tensor:
@@ -204,7 +224,13 @@ class _MLP(nn.Module):
         self.gate_proj = nn.Linear(shape.channels, shape.inner, bias=False)
         self.up_proj = nn.Linear(shape.channels, shape.inner, bias=False)
         self.down_proj = nn.Linear(shape.inner, shape.channels, bias=False)
+        self.read = Joint(self.gate_proj, self.up_proj)
+        self.write = Joint(self.down_proj)
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.down_proj(self._swiglu(self.gate_proj(x), self.up_proj(x)))
+        (out,) = self.write(self._swiglu(*self.read(x)))
         return out
+
+
+def _at(x: Tensor, kept_T: Tensor | None) -> Tensor:
+    return x if kept_T is None else x[:, kept_T]

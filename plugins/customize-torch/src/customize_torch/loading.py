@@ -18,6 +18,7 @@ from customize import ModelError, ModelFolder
 from customize_torch import llama
 from customize_torch.kernels import Place
 from customize_torch.lora import Switchboard
+from customize_torch.packing import Packing
 from customize_torch.parts import Parts
 from customize_torch.policy import Base
 from customize_torch.recomputing import Recomputing
@@ -36,6 +37,7 @@ def load(model: ModelFolder, place: Place, recompute: str, activation_mb: int) -
     parts.model.eval().requires_grad_(False)  # no dropout, and nothing of the base is trained
     names = {id(module): name for name, module in parts.model.named_modules()}
     switchboard = Switchboard(parts.model, parts.head)
+    joints = {joint: [names[id(layer)] for layer in joint.layers] for joint in parts.joints}
     recomputing = Recomputing(parts.decoder, parts.layers, switchboard, recompute, activation_mb)
     return Base(
         parts.model,
@@ -43,6 +45,7 @@ def load(model: ModelFolder, place: Place, recompute: str, activation_mb: int) -
         names[id(parts.head)],
         switchboard,
         recomputing,
+        Packing(joints, parts.head),
         place,
     )
 
@@ -69,7 +72,9 @@ def _native(model: ModelFolder, place: Place) -> Parts | None:
     _fill(model, loaded, tensors)
     if shape.tied:
         loaded.lm_head.weight = loaded.model.embed_tokens.weight
-    return Parts(loaded, loaded.model, loaded.lm_head, list(loaded.model.layers))
+    return Parts(
+        loaded, loaded.model, loaded.lm_head, list(loaded.model.layers), loaded.model.joints
+    )
 
 
 def _fill(model: ModelFolder, loaded: llama.CausalLM, tensors: dict[str, Tensor]) -> None:

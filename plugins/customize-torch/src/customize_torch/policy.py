@@ -23,6 +23,7 @@ from customize_torch.head import logprobs_of
 from customize_torch.kernels import Place
 from customize_torch.layout import lay
 from customize_torch.lora import Switchboard, rounded, stacked, updates_of
+from customize_torch.packing import Packing, Products, multiplying
 from customize_torch.recomputing import Recomputing
 
 
@@ -35,6 +36,7 @@ class Base:
     head_name: str
     switchboard: Switchboard
     recomputing: Recomputing
+    packing: Packing
     place: Place
 
     @property
@@ -53,18 +55,21 @@ class Policy:
     """tensors: LoRA's by PEFT's names, or all of the model's when everything is trained.
 
     scale: LoRA's, or None when everything is trained. below: an adapter of the same scale that
-    stays as it is.
+    stays as it is. products: all that its layers multiply by, where that is made ready.
     """
 
     base: Base
     tensors: Mapping[str, Tensor]
     scale: float | None = 0.0
     below: Mapping[str, Tensor] = attrs.field(factory=dict)
+    products: Products | None = None
 
-    def hidden(self, tokens_N: Tensor, positions_N: Tensor, plan: Plan) -> Tensor:
-        """The decoder's last hidden states, [N, C]."""
+    def hidden(
+        self, tokens_N: Tensor, positions_N: Tensor, plan: Plan, kept_T: Tensor | None = None
+    ) -> Tensor:
+        """The decoder's last hidden states, [N, C], or [T, C] at the places that are wanted."""
         with following(plan), self._in_force():
-            places = tokens_N[None], positions_N[None]
+            places = tokens_N[None], positions_N[None], kept_T
             if self.scale is None:
                 prefix = f"{self.base.decoder_name}."
                 own = {k.removeprefix(prefix): v for k, v in self.tensors.items()}
@@ -90,8 +95,7 @@ class Policy:
         flat = lay(batch, place.device)
         plan = Segments(flat.segments, place.varlen)
         with self.base.recomputing.deciding(len(flat.tokens_N)):
-            hidden_NC = self.hidden(flat.tokens_N, flat.positions_N, plan)
-        hidden_TC = hidden_NC[flat.before_T]
+            hidden_TC = self.hidden(flat.tokens_N, flat.positions_N, plan, flat.before_T)
         return logprobs_of(hidden_TC, self.head_VC, flat.targets_T, place.kernels, place.logits)
 
     def distributions(self, tokens: npt.NDArray[np.int32], start: int) -> Tensor:
@@ -101,14 +105,20 @@ class Policy:
         tokens_N = torch.from_numpy(tokens.astype(np.int64)).to(place.device)
         positions_N = torch.arange(len(tokens), device=place.device)
         hidden_NC = self.hidden(tokens_N, positions_N, Prefill([0, len(tokens)], place.varlen))
-        return (hidden_NC[start - 1 : -1] @ self.head_VC.T).float().log_softmax(-1)
+        return self.logits(hidden_NC[start - 1 : -1]).log_softmax(-1)
 
-    def rounded(self) -> Policy:
-        """The same with LoRA's tensors as they are computed with: rounded once for many steps."""
+    def ready(self) -> Policy:
+        """The same to the bit, made ready for many steps without gradient."""
         if self.scale is None:
             return self
-        both = stacked(self.below, self.tensors)
-        return attrs.evolve(self, tensors=rounded(both, self.base.place.dtype), below={})
+        both = rounded(stacked(self.below, self.tensors), self.base.place.dtype)
+        products = self.base.packing.products(updates_of(both, self.scale, self.base.place.dtype))
+        return attrs.evolve(self, tensors=both, below={}, products=products)
+
+    def logits(self, hidden_NC: Tensor) -> Tensor:
+        """Of every token, float32 [N, V]; has no gradient of the head."""
+        products = self.products
+        return (products.head(hidden_NC) if products else hidden_NC @ self.head_VC.T).float()
 
     def check(self, tokens: npt.NDArray[np.int32]) -> None:
         """Raises DataError for a token the model has no row for, before a device fails on it."""
@@ -121,6 +131,10 @@ class Policy:
 
     @contextmanager
     def _in_force(self) -> Iterator[None]:
+        if self.products is not None:
+            with multiplying(self.products):
+                yield
+            return
         updates = {}
         if self.scale is not None:
             both = stacked(self.below, self.tensors)

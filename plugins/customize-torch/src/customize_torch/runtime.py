@@ -49,7 +49,7 @@ class TorchRuntime(Runtime):
         self.renderer = renderer
         self.adapters = tuple(name for name in policies if name is not None)
         self.context = context
-        self._policies = {name: policy.rounded() for name, policy in policies.items()}
+        self._policies = {name: policy.ready() for name, policy in policies.items()}
         self._batches = {name: _Batch(policy) for name, policy in self._policies.items()}
         self._computing = threading.Lock()  # one forward at a time: adapters are switched in place
         self._batching = Batching(self, self._advance)

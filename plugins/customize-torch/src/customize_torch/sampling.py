@@ -55,7 +55,7 @@ def sample(
         if len(prompt.tokens) == 0:
             raise DataError(f"prompt {number} is empty: a completion needs a token to go on from")
         policy.check(prompt.tokens)
-    policy = policy.rounded()
+    policy = policy.ready()
     rows = [_Row(p, j) for p, prompt in enumerate(prompts) for j in range(prompt.n)]
     stops = _Stops(sampling, renderer)
     for some in _together(prompts, rows, sampling.max_tokens, token_budget):
@@ -152,9 +152,9 @@ def prefill(
     place = policy.base.place
     plan = Prefill(offsets, place.varlen)
     tokens_N, positions_N = (torch.from_numpy(x).to(place.device) for x in (flat, positions))
-    hidden_NC = policy.hidden(tokens_N, positions_N, plan)
     ends_P = torch.tensor(offsets[1:], device=place.device) - 1
-    logits_PV = (hidden_NC[ends_P] @ policy.head_VC.T).float()
+    hidden_PC = policy.hidden(tokens_N, positions_N, plan, ends_P)
+    logits_PV = policy.logits(hidden_PC)
     owners = [nth[key] for key in keys]
     bounds = list(itertools.pairwise(offsets))
     room = max(lengths) + max_tokens

@@ -4,56 +4,117 @@ On processors the backward pass of the fused kernel takes several times the work
 hundred tokens; up to ``FEW_KEYS`` the plain products are faster, and their probabilities are small.
 Knows no plan.
 
-Shape legend: H query heads, K key heads, G = H/K, M queries, N keys, D head dimension.
+Shape legend: H query heads, K key heads, G = H/K, M queries, N keys, D head dimension, R rows.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from customize_torch.segments import Segment
+
 FEW_KEYS = 256
 
 
 def attend_short(
-    q_HMD: Tensor, k_KND: Tensor, v_KND: Tensor, seen_MN: Tensor, scale: float
+    q_HND: Tensor,
+    k_KND: Tensor,
+    v_KND: Tensor,
+    segments: Sequence[Segment],
+    masks_MN: Sequence[Tensor],
+    scale: float,
 ) -> Tensor:
-    """softmax(scale · q kᵀ) v where ``seen_MN``; outputs [1, H, M, D]; inputs lead with a 1 too."""
-    out: Tensor = _Attention.apply(q_HMD, k_KND, v_KND, seen_MN, scale)
+    """softmax(scale · q kᵀ) v, segment by segment where its mask says so; inputs lead with a 1.
+
+    The segments lie in order; outputs [1, H, M, D] for the M queries that are in one of them.
+    """
+    out: Tensor = _Attention.apply(q_HND, k_KND, v_KND, segments, masks_MN, scale)
     return out
+
+
+def attend_rows(
+    q_RKGD: Tensor, k_RKND: Tensor, v_RKND: Tensor, mask_R11N: Tensor, scale: float
+) -> Tensor:
+    """The same for rows with one new token each, [R, K, G, D]; what is added to scores hides."""
+    k, v = k_RKND.flatten(0, 1), v_RKND.flatten(0, 1)
+    scores = torch.bmm(q_RKGD.flatten(0, 1), k.mT).float().mul_(scale)
+    scores = scores.view(*q_RKGD.shape[:3], -1).add_(mask_R11N)
+    probs = scores.softmax(-1).to(q_RKGD.dtype)
+    return torch.bmm(probs.flatten(0, 1), v).view(q_RKGD.shape)
 
 
 class _Attention(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, q_HMD: Tensor, k_KND: Tensor, v_KND: Tensor, seen_MN: Tensor, scale: float
+        ctx: Any,
+        q_HND: Tensor,
+        k_KND: Tensor,
+        v_KND: Tensor,
+        segments: Sequence[Segment],
+        masks_MN: Sequence[Tensor],
+        scale: float,
     ) -> Tensor:
-        k, v = k_KND[0], v_KND[0]
-        q = _by_key_head(q_HMD, len(k))
-        scores = torch.bmm(q, k.mT).float().mul_(scale)
-        scores.view(-1, *seen_MN.shape).masked_fill_(~seen_MN, -torch.inf)
-        probs = scores.softmax(-1).to(q.dtype)
-        ctx.save_for_backward(q, k, v, probs)
-        ctx.scale = scale
-        return torch.bmm(probs, v).view(q_HMD.shape)
+        num_keys, heads, dim = len(k_KND[0]), q_HND.shape[1], q_HND.shape[3]
+        length = sum(s.end - s.start for s in segments)
+        out_MHD = q_HND.new_empty(length, heads, dim)
+        done, kept = 0, []
+        for s, seen_MN in zip(segments, masks_MN, strict=True):
+            q, k, v = _of_segment(s, q_HND, k_KND, v_KND)
+            scores = torch.bmm(q, k.mT).float().mul_(scale)
+            scores.view(-1, *seen_MN.shape).masked_fill_(~seen_MN, -torch.inf)
+            probs = scores.softmax(-1).to(q.dtype)
+            here = slice(done, done := done + s.end - s.start)
+            out_MHD[here] = torch.bmm(probs, v).view(heads, -1, dim).transpose(0, 1)
+            kept.append(probs)
+        ctx.save_for_backward(q_HND, k_KND, v_KND, *kept)
+        ctx.segments, ctx.scale, ctx.num_keys = segments, scale, num_keys
+        return out_MHD.transpose(0, 1)[None]
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        q, k, v, probs = ctx.saved_tensors
-        grad_out = _by_key_head(grad, len(k))
-        exact = probs.float()
-        grad_scores = torch.bmm(grad_out, v.mT).float().mul_(exact)
-        grad_scores.sub_(exact * grad_scores.sum(-1, keepdim=True))
-        rounded = grad_scores.mul_(ctx.scale).to(q.dtype)
-        return (
-            torch.bmm(rounded, k).view(grad.shape),
-            torch.bmm(rounded.mT, q)[None],
-            torch.bmm(probs.mT, grad_out)[None],
-            None,
-            None,
-        )
+        q_HND, k_KND, v_KND, *kept = ctx.saved_tensors
+        heads, dim = q_HND.shape[1], q_HND.shape[3]
+        grads = torch.zeros_like(q_HND), torch.zeros_like(k_KND), torch.zeros_like(v_KND)
+        done = 0
+        for s, probs in zip(ctx.segments, kept, strict=True):
+            q, k, v = _of_segment(s, q_HND, k_KND, v_KND)
+            here = slice(done, done := done + s.end - s.start)
+            grad_out = _by_key_head(grad[:, :, here], ctx.num_keys)
+            exact = probs.float()
+            grad_scores = torch.bmm(grad_out, v.mT).float().mul_(exact)
+            grad_scores.sub_(exact * grad_scores.sum(-1, keepdim=True))
+            rounded = grad_scores.mul_(ctx.scale).to(q.dtype)
+            grads[0][0, :, s.start : s.end] = torch.bmm(rounded, k).view(heads, -1, dim)
+            _add(grads[1], s, torch.bmm(rounded.mT, q))
+            _add(grads[2], s, torch.bmm(probs.mT, grad_out))
+        return *grads, None, None, None
+
+
+def _of_segment(
+    s: Segment, q_HND: Tensor, k_KND: Tensor, v_KND: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Its queries by key head, and the keys and values that it sees."""
+    q = _by_key_head(q_HND[:, :, s.start : s.end], k_KND.shape[1])
+    return q, _seen(k_KND[0], s), _seen(v_KND[0], s)
+
+
+def _seen(kept_KND: Tensor, s: Segment) -> Tensor:
+    own = kept_KND[:, s.start : s.end]
+    if s.prefix_end == s.prefix_start:
+        return own
+    return torch.cat([kept_KND[:, s.prefix_start : s.prefix_end], own], dim=1)
+
+
+def _add(grad_KND: Tensor, s: Segment, more_KND: Tensor) -> None:
+    """To what the segment saw."""
+    prefix = s.prefix_end - s.prefix_start
+    grad_KND[0, :, s.start : s.end] += more_KND[:, prefix:]
+    if prefix:
+        grad_KND[0, :, s.prefix_start : s.prefix_end] += more_KND[:, :prefix]
 
 
 def _by_key_head(x_HMD: Tensor, num_keys: int) -> Tensor:

@@ -53,11 +53,11 @@ def load(model: ModelFolder, place: Place) -> Parts:
     return Parts(loaded, decoder, head, layers)
 
 
-def _hidden_alone(forward: Callable[..., Any]) -> Callable[[Tensor, Tensor], Tensor]:
-    def hidden_of(input_ids: Tensor, position_ids: Tensor) -> Tensor:
+def _hidden_alone(forward: Callable[..., Any]) -> Callable[..., Tensor]:
+    def hidden_of(input_ids: Tensor, position_ids: Tensor, kept_T: Tensor | None) -> Tensor:
         out = forward(input_ids=input_ids, position_ids=position_ids, use_cache=False)
         hidden: Tensor = out.last_hidden_state
-        return hidden
+        return hidden if kept_T is None else hidden[:, kept_T]
 
     return hidden_of
 

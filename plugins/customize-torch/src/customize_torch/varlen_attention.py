@@ -9,26 +9,15 @@ S segments.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from customize_torch.segments import Segment
+
 _LARGEST_HEAD = 256
-
-
-class Segment(Protocol):
-    """Tokens [start, end) that also see all of [prefix_start, prefix_end)."""
-
-    @property
-    def start(self) -> int: ...
-    @property
-    def end(self) -> int: ...
-    @property
-    def prefix_start(self) -> int: ...
-    @property
-    def prefix_end(self) -> int: ...
 
 
 def serves(q_HND: Tensor) -> bool:

@@ -1,0 +1,137 @@
+"""Layers multiplied together, with their weights laid out, say the same to the bit."""
+
+from __future__ import annotations
+
+import attrs
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from customize import AdamW, Batch, CrossEntropy, Engine, LoRA, ModelFolder, Prompt, Sampling
+from customize_torch import packing
+from customize_torch.backend import CPU
+from customize_torch.lora import Switchboard, Update
+from customize_torch.packing import Joint, Packing, multiplying
+from customize_torch.session import TorchSession
+
+pytestmark = pytest.mark.skipif(
+    not torch.ops.mkldnn._is_mkldnn_bf16_supported(),
+    reason="this processor does not multiply bfloat16",
+)
+
+
+@pytest.fixture
+def layers() -> nn.ModuleDict:
+    """Three that read one input, and a head."""
+    torch.manual_seed(0)
+    sizes = {"q": 48, "k": 16, "v": 16}
+    made = nn.ModuleDict({name: nn.Linear(48, size) for name, size in sizes.items()})
+    made["head"] = nn.Linear(48, 100, bias=False)
+    return made.to(torch.bfloat16)
+
+
+def joined(layers: nn.ModuleDict) -> tuple[Joint, Packing]:
+    joint = Joint(*(layers[name] for name in "qkv"))
+    return joint, Packing({joint: "qkv"}, layers["head"])
+
+
+def update(outputs: int, rank: int = 4) -> Update:
+    generator = torch.Generator().manual_seed(outputs)
+    a, b = (torch.randn(shape, generator=generator) for shape in ((rank, 48), (outputs, rank)))
+    return Update(a, b, (a.bfloat16(), b.bfloat16()), 0.5)
+
+
+@pytest.mark.parametrize("adapted", ["", "q", "kv", "qkv"])
+@pytest.mark.parametrize("rows", [1, 7, 200])
+def test_a_joint_gives_what_its_layers_give(layers: nn.ModuleDict, adapted: str, rows: int) -> None:
+    joint, packed = joined(layers)
+    updates = {name: update(layers[name].out_features) for name in adapted}
+    products = packed.products(updates)
+    assert products is not None
+    x = torch.randn(1, rows, 48).bfloat16()
+    with torch.no_grad(), Switchboard(layers, layers["head"]).using(updates):
+        wanted = joint(x)
+        with multiplying(products):
+            found = joint(x)
+    for one, other in zip(found, wanted, strict=True):
+        assert torch.equal(one, other)
+    assert torch.equal(products.head(x[0]), x[0] @ layers["head"].weight.T)
+
+
+def test_weights_stay_as_they_are_where_memory_is_short(
+    layers: nn.ModuleDict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packing, "free_bytes", lambda: 1000)
+    assert joined(layers)[1].products({}) is None
+
+
+def test_float32_is_left_to_torch(layers: nn.ModuleDict) -> None:
+    assert joined(layers.float())[1].products({}) is None
+
+
+@pytest.fixture
+def rounding(model: ModelFolder) -> Engine:
+    return CPU(dtype="bfloat16").load(model)
+
+
+def learnt(engine: Engine, batch: Batch, targets: str | tuple[str, ...]) -> TorchSession:
+    session = engine.open(LoRA(rank=4, targets=targets), seed=1)
+    assert isinstance(session, TorchSession)
+    session.forward_backward(batch, CrossEntropy())
+    session.optim_step(AdamW(lr=1e-2)).result()
+    return session
+
+
+@pytest.mark.parametrize("targets", ["all-linear", ("q_proj", "down_proj")], ids=str)
+def test_what_a_session_samples_does_not_depend_on_the_layout(
+    rounding: Engine, batch: Batch, targets: str | tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = learnt(rounding, batch, targets)
+    prompts = [Prompt(np.arange(1, n, dtype=np.int32), n=2, seed=n) for n in (5, 40)]
+    found = session.sample(prompts, Sampling(max_tokens=24, stop_tokens=())).result()
+    assert session._policy.ready().products is not None
+    monkeypatch.setattr(Packing, "products", lambda self, updates: None)
+    wanted = session.sample(prompts, Sampling(max_tokens=24, stop_tokens=())).result()
+    for some, others in zip(found, wanted, strict=True):
+        for one, other in zip(some, others, strict=True):
+            assert one.tokens.tolist() == other.tokens.tolist()
+            assert one.logprobs.tolist() == other.logprobs.tolist()
+
+
+def test_everything_trained_has_no_frozen_weight_to_lay_out(rounding: Engine) -> None:
+    policy = learnt(rounding, _few(), "all-linear")._policy
+    assert attrs.evolve(policy, scale=None).ready().products is None
+
+
+def _few() -> Batch:
+    tokens = np.arange(1, 9, dtype=np.int32)
+    return Batch.from_sequences([(tokens, {"weights": tokens > 2})])
+
+
+def test_what_is_drawn_has_the_probability_that_training_gives_it(
+    rounding: Engine, batch: Batch
+) -> None:
+    """Sampler and trainer compute alike: in bfloat16 too no ratio begins away from one."""
+    session = learnt(rounding, batch, "all-linear")
+    prompt = Prompt(np.arange(1, 30, dtype=np.int32), n=3, seed=5)
+    [drawn] = session.sample([prompt], Sampling(max_tokens=20, stop_tokens=())).result()
+    rows = []
+    for one in drawn:
+        tokens = np.concatenate([prompt.tokens, one.tokens])
+        rows.append((tokens, {"weights": np.arange(len(tokens)) >= len(prompt.tokens)}))
+    said = session.forward(Batch.from_sequences(rows)).result()
+    told = np.concatenate([one.logprobs for one in drawn])
+    trained = np.concatenate([np.asarray(weights["weights"]) for _, weights in rows])
+    assert np.abs(said[trained] - told).max() < 2e-3
+
+
+def test_rows_of_the_last_layer_are_those_of_the_whole(engine: Engine, batch: Batch) -> None:
+    """What is made at the wanted places alone is what the whole row has there."""
+    session = learnt(engine, batch, "all-linear")
+    found = session.forward(batch).result()
+    first = batch.take(np.array([0]))
+    wanted = session.distributions(first.tokens, 1)[np.arange(4), first.tokens[1:]]
+    scored = np.flatnonzero(first.scored)
+    assert len(scored) > 1
+    assert found[scored] == pytest.approx(wanted[scored - 1], abs=1e-5)
