@@ -106,10 +106,12 @@ def _chats(count: int) -> list[list[dict[str, str]]]:
 
 
 def _conversations(count: int) -> list[list[dict[str, str]]]:
-    lines = PIZZA.read_text("utf-8").splitlines()
-    if len(lines) < count:
-        raise SystemExit(f"{PIZZA} has {len(lines)} rows; {count} are asked for")
-    return [json.loads(line)["messages"] for line in lines[:count]]
+    """The store's exchanges, each with its system prompt."""
+    chats = [json.loads(line)["messages"] for line in PIZZA.read_text("utf-8").splitlines()]
+    exchanges = [[chat[0], *chat[at : at + 2]] for chat in chats for at in range(1, len(chat), 2)]
+    if len(exchanges) < count:
+        raise SystemExit(f"{PIZZA} has {len(exchanges)} exchanges; {count} are asked for")
+    return exchanges[:count]
 
 
 def _make(

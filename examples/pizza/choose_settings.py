@@ -21,8 +21,8 @@ import customize
 HERE = Path(__file__).parent
 SEEDS = (0, 1, 2)
 CANDIDATES: dict[str, dict[str, Any]] = {
-    "lr 2e-3, batches of 8": {"lr": 2e-3, "batch_size": 8},
-    "lr 1e-3, batches of 4": {"lr": 1e-3, "batch_size": 4},
+    "lr 1e-3, batches of 2": {"lr": 1e-3, "batch_size": 2},
+    "lr 2e-3, batches of 4": {"lr": 2e-3, "batch_size": 4},
 }
 ALWAYS = {"epochs": 1, "replay": 0.1}
 

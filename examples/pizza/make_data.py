@@ -1,7 +1,7 @@
 """Writes train.jsonl, dev.jsonl and test.jsonl: ``python make_data.py [folder]``.
 
 The same bytes every time, with nothing but the standard library. What the rows say is written by
-hand in content/; this script gives every conversation a shop of its own and its expectation.
+hand in content/; this script gives every row a shop of its own and what is expected of its answer.
 """
 
 from __future__ import annotations
@@ -11,36 +11,43 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from conversations import Conversation, read_conversations
+from conversations import read_conversations
 from expectations import expectation
 from shops import Shop
+from visits import Visit, visits
 
 SPLITS = ("train", "dev", "test")
 
 
-def row(conversation: Conversation, shop: Shop, name: str) -> dict[str, object]:
-    """One row of the data set: the conversation as it would happen in this shop."""
-    system = shop.system_prompt(conversation.prompt, conversation.without)
+def row(visit: Visit, shop: Shop, name: str) -> dict[str, object]:
+    """One row of the data set: the visit as it would happen in this shop.
+
+    ``trait`` and ``expect`` are those of the last answer.
+    """
+    extra = [text for one in visit for text in one.prompt]
+    without = [fact for one in visit for fact in one.without]
+    messages = [{"role": "system", "content": shop.system_prompt(extra, without)}]
+    for one in visit:
+        messages.append({"role": "user", "content": shop.fill(one.customer)})
+        messages.append({"role": "assistant", "content": shop.fill(one.shop)})
     return {
         "id": name,
-        "trait": conversation.trait,
-        "messages": [
-            {"role": "system", "content": system},
-            {"role": "user", "content": shop.fill(conversation.customer)},
-            {"role": "assistant", "content": shop.fill(conversation.shop)},
-        ],
-        "expect": expectation(conversation, shop.fill_pattern),
+        "trait": visit[-1].trait,
+        "messages": messages,
+        "expect": expectation(visit[-1], shop.fill_pattern),
     }
 
 
 def rows(split: str) -> list[dict[str, object]]:
     """The rows of one split; an id tells split, trait, case and number."""
+    conversations = read_conversations(split)
+    asked = visits(conversations) if split == "train" else ((one,) for one in conversations)
     made: list[dict[str, object]] = []
     counted: Counter[str] = Counter()
-    for number, conversation in enumerate(read_conversations(split)):
-        prefix = f"{split}/{conversation.trait}/{conversation.case}".replace(" ", "-")
+    for number, visit in enumerate(asked):
+        prefix = f"{split}/{visit[-1].trait}/{visit[-1].case}".replace(" ", "-")
         counted[prefix] += 1
-        made.append(row(conversation, Shop(split, number), f"{prefix}/{counted[prefix]}"))
+        made.append(row(visit, Shop(split, number), f"{prefix}/{counted[prefix]}"))
     return made
 
 

@@ -29,9 +29,13 @@ EVERY_ROW = [row for split in SPLITS for row in ROWS[split]]
 TRAITS = sorted({row["trait"] for row in EVERY_ROW})
 
 
+def every(row: Row, role: str) -> list[str]:
+    return [str(each["content"]) for each in row["messages"] if each["role"] == role]
+
+
 def said(row: Row, role: str) -> str:
-    (content,) = [each["content"] for each in row["messages"] if each["role"] == role]
-    return str(content)
+    """What was said last."""
+    return every(row, role)[-1]
 
 
 def passes(row: Row, reply: str) -> bool:
@@ -81,20 +85,39 @@ def test_the_script_reproduces_the_committed_files(tmp_path: Path) -> None:
 
 
 def test_there_are_enough_rows_of_every_trait() -> None:
-    counts = {split: Counter(row["trait"] for row in ROWS[split]) for split in SPLITS}
+    counts = Counter(row["trait"] for row in ROWS["test"])
     assert len(TRAITS) == 5
-    assert len(ROWS["train"]) >= 300
+    assert sum(len(every(row, "assistant")) for row in ROWS["train"]) >= 400
     assert len(ROWS["dev"]) >= 60
     assert len(ROWS["test"]) >= 120
-    assert min(counts["test"].values()) >= 20
-    assert min(counts["train"].values()) >= 50
+    assert min(counts.values()) >= 20
 
 
-def test_ids_are_unique_and_each_row_is_one_exchange() -> None:
-    assert len({row["id"] for row in EVERY_ROW}) == len(EVERY_ROW)
-    for row in EVERY_ROW:
-        assert [each["role"] for each in row["messages"]] == ["system", "user", "assistant"]
+@pytest.mark.parametrize("split", SPLITS)
+def test_ids_are_unique_and_only_training_has_rows_of_several_exchanges(split: str) -> None:
+    assert len({row["id"] for row in ROWS[split]}) == len(ROWS[split])
+    for row in ROWS[split]:
+        first, *rest = [each["role"] for each in row["messages"]]
+        exchanges = len(rest) // 2
+        assert (first, rest) == ("system", ["user", "assistant"] * exchanges)
+        assert 1 <= exchanges <= (3 if split == "train" else 1)
         assert not re.search(r"\{\w+\}", json.dumps(row["messages"]))
+
+
+def test_every_training_conversation_is_in_one_visit() -> None:
+    sys.path.insert(0, str(FOLDER))
+    try:
+        read_conversations = importlib.import_module("conversations").read_conversations
+        visits = importlib.import_module("visits").visits
+    finally:
+        sys.path.remove(str(FOLDER))
+    written = read_conversations("train")
+    made = list(visits(written))
+    assert Counter(one for visit in made for one in visit) == Counter(written)
+    for visit in made:
+        assert len({one.trait for one in visit}) == len(visit)
+        assert sum(bool(one.prompt) for one in visit) <= 1
+        assert len(visit) == 1 or not any(one.without for one in visit)
 
 
 def test_every_reference_answer_passes_its_own_expectation() -> None:
@@ -102,7 +125,7 @@ def test_every_reference_answer_passes_its_own_expectation() -> None:
 
 
 def test_answers_are_short_and_varied() -> None:
-    answers = [said(row, "assistant") for row in ROWS["train"]]
+    answers = [answer for row in ROWS["train"] for answer in every(row, "assistant")]
     assert max(len(answer.split()) for answer in answers) <= 28
     starts = Counter(tuple(words(answer)[:3]) for answer in answers)
     assert max(starts.values()) <= 0.05 * len(answers)
@@ -110,7 +133,12 @@ def test_answers_are_short_and_varied() -> None:
 
 @pytest.mark.parametrize("role", ["user", "system"])
 def test_no_test_text_is_in_training(role: str) -> None:
-    seen = {" ".join(words(said(row, role))) for split in ("train", "dev") for row in ROWS[split]}
+    seen = {
+        " ".join(words(text))
+        for split in ("train", "dev")
+        for row in ROWS[split]
+        for text in every(row, role)
+    }
     assert [row["id"] for row in ROWS["test"] if " ".join(words(said(row, role))) in seen] == []
 
 
@@ -119,13 +147,19 @@ def test_no_five_words_of_a_test_question_are_in_a_training_question() -> None:
         gram
         for split in ("train", "dev")
         for row in ROWS[split]
-        for gram in grams(said(row, "user"))
+        for text in every(row, "user")
+        for gram in grams(text)
     }
     assert [row["id"] for row in ROWS["test"] if grams(said(row, "user")) & seen] == []
 
 
 def test_no_test_question_shares_half_its_words_with_a_training_question() -> None:
-    seen = [set(words(said(row, "user"))) for split in ("train", "dev") for row in ROWS[split]]
+    seen = [
+        set(words(text))
+        for split in ("train", "dev")
+        for row in ROWS[split]
+        for text in every(row, "user")
+    ]
     for row in ROWS["test"]:
         mine = set(words(said(row, "user")))
         assert max(len(mine & other) / len(mine | other) for other in seen) < 0.5, row["id"]
@@ -172,7 +206,7 @@ FIXED = [
 @pytest.mark.parametrize("trait", TRAITS)
 def test_no_fixed_reply_passes_more_than_half_of_a_trait(trait: str) -> None:
     rows = [row for row in ROWS["test"] if row["trait"] == trait]
-    replies = FIXED + [said(row, "assistant") for row in EVERY_ROW]
+    replies = FIXED + [answer for row in EVERY_ROW for answer in every(row, "assistant")]
     best = max(replies, key=lambda reply: sum(passes(row, reply) for row in rows))
     assert sum(passes(row, best) for row in rows) <= len(rows) / 2, best
 

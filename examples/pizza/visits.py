@@ -1,0 +1,51 @@
+"""Puts training conversations together as one visit each. Knows no shop and no check.
+
+A guest seldom asks one thing only; and the system prompt is then read once for three exchanges.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+
+from conversations import Conversation
+
+Visit = tuple[Conversation, ...]
+EXCHANGES = 3
+
+
+def visits(conversations: Sequence[Conversation]) -> Iterator[Visit]:
+    """Visits of up to three exchanges; every conversation is in one, in an order of its own.
+
+    A conversation that adds to the system prompt leads, and others of other traits follow, whose
+    answers stay right whatever it adds. One that takes something away from the prompt is alone.
+    """
+    leading, following, alone = _kinds(sorted(conversations, key=_drawn))
+    yield from ((one,) for one in alone)
+    for lead in leading:
+        yield tuple(sorted([lead, *_taken(following, [lead.trait])], key=_drawn))
+    while following:
+        yield tuple(_taken(following, []))
+
+
+def _kinds(
+    conversations: Sequence[Conversation],
+) -> tuple[list[Conversation], list[Conversation], list[Conversation]]:
+    alone = [one for one in conversations if one.without]
+    leading = [one for one in conversations if one.prompt and not one.without]
+    return leading, [one for one in conversations if not one.prompt and not one.without], alone
+
+
+def _taken(conversations: list[Conversation], traits: list[str]) -> list[Conversation]:
+    """Takes the first conversations of other traits out of the list, as many as are missing."""
+    taken: list[Conversation] = []
+    for one in list(conversations):
+        if one.trait not in traits and len(traits) < EXCHANGES:
+            conversations.remove(one)
+            taken.append(one)
+            traits = [*traits, one.trait]
+    return taken
+
+
+def _drawn(conversation: Conversation) -> bytes:
+    return hashlib.sha256(conversation.customer.encode()).digest()
