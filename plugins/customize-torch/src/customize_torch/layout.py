@@ -20,7 +20,7 @@ from customize import Batch
 from customize_torch.segments import Segment
 
 Longs = npt.NDArray[np.int64]
-_MULTIPLE = 64
+_MULTIPLE = 32
 _WORTH_SHARING = 16  # tokens; a shorter prefix costs more in attention than it saves
 
 

@@ -70,26 +70,28 @@ class _Attention(torch.autograd.Function):
             here = slice(done, done := done + s.end - s.start)
             out_MHD[here] = torch.bmm(probs, v).view(heads, -1, dim).transpose(0, 1)
             kept.append(probs)
-        ctx.save_for_backward(q_HND, k_KND, v_KND, *kept)
+        out_HMD = out_MHD.transpose(0, 1)[None]
+        ctx.save_for_backward(q_HND, k_KND, v_KND, out_HMD, *kept)
         ctx.segments, ctx.scale, ctx.num_keys = segments, scale, num_keys
-        return out_MHD.transpose(0, 1)[None]
+        return out_HMD
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        q_HND, k_KND, v_KND, *kept = ctx.saved_tensors
+        q_HND, k_KND, v_KND, out_HMD, *kept = ctx.saved_tensors
         heads, dim = q_HND.shape[1], q_HND.shape[3]
         grads = torch.zeros_like(q_HND), torch.zeros_like(k_KND), torch.zeros_like(v_KND)
+        # Σ_n p_n (g · v_n) = g · out (arXiv 2205.14135, appendix B.4): a sum over D, not over keys.
+        along_HM1 = (grad.float() * out_HMD).sum(-1, keepdim=True)
         done = 0
         for s, probs in zip(ctx.segments, kept, strict=True):
             q, k, v = _of_segment(s, q_HND, k_KND, v_KND)
             here = slice(done, done := done + s.end - s.start)
             grad_out = _by_key_head(grad[:, :, here], ctx.num_keys)
-            exact = probs.float()
-            grad_scores = torch.bmm(grad_out, v.mT).float().mul_(exact)
-            grad_scores.sub_(exact * grad_scores.sum(-1, keepdim=True))
-            rounded = grad_scores.mul_(ctx.scale).to(q.dtype)
-            grads[0][0, :, s.start : s.end] = torch.bmm(rounded, k).view(heads, -1, dim)
-            _add(grads[1], s, torch.bmm(rounded.mT, q))
+            along = _by_key_head(along_HM1[:, :, here], ctx.num_keys)
+            scores = torch.bmm(grad_out, v.mT).float().sub_(along).mul_(probs).to(q.dtype)
+            grad_q = torch.bmm(scores, k).mul_(ctx.scale)
+            grads[0][0, :, s.start : s.end] = grad_q.view(heads, -1, dim)
+            _add(grads[1], s, torch.bmm(scores.mT, q).mul_(ctx.scale))
             _add(grads[2], s, torch.bmm(probs.mT, grad_out))
         return *grads, None, None, None
 
