@@ -32,6 +32,7 @@ BACKENDS = {
     "cpu": "plugins/customize-torch/tests",
     "cuda": "plugins/customize-cuda/tests",
     "rocm": "plugins/customize-rocm/tests",
+    "torchrun": "plugins/customize-torchrun/tests",
 }
 CONSTRAINTS = "requirements/constraints.txt"
 # Versions of the official client where what it sends changed.

@@ -51,7 +51,7 @@ def gradients(
         tensor.copy_(torch.randn(tensor.shape, generator=torch.Generator().manual_seed(len(key))))
         tensor.mul_(0.1)
     output = session.forward_backward(batch, CrossEntropy()).result()
-    return output.logprobs, session._gradients
+    return output.logprobs, session.gradients
 
 
 def test_a_prefix_is_found_and_laid_once(pairs: Batch) -> None:

@@ -27,9 +27,9 @@ def test_gradients_are_the_same_to_the_bit(
     again = session_of(model, adapter, recompute="always")
     for session in (kept, again):
         session.forward_backward(batch, CrossEntropy())
-    assert kept._gradients.keys() == again._gradients.keys()
-    for key, gradient in kept._gradients.items():
-        assert torch.equal(gradient, again._gradients[key]), key
+    assert kept.gradients.keys() == again.gradients.keys()
+    for key, gradient in kept.gradients.items():
+        assert torch.equal(gradient, again.gradients[key]), key
 
 
 def saved_bytes(session: TorchSession, batch: Batch) -> int:

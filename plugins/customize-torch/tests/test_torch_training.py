@@ -96,7 +96,7 @@ def test_lora_gradients_equal_plain_autograd(
         (-(torch.from_numpy(batch.weights) * logprobs).sum()).backward()
     np.testing.assert_allclose(output.logprobs, logprobs.detach().numpy(), atol=1e-5)
     for name, leaf in leaves.items():
-        np.testing.assert_allclose(session._gradients[name], leaf.grad, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(session.gradients[name], leaf.grad, rtol=1e-4, atol=1e-4)
 
 
 def test_full_gradients_equal_plain_autograd(
@@ -109,7 +109,7 @@ def test_full_gradients_equal_plain_autograd(
     (-(torch.from_numpy(batch.weights) * one_at_a_time(naive, batch)).sum()).backward()
     for name, parameter in naive.named_parameters():
         np.testing.assert_allclose(
-            session._gradients[name], parameter.grad, rtol=1e-3, atol=1e-4, err_msg=name
+            session.gradients[name], parameter.grad, rtol=1e-3, atol=1e-4, err_msg=name
         )
 
 
@@ -158,7 +158,7 @@ def test_the_gradient_does_not_depend_on_the_cut(
         session = CPU(dtype="float32", token_budget=budget).load(model).open(LoRA(rank=2))
         assert isinstance(session, TorchSession)
         session.forward_backward(batch, loss)
-        gradients.append(session._gradients)
+        gradients.append(session.gradients)
     for name, gradient in gradients[0].items():
         scale = float(gradients[1][name].abs().max()) or 1.0
         np.testing.assert_allclose(gradient / scale, gradients[1][name] / scale, atol=1e-6)
@@ -172,7 +172,7 @@ def test_a_step_equals_torchs_adamw(engine: Engine, batch: Batch) -> None:
     for _ in range(3):
         session.forward_backward(batch, CrossEntropy())
         for name, leaf in leaves.items():
-            leaf.grad = session._gradients[name].clone()
+            leaf.grad = session.gradients[name].clone()
         norm = torch.nn.utils.clip_grad_norm_(leaves.values(), 1.0)
         theirs.step()
         found = session.optim_step(AdamW(lr=1e-2, weight_decay=0.1)).result()

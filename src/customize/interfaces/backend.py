@@ -337,6 +337,14 @@ class Backend(ABC):
         """Options on which the bits of its results depend; a run goes on with equal ones only."""
         return {}
 
+    def follow(self) -> None:
+        """Where another process runs the method: do what it asks, and exit when it has ended.
+
+        Called as soon as a backend is chosen. Returns at once in the process that runs the method,
+        which a backend of one process always is.
+        """
+        return
+
     def memory(
         self, shape: ModelShape, adapter: Adapter, largest: int, step_tokens: float
     ) -> Mapping[str, float]:

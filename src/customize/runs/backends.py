@@ -17,10 +17,18 @@ def choose_backend(
 ) -> Backend:
     """An instance as it is, a name's backend with its options, or the best that can run here.
 
+    Of several processes that torchrun started only the one that runs the method returns.
+
     Raises:
         UnknownName: nobody provides it.
         Unsupported: it cannot run here; the message says why.
     """
+    chosen = _chosen(backend, options)
+    chosen.follow()
+    return chosen
+
+
+def _chosen(backend: str | Backend, options: Mapping[str, object]) -> Backend:
     if isinstance(backend, Backend):
         return backend
     if backend != "auto":

@@ -92,7 +92,10 @@ class TorchSnapshot(Snapshot):
 
 
 class TorchSession(Session):
-    """One customization: tensors in float32, their pending gradient, and AdamW's moments."""
+    """One customization: tensors in float32, their pending gradient, and AdamW's moments.
+
+    gradients: what is pending, by the names of ``tensors``.
+    """
 
     def __init__(
         self,
@@ -115,7 +118,12 @@ class TorchSession(Session):
         self._named: dict[str, Policy] = {}
         self._moments = optimizer.start(policy.tensors)
         self._policy = policy
-        self._gradients: dict[str, Tensor] = {}
+        self.gradients: dict[str, Tensor] = {}
+
+    @property
+    def tensors(self) -> Mapping[str, Tensor]:
+        """What is trained, as it is now."""
+        return self._policy.tensors
 
     def forward(self, batch: Batch) -> Handle[Floats]:
         return self._at(self._policy).forward(batch)
@@ -138,9 +146,9 @@ class TorchSession(Session):
         try:
             output, gradients = self._budget.spend(batch, loss.couples == "group", compute)
         except OutOfMemoryError:
-            self._gradients = {}  # the step is lost, and nothing of it goes into the next
+            self.gradients = {}  # the step is lost, and nothing of it goes into the next
             raise
-        self._add(gradients)
+        self.add(gradients)
         return Done(output)
 
     def _over_pieces(
@@ -176,13 +184,14 @@ class TorchSession(Session):
         self.forward_backward(weighted, CrossEntropy())
         return Done(LossOutput(value, logprobs))
 
-    def _add(self, more: Mapping[str, Tensor]) -> None:
+    def add(self, more: Mapping[str, Tensor]) -> None:
+        """Join gradients by name to what is pending."""
         for name, gradient in more.items():
-            pending = self._gradients.get(name)
-            self._gradients[name] = gradient if pending is None else pending + gradient
+            pending = self.gradients.get(name)
+            self.gradients[name] = gradient if pending is None else pending + gradient
 
     def optim_step(self, optimizer_: AdamW) -> Handle[float]:
-        gradients, self._gradients = self._gradients, {}
+        gradients, self.gradients = self.gradients, {}
         norm = optimizer.norm_of(gradients)
         if not np.isfinite(norm):
             return Failed(
@@ -215,7 +224,7 @@ class TorchSession(Session):
             "weights": self._policy.tensors,
             "means": self._moments.means,
             "squares": self._moments.squares,
-            "gradients": self._gradients,
+            "gradients": self.gradients,
             "below": self._policy.below,
             **{f"snapshot:{name}": policy.tensors for name, policy in self._named.items()},
         }
@@ -246,7 +255,7 @@ class TorchSession(Session):
         kept = attrs.evolve(self._policy, scale=scale, below=groups.get("below", {}))
         self._policy = attrs.evolve(kept, tensors=groups["weights"])
         self._moments = optimizer.Moments(state["steps"], groups["means"], groups["squares"])
-        self._gradients = groups.get("gradients", {})
+        self.gradients = groups.get("gradients", {})
         self._named = {
             key.removeprefix("snapshot:"): attrs.evolve(kept, tensors=tensors)
             for key, tensors in groups.items()

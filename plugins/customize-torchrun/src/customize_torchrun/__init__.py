@@ -1,0 +1,1 @@
+"""The torch engine in many processes that torchrun started. Knows no method."""

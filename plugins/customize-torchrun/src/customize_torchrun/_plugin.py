@@ -1,0 +1,21 @@
+"""What this distribution offers. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import customize
+from customize_torchrun.launch import launched
+
+_ALWAYS, _NEVER = 1000, -1000
+
+
+@customize.hookimpl
+def customize_backends() -> Iterator[customize.BackendSpec]:
+    """The one backend: what ``auto`` takes under torchrun, and nowhere else."""
+    yield customize.BackendSpec(
+        name="torchrun",
+        target="customize_torchrun.backend:Torchrun",
+        summary="torch in the processes that torchrun started.",
+        priority=_ALWAYS if launched() else _NEVER,
+    )

@@ -1,0 +1,121 @@
+"""The backend ``torchrun``. Imports torch only when the processes meet."""
+
+import sys
+from collections.abc import Mapping
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from customize import (
+    Adapter,
+    Backend,
+    Engine,
+    ModelFolder,
+    ModelShape,
+    UnknownName,
+    Unsupported,
+    choose_backend,
+    option,
+    options,
+)
+from customize_torchrun.launch import launched
+
+if TYPE_CHECKING:
+    from customize_torchrun.crew import Crew
+
+_EACH = ("cuda", "rocm", "cpu")  # the best first
+
+
+@options
+class Torchrun(Backend):
+    """The torch engine in every process that torchrun started; in one alone without it."""
+
+    name = "torchrun"
+
+    on: str = option(
+        default="auto",
+        help="The backend each process computes on; auto takes the best that can run.",
+        choices=("auto", *_EACH),
+    )
+    on_options: Mapping[str, Any] = option(
+        factory=dict, help="Options of that backend. A GPU's device is the process's own."
+    )
+    timeout_s: float = option(
+        default=600.0,
+        help="Seconds that one process may keep the others waiting in an operation; then all end.",
+        above=0,
+    )
+    silence_s: float = option(
+        default=10.0,
+        help="Seconds that a process may be without a sign of life; then all end.",
+        above=0,
+    )
+    prove_every: int = option(
+        default=100,
+        help="Steps after which all processes prove anew, by a hash, that they hold the same "
+        "weights; after the first they always do.",
+        at_least=1,
+    )
+
+    def probe(self) -> str | None:
+        missing = [name for name in ("torch", "transformers") if find_spec(name) is None]
+        return f"not installed: pip install {' '.join(missing)}" if missing else None
+
+    def capabilities(self) -> frozenset[str]:
+        return self._each().capabilities()
+
+    def settled(self, kept: Mapping[str, Any]) -> Backend:
+        each = self._each(kept.get("on")).settled(kept)
+        made = {**attrs.asdict(self), "on": each.name, "on_options": attrs.asdict(each)}  # type: ignore[arg-type]  # it is of attrs
+        return Torchrun(**made)
+
+    def numerics(self) -> Mapping[str, str | int]:
+        """Not the number of processes: a run goes on with more or fewer, and rounds otherwise."""
+        return {"on": self._each().name, **self._each().numerics()}
+
+    def memory(
+        self, shape: ModelShape, adapter: Adapter, largest: int, step_tokens: float
+    ) -> Mapping[str, float]:
+        """Of one process."""
+        world = launch.world if (launch := launched()) else 1
+        return self._each().memory(shape, adapter, largest, step_tokens / world)
+
+    def available_bytes(self) -> float | None:
+        return self._each().available_bytes()
+
+    def follow(self) -> None:
+        crew = self._crew()
+        if crew is None or crew.launch.rank == 0:
+            return
+        from customize_torchrun.part import Part
+
+        crew.serve(Part(crew.launch).do)
+        sys.exit(0)
+
+    def load(self, model: ModelFolder) -> Engine:
+        crew, each = self._crew(), self._each().settled({})
+        if crew is None:
+            return each.load(model)
+        from customize_torchrun.conductor import conductor_of
+        from customize_torchrun.engine import SpreadEngine
+
+        return SpreadEngine(conductor_of(crew), each, model, self.prove_every)
+
+    def _crew(self) -> "Crew | None":
+        if launched() is None:
+            return None
+        from customize_torchrun.crew import crew_of
+
+        return crew_of(self.timeout_s, self.silence_s, self._each().name != "cpu")
+
+    def _each(self, kept: str | None = None) -> Backend:
+        name = self.on if self.on != "auto" else kept
+        if name is not None:
+            return choose_backend(name, self.on_options)
+        for candidate in _EACH:
+            try:
+                return choose_backend(candidate, self.on_options)
+            except (UnknownName, Unsupported):
+                continue
+        raise Unsupported(f"none of {', '.join(_EACH)} can run here: see customize doctor")

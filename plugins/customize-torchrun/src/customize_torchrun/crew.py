@@ -1,0 +1,203 @@
+"""The processes of a group: orders go to all, a reply comes from each. Knows no primitive.
+
+An order's label goes through the store, where one waits without a limit while the method thinks;
+its arrays go by broadcast, and replies from process to process. Nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+import customize
+from customize import BackendError, CustomizeError, Unsupported
+from customize_torchrun.heart import GO_ON, Heart
+from customize_torchrun.launch import Launch, forget_launch, launched
+from customize_torchrun.parcel import Array, Parcel, size_of, unpack
+
+Do = Callable[[Parcel], Parcel]
+_FOR_EVER = timedelta(days=365)
+_MEETING = timedelta(minutes=5)
+_CAUSE_S = 3.0  # a process that raised tells why, then its connections break
+
+
+class Crew:
+    """The group, as one of its processes sees it. Made once a process, by ``crew_of``."""
+
+    def __init__(self, launch: Launch, timeout_s: float, silence_s: float, devices: bool) -> None:
+        self.launch = launch
+        self._timeout_s = timeout_s
+        self._orders = 0
+        self._in_order = False
+        if launch.world == launch.local_world and sys.platform == "linux":
+            os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+        store = functools.partial(_store, launch)
+        self._store = store(hosts=launch.rank == 0 and not launch.agent, timeout=_FOR_EVER)
+        dist.init_process_group(
+            "cpu:gloo,cuda:nccl" if devices else "gloo",
+            store=dist.PrefixStore("group", store(timeout=_MEETING)),
+            rank=launch.rank,
+            world_size=launch.world,
+            timeout=timedelta(seconds=timeout_s),
+        )
+        watched = range(1, launch.world) if launch.rank == 0 else [0]
+        beats = store(timeout=timedelta(seconds=silence_s))
+        self._heart = Heart(beats, launch, watched, silence_s)
+        self._heart.start()
+        forget_launch()
+        if launch.rank == 0:
+            atexit.register(self._dismiss)
+
+    def order(self, value: Mapping[str, Any], arrays: Mapping[str, Array], do: Do) -> list[Parcel]:
+        """Have every process ``do`` this, as process 0 does here; the replies by rank.
+
+        Raises:
+            CustomizeError: one of them refused; all are ready for the next order.
+            BackendError: one of them is gone or hangs; the group is at its end.
+        """
+        parcel = Parcel(value, arrays)
+        with self._undisturbed():
+            self._send_out(parcel)
+            own = _tried(do, parcel)
+            replies = [self._receive(rank) for rank in range(1, self.launch.world)]
+            self._store.delete_key(f"order/{self._orders}")
+        if isinstance(own, Exception):
+            raise own
+        for rank, reply in enumerate(replies, start=1):
+            _raise_refusal(rank, reply)
+        return [own, *replies]
+
+    def serve(self, do: Do) -> None:
+        """Do what process 0 orders until it has nothing more."""
+        for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+            signal.signal(number, signal.SIG_IGN)  # process 0 finishes its step, and then says so
+        try:
+            while True:
+                order = self._await()
+                reply = _tried(do, order)
+                if isinstance(reply, Exception):
+                    if not isinstance(reply, CustomizeError):
+                        raise reply
+                    reply = Parcel({"refused": [type(reply).__name__, str(reply)]})
+                self._reply(reply)
+                if order.value.get("do") == "end":
+                    break
+        except BaseException as error:
+            where = f"process {self.launch.rank} on {socket.gethostname()}"
+            self._heart.fail(f"{where} raised {type(error).__name__}: {error}")
+            raise
+        self._heart.stop()
+        dist.destroy_process_group()
+
+    def _dismiss(self) -> None:
+        """Let the others go, as this process ends."""
+        if self._in_order:
+            self._heart.fail("process 0 ended in the middle of an operation")
+            return
+        self._heart.stop()  # it would miss those that leave
+        with suppress(BackendError):
+            self.order({"do": "end"}, {}, lambda _: Parcel())
+            dist.destroy_process_group()
+
+    @contextmanager
+    def _undisturbed(self) -> Iterator[None]:
+        if self._in_order:
+            raise BackendError(f"the group of processes is at its end. {GO_ON}")
+        self._in_order = True
+        yield
+        self._in_order = False
+
+    def _send_out(self, parcel: Parcel) -> None:
+        self._orders += 1
+        self._store.set(f"order/{self._orders}", parcel.label())
+        content = torch.from_numpy(parcel.content())
+        if len(content):
+            with self._waiting("the processes"):
+                dist.broadcast(content, src=0)
+
+    def _await(self) -> Parcel:
+        self._orders += 1
+        label = self._store.get(f"order/{self._orders}").decode()
+        content = torch.empty(size_of(label), dtype=torch.uint8)
+        if len(content):
+            dist.broadcast(content, src=0)
+        return unpack(label, content.numpy())
+
+    def _reply(self, parcel: Parcel) -> None:
+        label = np.frombuffer(parcel.label().encode(), np.uint8)
+        content = parcel.content()
+        dist.send(torch.tensor([len(label), len(content)]), dst=0)
+        dist.send(torch.from_numpy(np.concatenate([label, content])), dst=0)
+
+    def _receive(self, rank: int) -> Parcel:
+        with self._waiting(f"process {rank}"):
+            sizes = torch.empty(2, dtype=torch.int64)
+            dist.recv(sizes, src=rank)
+            length, rest = sizes.tolist()
+            body: Tensor = torch.empty(length + rest, dtype=torch.uint8)
+            dist.recv(body, src=rank)
+        return unpack(bytes(body[:length].numpy()).decode(), body[length:].numpy())
+
+    @contextmanager
+    def _waiting(self, whom: str) -> Iterator[None]:
+        try:
+            yield
+        except RuntimeError as error:
+            cause = self._heart.cause(_CAUSE_S) or (
+                f"{whom} did not answer within timeout_s={self._timeout_s:g}, or is gone "
+                f"({str(error).splitlines()[0]})"
+            )
+            self._heart.fail(cause)
+            raise BackendError(f"{cause}: all processes end. {GO_ON}") from error
+
+
+@functools.cache
+def crew_of(timeout_s: float, silence_s: float, devices: bool) -> Crew | None:
+    """This process's group, met when first asked for; None where it is alone."""
+    launch = launched()
+    if launch is None or launch.world == 1:
+        return None
+    if dist.is_initialized():
+        raise Unsupported(
+            "this process is in a group of torch.distributed already: give the backend torchrun "
+            "the same options wherever it is named, and make no group beside it"
+        )
+    return Crew(launch, timeout_s, silence_s, devices)
+
+
+def _store(launch: Launch, *, hosts: bool = False, timeout: timedelta) -> dist.Store:
+    """One client of the store: each waits by itself, so one that waits holds up no other."""
+    tcp = dist.TCPStore(
+        launch.address, launch.port, None, hosts, timeout=timeout, wait_for_workers=False
+    )
+    return dist.PrefixStore(f"customize/{launch.attempt}", tcp)
+
+
+def _tried(do: Do, order: Parcel) -> Parcel | Exception:
+    try:
+        return do(order)
+    except Exception as error:
+        return error
+
+
+def _raise_refusal(rank: int, reply: Parcel) -> None:
+    if "refused" not in reply.value:
+        return
+    name, message = reply.value["refused"]
+    kind = getattr(customize, name, BackendError)
+    if not (isinstance(kind, type) and issubclass(kind, CustomizeError)):
+        kind = BackendError
+    raise kind(f"process {rank}: {message}")
