@@ -138,6 +138,7 @@ __all__ = [
     "build_index",
     "calculator",
     "choose_backend",
+    "choose_exporter",
     "correct",
     "differentiate",
     "document_rows",
@@ -314,6 +315,7 @@ _HOMES = {
     "build_index": "customize.retrieval.building",
     "calculator": "customize.rollouts.calculator",
     "choose_backend": "customize.runs.backends",
+    "choose_exporter": "customize.runs.export",
     "correct": "customize.traits.correcting",
     "differentiate": "customize._differentiate",
     "document_rows": "customize.retrieval.document_rows",
@@ -517,6 +519,7 @@ if TYPE_CHECKING:
     from customize.runs.assistant import Assistant as Assistant
     from customize.runs.assistant import save_assistant as save_assistant
     from customize.runs.backends import choose_backend as choose_backend
+    from customize.runs.export import choose_exporter as choose_exporter
     from customize.runs.opening import open as open
     from customize.runs.reproducing import Reproduced as Reproduced
     from customize.runs.reproducing import reproduce as reproduce

@@ -113,9 +113,9 @@ def test_requests_at_once_share_a_batch_and_get_what_each_gets_alone(
 ) -> None:
     sizes: list[int] = []
 
-    def counting(snapshot, requests):  # type: ignore[no-untyped-def]  # the real one, watched
+    def counting(snapshot, requests, on_token):  # type: ignore[no-untyped-def]  # watched
         sizes.append(len(requests))
-        return sample_together(snapshot, requests)
+        return sample_together(snapshot, requests, on_token)
 
     monkeypatch.setattr("customize_tinker.service.sample_together", counting)
 

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
-import threading
-import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 pytest.importorskip("customize_torch")
@@ -17,10 +13,8 @@ pytest.importorskip("customize_torch")
 from safetensors.numpy import load_file
 from wire_client import HELLO, Asking, datum, serving
 
-import customize
 from customize import AdamW, Batch, CrossEntropy, LoRA, ModelFolder
 from customize.testing.tiny_model import write_tiny_model
-from customize_tinker.server import Where, make_app, make_server
 from customize_torch.backend import CPU
 
 DATA = [HELLO, [7, 7, 7, 8, 9], [20, 30, 40]]
@@ -73,63 +67,6 @@ async def learn(asking: Asking, model: str) -> list[float]:
         losses.append(output.metrics["loss:sum"])
         await asking.step(model, 0.01)
     return losses
-
-
-def test_a_recipe_is_the_same_on_the_processor_and_through_a_server(
-    tmp_path: Path, model: ModelFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The losses, and the adapter that comes of it."""
-    pytest.importorskip("customize_sft")
-    monkeypatch.setenv("TINKER_API_KEY", "tml-a-test")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    where = Where(port=port)
-    app = make_app(CPU(dtype="float32", threads=1), model, tmp_path / "kept", where)
-    server = make_server(app, where)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        while not server.started:
-            time.sleep(0.05)
-        url = f"http://127.0.0.1:{port}"
-        there = _trained(model, tmp_path / "there", "tinker", {"url": url})
-    finally:
-        server.should_exit = True
-        thread.join()
-    here = _trained(model, tmp_path / "here", "cpu", {"dtype": "float32", "threads": 1})
-    assert there == pytest.approx(here, abs=1e-6)
-    files = (
-        load_file(next((tmp_path / name).rglob("adapter/adapter_model.safetensors")))
-        for name in ("there", "here")
-    )
-    theirs, ours = files
-    assert theirs.keys() == ours.keys()
-    for name in ours:
-        np.testing.assert_allclose(theirs[name], ours[name], atol=1e-6)
-
-
-def _trained(model: ModelFolder, to: Path, backend: str, options: dict[str, object]) -> list[float]:
-    rows = [
-        {
-            "messages": [
-                {"role": "user", "content": f"Hi {n}"},
-                {"role": "assistant", "content": "Ho, ho."},
-            ]
-        }
-        for n in range(4)
-    ]
-    customize.train(
-        model=str(model.path),
-        data=rows,
-        method="sft",
-        to=str(to),
-        backend=backend,
-        backend_options=options,
-        options={"batch_size": 2, "steps": 3, "lr": 0.01},
-    )
-    lines = (to / "metrics.jsonl").read_text().splitlines()
-    return [found["loss"] for line in lines if "loss" in (found := json.loads(line))]
 
 
 @pytest.mark.parametrize(

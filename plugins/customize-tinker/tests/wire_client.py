@@ -15,6 +15,7 @@ import numpy as np
 from customize import Backend, ModelFolder
 from customize.testing import ToyBackend
 from customize_tinker.app import App
+from customize_tinker.forms import Forms
 from customize_tinker.limits import Limits
 from customize_tinker.requests import Datum, ForwardBackward, encode_forward_backward
 from customize_tinker.responses import Output, Samples, decode_output, decode_samples
@@ -196,12 +197,13 @@ async def serving(
     backend: Backend | None = None,
     limits: Limits | None = None,
     model: ModelFolder | None = None,
+    forms: Forms | None = None,
     **where: Any,
 ) -> AsyncIterator[App]:
     """The app, begun and ended as a server does; its model is called toy."""
     model = model or ModelFolder(folder / "model", "toy", "toy")
     backend, kept = backend or ToyBackend(), folder / "kept"
-    app = make_app(backend, model, kept, Where(**where), ("toy",), limits)
+    app = make_app(backend, model, kept, Where(**where), ("toy",), limits, forms)
     messages = iter(["lifespan.startup", "lifespan.shutdown"])
     begun, ending = asyncio.Event(), asyncio.Event()
     failures: list[str] = []

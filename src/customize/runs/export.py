@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -57,7 +58,7 @@ def export_run(
     """
     if run.folder is None or run.model is None:
         raise RunError(_nothing_in(run))
-    exporter = form if isinstance(form, Exporter) else _made(form, options)
+    exporter = choose_exporter(form, options)
     weights = run.folder.weights()
     _check_base(run.folder, run.model)
     backend = exact(run.backend)
@@ -100,6 +101,24 @@ def _nothing_in(run: Run) -> str:
     return "a base model is no run: there is nothing to export"
 
 
+def choose_exporter(
+    form: str | Exporter, options: Mapping[str, object] = MappingProxyType({})
+) -> Exporter:
+    """An instance as it is, or a name's exporter with its options.
+
+    Raises:
+        UnknownName: nobody provides it.
+        OptionError: an option is none of its own, or out of bounds.
+    """
+    if isinstance(form, Exporter):
+        return form
+    faults = Faults()
+    made: Exporter | None = structure(load("exporter", form), options, faults)
+    faults.raise_if_any(f"the exporter {form}")
+    assert made is not None
+    return made
+
+
 def exact(backend: Backend) -> Backend:
     """The backend in float32, where it lets one choose."""
     if not attrs.has(type(backend)):
@@ -110,14 +129,6 @@ def exact(backend: Backend) -> Backend:
 
 def _with(backend: Backend, options: Mapping[str, Any]) -> Backend:
     return type(backend)(**options)
-
-
-def _made(name: str, options: Mapping[str, object]) -> Exporter:
-    faults = Faults()
-    made: Exporter | None = structure(load("exporter", name), options, faults)
-    faults.raise_if_any(f"the exporter {name}")
-    assert made is not None
-    return made
 
 
 def _check_base(folder: RunFolder, model: ModelFolder) -> None:

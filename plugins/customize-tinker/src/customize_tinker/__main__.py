@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from customize import run_command
+from customize_tinker.forms import Forms
 from customize_tinker.server import Where, serve
 
 
@@ -29,6 +30,14 @@ def main() -> None:
     "other users of the machine do not read it.",
 )
 @click.option("--name", "names", multiple=True, help="What clients may call the model as well.")
+@click.option(
+    "--external",
+    "forms",
+    multiple=True,
+    metavar="FORM",
+    help="What save_weights_external makes beside PEFT's adapter: merged, or an exporter's name, "
+    "as onnx; may be given again.",
+)
 @click.option("--backend", default="auto", show_default=True, help="Where it runs.")
 @click.option(
     "--folder",
@@ -43,13 +52,15 @@ def command(
     port: int,
     tokens: Sequence[str],
     names: Sequence[str],
+    forms: Sequence[str],
     backend: str,
     folder: Path,
 ) -> None:
     """Let clients of the Tinker API train MODEL on this machine."""
     url, key = f"http://{host}:{port}", "one of your tokens" if tokens else "tml-anything"
     click.echo(f"TINKER_BASE_URL={url} TINKER_API_KEY={key}", err=True)
-    serve(model, Where(host, port, tuple(tokens)), folder, backend, names)
+    where = Where(host, port, tuple(tokens))
+    serve(model, where, folder, backend, names, Forms.named(forms))
 
 
 if __name__ == "__main__":

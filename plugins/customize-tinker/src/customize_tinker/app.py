@@ -84,8 +84,8 @@ class App:
         query = parse_qs(scope["query_string"].decode("latin-1"), max_num_fields=16)
         waits = headers.get("prefer") == "wait"
         origin = f"{scope['scheme']}://{headers.get('host', '')}"
-        ask = Ask(self._service, self._service.tenant(tenant), body, groups, query, waits, origin)
-        return await handler(ask)
+        owner = self._service.tenant(tenant)
+        return await handler(Ask(self._service, owner, body, groups, query, headers, waits, origin))
 
     def _check_origin(self, headers: Mapping[str, str]) -> None:
         host = headers.get("host", "").rsplit(":", 1)[0].strip("[]")

@@ -17,7 +17,7 @@ from customize_tinker.store import Tenant
 
 @attrs.frozen(eq=False)
 class Ask:
-    """One request. groups: what its path's pattern caught.
+    """One request. groups: what its path's pattern caught. headers: by names in small letters.
 
     origin: what the server's addresses begin with, as this client writes them.
     waits: with ``Prefer: wait`` an operation answers with its result, in one request.
@@ -28,6 +28,7 @@ class Ask:
     body: bytes
     groups: Sequence[str]
     query: Mapping[str, Sequence[str]]
+    headers: Mapping[str, str]
     waits: bool
     origin: str
 

@@ -29,7 +29,7 @@ async def urls(ask: Ask) -> Answer:
         raise Refusal(400, f"{address} is not for download: take save_weights_external")
     until = int(time.time()) + _VALID_S
     folder = ask.tenant.checkpoint(address).folder / ADAPTER
-    files = sorted(file.name for file in folder.iterdir())
+    files = sorted(f.relative_to(folder).as_posix() for f in folder.rglob("*") if f.is_file())
     return told(
         {
             "urls": {file: f"{ask.origin}{_path(ask, address, file, until)}" for file in files},
@@ -66,5 +66,5 @@ def _signature(tenant: str, address: Address, file: str, until: int) -> str:
 _CHECKPOINT = "/training_runs/([^/]+)/checkpoints/([^/]+/[^/]+)"
 DOWNLOADS = (
     Endpoint("GET", f"{_CHECKPOINT}/external_weights_urls", urls),
-    Endpoint("GET", "/files/([^/]+)/([^/]+)/([^/]+)/([^/]+)", download, is_open=True),
+    Endpoint("GET", "/files/([^/]+)/([^/]+)/([^/]+)/(.+)", download, is_open=True),
 )

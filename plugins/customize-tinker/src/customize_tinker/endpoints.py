@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from typing import Any
 
 from customize_tinker import ids
 from customize_tinker.asking import Answer, Ask, Endpoint, Handler, told
+from customize_tinker.completions import Completion, Stream
 from customize_tinker.downloads import DOWNLOADS
 from customize_tinker.listing import LISTINGS
 from customize_tinker.refusals import Refusal, missing, unreadable
@@ -14,6 +16,7 @@ from customize_tinker.samplers import Source
 from customize_tinker.service import Told
 
 _LONG_POLL_S = 35.0  # the official client gives up at 45
+_POLL_S = 30.0  # of many: there it gives up at 45 as well
 _UNEMBED = (
     "adapters here are on the linear layers of attention and MLP: train_unembed is not followed"
 )
@@ -30,8 +33,13 @@ async def capabilities(ask: Ask) -> Answer:
 
 
 async def flags(ask: Ask) -> Answer:
-    """How clients should behave: as they do by themselves."""
-    return told({})
+    """How clients should behave: by themselves, but for what is here and not everywhere."""
+    here = find_spec("torch") is not None
+    return told({"sample_join_sampling_session": True, "custom_loss_server_side": here})
+
+
+async def dynamic_flags(ask: Ask) -> Answer:
+    return told({"sample_cancel_enabled": True})
 
 
 async def create_session(ask: Ask) -> Answer:
@@ -77,6 +85,10 @@ async def sample(ask: Ask) -> Answer:
     return await _promised(ask, ask.service.sample(ask.tenant, ask.body))
 
 
+async def create_custom_loss(ask: Ask) -> Answer:
+    return await _promised(ask, ask.service.create_loss(ask.tenant, ask.body))
+
+
 async def _promised(ask: Ask, promised: Told) -> Answer:
     if ask.waits:
         return await _result(ask, promised.request_id)
@@ -96,6 +108,40 @@ async def retrieve_future(ask: Ask) -> Answer:
     if not ask.service.promises.knows(ask.tenant.name, id):
         ask.service.find_lost(ask.tenant, id)
     return await _result(ask, id)
+
+
+async def retrieve_futures(ask: Ask) -> Answer:
+    """Which samples of a client are done, many at a time."""
+    body = ask.json()
+    target = body.inner("target")
+    sampler_id, clone = target.text("sampling_session_id"), target.integer("cloned_sampler_id", 0)
+    target.end()
+    cursor, timeout_s = body.integer("prev_cursor", 0), body.number("timeout", _POLL_S)
+    body.ignore("retrieved_request_ids")  # what was fetched makes room of itself
+    body.end()
+    ask.service.sampler(ask.tenant, sampler_id)
+    stream = Stream(ask.tenant.name, sampler_id, clone)
+    found = await ask.service.promises.completions.after(stream, cursor, min(timeout_s, _POLL_S))
+    return told(
+        {
+            "completions": [_completion(one) for one in found],
+            "cursor": found[-1].cursor if found else cursor,
+        }
+    )
+
+
+def _completion(done: Completion) -> dict[str, Any]:
+    if done.failed:
+        return {"state": "failed", "request_id": done.request_id}
+    size = done.num_bytes
+    finished = {"state": "finished", "response_payload_uncompressed_size": size}
+    return {**finished, "request_id": done.request_id}
+
+
+async def cancel_future(ask: Ask) -> Answer:
+    body = ask.json()
+    ask.service.cancel(ask.tenant, body.text("request_id"))
+    return told({})
 
 
 async def _result(ask: Ask, id: str) -> Answer:
@@ -118,10 +164,16 @@ async def create_sampler(ask: Ask) -> Answer:
         ask.service.base.check_name(base_model or "")
         source = Source(base_model or "")
     else:
-        found = ask.tenant.checkpoint(ids.Address.parse(path))
+        found = ask.tenant.readable(ids.Address.parse(path))
         source = Source(base_model or found.adapter.base_model, path)
     id = ask.service.begin_sampler(ask.tenant, session_id, number, source)
     return told({"type": "create_sampling_session", "sampling_session_id": id})
+
+
+async def join_sampler(ask: Ask) -> Answer:
+    body = ask.json()
+    number = ask.service.join_sampler(ask.tenant, body.text("sampling_session_id"))
+    return told({"type": "join_sampling_session", "client_counter": number})
 
 
 async def get_sampler(ask: Ask) -> Answer:
@@ -168,15 +220,19 @@ _COMMANDS = (
 
 ENDPOINTS = (
     Endpoint("POST", "/retrieve_future", retrieve_future),
+    Endpoint("POST", "/create_custom_loss", create_custom_loss),
+    Endpoint("POST", "/retrieve_futures", retrieve_futures),
+    Endpoint("POST", "/cancel_future", cancel_future),
     Endpoint("POST", "/asample", sample),
     *(Endpoint("POST", f"/{kind}", _command(kind)) for kind in _COMMANDS),
     Endpoint("POST", "/create_sampling_session", create_sampler),
+    Endpoint("POST", "/join_sampling_session", join_sampler),
     Endpoint("GET", "/samplers/([^/]+)", get_sampler),
     Endpoint("POST", "/get_info", get_info),
     Endpoint("POST", "/session_heartbeat", heartbeat),
     Endpoint("POST", "/telemetry", telemetry),
     Endpoint("POST", "/client/config", flags),
-    Endpoint("POST", "/client/dynamic_config", flags),
+    Endpoint("POST", "/client/dynamic_config", dynamic_flags),
     Endpoint("POST", "/create_session", create_session),
     Endpoint("POST", "/sessions/([^/]+)/finish", finish_session),
     Endpoint("GET", "/get_server_capabilities", capabilities),

@@ -5,6 +5,7 @@ A session's id is drawn; those of its models and samplers are made of it, since 
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
 from typing import Literal
@@ -18,6 +19,7 @@ Kind = Literal["weights", "sampler_weights", "external_weights"]
 _SESSION = r"[0-9a-f]{32}"
 _MODEL = re.compile(rf"({_SESSION}):train:(\d{{1,10}})")
 _SAMPLER = re.compile(rf"({_SESSION}):sample:(\d{{1,10}})")
+_LOSS = re.compile(rf"({_SESSION}):loss:(\d{{1,10}})")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,127}")
 _PATH = re.compile(
     rf"tinker://({_SESSION}:train:\d{{1,10}})/(weights|sampler_weights|external_weights)/(.*)"
@@ -27,6 +29,11 @@ _RESERVED = {"con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for
 
 def new_session_id() -> str:
     return secrets.token_hex(16)
+
+
+def session_id_of(tenant: str, request: str) -> str:
+    """Of a request that a client names, and may send again."""
+    return hashlib.sha256(f"{tenant} {request}".encode()).hexdigest()[:32]
 
 
 def check_session_id(text: str) -> str:
@@ -41,6 +48,17 @@ def model_id(session_id: str, number: int) -> str:
 
 def sampler_id(session_id: str, number: int) -> str:
     return f"{session_id}:sample:{number}"
+
+
+def loss_id(session_id: str, number: int) -> str:
+    return f"{session_id}:loss:{number}"
+
+
+def session_of_loss(id: str) -> str:
+    """The session that created a custom loss."""
+    if not (found := _LOSS.fullmatch(id)):
+        raise missing("such loss")
+    return found[1]
 
 
 def session_of(id: str) -> str:

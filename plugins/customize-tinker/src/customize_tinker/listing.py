@@ -12,11 +12,13 @@ from typing import Any
 from customize_tinker import ids
 from customize_tinker.asking import Answer, Ask, Endpoint, told
 from customize_tinker.ids import Address
-from customize_tinker.refusals import missing
+from customize_tinker.refusals import missing, unreadable
 from customize_tinker.store import Checkpoint, Run, Tenant
 
 _TYPES = {"weights": "training", "sampler_weights": "sampler", "external_weights": "external"}
 _MANY = 1_000_000_000
+# Headers of copy_weights: another account's token, and what names one request that is sent twice.
+_ACCESS, _SAME = "x-tinker-weights-access-token", "x-idempotency-key"
 
 
 async def training_runs(ask: Ask) -> Answer:
@@ -53,9 +55,38 @@ async def change_expiry(ask: Ask) -> Answer:
     return told({})
 
 
+async def publish(ask: Ask) -> Answer:
+    """From now on other tenants may read it."""
+    ask.tenant.publish(_address(ask))
+    return told({})
+
+
+async def unpublish(ask: Ask) -> Answer:
+    ask.tenant.unpublish(_address(ask))
+    return told({})
+
+
+async def copy_weights(ask: Ask) -> Answer:
+    """Of one's own, or of what was published. There are no projects here: any name will do."""
+    body = ask.json()
+    source, ttl = body.text("source_path"), body.maybe_integer("ttl_seconds", at_least=1)
+    session_id, number = body.maybe_text("session_id"), body.maybe_integer("model_seq_id")
+    body.ignore("destination_project_id")
+    if body.has("weights_access_token") or _ACCESS in ask.headers:
+        raise unreadable(f"{_ACCESS} is not followed here: let its owner publish the checkpoint")
+    body.end()
+    found = ask.tenant.readable(Address.parse(source))
+    if session_id is None:
+        session_id = ask.service.begin_session(ask.tenant, {}, ask.headers.get(_SAME))
+    else:
+        ask.service.check_session(ask.tenant, session_id)
+    to = ids.model_id(session_id, number or 0)
+    return told({"tinker_path": str(ask.tenant.copy_checkpoint(found, to, ttl))})
+
+
 async def weights_info(ask: Ask) -> Answer:
     path = ask.json().text("tinker_path")
-    adapter = ask.tenant.checkpoint(Address.parse(path)).adapter
+    adapter = ask.tenant.readable(Address.parse(path)).adapter
     return told(
         {
             "base_model": adapter.base_model,
@@ -113,7 +144,7 @@ def _run(tenant: Tenant, run: Run) -> dict[str, Any]:
         "model_owner": tenant.name,
         "is_lora": True,
         "lora_rank": run.adapter.rank,
-        "last_request_time": _time(tenant.last_asked_s(run.model_id)),
+        "last_request_time": _time(tenant.last_asked_s(run)),
         "user_metadata": run.metadata,
     }
     if "weights" in newest:
@@ -130,7 +161,7 @@ def _checkpoint(found: Checkpoint) -> dict[str, Any]:
         "time": _time(found.time_s),
         "tinker_path": str(found.address),
         "size_bytes": found.size_bytes,
-        "public": False,
+        "public": found.is_public,
         "user_metadata": found.metadata,
         "expires_at": None if found.expires_s is None else _time(found.expires_s),
     }
@@ -147,6 +178,9 @@ LISTINGS = (
     Endpoint("GET", f"{_RUN}/checkpoints", run_checkpoints),
     Endpoint("DELETE", _CHECKPOINT, delete_checkpoint),
     Endpoint("PUT", f"{_CHECKPOINT}/ttl", change_expiry),
+    Endpoint("POST", f"{_CHECKPOINT}/publish", publish),
+    Endpoint("DELETE", f"{_CHECKPOINT}/publish", unpublish),
+    Endpoint("POST", "/copy_weights", copy_weights),
     Endpoint("GET", "/checkpoints", all_checkpoints),
     Endpoint("POST", "/weights_info", weights_info),
     Endpoint("GET", "/sessions", sessions),

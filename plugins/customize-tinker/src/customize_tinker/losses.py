@@ -9,8 +9,8 @@ Shape legend: T positions of a datum, N tokens of the batch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal
 
 import attrs
 import numpy as np
@@ -30,6 +30,7 @@ from customize import (
 )
 from customize_tinker.requests import Datum, ForwardBackward
 from customize_tinker.tensors import Ints, Tensor
+from customize_tinker.traced import places_of
 
 Floats = npt.NDArray[np.float32]
 Longs = npt.NDArray[np.int64]
@@ -44,6 +45,7 @@ _LOSSES: dict[str, tuple[type, frozenset[str], dict[str, str]]] = {
     "cispo": (CISPO, _RATIO, _CLIP),
     "dro": (DRO, _RATIO, {"beta": "beta"}),
 }
+CUSTOM = "custom"  # by its id: see traced
 _UNPUBLISHED = ("gspo", "stable_reinforce")
 _COLUMNS = {"weights": "terms", "logprobs": "sampling_logprobs", "advantages": "advantages"}
 
@@ -99,22 +101,24 @@ class Laid:
         return [logprobs_N[where] for where in self.places]
 
 
-def lay_out(request: ForwardBackward, max_tokens: int) -> Laid:
-    """The data as a batch.
+ColumnsOf = Callable[[int, Datum], dict[str, npt.NDArray[Any]]]
+
+
+def lay_out(data: Sequence[Datum], columns_of: ColumnsOf, max_tokens: int) -> Laid:
+    """The data as a batch. columns_of: a datum's columns [T], of which ``target_tokens`` is one.
 
     Raises:
         DataError: an input is missing or does not fit the tokens.
         Unsupported: images, audio, or several targets of a position.
     """
-    if not request.data:
+    if not data:
         raise DataError("there are no data")
-    inputs = _LOSSES[request.loss][1]
     rows: list[tuple[npt.ArrayLike, Mapping[str, npt.ArrayLike]]] = []
     places: list[Longs] = []
     groups: list[int] = []
     start = 0
-    for number, datum in enumerate(request.data):
-        columns = _columns(datum, inputs, f"datum {number}")
+    for number, datum in enumerate(data):
+        columns = columns_of(number, datum)
         where = np.zeros(len(datum.tokens), np.int64)
         for tokens, positions in _sequences(datum.tokens, columns.pop("target_tokens")):
             rows.append((tokens, _placed(columns, positions, len(tokens))))
@@ -125,6 +129,34 @@ def lay_out(request: ForwardBackward, max_tokens: int) -> Laid:
                 raise DataError(f"more than {max_tokens} tokens in one forward_backward: send less")
         places.append(where)
     return Laid(Batch.from_sequences(rows, groups=groups), places)
+
+
+def columns_for(loss: str) -> ColumnsOf:
+    """Those of a named loss: its inputs, and ones where it has no ``weights``."""
+    inputs = _LOSSES[loss][1]
+
+    def columns_of(number: int, datum: Datum) -> dict[str, npt.NDArray[Any]]:
+        where = f"datum {number}"
+        targets = _targets(datum, where)
+        if unknown := datum.inputs.keys() - inputs:
+            raise Unsupported(
+                f"{where} has the inputs {', '.join(sorted(unknown))}: not known here"
+            )
+        if missing := inputs - datum.inputs.keys() - {"weights"}:
+            raise DataError(f"{where} lacks the inputs {', '.join(sorted(missing))}")
+        columns = {"terms": np.ones(len(datum.tokens), np.float32), "target_tokens": targets}
+        for name in datum.inputs.keys() - {"target_tokens"}:
+            columns[_COLUMNS[name]] = _flat(
+                datum.inputs[name], len(datum.tokens), f"{where}: {name}"
+            )
+        return columns
+
+    return columns_of
+
+
+def columns_for_traced(number: int, datum: Datum) -> dict[str, npt.NDArray[Any]]:
+    """Those of a loss that reads its inputs itself, and wants to know whose each token is."""
+    return {"target_tokens": _targets(datum, f"datum {number}"), **places_of(number, datum)}
 
 
 def _sequences(tokens: Ints, targets: Longs) -> Iterator[tuple[npt.NDArray[np.integer], Longs]]:
@@ -147,21 +179,16 @@ def _placed(columns: Mapping[str, Floats], positions: Longs, length: int) -> dic
     return out
 
 
-def _columns(datum: Datum, inputs: frozenset[str], where: str) -> dict[str, npt.NDArray]:  # type: ignore[type-arg]
+def _targets(datum: Datum, where: str) -> npt.NDArray[Any]:
+    """Of each position, int64 [T]; what a datum must have whatever its loss is checked here."""
     if datum.foreign:
         raise Unsupported(f"{where} holds an {datum.foreign}: this server takes text")
-    if unknown := datum.inputs.keys() - inputs:
-        raise Unsupported(f"{where} has the inputs {', '.join(sorted(unknown))}: not known here")
-    missing = inputs - datum.inputs.keys() - {"weights"}
-    if missing:
-        raise DataError(f"{where} lacks the inputs {', '.join(sorted(missing))}")
     if not len(datum.tokens):
         raise DataError(f"{where} has no tokens")
+    if "target_tokens" not in datum.inputs:
+        raise DataError(f"{where} lacks the inputs target_tokens")
     _check_targets(datum.inputs["target_tokens"], where)
-    columns = {"terms": np.ones(len(datum.tokens), np.float32)}
-    for name, tensor in datum.inputs.items():
-        columns[_COLUMNS.get(name, name)] = _flat(tensor, len(datum.tokens), f"{where}: {name}")
-    return columns
+    return _flat(datum.inputs["target_tokens"], len(datum.tokens), f"{where}: target_tokens")
 
 
 def _check_targets(targets: Tensor, where: str) -> None:

@@ -65,7 +65,14 @@ class SaveUnnamed:
     sampler_id: str
 
 
-Operation = Create | Load | ForwardBackward | Step | Save | SaveUnnamed
+@attrs.frozen
+class SaveInflight:
+    """The present weights for a new sampler, and for all of the model that were made so before."""
+
+    sampler_id: str
+
+
+Operation = Create | Load | ForwardBackward | Step | Save | SaveUnnamed | SaveInflight
 
 
 @attrs.frozen(eq=False)
@@ -124,7 +131,7 @@ def _create(body: Body, id: str, limits: Limits) -> Operation:
     return Create(
         body.text("base_model"),
         rank,
-        _seed_of(id) if seed is None else seed & (1 << 32) - 1,
+        _seed_of(id) if seed is None else seed,
         mlp,
         attention,
         body.labels("user_metadata"),
@@ -159,13 +166,15 @@ def _save(body: Body, id: str, limits: Limits) -> Operation:
 
 
 def _save_for_sampler(body: Body, id: str, limits: Limits) -> Operation:
-    if (kind := body.text("kind", "snapshot")) != "snapshot":
-        raise unreadable(f"samplers of the kind {kind!r} are not offered: take 'snapshot'")
+    if (kind := body.text("kind", "snapshot")) not in _KINDS:
+        raise unreadable(f"samplers are of the kinds {', '.join(_KINDS)} (got {kind[:80]!r})")
     if body.has("path"):
+        if kind != "snapshot":
+            raise unreadable(f"a checkpoint does not move: leave out path, or kind={kind}")
         return _named_save(body, id, "sampler_weights")
     number = body.integer("sampling_session_seq_id", at_most=10**9)
     body.ignore("ttl_seconds", "user_metadata")  # its weights go with the session
-    return SaveUnnamed(ids.sampler_id(ids.session_of(id), number))
+    return _KINDS[kind](ids.sampler_id(ids.session_of(id), number))
 
 
 def _save_external(body: Body, id: str, limits: Limits) -> Operation:
@@ -191,6 +200,10 @@ def _seed_of(id: str) -> int:
     return int.from_bytes(hashlib.sha256(id.encode()).digest()[:4], "little")
 
 
+_KINDS: dict[str, Callable[[str], Operation]] = {
+    "snapshot": SaveUnnamed,
+    "inflight": SaveInflight,
+}
 _READERS: dict[str, Callable[[Body, str, Limits], Operation]] = {
     "create_model": _create,
     "load_weights": _load,

@@ -11,6 +11,7 @@ import attrs
 from customize import (
     CheckpointError,
     DataError,
+    ExportError,
     ModelError,
     NonFiniteError,
     OptionError,
@@ -20,7 +21,10 @@ from customize_tinker.refusals import Refusal
 
 JSON, PROTOBUF = "application/json", "application/x-protobuf"
 # What another request, or other data, would mend; the rest is the server's.
-_USERS = (CheckpointError, DataError, ModelError, NonFiniteError, OptionError, Unsupported, Refusal)
+_USERS = (
+    *(CheckpointError, DataError, ExportError, ModelError, NonFiniteError, OptionError),
+    *(Unsupported, Refusal),
+)
 
 _log = logging.getLogger("customize.tinker")
 

@@ -7,6 +7,7 @@ from collections import Counter, OrderedDict
 
 import attrs
 
+from customize_tinker.completions import Completions, Stream
 from customize_tinker.outcomes import Outcome
 from customize_tinker.refusals import Refusal
 
@@ -16,8 +17,12 @@ _OVERHEAD = 512  # bytes that a kept result takes beside its body, about
 
 @attrs.define(eq=False)
 class Promise:
-    """Whoever waits is woken the moment the outcome is there."""
+    """Whoever waits is woken the moment the outcome is there.
 
+    stream: where it is told that it is; samples have one.
+    """
+
+    stream: Stream | None = None
     outcome: Outcome | None = None
     fetched: bool = False
     arrived: asyncio.Event = attrs.field(factory=asyncio.Event)
@@ -30,6 +35,7 @@ class Promises:
     """
 
     def __init__(self, room_bytes: int, queue: int) -> None:
+        self.completions = Completions()
         self._room = room_bytes
         self._queue = queue
         self._held: dict[Key, Promise] = {}
@@ -37,10 +43,10 @@ class Promises:
         self._num_bytes = 0
         self._waiting: Counter[str] = Counter()
 
-    def new(self, tenant: str, id: str) -> None:
+    def new(self, tenant: str, id: str, stream: Stream | None = None) -> None:
         if (tenant, id) not in self._held:
             self._waiting[tenant] += 1
-            self._held[tenant, id] = Promise()
+            self._held[tenant, id] = Promise(stream)
 
     def check_room(self, tenant: str) -> None:
         """Raises Refusal: the key has too much to be done. Clients take 429 for "later"."""
@@ -57,6 +63,9 @@ class Promises:
             return
         promise.outcome = outcome
         promise.arrived.set()
+        if promise.stream is not None:
+            failed = outcome.at_fault is not None
+            self.completions.add(promise.stream, id, failed, len(outcome.body))
         self._waiting[tenant] -= 1
         self._kept[key] = len(outcome.body) + _OVERHEAD
         self._num_bytes += self._kept[key]
@@ -94,4 +103,6 @@ class Promises:
 
     def _drop(self, key: Key) -> None:
         self._num_bytes -= self._kept.pop(key)
-        del self._held[key]
+        promise = self._held.pop(key)
+        if promise.stream is not None:
+            self.completions.discard(promise.stream, key[1])

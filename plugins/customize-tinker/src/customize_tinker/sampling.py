@@ -14,6 +14,7 @@ from customize import (
     Completion,
     CustomizeError,
     DataError,
+    OnToken,
     Prompt,
     Sampling,
     Snapshot,
@@ -116,7 +117,7 @@ def _request(body: Body, n: int, base: Base, limits: Limits) -> SampleRequest:
     tokens = _prompt(body.raw("prompt"), limits)
     seed = params.maybe_integer("seed")
     sampling = _sampling(params, body.flag("prompt_logprobs", False), base, len(tokens))
-    prompt = Prompt(tokens, n, secrets.randbits(32) if seed is None else seed & (1 << 32) - 1)
+    prompt = Prompt(tokens, n, secrets.randbits(63) if seed is None else seed)
     last_n = body.maybe_integer("prompt_logprobs_last_n", at_least=1)
     of_prompt, of_samples = (
         body.integer(f"topk_{what}_logprobs", 0, at_most=_MOST) for what in ("prompt", "sample")
@@ -195,14 +196,21 @@ def _tokens(values: Any) -> list[int]:  # any JSON
     return values
 
 
-def sample_together(snapshot: Snapshot, requests: Sequence[SampleRequest]) -> list[Outcome]:
-    """One outcome a request, all of one sampling; what one of them breaks is its own failure."""
+def sample_together(
+    snapshot: Snapshot, requests: Sequence[SampleRequest], on_token: OnToken
+) -> list[Outcome]:
+    """One outcome a request, all of one sampling; what one of them breaks is its own failure.
+
+    on_token: may raise what is no CustomizeError to end it.
+    """
     try:
         prompts = [request.prompt for request in requests]
-        completions = snapshot.sample(prompts, requests[0].sampling).result()
+        completions = snapshot.sample(prompts, requests[0].sampling, on_token).result()
         pairs = zip(requests, completions, strict=True)
         return [request.tell(snapshot, drawn) for request, drawn in pairs]
     except CustomizeError as error:
         if len(requests) == 1:
             return [failed(error)]
-        return [outcome for one in requests for outcome in sample_together(snapshot, [one])]
+        return [
+            outcome for one in requests for outcome in sample_together(snapshot, [one], on_token)
+        ]

@@ -13,6 +13,7 @@ import uvicorn
 from customize import Backend, ModelError, ModelFolder, choose_backend, held, resolve
 from customize_tinker.app import App
 from customize_tinker.base import Base
+from customize_tinker.forms import Forms
 from customize_tinker.limits import Limits
 from customize_tinker.service import Service
 from customize_tinker.store import read_json, write_json
@@ -37,8 +38,9 @@ def make_app(
     where: Where,
     names: Sequence[str] = (),
     limits: Limits | None = None,
+    forms: Forms | None = None,
 ) -> App:
-    """The application; the model is loaded when it starts.
+    """The application; the model is loaded when it starts. forms: of external checkpoints.
 
     Raises:
         OptionError: it would listen to the network without a key.
@@ -51,7 +53,7 @@ def make_app(
         folder.mkdir(parents=True, exist_ok=True)
         with held(folder):
             engine = await asyncio.to_thread(_settled(backend, model, folder).load, model)
-            service = Service(engine, base, folder, limits or Limits())
+            service = Service(engine, base, folder, limits or Limits(), forms or Forms())
             try:
                 yield service
             finally:
@@ -81,16 +83,18 @@ def serve(
     folder: Path,
     backend: str = "auto",
     names: Sequence[str] = (),
+    forms: Forms | None = None,
 ) -> None:
     """Let clients of the Tinker API train the model, until Ctrl-C or SIGTERM.
 
-    names: what clients may call it, beside the name that is given here.
+    names: what clients may call it, beside the name that is given here. forms: of external
+    checkpoints, beside the adapter.
 
     Raises:
         CustomizeError: the model, the backend or the address is not to be had.
     """
     chosen = choose_backend(backend)
-    app = make_app(chosen, resolve(model), folder, where, (model, *names))
+    app = make_app(chosen, resolve(model), folder, where, (model, *names), forms=forms)
     make_server(app, where).run()
 
 

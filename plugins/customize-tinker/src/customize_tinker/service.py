@@ -6,6 +6,7 @@ Lives on the event loop's thread.
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -13,15 +14,19 @@ from pathlib import Path
 
 import attrs
 
-from customize import Engine
+from customize import CustomizeError, DataError, Engine
 from customize_tinker import ids
 from customize_tinker.base import Base
+from customize_tinker.body import Body
+from customize_tinker.completions import Stream
+from customize_tinker.forms import Forms
+from customize_tinker.graphs import read_graph
 from customize_tinker.limits import Limits
 from customize_tinker.log import Command
 from customize_tinker.operations import read
-from customize_tinker.outcomes import failed
+from customize_tinker.outcomes import Outcome, failed, succeeded
 from customize_tinker.promises import Promises
-from customize_tinker.refusals import Refusal, missing
+from customize_tinker.refusals import Refusal, missing, unreadable
 from customize_tinker.samplers import Samplers, Source
 from customize_tinker.sampling import AskedSample, SampleRequest, read_sample, sample_together
 from customize_tinker.store import Tenant, read_json, write_json
@@ -30,6 +35,7 @@ from customize_tinker.training import Training, exists
 from customize_tinker.worker import Job, Worker
 
 _MAX_JOINED = 128  # rows of a batch of samples
+_LARGEST_LOSS = 1 << 18  # bytes of one that is traced
 
 
 @attrs.frozen
@@ -49,20 +55,29 @@ class Sampled:
     id: str
     source: Source
     request: SampleRequest
+    cancelled: threading.Event = attrs.field(factory=threading.Event)
+
+
+class AllCancelled(Exception):
+    """Nobody waits for any sample of a batch."""
 
 
 class Service:
     """Sessions, models, samplers and results, each by its tenant."""
 
-    def __init__(self, engine: Engine, base: Base, folder: Path, limits: Limits) -> None:
+    def __init__(
+        self, engine: Engine, base: Base, folder: Path, limits: Limits, forms: Forms
+    ) -> None:
         self.base = base
         self.limits = limits
         self.promises = Promises(limits.results_mb << 20, limits.queue)
         self._folder = folder
+        self._forms = forms
         self._engine = engine
         self._worker = Worker(_MAX_JOINED)
         self._samplers = Samplers(engine, limits.samplers)
         self._trainings: dict[str, Training] = {}
+        self._sampled: dict[tuple[str, str], Job] = {}
         self._loop = asyncio.get_running_loop()
         self._worker.start()
 
@@ -73,8 +88,11 @@ class Service:
     def tenant(self, name: str) -> Tenant:
         return Tenant(self._folder, name)
 
-    def begin_session(self, tenant: Tenant, facts: Mapping[str, object]) -> str:
-        id = ids.new_session_id()
+    def begin_session(
+        self, tenant: Tenant, facts: Mapping[str, object], same: str | None = None
+    ) -> str:
+        """Its id; what comes again under the name ``same`` gets the one it got."""
+        id = ids.new_session_id() if same is None else ids.session_id_of(tenant.name, same)
         write_json(tenant.session_file(id), {**facts, "time_s": time.time()})
         return id
 
@@ -116,7 +134,8 @@ class Service:
         if not begins and not exists(folder):
             raise missing(f"model {model_id}")
         self._make_room(tenant)
-        trainee = Trainee(model_id, tenant, self._engine, self.base, self._samplers, self.limits)
+        shared = self._engine, self.base, self._samplers, self.limits, self._forms
+        trainee = Trainee(model_id, tenant, *shared)
         training = Training(trainee, folder, self.promises, self._worker)
         self._trainings[model_id] = training
         return training
@@ -165,9 +184,64 @@ class Service:
         source = self._samplers.source(tenant, asked.sampler_id)
         if not self.promises.knows(tenant.name, asked.id):
             self.promises.check_room(tenant.name)
-            self.promises.new(tenant.name, asked.id)
+            stream = Stream.of(tenant.name, asked.sampler_id, asked.seq)
+            self.promises.new(tenant.name, asked.id, stream)
             self._submit_sample(tenant, source, asked)
         return Told(asked.id, None, asked.num_samples)
+
+    def create_loss(self, tenant: Tenant, data: bytes) -> Told:
+        """Keep a traced loss; one that is not allowed is a result that says so.
+
+        Raises:
+            Refusal: it cannot be read, or is for no session of the tenant.
+        """
+        body = Body.read(data)
+        session_id = body.text("session_id")
+        self.check_session(tenant, session_id)
+        id = ids.loss_id(session_id, body.integer("custom_loss_seq_id", at_most=10**9))
+        if len(data) > _LARGEST_LOSS:
+            raise Refusal(413, f"a custom loss takes at most {_LARGEST_LOSS} bytes")
+        kept = {name: body.raw(name) for name in ("name", "inputs", "graph")}
+        self.promises.check_room(tenant.name)
+        self.promises.new(tenant.name, id)
+        try:
+            body.end()
+            read_graph(Body(kept))
+        except (Refusal, CustomizeError) as refused:
+            self.promises.resolve(tenant.name, id, failed(refused))
+        else:
+            write_json(tenant.loss_file(id), kept)
+            done = succeeded({"type": "create_custom_loss", "loss_id": id})
+            self.promises.resolve(tenant.name, id, done)
+        return Told(id)
+
+    def join_sampler(self, tenant: Tenant, sampler_id: str) -> int:
+        """The number of one more client of a sampler; its first is 0.
+
+        Raises:
+            Refusal: the tenant has no such sampler.
+        """
+        return self._samplers.join(tenant, sampler_id)
+
+    def cancel(self, tenant: Tenant, request_id: str) -> None:
+        """Compute a sample no further; it has failed, unless it was done.
+
+        Raises:
+            Refusal: the tenant asked for no such sample.
+        """
+        if ":sample:" not in request_id:
+            raise unreadable("samples alone are cancelled: an operation on a model takes its turn")
+        if not self.promises.knows(tenant.name, request_id):
+            raise missing("such sample")
+        if job := self._sampled.get((tenant.name, request_id)):
+            self._worker.withdraw(job)
+            work: Sampled = job.payload  # type: ignore[assignment]
+            work.cancelled.set()
+            self._tell_sample(tenant.name, request_id, failed(DataError("it was cancelled")))
+
+    def _tell_sample(self, tenant: str, id: str, outcome: Outcome) -> None:
+        self._sampled.pop((tenant, id), None)
+        self.promises.resolve(tenant, id, outcome)
 
     def _submit_sample(self, tenant: Tenant, source: Source, asked: AskedSample) -> None:
         if isinstance(asked.request, Exception):
@@ -175,16 +249,24 @@ class Service:
             return
         joins = source, asked.request.sampling
         work = Sampled(tenant.name, asked.id, source, asked.request)
-        self._worker.submit(Job(tenant.name, self._run_samples, joins, work, asked.num_samples))
+        job = Job(tenant.name, self._run_samples, joins, work, asked.num_samples)
+        self._sampled[tenant.name, asked.id] = job
+        self._worker.submit(job)
 
     def _run_samples(self, jobs: Sequence[Job]) -> None:
         """Runs on the worker's thread."""
         works: list[Sampled] = [job.payload for job in jobs]  # type: ignore[misc]
+
+        def on_token(prompt: int, index: int, token: int) -> None:
+            if all(work.cancelled.is_set() for work in works):
+                raise AllCancelled
+
         try:
             snapshot = self._samplers.open(works[0].source)
-            outcomes = sample_together(snapshot, [work.request for work in works])
+            outcomes = sample_together(snapshot, [work.request for work in works], on_token)
+        except AllCancelled:
+            return
         except Exception as error:
             outcomes = [failed(error)] * len(works)
-        resolve = self.promises.resolve
         for work, outcome in zip(works, outcomes, strict=True):
-            self._loop.call_soon_threadsafe(resolve, work.tenant, work.id, outcome)
+            self._loop.call_soon_threadsafe(self._tell_sample, work.tenant, work.id, outcome)

@@ -12,6 +12,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from customize_tinker.ids import Address, folder_name
 
 _KINDS: tuple[ids.Kind, ...] = ("weights", "sampler_weights", "external_weights")
 ADAPTER, STATE = "adapter", "state"
+_FACTS = "checkpoint.json"
 
 
 @attrs.frozen
@@ -58,6 +60,7 @@ class Checkpoint:
     size_bytes: int
     made_by: int
     metadata: Mapping[str, Any] | None
+    is_public: bool
 
 
 @attrs.frozen
@@ -71,11 +74,12 @@ class CheckpointFacts:
 
 
 class Tenant:
-    """One tenant's part of the folder; no other is reached from here."""
+    """One tenant's part of the folder; of others what they publish is reached from here."""
 
     def __init__(self, root: Path, name: str) -> None:
         self.name = name
         self.folder = root / "tenants" / name
+        self._root = root
 
     def session_file(self, session_id: str) -> Path:
         return self.folder / "sessions" / f"{session_id}.json"
@@ -85,6 +89,9 @@ class Tenant:
 
     def sampler_folder(self, sampler_id: str) -> Path:
         return self.folder / "samplers" / folder_name(sampler_id)
+
+    def loss_file(self, loss_id: str) -> Path:
+        return self.folder / "losses" / f"{folder_name(loss_id)}.json"
 
     def model_ids(self, session_id: str = "") -> list[str]:
         """Of every run that was begun, the newest first."""
@@ -96,6 +103,10 @@ class Tenant:
         """The newest first."""
         files = (self.folder / "sessions").glob("*.json")
         return [file.stem for file in sorted(files, key=lambda file: -file.stat().st_mtime)]
+
+    def inflight_folder(self, model_id: str) -> Path:
+        """Of the weights that a model's inflight samplers share."""
+        return self.run_folder(model_id) / "inflight"
 
     def sampler_ids(self, session_id: str) -> list[str]:
         files = (self.folder / "samplers").glob(f"{session_id}-*/sampler.json")
@@ -109,10 +120,10 @@ class Tenant:
             return None
         return Run(model_id, adapter_from(facts["adapter"]), facts["time_s"], facts["metadata"])
 
-    def last_asked_s(self, model_id: str) -> float:
+    def last_asked_s(self, run: Run) -> float:
         """When its journal was written to, in seconds since 1970."""
-        journals = self.run_folder(model_id).glob("journal-*.log")
-        return max((file.stat().st_mtime for file in journals), default=0.0)
+        journals = self.run_folder(run.model_id).glob("journal-*.log")
+        return max((file.stat().st_mtime for file in journals), default=run.time_s)
 
     def begin_run(self, run: Run) -> None:
         facts = {"adapter": attrs.asdict(run.adapter), "time_s": run.time_s}
@@ -126,11 +137,46 @@ class Tenant:
             raise CheckpointError(f"there is no checkpoint {address}")
         return found
 
+    def readable(self, address: Address) -> Checkpoint:
+        """One's own, or one that another tenant published.
+
+        Raises:
+            CheckpointError: there is none, or its time is over.
+        """
+        told = read_json(self._published_file(address))
+        owner = self if told is None else Tenant(self._root, told["tenant"])
+        return owner.checkpoint(address)
+
+    def publish(self, address: Address) -> None:
+        """Let every tenant load it, sample it and copy it, until ``unpublish``."""
+        self.checkpoint(address)
+        write_json(self._published_file(address), {"tenant": self.name})
+
+    def unpublish(self, address: Address) -> None:
+        self.checkpoint(address)
+        self._published_file(address).unlink(missing_ok=True)
+
+    def copy_checkpoint(self, found: Checkpoint, model_id: str, ttl_s: int | None) -> Address:
+        """The same in a run of its own, which shares the files; a copy that is there stays.
+
+        Raises:
+            CheckpointError: the run has begun as something else.
+        """
+        address = attrs.evolve(found.address, model_id=model_id)
+        if self._read(address) is not None:
+            return address
+        if self.run_folder(model_id).exists():
+            raise CheckpointError(f"{model_id} was begun: take another model_seq_id for the copy")
+        facts = CheckpointFacts(found.adapter, 0, ttl_s, found.metadata)
+        self.write_checkpoint(address, facts, partial(_link, found.folder), overwrite=False)
+        self.begin_run(Run(model_id, found.adapter, time.time(), None))
+        return address
+
     def checkpoints(self, model_id: str) -> Iterator[Checkpoint]:
         """Those of a run, the oldest first."""
         found = []
         for kind in _KINDS:
-            for file in (self.run_folder(model_id) / kind).glob("*/checkpoint.json"):
+            for file in (self.run_folder(model_id) / kind).glob(f"*/{_FACTS}"):
                 found.append(self._read(Address(model_id, kind, file.parent.name)))
         yield from sorted((c for c in found if c is not None), key=lambda c: c.time_s)
 
@@ -164,30 +210,56 @@ class Tenant:
                 "made_by": facts.made_by,
                 "metadata": facts.metadata,
             }
-            (made / "checkpoint.json").write_text(json.dumps(told), "utf-8")
+            (made / _FACTS).write_text(json.dumps(told), "utf-8")
 
     def change_expiry(self, address: Address, ttl_s: int | None) -> None:
         found = self.checkpoint(address)
-        file = found.folder / "checkpoint.json"
+        file = found.folder / _FACTS
         facts = read_json(file) or {}
         facts["expires_s"] = None if ttl_s is None else time.time() + ttl_s
         write_json(file, facts)
 
     def delete_checkpoint(self, address: Address) -> None:
-        shutil.rmtree(self.checkpoint(address).folder)
+        self._remove(self.checkpoint(address))
+
+    def _remove(self, found: Checkpoint) -> None:
+        self._published_file(found.address).unlink(missing_ok=True)
+        shutil.rmtree(found.folder, ignore_errors=True)
+
+    def _published_file(self, address: Address) -> Path:
+        place = self._root / "published" / folder_name(address.model_id) / address.kind
+        return place / f"{address.name}.json"
 
     def _place(self, address: Address) -> Path:
         return self.run_folder(address.model_id) / address.kind / address.name
 
     def _read(self, address: Address) -> Checkpoint | None:
         folder = self._place(address)
-        facts = read_json(folder / "checkpoint.json")
+        facts = read_json(folder / _FACTS)
         if facts is None:
             return None
-        if facts["expires_s"] is not None and facts["expires_s"] < time.time():
-            shutil.rmtree(folder, ignore_errors=True)
+        adapter, is_public = adapter_from(facts.pop("adapter")), self._is_public(address)
+        found = Checkpoint(address, folder, adapter, is_public=is_public, **facts)
+        if found.expires_s is not None and found.expires_s < time.time():
+            self._remove(found)
             return None
-        return Checkpoint(address, folder, adapter_from(facts.pop("adapter")), **facts)
+        return found
+
+    def _is_public(self, address: Address) -> bool:
+        return self._published_file(address).is_file()
+
+
+def _link(source: Path, folder: Path) -> None:
+    """All files but the facts; they are written once, so a copy may share them."""
+    for file in (file for file in source.rglob("*") if file.is_file()):
+        place = folder / file.relative_to(source)
+        if file.name == _FACTS:
+            continue
+        place.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(file, place)
+        except OSError:  # not every file system has links
+            shutil.copyfile(file, place)
 
 
 def adapter_from(facts: Mapping[str, Any]) -> Adapter:  # JSON values

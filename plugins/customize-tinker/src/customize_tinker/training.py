@@ -20,7 +20,7 @@ from customize import DataError
 from customize_tinker import journal
 from customize_tinker.journal import Journal, Record
 from customize_tinker.log import Command, CommandLog
-from customize_tinker.operations import Load, Operation, Save, SaveUnnamed, read
+from customize_tinker.operations import Load, Operation, Save, SaveInflight, SaveUnnamed, read
 from customize_tinker.outcomes import Outcome, failed
 from customize_tinker.promises import Promises
 from customize_tinker.store import written_beside
@@ -124,7 +124,7 @@ class Training:
         except Exception as error:
             outcome = failed(error)
         self._since += 1
-        if isinstance(operation, (Save, SaveUnnamed)):
+        if isinstance(operation, (Save, SaveUnnamed, SaveInflight)):
             self._note("done", command.seq, outcome, self._journal)
         if self._is_time_to_save(operation, outcome):
             self._save_state(command.seq, outcome)

@@ -56,6 +56,15 @@ class Worker:
             self._queues.setdefault(job.tenant, deque()).append(job)
             self._changed.notify()
 
+    def withdraw(self, job: Job) -> None:
+        """Not to be done, if it has not begun."""
+        with self._changed:
+            queue = self._queues.get(job.tenant)
+            if queue is not None and job in queue:
+                queue.remove(job)
+                if not queue:
+                    del self._queues[job.tenant]
+
     def _work(self) -> None:
         while jobs := self._next():
             try:

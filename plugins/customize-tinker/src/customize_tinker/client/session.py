@@ -191,8 +191,9 @@ class TinkerSession(Session):
         run, kind, name = out.removeprefix("tinker://").split("/")
         asked = f"training_runs/{run}/checkpoints/{kind}/{name}/external_weights_urls"
         folder.mkdir(parents=True, exist_ok=True)
-        for file, url in json.loads(self._connection.get(asked))["urls"].items():
-            (folder / Path(file).name).write_bytes(self._connection.download(url))
+        urls = json.loads(self._connection.get(asked))["urls"]
+        for file in (file for file in urls if "/" not in file):  # other forms have folders
+            (folder / Path(file).name).write_bytes(self._connection.download(urls[file]))
         state = {"base": self._model.fingerprint, "path": kept}
         (folder / PATH).write_text(json.dumps(state), "utf-8")
 
