@@ -37,6 +37,11 @@ BACKENDS = {
 CONSTRAINTS = "requirements/constraints.txt"
 # Versions of the official client where what it sends changed.
 TINKER = ("0.25.0", "0.26.2", "0.30.4", "0.34.0", "0.38.0", "newest")
+# What recipes of the cookbook import; it asks for more, in versions that are not everywhere.
+COOKBOOK = (
+    *("aiohttp", "blobfile", "chz", "cloudpickle", "datasets", "pillow", "rich", "termcolor"),
+    *("tiktoken", "tqdm", "transformers", "math-verify", "pylatexenc", "sympy"),
+)
 EXTRA = ("torch", "sft", "dpo", "grpo")  # what the extra cpu of the core brings
 ON_A_RUN = ("exporter", "observer")  # kinds whose tests need our other wheels
 KINDS = "from customize.scaffold import KINDS; print(*KINDS)"
@@ -304,6 +309,16 @@ def tinker(session: nox.Session, version: str) -> None:
     env = {**ENVIRONMENT, "TINKER_REPORT": str(Path("docs/reference/tinker").resolve())}
     tests = "plugins/customize-tinker/tests/test_official_client.py"
     session.run("pytest", tests, *session.posargs, env=env)
+
+
+@nox.session
+def cookbook(session: nox.Session) -> None:
+    """Run recipes of the official client's cookbook, unmodified and offline: some minutes."""
+    names = ("gguf", "smollm2", "tinker", "torch")
+    _install(session, "pytest", "tinker", *COOKBOOK, plugins=[f"customize-{n}" for n in names])
+    session.install("-q", "--no-deps", "tinker-cookbook")
+    tests = "plugins/customize-tinker/tests/test_cookbook.py"
+    session.run("pytest", tests, *session.posargs, env=ENVIRONMENT)
 
 
 @nox.session

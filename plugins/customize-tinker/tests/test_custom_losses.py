@@ -329,11 +329,13 @@ def test_a_loss_is_its_sessions_and_there_after_a_restart(tmp_path: Path) -> Non
                     await asking.learn(other, [datum(HELLO)], "custom", loss_id=wrong)
             with pytest.raises(OperationFailed, match="has one setting, loss_id"):
                 await asking.learn(other, [datum(HELLO)], "custom")
+            other_loss = request_of(session, encoded(lambda logprobs: (logprobs.sum(), {})))
             thief = Asking(app, "tml-another-tenant")
             said = await thief.post("create_custom_loss", {**asked, "session_id": session})
             assert said.status == 404
         async with serving(tmp_path) as app:
             asking.app = app
+            assert await created(asking, {**other_loss, "inputs": asked["inputs"]}) == id
             again = await asking.learn(model, [datum(HELLO)], "custom", loss_id=id)
             assert again.metrics == first.metrics
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from listening import listening
 
 from customize.testing.tiny_model import write_tiny_model
 
@@ -32,30 +30,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def url(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    folder = tmp_path_factory.mktemp("kept")
-    command = [sys.executable, "-m", "customize_tinker", model, "--port", port, "--folder", folder]
-    process = subprocess.Popen([str(part) for part in command])
-    url = f"http://127.0.0.1:{port}"
-    try:
-        _wait(f"{url}/api/v1/healthz")
+    with listening(model, tmp_path_factory.mktemp("kept")) as url:
         yield url
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _wait(address: str) -> None:
-    for _ in range(240):
-        try:
-            urllib.request.urlopen(address, timeout=5).close()
-        except OSError:
-            time.sleep(0.5)
-        else:
-            return
-    raise AssertionError("the server did not begin")
 
 
 def test_every_call_of_the_client_works(url: str, model: Path) -> None:

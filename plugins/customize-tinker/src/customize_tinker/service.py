@@ -190,29 +190,21 @@ class Service:
         return Told(asked.id, None, asked.num_samples)
 
     def create_loss(self, tenant: Tenant, data: bytes) -> Told:
-        """Keep a traced loss; one that is not allowed is a result that says so.
+        """Keep a traced loss, once; one that is not allowed is a result that says so.
 
         Raises:
             Refusal: it cannot be read, or is for no session of the tenant.
         """
+        if len(data) > _LARGEST_LOSS:
+            raise Refusal(413, f"a custom loss takes at most {_LARGEST_LOSS} bytes")
         body = Body.read(data)
         session_id = body.text("session_id")
         self.check_session(tenant, session_id)
         id = ids.loss_id(session_id, body.integer("custom_loss_seq_id", at_most=10**9))
-        if len(data) > _LARGEST_LOSS:
-            raise Refusal(413, f"a custom loss takes at most {_LARGEST_LOSS} bytes")
-        kept = {name: body.raw(name) for name in ("name", "inputs", "graph")}
-        self.promises.check_room(tenant.name)
-        self.promises.new(tenant.name, id)
-        try:
-            body.end()
-            read_graph(Body(kept))
-        except (Refusal, CustomizeError) as refused:
-            self.promises.resolve(tenant.name, id, failed(refused))
-        else:
-            write_json(tenant.loss_file(id), kept)
-            done = succeeded({"type": "create_custom_loss", "loss_id": id})
-            self.promises.resolve(tenant.name, id, done)
+        if not self.promises.knows(tenant.name, id):
+            self.promises.check_room(tenant.name)
+            self.promises.new(tenant.name, id)
+            self.promises.resolve(tenant.name, id, _kept_loss(body, id, tenant.loss_file(id)))
         return Told(id)
 
     def join_sampler(self, tenant: Tenant, sampler_id: str) -> int:
@@ -270,3 +262,16 @@ class Service:
             outcomes = [failed(error)] * len(works)
         for work, outcome in zip(works, outcomes, strict=True):
             self._loop.call_soon_threadsafe(self._tell_sample, work.tenant, work.id, outcome)
+
+
+def _kept_loss(body: Body, id: str, file: Path) -> Outcome:
+    """A request that comes again after a restart finds what it made."""
+    kept = {name: body.raw(name) for name in ("name", "inputs", "graph")}
+    try:
+        body.end()
+        read_graph(Body(kept))
+    except (Refusal, CustomizeError) as refused:
+        return failed(refused)
+    if not file.exists():
+        write_json(file, kept)
+    return succeeded({"type": "create_custom_loss", "loss_id": id})
