@@ -51,6 +51,7 @@ def test_what_is_yielded_is_seen_and_what_is_returned_is_the_reward() -> None:
         ("assistant", "7"),
     ]
     assert (episode.turns, episode.stop, episode.completion) == (3, "done", "7")
+    assert episode.faults == {}
 
 
 def test_weights_are_on_sampled_tokens_alone_and_their_logprobs_are_the_samplers() -> None:
@@ -102,7 +103,7 @@ def test_a_reply_that_is_cut_is_said_to_be() -> None:
     [episode] = play(watching, "a long story", max_tokens=4)
     assert (seen[0].text, seen[0].stopped, seen[0].num_tokens) == ("a lo", "length", 4)
     assert episode.truncated
-    assert episode.stop == "length"
+    assert (episode.stop, episode.faults) == ("length", {"tokens": 1})
 
 
 @pytest.mark.parametrize(
@@ -123,12 +124,35 @@ def test_without_room_an_episode_ends_with_what_it_catches(
 
     [episode] = play(endless, "ok", max_tokens=8, **settings)
     assert (episode.stop, episode.truncated, episode.reward) == (stop, True, 2.0)
-    assert not episode.failed
+    assert (episode.faults, episode.failed) == ({stop: 1}, False)
 
 
 def test_without_room_the_reward_is_nothing_where_that_is_not_caught() -> None:
     [episode] = play(guessing, "5", max_turns=1)
     assert (episode.reward, episode.stop, episode.error) == (0.0, "turns", None)
+    assert episode.faults == {"turns": 1}
+
+
+def test_where_the_environment_failed_turns_and_tokens_are_no_faults_of_the_models() -> None:
+    @customize.environment
+    def broken(row: Any, rng: random.Random) -> Any:
+        yield "Talk."
+        raise OSError("gone")
+
+    [episode] = play(broken, "a long story", max_tokens=4, max_turns=1)
+    assert (episode.failed, episode.faults) == (True, {})
+
+
+def test_a_reply_that_was_cut_is_no_fault_where_the_episode_went_on_to_its_end() -> None:
+    @customize.environment
+    def patient(row: Any, rng: random.Random) -> Any:
+        yield "Talk."
+        yield "Shorter."
+        return 1.0
+
+    said = iter(["a long story", "so"])
+    [episode] = play(patient, lambda text: next(said), max_tokens=4)
+    assert (episode.stop, episode.faults) == ("done", {})
 
 
 def test_a_long_observation_is_cut_before_it_is_tokens_and_the_cut_is_marked() -> None:
@@ -221,7 +245,7 @@ class Instant(Snapshot):
 
 
 def test_a_turn_costs_microseconds_its_time_limit_included() -> None:
-    """About 22 on two cores of 2026; of processor time, the best of five, with room for slower."""
+    """Of processor time, the best of many short plays: what else is at work disturbs only some."""
 
     @customize.environment
     def eight(row: Any, rng: random.Random) -> Any:
@@ -229,13 +253,13 @@ def test_a_turn_costs_microseconds_its_time_limit_included() -> None:
             yield "Go on."
         return 1.0
 
-    driver, snapshot, every = Driver(eight, Sampling()), Instant(), asks(1, 512)
+    driver, snapshot, every = Driver(eight, Sampling()), Instant(), asks(1, 128)
     spent = []
-    for _ in range(5):
+    for _ in range(20):
         began = time.process_time()
         driver.play(snapshot, every)
-        spent.append((time.process_time() - began) / (512 * 8))
-    assert min(spent) <= 100e-6
+        spent.append((time.process_time() - began) / (128 * 8))
+    assert min(spent) <= 50e-6
 
 
 def _tokens(episode: Episode) -> list[list[int]]:

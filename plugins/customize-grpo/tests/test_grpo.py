@@ -8,6 +8,7 @@ import logging
 import math
 import random
 import re
+import sys
 import time
 import warnings
 from pathlib import Path
@@ -143,64 +144,80 @@ def test_refill_samples_further_prompts_in_place_of_flat_groups() -> None:
     assert 4 < taught[1] <= taught[2] == 6
 
 
-def failing(row: Any, rng: random.Random) -> Any:
-    """A fifth of all episodes fail, each in another way."""
-    number = rng.random()
-    how = int(number * 1000) % 9 if number < 0.2 else None
-    try:
-        reply = yield row["messages"]
-        if how is not None:
-            return _fail(how)
-    except GeneratorExit:
-        if how == 8:
-            yield "It does not close."
-        raise
-    return float(len(set(reply.text)))
+FLOOD = "x" * 10**6
 
 
-def _fail(how: int) -> Any:
-    if how == 0:
-        raise OSError("sandbox gone")
-    if how == 1:
-        re.match(r"(a|aa)+$", "a" * 60 + "b")
-    if how in (2, 8):
-        time.sleep(30)
-    if how == 3:
-        raise SystemExit(1)
-    while how == 4:
+def forgiving() -> None:
+    while True:
         with contextlib.suppress(Exception):
             time.sleep(30)
-    return {5: float("nan"), 6: "good", 7: None}.get(how)
 
 
-def whole(row: Any, rng: random.Random) -> Any:
-    """The same without failures."""
-    rng.random()
-    reply = yield row["messages"]
-    return float(len(set(reply.text)))
+# What makes the reward.
+BAD: dict[str, Any] = {
+    "raises": lambda: 1 / 0,
+    "is an endless regex": lambda: re.match(r"(a|aa)+$", "a" * 60 + "b"),
+    "sleeps": lambda: time.sleep(30),
+    "swallows the exception": forgiving,
+    "is NaN": lambda: float("nan"),
+    "is text": lambda: "good",
+    "is nothing": lambda: None,
+    "is 1 MB of text": lambda: FLOOD,
+    "leaves": lambda: sys.exit(3),
+    "never closes": lambda: 1.0,
+}
 
 
-BAD: dict[str, Any] = {**SMALL, "batch_size": 8, "group_size": 8, "steps": 4, "max_errors": 0.5}
+class Drawn:
+    """Environments of which a twentieth is bad in each of ten ways; and what became of them."""
+
+    def __init__(self) -> None:
+        self.kinds: set[str] = set()
+        self.opened = self.closed = 0
+
+    def play(self, row: Any, rng: random.Random) -> Any:
+        kind = [*BAD, *["good"] * 10][int(rng.random() * 20)]
+        self.kinds.add(kind)
+        self.opened += 1
+        try:
+            reply = yield row["messages"]
+            if kind == "is 1 MB of text":
+                yield FLOOD
+            asked_to_end = 0
+            while kind == "never closes" and asked_to_end < 4:
+                try:
+                    yield "On."
+                except BaseException:  # that there is no room, and thrice that it is closed
+                    asked_to_end += 1
+            return float(len(set(reply.text))) if kind == "good" else BAD[kind]()
+        finally:
+            self.closed += 1
 
 
 def test_what_fails_is_as_if_it_had_never_been_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    quick = customize.environment(seconds=0.1)(failing)
-    with_failures = session()
-    found = steps(GRPO(environment=quick, **BAD), with_failures)
-    failed = {
-        (e["step"], e["group"], e["index"])
-        for step in found
-        for e in ({**one, "step": step.number} for one in step.records["episodes"])
-        if e["error"]
-    }
+    """Ten kinds of bad environments, together: half of all episodes."""
+    drawn, with_failures = Drawn(), session()
+    quick = customize.environment(seconds=0.1)(drawn.play)
+    settings = {**SMALL, "batch_size": 6, "group_size": 8, "max_turns": 4, "max_length": 1024}
+    settings |= {"observation_tokens": 32, "max_errors": 1.0}
+    found = steps(GRPO(environment=quick, **settings), with_failures)
+    episodes = [{**e, "step": s.number} for s in found for e in s.records["episodes"]]
+    failed = [e for e in episodes if e["error"]]
+    assert drawn.kinds == {*BAD, "good"}
+    assert drawn.opened == drawn.closed >= len(episodes) + len(failed)  # these twice
     kinds = {name for step in found for name in step.metrics if name.startswith("errors/")}
-    told = {f"errors/{kind}Error" for kind in ("OS", "Timeout", "Value", "Type")}
+    told = {
+        f"errors/{kind}Error" for kind in ("ZeroDivision", "Timeout", "Value", "Type", "Runtime")
+    }
     assert kinds == {*told, "errors/SystemExit"}
-    assert len(failed) >= 10
-    _never_draw(monkeypatch, {(group, index) for _, group, index in failed})
-    without = session()
-    never = steps(GRPO(environment=customize.environment(whole), **BAD), without)
+    assert max(len(e["error"]) for e in failed) < 200
+    assert 0.3 < len(failed) / len(episodes) < 0.7
+    _never_draw(monkeypatch, {(e["group"], e["index"]) for e in failed})
+    good, without = Drawn(), session()
+    never = steps(GRPO(environment=customize.environment(good.play), **settings), without)
+    assert good.kinds == {"good"}
     assert np.array_equal(answers(with_failures), answers(without))
+    assert not np.array_equal(answers(without), answers(session()))
     for before, after in zip(found, never, strict=True):
         assert before.metrics["reward"] == after.metrics["reward"]
 
@@ -246,6 +263,7 @@ def test_what_becomes_of_episodes_that_were_cut(truncated: str) -> None:
         "penalise": [e["reward"] if e in ended else 0.0 for e in records],
     }
     assert step.metrics["reward"] == pytest.approx(np.mean(counted[truncated]))
+    assert step.metrics["faults/tokens"] == len(were_cut) / len(records)
     advantages = [e["advantage"] for e in were_cut]
     assert (truncated == "drop") == all(a is None for a in advantages)
 

@@ -31,6 +31,7 @@ from customize.rollouts.stages import Said, Sent, Stage, stage_for
 
 _CHARACTERS = 4  # that a token is taken for where text is cut before it is tokens
 _CUT = "[… {} characters left out …]"
+_TOO_MANY = {"turns": "turns", "tokens": "tokens", "length": "tokens"}  # by how an episode stopped
 
 
 @attrs.frozen
@@ -273,13 +274,20 @@ class _Live:
             parts=dict(verdict.parts),
             turns=self._turns,
             stop=self._stop,
-            faults=dict(self._faults + Counter(verdict.faults)),
+            faults=dict(self._counted(verdict)),
             calls=dict(verdict.calls),
             messages=tuple(self._messages),
             seconds=self._seconds,
             error=self._error,
             traceback=self._traceback,
         )
+
+    def _counted(self, verdict: Verdict) -> Counter[str]:
+        """The model's faults. Where the environment failed, the end was none of the model's."""
+        faults = self._faults + Counter(verdict.faults)
+        if self._error is None and self._stop in _TOO_MANY:
+            faults[_TOO_MANY[self._stop]] += 1
+        return faults
 
     def _go_on(self, value: object) -> None:
         try:

@@ -76,7 +76,8 @@ class Episode:
     reward, parts: NaN and none where it failed.
     stop: ``done``; ``length`` where the last reply was cut, ``turns`` or ``tokens`` where there
         was no room for another.
-    faults: the model's, by kind. calls: of each tool, how many and their seconds.
+    faults: the model's, by kind; ``turns`` or ``tokens`` where it took too many to come to an end.
+    calls: of each tool, how many and their seconds.
     error: what went wrong in the environment, as ``Type: message``; then nothing is learnt of it.
     messages: what was said, for people.
     seconds: spent in the environment.
