@@ -70,7 +70,8 @@ def show(evaluation: customize.Evaluation, run: customize.Run) -> None:
 def _settings() -> list[str]:
     place = os.environ.get("QUICKSTART_TO", "runs/pizza")
     steps = os.environ.get("QUICKSTART_STEPS")
-    return [f"to={place}", *([f"options.steps={steps}"] if steps else [])]
+    # It compares on test rows itself: once is enough.
+    return [f"to={place}", "evaluate=false", *([f"options.steps={steps}"] if steps else [])]
 
 
 if __name__ == "__main__":

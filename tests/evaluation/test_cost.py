@@ -73,7 +73,7 @@ def test_the_decision_is_one_line() -> None:
         ({"big": {"input": 3}}, "a price is hour, or input and output"),
         ({"big": {}}, "a price is hour, or input and output"),
         ({"big": {"hour": 1, "input": 3, "output": 4}}, "a price is hour, or input and output"),
-        ({"big": {"hours": 1}}, "did you mean 'hour'"),
+        ({"big": {"hours": 1}}, "did you mean 'big.hour'"),
         ({"big": 3}, "a price has keys"),
         ({"big": {"hour": -1}}, "big.hour must be >= 0"),
     ],

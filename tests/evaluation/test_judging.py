@@ -229,7 +229,7 @@ def test_families_are_told_by_name(name: str, family: str | None) -> None:
 
 
 def test_a_judge_that_is_misspelt_is_refused_before_the_work() -> None:
-    with pytest.raises(OptionError, match=r"did you mean 'model'|judge\.model is missing"):
+    with pytest.raises(OptionError, match=r"did you mean 'judge.model'|judge\.model is missing"):
         judge_plan_of({"modle": "x"})
     with pytest.raises(OptionError, match=r"judge\.of must be one of answers, pairs"):
         EvaluationPlan(data="x", judge={"model": "x", "of": "triples"})

@@ -37,6 +37,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
         model="toy",
         data=ROWS,
         validation=ROWS,
+        evaluate=False,
         to=tmp_path / "run",
         backend=ToyBackend(),
         evaluate_every=5,

@@ -261,7 +261,7 @@ def test_every_fault_of_a_recipes_evaluation_is_told_before_anything_is_trained(
     for fault in (
         "evaluate.max_tokens must be >= 1",
         "evaluate.gates: a gate reads",
-        "unknown key 'evaluate.prices.big.hours': did you mean 'hour'?",
+        "unknown key 'evaluate.prices.big.hours': did you mean 'evaluate.prices.big.hour'?",
         "evaluate.prices.base.hour must be >= 0",
         "evaluate.prices.customized: a price has keys such as hour",
         "evaluate.judge.of must be one of answers, pairs",
@@ -292,7 +292,7 @@ def test_an_evaluation_in_a_recipe_is_checked_before_anything_is_trained(tmp_pat
     asks = {"data": "x.jsonl", "gates": ["beter(right)"], "max_tokens": 0, "prompt": "a"}
     with pytest.raises(OptionError) as told:
         train(tmp_path / "run", evaluate=asks)
-    for fault in ("evaluate.max_tokens must be >= 1", "did you mean 'prompts'"):
+    for fault in ("evaluate.max_tokens must be >= 1", "did you mean 'evaluate.prompts'"):
         assert fault in str(told.value)
     with pytest.raises(OptionError, match="a gate reads"):
         train(tmp_path / "run", evaluate={"data": "x.jsonl", "gates": ["beter(right)"]})

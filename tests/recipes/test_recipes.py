@@ -56,7 +56,7 @@ def test_all_faults_are_told_at_once_with_their_lines(recipe: Path) -> None:
         (2, "data must be text (got 7)"),
         (4, "seed must be >= 0"),
         (6, "options.lr must be a number (got 'fast')"),
-        (7, "did you mean 'epochs'"),
+        (7, "did you mean 'options.epochs'"),
         (9, "adapter.rank must be >= 1"),
     ]:
         told_line = next(row for row in text.splitlines() if fault in row)

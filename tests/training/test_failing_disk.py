@@ -26,6 +26,7 @@ SETTINGS: dict[str, Any] = {
     "validation": [{"messages": [QUESTION, {"role": "assistant", "content": "yes no"}]}],
     "evaluate_every": 2,
     "keep_best": True,
+    "evaluate": False,
 }
 
 

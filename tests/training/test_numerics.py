@@ -115,7 +115,7 @@ def test_a_recipe_names_the_backends_options_strictly() -> None:
     pytest.importorskip("customize_torch")
     recipe = make_recipe({**given, "backend_options": {"dtype": "float32"}})
     assert recipe.backend_options == {"dtype": "float32"}
-    with pytest.raises(OptionError, match="did you mean 'dtype'"):
+    with pytest.raises(OptionError, match=r"did you mean 'backend_options\.dtype'"):
         make_recipe({**given, "backend_options": {"dtyp": "float32"}})
     with pytest.raises(OptionError, match="one of auto, float32, bfloat16"):
         make_recipe({**given, "backend_options": {"dtype": "fp32"}})

@@ -340,7 +340,10 @@ def test_a_run_is_evaluated_where_its_observer_is_not_installed(
     ("observers", "fault"),
     [
         (["dairy"], "did you mean 'diary'"),
-        ({"diary": {"color": "red"}}, "unknown key 'observers.diary.color': did you mean 'colour'"),
+        (
+            {"diary": {"color": "red"}},
+            "'observers.diary.color': did you mean 'observers.diary.colour'",
+        ),
         ({"diary": {"colour": "green"}}, "observers.diary.colour must be one of blue, red"),
         ({"diary": None}, "observers.diary must be its options"),
         ("diary", "observers must be keys and values or a list (got 'diary')"),

@@ -359,8 +359,8 @@ def test_all_faults_of_all_stages_are_told_at_once_with_their_lines(recipe: Path
         (3, "seed must be >= 0"),
         (4, "data belongs to a stage"),
         (8, "stages.1.options.lr must be a number"),
-        (10, "unknown key 'stages.2.dta': did you mean 'data'?"),
-        (13, "did you mean 'beta'"),
+        (10, "unknown key 'stages.2.dta': did you mean 'stages.2.data'?"),
+        (13, "did you mean 'stages.2.options.beta'"),
     ]:
         told_line = next(row for row in str(told.value).splitlines() if fault in row)
         assert f"recipe.yaml:{line}:" in told_line
@@ -380,7 +380,10 @@ def test_all_faults_of_all_stages_are_told_at_once_with_their_lines(recipe: Path
         ([{"data": "x", "adapter": {}}], "stages.1.adapter has nothing below it"),
         ([{"data": "x"}, {"data": "x", "adapter": "full"}], "stages.2.adapter must be LoRA's"),
         ([{"data": "x"}, {"data": "x", "adapter": {"on": "x"}}], "but on, which is the stage"),
-        ([{"data": "x"}, {"data": "x", "adapter": {"rnk": 1}}], "did you mean 'rank'"),
+        (
+            [{"data": "x"}, {"data": "x", "adapter": {"rnk": 1}}],
+            "did you mean 'stages.2.adapter.ra",
+        ),
     ],
 )
 def test_what_is_no_list_of_stages_is_refused(stages: Any, told: str) -> None:

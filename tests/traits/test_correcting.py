@@ -195,9 +195,9 @@ def test_everything_is_read_before_the_first_answer_is_asked_for(
     ):
         with pytest.raises(DataError):
             correct(run, trait(), tmp_path / "c", **wrong)
-    with pytest.raises(OptionError, match=r"options\.lrr.*did you mean 'lr'"):
+    with pytest.raises(OptionError, match=r"options\.lrr.*did you mean 'options\.lr'"):
         correct(run, trait(), tmp_path / "c", options={"lrr": 1e-4})
-    with pytest.raises(OptionError, match=r"adapter\.rnk.*did you mean 'rank'"):
+    with pytest.raises(OptionError, match=r"adapter\.rnk.*did you mean 'adapter\.rank'"):
         correct(run, trait(), tmp_path / "c", adapter={"rnk": 4})
     with pytest.raises(OptionError, match="a margin above 0"):
         correct(run, trait(), tmp_path / "c", margin=0)

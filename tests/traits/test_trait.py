@@ -98,7 +98,7 @@ def test_every_fault_is_told_with_its_line(file: Path) -> None:
         ({"expect": {"exclude": "yes"}}, "says-yes: expect: .*did you mean 'excludes'"),
         ({"expect": {"avoids": "("}}, "says-yes: expect: .*the pattern '\\(' is wrong"),
         ({"expect": {"function": "nowhere:it"}}, "'nowhere:it' cannot be imported"),
-        ({"rewrite": {"sentence": 1}}, "rewrite.sentence.*did you mean 'sentences'"),
+        ({"rewrite": {"sentence": 1}}, "rewrite.sentence.*did you mean 'rewrite.sentences'"),
         ({"rewrite": {"replace": {"(": "x"}}}, "the pattern '\\(' is wrong"),
         ({"rewrite": {"function": "nowhere:it"}}, "'nowhere:it' cannot be imported"),
         ({"goal": 1.0}, "goal must be > 0 and < 1"),

@@ -46,6 +46,7 @@ def command(
     customize train pizza.yaml --set options.lr=1e-4
     customize train --model smollm2 --data rows.jsonl --to runs/mine
     """
+    from customize.runs.final_evaluation import is_evaluated
     from customize.runs.train import run_recipe
     from customize.training.recipe_file import read_recipe, recipe_from_settings
 
@@ -53,9 +54,9 @@ def command(
     every = [*(f"{k}={v}" for k, v in given.items() if v is not None), *settings]
     chosen = recipe_from_settings(every) if recipe is None else read_recipe(recipe, every)
     _tell_decisions()
-    run_recipe(chosen)
+    run = run_recipe(chosen)
     click.echo(f"Done: {chosen.to}\n")
-    if chosen.evaluate is not None:
+    if run.folder is not None and is_evaluated(run.folder):
         click.echo(f"  {chosen.to}/report.html          what the evaluation showed")
     click.echo(f"  customize chat {chosen.to}          talk with it (--base: with the base)")
     click.echo(f"  customize show {chosen.to}          what it is made of")

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 
-from customize._errors import OptionError
+from customize._errors import DataError, OptionError
 from customize.evaluation.answer_store import AnswerStore
 from customize.evaluation.collecting import Collector
 from customize.evaluation.columns import Column, Draw
@@ -52,7 +52,8 @@ def evaluate(
     played, and need no ``expect``.
 
     Raises:
-        DataError: there are no rows, two share an id, or one says nothing of what is right.
+        DataError: there are no rows, two share an id, one says nothing of what is right, or no
+            answer could be scored.
         OptionError: there are no columns, two of one name, or a price for another.
         EpisodesFailed: the rows are played, and no episode went well.
     """
@@ -67,6 +68,7 @@ def evaluate(
         items, faults = collect.items(columns, questions, terms.scorers, grouping, rival)
     else:
         items, faults = playing.items(columns, questions, grouping, progress)
+    _check_scored(items, faults)
     items = with_flags(items, questions, columns, known, training or (), terms.scorers)
     on_suite = _of_suite(columns, collect, terms.general)
     lower = frozenset() if playing is None else LOWER_IS_BETTER
@@ -79,6 +81,13 @@ def evaluate(
         decisions=_decisions(items, names, terms.prices),
         notes=(*notes, *judge_notes(terms.judge, columns, items, rival)),
     )
+
+
+def _check_scored(items: Sequence[Item], faults: Sequence[Fault]) -> None:
+    if any(given for item in items for given in item.scores.values()):
+        return
+    why = f"{faults[0].scorer}: {faults[0].error}" if faults else "no row asks for a score"
+    raise DataError(f"no answer could be scored ({why})")
 
 
 def _collector(

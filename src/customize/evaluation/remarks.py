@@ -13,6 +13,12 @@ from customize.evaluation.statistics import detectable, deviation, rule_of_three
 from customize.evaluation.wording import amount, points
 from customize.training.evaluation_plan import BASE, PROMPTED, RETRIEVED
 
+# Metrics of likelihood, as a sentence has them.
+_CALLED = {
+    "perplexity.nats_per_token": "nats a token of the rows' own answers",
+    "choice.right": "% with the right choice likelier",
+}
+
 
 def remarks(evaluation: Evaluation) -> list[str]:
     """A line for each thing."""
@@ -33,8 +39,10 @@ def headline(evaluation: Evaluation) -> str:
     """The result in a sentence."""
     metric = evaluation.metric_names[0]
     show = points if metric in evaluation.rates else amount
-    unit = (" % right", " points") if metric in evaluation.rates else (f" {metric}", "")
-    rate, num = show(evaluation.rate(evaluation.new, metric=metric)), len(evaluation.items)
+    called = _CALLED.get(metric, "% right" if metric in evaluation.rates else metric)
+    unit = (f" {called}", " points" if metric in evaluation.rates else "")
+    rate = show(evaluation.rate(evaluation.new, metric=metric))
+    num = sum(metric in item.scores.get(evaluation.new, {}) for item in evaluation.items)
     if evaluation.rival is None:
         return f"{evaluation.new} on {num} rows: {rate}{unit[0]}."
     change = evaluation.change(evaluation.new, evaluation.rival, metric=metric)

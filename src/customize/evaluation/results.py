@@ -27,7 +27,7 @@ RESULTS, ITEMS, JUNIT = "results.json", "items.jsonl", "junit.xml"
 
 
 def write(evaluation: Evaluation, folder: Path) -> None:
-    """All three files, each put in place whole."""
+    """All three files, each put in place whole; where ``results.json`` is, the others are too."""
     folder.mkdir(parents=True, exist_ok=True)
     suites = {"rows": evaluation, "general": evaluation.general}
     lines = [
@@ -36,8 +36,8 @@ def write(evaluation: Evaluation, folder: Path) -> None:
         for item in (of.items if of else ())
     ]
     replace_text(folder / ITEMS, "".join(f"{line}\n" for line in lines))
-    replace_text(folder / RESULTS, json.dumps(to_json(evaluation), indent=1) + "\n")
     replace_text(folder / JUNIT, junit(evaluation))
+    replace_text(folder / RESULTS, json.dumps(to_json(evaluation), indent=1) + "\n")
 
 
 def read(folder: Path) -> Evaluation:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import attrs
 
 from customize.interfaces.backend import Session, Snapshot
-from customize.interfaces.dataset import Dataset
+from customize.interfaces.dataset import Dataset, Row
 
 SECONDS = "_s"  # ends the names of what is logged in seconds, and of nothing else
 
@@ -113,6 +113,12 @@ class Method(ABC):
         raise Unsupported(
             f"{type(self).__name__} has no validate: leave out evaluate_every, keep_best, patience"
         )
+
+    def examples(self, held_out: Dataset) -> Dataset | Sequence[Row]:
+        """The rows on which a finished run is evaluated: those held out, unless ``train`` learns
+        of rows that it makes of what it is given.
+        """
+        return held_out
 
     def keep_beside(  # noqa: B027  # most keep nothing
         self, session: Session, data: Dataset, folder: Path

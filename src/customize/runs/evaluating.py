@@ -22,7 +22,6 @@ from customize.evaluation.judging.labels import Labels
 from customize.evaluation.playing import Playing
 from customize.evaluation.progress import AnswerProgress
 from customize.evaluation.prompting import Prompting
-from customize.evaluation.questions import questions_of
 from customize.evaluation.scorers import as_scorers
 from customize.evaluation.suites import general as suite
 from customize.evaluation.terms import Terms
@@ -31,7 +30,6 @@ from customize.interfaces.dataset import Row
 from customize.interfaces.environment import Environment, Function
 from customize.interfaces.gate import Gate
 from customize.interfaces.index import Index
-from customize.retrieval.index_folder import open_index
 from customize.rollouts.driver import Driver
 from customize.rollouts.judged import find_environment
 from customize.runs.folder import RunFolder
@@ -48,7 +46,6 @@ from customize.runs.run_columns import (
 from customize.training.evaluation_plan import (
     BASE,
     CUSTOMIZED,
-    OWN,
     PROMPTED,
     EvaluationPlan,
     JudgePlan,
@@ -96,6 +93,7 @@ class Asked:
     environment: str | Function | Environment | None = None
     max_turns: int = 16
     solved: float = 1.0
+    notes: Sequence[str] = ()  # what is to be told of the rows
 
     def __attrs_post_init__(self) -> None:
         if self.environment is not None:
@@ -141,8 +139,9 @@ def evaluate_run(run: Run, asked: Asked, to: Path | None) -> Evaluation:
     columns += [other_column(one, name, prompting) for name, one in asked.against.items()]
     columns += retrieved
     columns += [column_of(run, CUSTOMIZED)] if is_customized(run) else []
-    note = None if playing is not None and note == _NO_PROMPT else note
-    return _kept(run, columns, terms, asked.gates, rows, playing, note, store, folder)
+    told = [] if note is None or (playing is not None and note == _NO_PROMPT) else [note]
+    notes = (*asked.notes, *told)
+    return _kept(run, columns, terms, asked.gates, rows, playing, notes, store, folder)
 
 
 def _check_asked(run: Run, asked: Asked, terms: Terms) -> None:
@@ -155,40 +154,8 @@ def _check_asked(run: Run, asked: Asked, terms: Terms) -> None:
     check_columns(names, asked.gates, terms.prices)
 
 
-def check_plan(plan: EvaluationPlan) -> None:
-    """Whatever can be known to be wrong with a plan before a model is trained.
-
-    Raises:
-        OptionError, UnknownName: a scorer is wrong.
-        DataError: rows, labels or the index cannot be used.
-    """
-    scorers, judge = as_scorers(plan.scorers), judge_plan_of(plan.judge)
-    rows, playing = planned(plan).read()
-    if playing is not None:
-        return
-    questions_of(rows, need_expect=not scorers and judge is None)
-    if plan.development is not None:
-        check_apart(list(read(plan.development)), rows)
-    if plan.index not in (None, OWN):
-        open_index(str(plan.index))
-    if judge is not None:
-        _labels_of(judge)
-
-
-def evaluate_as_planned(run: Run, plan: EvaluationPlan) -> Evaluation:
-    """What a recipe asks for at the end of its run.
-
-    Raises:
-        GateFailed, GateInconclusive: a gate is not passed; the results are kept all the same.
-    """
-    evaluation = evaluate_run(run, planned(plan), None)
-    run.tell(evaluation)
-    raise_for_gates(evaluation)
-    return evaluation
-
-
 def planned(plan: EvaluationPlan) -> Asked:
-    """What a plan says."""
+    """What a plan says; without ``data`` its rows are still to be given."""
     return Asked(
         rows=plan.data,
         prompts=plan.prompts,
@@ -227,7 +194,7 @@ def compare_runs(new: Run, old: Run, asked: Asked, to: Path | None) -> Evaluatio
     columns: list[Column] = [column_of(new, BASE, base=True)]
     columns += [column_of(old, names[0]), column_of(new, names[1])]
     rows, playing = asked.read()
-    return _kept(new, columns, terms, asked.gates, rows, playing, None, store, folder)
+    return _kept(new, columns, terms, asked.gates, rows, playing, (), store, folder)
 
 
 def raise_for_gates(evaluation: Evaluation) -> None:
@@ -250,12 +217,12 @@ def _kept(
     gates: Sequence[Gate],
     rows: Sequence[Row],
     playing: Playing | None,
-    note: str | None,
+    notes: Sequence[str],
     store: AnswerStore,
     folder: Path | None,
 ) -> Evaluation:
     learnt = None if run.folder is None else learnt_by(run.folder)
-    notes = [note, _NOT_KNOWN if learnt is not None and learnt.num_missing else None]
+    unknown = [_NOT_KNOWN] if learnt is not None and learnt.num_missing else []
     evaluation = evaluate(
         columns,
         rows,
@@ -263,7 +230,7 @@ def _kept(
         store=store,
         progress=AnswerProgress(),
         training=learnt,
-        notes=[each for each in notes if each is not None],
+        notes=(*notes, *unknown),
         playing=playing,
     )
     evaluation = judged(evaluation, gates)
@@ -291,10 +258,11 @@ def terms_of(asked: Asked, rival: str | None) -> Terms:
 def _judge(plan: JudgePlan | None) -> Judge | None:
     if plan is None:
         return None
-    return Judge(other_column(plan.model, "the judge"), plan, _labels_of(plan))
+    return Judge(other_column(plan.model, "the judge"), plan, labels_of(plan))
 
 
-def _labels_of(plan: JudgePlan) -> Labels:
+def labels_of(plan: JudgePlan) -> Labels:
+    """What people said of answers, where the plan names a file of it."""
     return Labels() if plan.labels is None else read_labels(Path(plan.labels), plan.of == "pairs")
 
 

@@ -41,7 +41,8 @@ def held_to_evaluation(
 ) -> Callable[[Parity, Path], Parity] | None:
     """What to ask of a package, or nothing where its weights are exact or there are no rows."""
     exact = Limits.of(exporter.precision).margin is not None
-    if exact or plan is None or not Path(plan.data).is_file():
+    rows = None if plan is None else plan.data
+    if exact or plan is None or rows is None or not Path(rows).is_file():
         return None
 
     def further(parity: Parity, folder: Path) -> Parity:
@@ -50,7 +51,7 @@ def held_to_evaluation(
         opened: type[Runtime] = getattr(import_module(module), name)
         runtime = opened.open(folder, {}, base)
         try:
-            return _compared(parity, plan, session, runtime, margin)
+            return _compared(parity, plan, rows, session, runtime, margin)
         finally:
             runtime.close()
 
@@ -58,7 +59,12 @@ def held_to_evaluation(
 
 
 def _compared(
-    parity: Parity, plan: EvaluationPlan, session: Session, runtime: Runtime, margin: float
+    parity: Parity,
+    plan: EvaluationPlan,
+    rows: str,
+    session: Session,
+    runtime: Runtime,
+    margin: float,
 ) -> Parity:
     adapter = runtime.adapters[0] if runtime.adapters else None
     columns = [
@@ -66,11 +72,11 @@ def _compared(
         SnapshotColumn(_PACKAGE, RuntimeSnapshot(runtime, adapter)),
     ]
     terms = attrs.evolve(terms_of(planned(plan), _RUN), general=0, prices={})
-    evaluation = evaluate(columns, list(read(plan.data)), terms, progress=AnswerProgress())
+    evaluation = evaluate(columns, list(read(rows)), terms, progress=AnswerProgress())
     gate = judge(evaluation, no_worse(evaluation.metric_names[0], margin, than=_RUN))
-    task = {"rows": plan.data, **attrs.asdict(gate)}
+    task = {"rows": rows, **attrs.asdict(gate)}
     if gate.verdict != "fail":
         return attrs.evolve(parity, task=task)
     lost = [item.id for item in evaluation.items if item.right(_RUN) and not item.right(_PACKAGE)]
-    told = f"it is worse on the rows of {plan.data}: {gate.told}"
+    told = f"it is worse on the rows of {rows}: {gate.told}"
     return attrs.evolve(parity, task=task, fault=Fault(lost[0] if lost else "all rows", told))

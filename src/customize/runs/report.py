@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from textwrap import shorten
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -29,6 +30,9 @@ from customize.runs.card import write_card
 from customize.runs.drawings import curves, risk_curves
 from customize.runs.folder import RunFolder
 
+if TYPE_CHECKING:
+    from jinja2 import Template
+
 REPORT = "report.html"
 _SHOWN, _COMPLETIONS = 12, 5
 _SIGNS = {"pass": "\u2713 passed", "fail": "\u2717 failed", "inconclusive": "? inconclusive"}
@@ -44,16 +48,23 @@ class Bar:
 
 
 def keep(evaluation: Evaluation, folder: Path, run: RunFolder | None) -> None:
-    """Write an evaluation's files and page into ``folder``, and into the run's page and card."""
-    write(evaluation, folder)
+    """Write an evaluation's files and page into ``folder``, and into the run's page and card.
+
+    The pages come first: what was killed before ``results.json`` is done again.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
     replace_text(folder / REPORT, _page(None, evaluation))
     if run is not None and folder == run.evaluation:
-        write_report(run)
+        _write_pages(run, evaluation)
+    write(evaluation, folder)
 
 
 def write_report(folder: RunFolder) -> Path:
     """Write the run's page and card, with the evaluation that is kept; returns the page's path."""
-    evaluation = evaluation_of(folder)
+    return _write_pages(folder, evaluation_of(folder))
+
+
+def _write_pages(folder: RunFolder, evaluation: Evaluation | None) -> Path:
     path = folder.path / REPORT
     replace_text(path, _page(folder, evaluation))
     write_card(folder, folder.recipe(), evaluation)
@@ -69,13 +80,18 @@ def evaluation_of(folder: RunFolder) -> Evaluation | None:
 
 
 def _page(folder: RunFolder | None, evaluation: Evaluation | None) -> str:
+    run = None if folder is None else _facts(folder)
+    compared = None if evaluation is None else _compared(evaluation)
+    return _template().render(run=run, evaluation=compared)
+
+
+@cache
+def _template() -> Template:
     from jinja2 import Environment, StrictUndefined
 
-    page = Environment(autoescape=True, undefined=StrictUndefined).from_string(
+    return Environment(autoescape=True, undefined=StrictUndefined).from_string(
         files(__package__).joinpath(REPORT).read_text("utf-8")
     )
-    run = None if folder is None else _facts(folder)
-    return page.render(run=run, evaluation=None if evaluation is None else _compared(evaluation))
 
 
 def _facts(folder: RunFolder) -> dict[str, Any]:

@@ -87,7 +87,7 @@ def compare_with(kept: RunFolder, manifest: Manifest, again: Run) -> Reproduced:
 
 def _recipe(recipe: Recipe, to: str | Path, data: str | Path | None) -> Recipe:
     """Nobody is told of the run, and it is not evaluated: neither changes what is learnt."""
-    told: dict[str, Any] = {"to": str(to), "observers": {}, "evaluate": None}
+    told: dict[str, Any] = {"to": str(to), "observers": {}, "evaluate": False}
     if data is not None:
         told["data"] = str(data)
     elif _GIVEN.fullmatch(recipe.data):

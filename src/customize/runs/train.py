@@ -20,7 +20,7 @@ from customize._memory import peak_bytes
 from customize._options import options_to_dict
 from customize.data.dataset import IndexedDataset
 from customize.data.reading import read
-from customize.interfaces.backend import Adapter, Backend, LoRA, Session
+from customize.interfaces.backend import Adapter, Backend, Engine, LoRA, Session
 from customize.interfaces.method import Method
 from customize.interfaces.model import ModelFolder
 from customize.interfaces.observer import Observer
@@ -28,7 +28,7 @@ from customize.models import resolve
 from customize.models.cache import check_writable
 from customize.retrieval.document_rows import document_rows
 from customize.runs.backends import choose_backend, quiet_libraries
-from customize.runs.evaluating import check_plan, evaluate_as_planned
+from customize.runs.final_evaluation import check_named, final_evaluation
 from customize.runs.folder import RunFolder, folder_fingerprint, processor, versions
 from customize.runs.given import Given, Source, of_python, of_recipe
 from customize.runs.report import write_report
@@ -64,6 +64,9 @@ def train(
     the run, and of evaluations of the `Run` that is returned: names, names with their options, or
     instances.
 
+    The run ends with an evaluation of its held-out rows, unless ``evaluate`` is False or says what
+    is evaluated instead.
+
     With ``stages``, each from where the one before ended, what a stage has of its own is said in
     its dict: ``data``, ``method``, ``options``, ``name``, ``validation`` and what is measured.
 
@@ -97,7 +100,7 @@ def train(
 
 
 def run_recipe(recipe: Recipe) -> Run:
-    """Train what a recipe says, and evaluate as it says.
+    """Train what a recipe says, and evaluate as it says, or on the held-out rows.
 
     Raises:
         GateFailed, GateInconclusive: a gate of the recipe is not passed; the run is kept.
@@ -131,9 +134,7 @@ def _run(
 ) -> Run:
     """The folder is the last stage's run; those before it are whole runs in folders inside."""
     quiet_libraries()  # before a backend imports them
-    plan = recipe.evaluation_chosen()
-    if plan is not None:
-        check_plan(plan)
+    check_named(recipe)
     for one in given:
         _require(one.method, backend)
     _require_stacking(recipe, backend)
@@ -142,6 +143,7 @@ def _run(
         # The rows of every stage are read before the first is trained.
         recipes = [*recipe.before(), recipe]
         *before, last = [_Stage.of(r, g) for r, g in zip(recipes, given, strict=True)]
+        final = final_evaluation(recipe, last.method, last.validation)
         model = None if backend.name == "toy" else resolve(recipe.model, recipe.revision)
         backend = backend.settled(folder.numerics(backend.name))
         start = recipe.adapter_chosen()
@@ -151,11 +153,14 @@ def _run(
             _say(told)
         if folder.finished:
             _say(f"{folder.path} is finished: nothing to do")
+            engine = None
         else:
-            _train_all(before, last, start, folder, backend, model, watching)
+            engine = _train_all(before, last, start, folder, backend, model, watching)
     run = Run(folder, model, backend, watching)
-    if plan is not None:
-        evaluate_as_planned(run, plan)
+    if final is not None:
+        if engine is not None:
+            run.engine = engine  # the base that is there already
+        final.make(run)
     return run
 
 
@@ -167,8 +172,8 @@ def _train_all(
     backend: Backend,
     model: ModelFolder | None,
     watching: Sequence[Observer],
-) -> None:
-    """One stage after the other, each from the weights of the one before."""
+) -> Engine:
+    """One stage after the other, each from the weights of the one before; returns their base."""
     check_writable()
     # The toy backend holds no model; every other is given one.
     engine = backend.load(model)  # type: ignore[arg-type]
@@ -183,6 +188,7 @@ def _train_all(
         start = last.recipe.adapter_of_stage(number + 1, inner.weights())
     _say(f"{type(last.method).__name__} of {where}")
     _train(last, engine.open(start, last.recipe.seed), folder, watching)
+    return engine
 
 
 def _require(method: Method, backend: Backend) -> None:

@@ -60,6 +60,7 @@ def watched_run(
             model="toy",
             data=ROWS,
             validation=ROWS,
+            evaluate=False,
             to=to,
             method=Counting(),
             backend=ToyBackend(),

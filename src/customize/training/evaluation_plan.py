@@ -40,7 +40,14 @@ class JudgePlan:
 class EvaluationPlan:
     """Which rows, against which prompts, by which scorers, and what must be shown."""
 
-    data: str = option(help="Rows with messages and expect, or with what the scorers need.")
+    data: str | None = option(
+        default=None,
+        help="Rows with messages and expect, or with what the scorers need; the run's held-out "
+        "rows unless given.",
+    )
+    max_rows: int = option(
+        default=200, help="Of the run's held-out rows at most, evenly spread.", at_least=1
+    )
     prompts: tuple[str, ...] = option(
         default=(), help="Prompts for the base to compare with; of several the best is taken."
     )

@@ -75,8 +75,10 @@ class Recipe:
         factory=dict, help="Who is told of the run: names, or names with their options."
     )
 
-    evaluate: Mapping[str, Any] | None = option(
-        default=None, help="The evaluation after training, with gates that must be passed."
+    evaluate: Mapping[str, Any] | bool = option(
+        default=True,
+        help="The evaluation after training: of the held-out rows, none where it is false, or what "
+        "is said here, with gates that must be passed.",
     )
     stages: tuple[Mapping[str, Any], ...] = option(
         default=(),
@@ -96,9 +98,9 @@ class Recipe:
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
     def evaluation_chosen(self) -> EvaluationPlan | None:
-        """The evaluation the recipe asks for."""
-        if self.evaluate is None:
-            return None
+        """The evaluation that ends the run; None where there is none."""
+        if not isinstance(self.evaluate, Mapping):
+            return EvaluationPlan() if self.evaluate else None
         faults = Faults()
         chosen = plan_of(self.evaluate, faults)
         faults.raise_if_any("the evaluation")
@@ -113,7 +115,7 @@ class Recipe:
                     **{key: stage[key] for key in OF_A_STAGE},
                     "to": str(Path(self.to, "stages", f"{number}-{stage['name']}")),
                     "stages": (),
-                    "evaluate": None,
+                    "evaluate": False,
                 }
             )
             for number, stage in enumerate(self.stages[:-1], start=1)

@@ -38,7 +38,7 @@ def make_recipe(
     adapter = _check_adapter(values.get("adapter", {}), faults)
     _check_backend(values, faults)
     if isinstance(values.get("evaluate"), Mapping):
-        plan_of(values["evaluate"], faults)
+        _check_evaluation(values, faults)
     recipe = _staged(values, faults) if "stages" in values else _single(values, faults)
     observers = {} if recipe is None else _check_observers(recipe, faults)
     faults.raise_if_any(what)
@@ -187,6 +187,16 @@ def _check_names(names: list[str], faults: Faults) -> None:
         if name in names[: number - 1]:
             told = f"two stages are named {name!r}: give this one a name of its own"
             faults.add(f"stages.{number}", told)
+
+
+def _check_evaluation(values: Mapping[str, Any], faults: Faults) -> None:
+    plan = plan_of(values["evaluate"], faults)
+    stages = values.get("stages")
+    last = stages[-1] if isinstance(stages, (list, tuple)) and stages else values
+    holds_out = isinstance(last, Mapping) and last.get("validation") is not None
+    if plan is not None and plan.data is None and plan.environment is None and not holds_out:
+        told = "evaluate.data is missing: give rows, or hold some out with validation"
+        faults.add("evaluate.data", told)
 
 
 def _check_adapter(adapter: Any, faults: Faults) -> dict[str, Any] | str:

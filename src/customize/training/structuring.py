@@ -69,7 +69,8 @@ def structure(
 def unknown(place: str, key: str, known: Sequence[str]) -> str:
     """What to say of a key that nobody reads."""
     near = difflib.get_close_matches(str(key), known, n=1)
-    meant = f": did you mean {near[0]!r}?" if near else f": there are {', '.join(known)}"
+    prefix = place.removesuffix(str(key))
+    meant = f": did you mean {prefix + near[0]!r}?" if near else f": there are {', '.join(known)}"
     return f"unknown key {place!r}{meant}"
 
 

@@ -11,6 +11,7 @@ from customize import (
     DataError,
     Dataset,
     Grounding,
+    Row,
     Session,
     Snapshot,
     Step,
@@ -70,6 +71,10 @@ class RAG(RowPlan, SFT):
     def validate(self, snapshot: Snapshot, rows: Dataset) -> Mapping[str, float]:
         """``validation_loss``, as SFT has it, on the rows that are made of other documents."""
         return self._sft().validate(snapshot, read(self._made(rows).rows, kind="chat"))
+
+    def examples(self, held_out: Dataset) -> Sequence[Row]:
+        """The questions and answers that are made of other documents."""
+        return self._made(held_out).rows
 
     def keep_beside(self, session: Session, data: Dataset, folder: Path) -> None:
         """The index, and how passages are shown."""
