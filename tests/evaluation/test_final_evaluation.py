@@ -224,6 +224,20 @@ def test_prompts_are_played_for_the_reward_that_was_learnt_from(tmp_path: Path) 
     assert {item.answers["base"].num_tokens <= 3 for item in got.items} == {True}
 
 
+def test_of_an_answer_its_calls_are_weighed_too(tmp_path: Path) -> None:
+    def calling(n: int) -> dict[str, Any]:
+        function = {"name": "look_up", "arguments": {"number": n}}
+        call = {"type": "function", "id": "1", "function": function}
+        answer = {"role": "assistant", "content": "", "tool_calls": [call]}
+        return {"messages": [{"role": "user", "content": "Which?"}, answer]}
+
+    held_out = [calling(1), calling(23456)]
+    run = train(tmp_path / "run", validation=held_out)
+    for item, one in zip(kept(run).items, held_out, strict=True):
+        found = item.scores["customized"]["perplexity.nats_per_token"]
+        assert found == pytest.approx(nats(run, one, base=False), abs=1e-5)
+
+
 def test_lines_of_an_evaluation_are_those_of_the_items(tmp_path: Path) -> None:
     run = train(tmp_path / "run", validation=HELD_OUT)
     assert run.folder is not None

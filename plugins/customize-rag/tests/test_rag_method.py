@@ -36,6 +36,7 @@ def run(tmp_path: Path, questions: str) -> customize.Run:
     return customize.train(
         model="toy",
         data=DOCUMENTS,
+        validation=DOCUMENTS,
         to=tmp_path / "run",
         method="rag",
         options={**PLAIN, "questions": questions},
@@ -91,6 +92,16 @@ def test_the_run_keeps_what_no_document_answers(tmp_path: Path, questions: str) 
     assert first.records["left_out"] == [
         {"question": lost["question"], "reason": "there is no document 'pool'"}
     ]
+
+
+def test_a_finished_run_is_evaluated_on_rows_that_are_made_of_held_out_documents(
+    run: customize.Run, questions: str
+) -> None:
+    assert run.folder is not None
+    made = RAG(questions=questions, **PLAIN).examples(documents())
+    results = json.loads((run.folder.evaluation / "results.json").read_text("utf-8"))
+    assert results["num_items"] == len(made) > 0
+    assert "perplexity.nats_per_token" in results["metrics"]
 
 
 def test_a_finished_run_answers_from_its_documents(run: customize.Run) -> None:

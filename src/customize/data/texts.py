@@ -39,12 +39,12 @@ def conversation(row: Row) -> list[Message]:
 def spoken(row: Row) -> str:
     """What users, assistants and tools say: without system messages, which rows often share."""
     turns = (turn for turn in conversation(row) if turn["role"] not in ("system", "developer"))
-    return "\n".join(_said(turn) for turn in turns)
+    return "\n".join(written(turn) for turn in turns)
 
 
 def everything(row: Row) -> str:
     """All that a row says, system messages, tools and documents too; equal only for equal rows."""
-    turns = [(turn["role"], _said(turn)) for turn in conversation(row)]
+    turns = [(turn["role"], written(turn)) for turn in conversation(row)]
     beside = [row.get("tools"), row.get("documents")]
     return json.dumps([turns, len(row.get("messages", ())), beside], ensure_ascii=False)
 
@@ -55,7 +55,8 @@ def answers(row: Row) -> list[str]:
     return [turn["content"] for turn in turns if turn["content"]]
 
 
-def _said(turn: Message) -> str:
+def written(turn: Message) -> str:
+    """What a message says, with its calls of tools."""
     if not turn.get("tool_calls"):
         return str(turn["content"])
     calls = [call["function"] for call in turn["tool_calls"]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 
+from customize.data.texts import written
 from customize.evaluation.answer_store import AnswerStore
 from customize.evaluation.columns import Column, Draw
 from customize.evaluation.questions import Question
@@ -50,4 +51,6 @@ def likelihoods(
 
 def _key(column: Column, question: Question, text: str) -> str | None:
     asked = column.key(question, Draw(max_tokens=0))
-    return None if asked is None else hashlib.sha256(f"{asked}|{text}".encode()).hexdigest()
+    if asked is None:
+        return None
+    return hashlib.sha256(f"{asked}|{written(question.reply(text))}".encode()).hexdigest()

@@ -129,7 +129,7 @@ class SnapshotColumn(Column):
     ) -> tuple[np.ndarray[tuple[int], np.dtype[np.int32]], Floats]:
         messages: list[Message] = self.prompting.applied(question.messages)
         renderer, beside = self.snapshot.renderer, (question.tools, question.documents)
-        whole = renderer.render([*messages, {"role": "assistant", "content": text}], *beside)
+        whole = renderer.render([*messages, question.reply(text)], *beside)
         if not any(message["role"] == "assistant" for message in messages):
             return whole.tokens, whole.weights
         asked = len(renderer.prompt(messages, *beside))

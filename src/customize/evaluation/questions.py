@@ -37,6 +37,13 @@ class Question:
         """What was asked last."""
         return str(self.messages[-1].get("content") or "")
 
+    def reply(self, text: str) -> Message:
+        """An answer as a message; the row's own has its calls of tools with it."""
+        own = self.row["messages"][-1]
+        is_own = own.get("role") == "assistant" and (own.get("content") or "") == text
+        called = {"tool_calls": own["tool_calls"]} if is_own and own.get("tool_calls") else {}
+        return {"role": "assistant", "content": text, **called}
+
     @property
     def hash(self) -> str:
         """sha256 of all that is asked: messages, tools, documents."""

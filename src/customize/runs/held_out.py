@@ -94,7 +94,8 @@ def _likely(asked: Asked, are_pairs: bool) -> Asked:
 
 def _is_answered(row: Row) -> bool:
     own = reference(row)
-    return len(row["messages"]) > 1 and own is not None and bool(own["content"])
+    said = own is not None and (own.get("content") or own.get("tool_calls"))
+    return len(row["messages"]) > 1 and bool(said)
 
 
 def _as_choice(row: Row) -> Row:

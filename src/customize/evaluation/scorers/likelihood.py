@@ -9,6 +9,7 @@ import numpy as np
 
 from customize._errors import DataError
 from customize._options import options
+from customize.data.texts import written
 from customize.evaluation.scorers.texts import reference
 from customize.interfaces.dataset import Row
 from customize.interfaces.scorer import Answer, Doubles, Score, Scorer
@@ -51,7 +52,8 @@ def _place(row: Row, choices: Sequence[str]) -> int:
 
 @options
 class Perplexity(Scorer):
-    """nats_per_token and bits_per_byte of the row's own answer; each row counts once.
+    """nats_per_token and bits_per_byte of the row's own answer, its calls of tools too; each row
+    counts once.
 
     Bits per byte can be compared between models with different tokens, nats cannot.
     """
@@ -61,16 +63,17 @@ class Perplexity(Scorer):
 
     def likelihoods(self, row: Row) -> Sequence[str]:
         own = reference(row)
-        return (own["content"],) if own and own.get("content") else ()
+        is_there = own is not None and (own.get("content") or own.get("tool_calls"))
+        return (str(own.get("content") or ""),) if own is not None and is_there else ()
 
     def score(self, answer: Answer, row: Row) -> Score:
-        texts = self.likelihoods(row)
-        if not texts:
+        own, texts = reference(row), self.likelihoods(row)
+        if own is None or not texts:
             return None
-        found = answer.likelihoods[texts[0]]
+        found, text = answer.likelihoods[texts[0]], written({**own, "content": texts[0]})
         return {
             "nats_per_token": -found.logprob / found.num_tokens,
-            "bits_per_byte": -found.logprob / math.log(2) / len(texts[0].encode()),
+            "bits_per_byte": -found.logprob / math.log(2) / len(text.encode()),
         }
 
     def summary(self, scores: Mapping[str, Doubles], weights_RN: Doubles) -> Mapping[str, Doubles]:
