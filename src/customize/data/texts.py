@@ -55,7 +55,7 @@ def answers(row: Row) -> list[str]:
     return [turn["content"] for turn in turns if turn["content"]]
 
 
-def written(turn: Message) -> str:
+def written(turn: Mapping[str, Any]) -> str:
     """What a message says, with its calls of tools."""
     if not turn.get("tool_calls"):
         return str(turn["content"])
