@@ -3,7 +3,7 @@
 ``python choose_settings.py [CANDIDATE ...]``: those that are named, or all.
 
 Trains one run for each of the candidates and seeds in ``runs/choices``, an hour and more on two
-cores, and prints the table that README.md shows. The test rows are not touched. Run again, it
+cores, and prints a table as README.md has it. The test rows are not touched. Run again, it
 goes on where it was stopped.
 """
 
