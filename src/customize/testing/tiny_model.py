@@ -108,4 +108,10 @@ def _weights(seed: int, num_layers: int) -> dict[str, npt.NDArray[np.float32]]:
             tensors[f"{prefix}.{norm}.weight"] = rng.uniform(0.8, 1.2, width)
         for name, shape in shapes.items():
             tensors[f"{prefix}.{name}.weight"] = rng.normal(0, 0.2, shape)
-    return {name: tensor.astype(np.float32) for name, tensor in tensors.items()}
+    return {name: _published(tensor) for name, tensor in tensors.items()}
+
+
+def _published(tensor: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+    """Numbers that bfloat16 holds, as models are published."""
+    bits = tensor.astype(np.float32).view(np.uint32)
+    return ((bits + 0x8000) & 0xFFFF0000).astype(np.uint32).view(np.float32)
