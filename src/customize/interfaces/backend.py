@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from customize._batch import Batch, Floats, Ints
 from customize._errors import Unsupported
-from customize._losses import Loss
+from customize._losses import CrossEntropy, Loss
 from customize._options import option, options
 from customize.interfaces.model import ModelFolder
 from customize.interfaces.renderer import Renderer
@@ -63,6 +63,21 @@ class Failed:
 
     def done(self) -> bool:
         return True
+
+
+@attrs.frozen
+class _After(Generic[T]):
+    """A value that is at hand, once other work went well."""
+
+    work: Handle[object]
+    value: T
+
+    def result(self) -> T:
+        self.work.result()
+        return self.value
+
+    def done(self) -> bool:
+        return self.work.done()
 
 
 @options
@@ -224,6 +239,18 @@ class Session(Snapshot):
     @abstractmethod
     def forward_backward(self, batch: Batch, loss: Loss) -> Handle[LossOutput]:
         """Add the gradient of ``loss`` to what is pending."""
+
+    def surrogate(self, batch: Batch, loss: Loss) -> Handle[LossOutput]:
+        """``forward_backward`` for a loss that a backend cannot take as it is, one forward more.
+
+        Exact, whatever the loss couples: forward, its gradient by log-probability over the whole
+        batch, then the log-likelihood weighted with that.
+        """
+        logprobs = self.forward(batch).result()
+        value, gradient_N = loss.evaluate(logprobs, batch)
+        weighted = batch.with_columns(weights=np.where(batch.scored, -gradient_N, 0.0))
+        sent = self.forward_backward(weighted, CrossEntropy())
+        return _After(sent, LossOutput(value, logprobs))
 
     @abstractmethod
     def optim_step(self, optimizer: AdamW) -> Handle[float]:

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from customize_torch import varlen_attention
 from customize_torch.segments import Segment
-from customize_torch.short_attention import FEW_KEYS, attend_rows, attend_short
+from customize_torch.short_attention import FEW_KEYS, attend_rows, attend_short, seen_by
 
 
 class Plan(Protocol):
@@ -189,7 +189,7 @@ def _attended(q: Tensor, k: Tensor, v: Tensor, s: Segment, scale: float, window:
     if _is_short(q, s.num_seen):
         return _attend_short(q, k, v, [s], scale, window)
     own, num_keys = q[:, :, s.start : s.end], s.num_seen
-    k, v = _seen(k, s), _seen(v, s)
+    k, v = seen_by(s, k), seen_by(s, v)
     grouped = q.shape[1] != k.shape[1]
     if s.prefix_end == s.prefix_start and (not window or num_keys <= window):
         return F.scaled_dot_product_attention(
@@ -206,14 +206,6 @@ def _attend_short(
 ) -> Tensor:
     masks = [_mask(s.end - s.start, s.num_seen, window, q.device) for s in segments]
     return attend_short(q, k, v, segments, masks, scale)
-
-
-def _seen(kept_KND: Tensor, s: Segment) -> Tensor:
-    """What a segment sees of keys or values: its prefix and its own."""
-    own = kept_KND[:, :, s.start : s.end]
-    if s.prefix_end == s.prefix_start:
-        return own
-    return torch.cat([kept_KND[:, :, s.prefix_start : s.prefix_end], own], dim=2)
 
 
 def _is_short(q: Tensor, num_keys: int) -> bool:

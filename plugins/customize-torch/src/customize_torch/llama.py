@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from customize_torch.attention import plan_in_force
+from customize_torch.few_rows import Joint
 from customize_torch.kernels import Kernels
-from customize_torch.packing import Joint
 
 _FAMILIES = {
     "llama": "LlamaForCausalLM",

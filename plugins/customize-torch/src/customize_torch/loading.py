@@ -16,9 +16,9 @@ from torch import Tensor
 
 from customize import ModelError, ModelFolder
 from customize_torch import llama
+from customize_torch.few_rows import Packing
 from customize_torch.kernels import Place
 from customize_torch.lora import Switchboard
-from customize_torch.packing import Packing
 from customize_torch.parts import Parts
 from customize_torch.policy import Base
 from customize_torch.recomputing import Recomputing

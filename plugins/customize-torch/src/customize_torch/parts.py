@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import attrs
 from torch import nn
 
-from customize_torch.packing import Joint
+from customize_torch.few_rows import Joint
 
 
 @attrs.frozen(eq=False)

@@ -19,11 +19,11 @@ from torch import Tensor, nn
 
 from customize import Batch, DataError
 from customize_torch.attention import Plan, Prefill, Segments, following
+from customize_torch.few_rows import Packing, Products, multiplying
 from customize_torch.head import logprobs_of
 from customize_torch.kernels import Place
 from customize_torch.layout import lay
 from customize_torch.lora import Switchboard, rounded, stacked, updates_of
-from customize_torch.packing import Packing, Products, multiplying
 from customize_torch.recomputing import Recomputing
 
 

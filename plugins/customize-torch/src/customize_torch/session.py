@@ -22,7 +22,6 @@ from customize import (
     Batch,
     CheckpointError,
     Completion,
-    CrossEntropy,
     Done,
     Failed,
     Handle,
@@ -141,7 +140,7 @@ class TorchSession(Session):
 
     def forward_backward(self, batch: Batch, loss: Loss) -> Handle[LossOutput]:
         if loss.couples == "batch":
-            return self._surrogate(batch, loss)
+            return self.surrogate(batch, loss)
         compute = partial(self._over_pieces, batch, loss)
         try:
             output, gradients = self._budget.spend(batch, loss.couples == "group", compute)
@@ -175,14 +174,6 @@ class TorchSession(Session):
         with repeatable(logprobs_T.device):
             logprobs_T.backward(gradient_T.to(logprobs_T.device))
         return value, out
-
-    def _surrogate(self, batch: Batch, loss: Loss) -> Handle[LossOutput]:
-        """Forward, differentiate by log-probability, then that weighted log-likelihood: exact."""
-        logprobs = self.forward(batch).result()
-        value, gradient_N = loss.evaluate(logprobs, batch)
-        weighted = batch.with_columns(weights=np.where(batch.scored, -gradient_N, 0.0))
-        self.forward_backward(weighted, CrossEntropy())
-        return Done(LossOutput(value, logprobs))
 
     def add(self, more: Mapping[str, Tensor]) -> None:
         """Join gradients by name to what is pending."""

@@ -47,6 +47,14 @@ def attend_rows(
     return torch.bmm(probs.flatten(0, 1), v).view(q_RKGD.shape)
 
 
+def seen_by(s: Segment, kept_KND: Tensor) -> Tensor:
+    """Keys or values that a segment sees: its prefix's and its own."""
+    own = kept_KND[..., s.start : s.end, :]
+    if s.prefix_end == s.prefix_start:
+        return own
+    return torch.cat([kept_KND[..., s.prefix_start : s.prefix_end, :], own], dim=-2)
+
+
 class _Attention(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -101,14 +109,7 @@ def _of_segment(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Its queries by key head, and the keys and values that it sees."""
     q = _by_key_head(q_HND[:, :, s.start : s.end], k_KND.shape[1])
-    return q, _seen(k_KND[0], s), _seen(v_KND[0], s)
-
-
-def _seen(kept_KND: Tensor, s: Segment) -> Tensor:
-    own = kept_KND[:, s.start : s.end]
-    if s.prefix_end == s.prefix_start:
-        return own
-    return torch.cat([kept_KND[:, s.prefix_start : s.prefix_end], own], dim=1)
+    return q, seen_by(s, k_KND[0]), seen_by(s, v_KND[0])
 
 
 def _add(grad_KND: Tensor, s: Segment, more_KND: Tensor) -> None:

@@ -14,7 +14,6 @@ from customize import (
     BackendError,
     Batch,
     Completion,
-    CrossEntropy,
     Done,
     Failed,
     Handle,
@@ -35,14 +34,14 @@ Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
 
 
-class SpreadSnapshot(Snapshot):
-    """Weights that do not move, held by every process under one number."""
+class _Spread(Snapshot):
+    """Weights that every process holds under one number; ``own`` are those of this process."""
 
-    def __init__(self, conductor: Conductor, number: int) -> None:
-        self._own = conductor.part.snapshot(number)
-        self.renderer = self._own.renderer
+    def __init__(self, conductor: Conductor, number: int, own: Snapshot) -> None:
+        self.renderer = own.renderer
         self._conductor = conductor
         self._number = number
+        self._weights = own
         conductor.let_go_with(self, number)
 
     def forward(self, batch: Batch) -> Handle[Floats]:
@@ -54,48 +53,37 @@ class SpreadSnapshot(Snapshot):
         return Done(self._conductor.sample(self._number, prompts, sampling, on_token))
 
     def distributions(self, tokens: Ints, start: int) -> Floats:
-        out: Floats = self._own.distributions(tokens, start)
-        return out
+        return self._weights.distributions(tokens, start)
 
     def device_peak(self) -> int | None:
-        return self._own.device_peak()
+        return self._weights.device_peak()
 
 
-class SpreadSession(Session):
+class SpreadSnapshot(_Spread):
+    """Weights that do not move."""
+
+    def __init__(self, conductor: Conductor, number: int) -> None:
+        super().__init__(conductor, number, conductor.part.snapshot(number))
+
+
+class SpreadSession(_Spread, Session):
     """One customization, the same in every process. Files are written by process 0."""
 
     def __init__(self, conductor: Conductor, number: int, prove_every: int) -> None:
         self._own = conductor.part.session(number)
-        self.renderer = self._own.renderer
+        super().__init__(conductor, number, self._own)
         self.capabilities = self._own.capabilities
-        self._conductor = conductor
-        self._number = number
         self._prove_every = prove_every
         self._steps = 0
-        conductor.let_go_with(self, number)
 
     @property
     def seed(self) -> int:  # type: ignore[override]  # a loaded state brings its own
         return self._own.seed
 
-    def forward(self, batch: Batch) -> Handle[Floats]:
-        return Done(self._conductor.forward(self._number, batch))
-
-    def sample(
-        self, prompts: Sequence[Prompt], sampling: Sampling, on_token: OnToken | None = None
-    ) -> Handle[list[list[Completion]]]:
-        return Done(self._conductor.sample(self._number, prompts, sampling, on_token))
-
-    def distributions(self, tokens: Ints, start: int) -> Floats:
-        return self._own.distributions(tokens, start)
-
-    def device_peak(self) -> int | None:
-        return self._own.device_peak()
-
     def forward_backward(self, batch: Batch, loss: Loss) -> Handle[LossOutput]:
         named = loss_out(loss)
         if named is None:
-            return self._surrogate(batch, loss)
+            return self.surrogate(batch, loss)
         try:
             output = LossOutput(*self._conductor.learn(self._number, batch, named))
         except OutOfMemoryError:
@@ -103,16 +91,6 @@ class SpreadSession(Session):
             raise
         self._conductor.order("add", of=self._number)
         return Done(output)
-
-    def _surrogate(self, batch: Batch, loss: Loss) -> Handle[LossOutput]:
-        """Code does not travel: forward, differentiate here by log-probability over the whole
-        batch, then that weighted log-likelihood. Exact, whatever the loss couples.
-        """
-        logprobs = self.forward(batch).result()
-        value, gradient_N = loss.evaluate(logprobs, batch)
-        weighted = batch.with_columns(weights=np.where(batch.scored, -gradient_N, 0.0))
-        self.forward_backward(weighted, CrossEntropy())
-        return Done(LossOutput(value, logprobs))
 
     def optim_step(self, optimizer: AdamW) -> Handle[float]:
         values = attrs.asdict(optimizer)  # type: ignore[arg-type]  # it is of attrs

@@ -15,7 +15,6 @@ from customize import (
     Batch,
     CheckpointError,
     Completion,
-    CrossEntropy,
     Handle,
     Loss,
     LossOutput,
@@ -96,26 +95,13 @@ class TinkerSession(Session):
     def forward_backward(self, batch: Batch, loss: Loss) -> Handle[LossOutput]:
         found = native(loss, batch)
         if found is None:
-            return self._surrogate(batch, loss)
+            return self.surrogate(batch, loss)
         sent = self._learn(batch, *found)
         rest = unscored(loss, batch)
 
         def told() -> LossOutput:
             output = sent.result()
             return LossOutput(rest + output.metrics["loss:sum"], joined(batch, output.logprobs))
-
-        return Later(told)
-
-    def _surrogate(self, batch: Batch, loss: Loss) -> Handle[LossOutput]:
-        """Forward, differentiate by log-probability, then that weighted log-likelihood: exact."""
-        logprobs = self.forward(batch).result()
-        value, gradient_N = loss.evaluate(logprobs, batch)
-        weighted = batch.with_columns(weights=np.where(batch.scored, -gradient_N, 0.0))
-        sent = self.forward_backward(weighted, CrossEntropy())
-
-        def told() -> LossOutput:
-            sent.result()
-            return LossOutput(value, logprobs)
 
         return Later(told)
 

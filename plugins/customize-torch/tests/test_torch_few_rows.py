@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from customize import AdamW, Batch, CrossEntropy, Engine, LoRA, ModelFolder, Prompt, Sampling
-from customize_torch import packing
+from customize_torch import few_rows
 from customize_torch.backend import CPU
+from customize_torch.few_rows import Joint, Packing, multiplying
 from customize_torch.lora import Switchboard, Update
-from customize_torch.packing import Joint, Packing, multiplying
 from customize_torch.session import TorchSession
 
 pytestmark = pytest.mark.skipif(
@@ -62,7 +62,7 @@ def test_a_joint_gives_what_its_layers_give(layers: nn.ModuleDict, adapted: str,
 def test_weights_stay_as_they_are_where_memory_is_short(
     layers: nn.ModuleDict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(packing, "free_bytes", lambda: 1000)
+    monkeypatch.setattr(few_rows, "free_bytes", lambda: 1000)
     assert joined(layers)[1].products({}) is None
 
 
