@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import customize
-from customize_torchrun.launch import launched
 
 _ALWAYS, _NEVER = 1000, -1000
 
@@ -17,5 +17,5 @@ def customize_backends() -> Iterator[customize.BackendSpec]:
         name="torchrun",
         target="customize_torchrun.backend:Torchrun",
         summary="torch in the processes that torchrun started.",
-        priority=_ALWAYS if launched() else _NEVER,
+        priority=_ALWAYS if "TORCHELASTIC_RUN_ID" in os.environ else _NEVER,
     )

@@ -1,12 +1,10 @@
-"""What torchrun tells each process that it starts.
-
-Listing plugins imports this, and must be quick: so neither torch, nor attrs or socket.
-"""
+"""What torchrun tells each process that it starts."""
 
 from __future__ import annotations
 
 import functools
 import os
+import socket
 from pathlib import Path
 from typing import NamedTuple
 
@@ -58,7 +56,5 @@ def forget_launch() -> None:
 
 def whereabouts() -> str:
     """The machine, and on Linux the space in which process ids hold."""
-    import socket
-
     space = Path("/proc/self/ns/pid")
     return f"{socket.gethostname()} {os.readlink(space) if space.is_symlink() else ''}".strip()
