@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
 import re
 import subprocess
@@ -46,18 +46,22 @@ def passes(row: Row, reply: str) -> bool:
     return short and re.search(expect["matches"], reply) is not None
 
 
-def load_shops() -> Any:
-    """The example's module shops.py, typed loosely because an example is no package."""
-    spec = importlib.util.spec_from_file_location("pizza_shops", FOLDER / "shops.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+def load(*names: str) -> list[Any]:
+    """The example's own modules, typed loosely because an example is no package."""
+    sys.path.insert(0, str(FOLDER))
+    try:
+        return [importlib.import_module(name) for name in names]
+    finally:
+        sys.path.remove(str(FOLDER))
 
 
-SHOPS = load_shops()
+SHOPS, VISITS, MAKE_DATA, CONVERSATIONS = load("shops", "visits", "make_data", "conversations")
+WRITTEN = CONVERSATIONS.read_conversations("train")
+# Each training conversation as a row of its own, in a shop of its own.
+SINGLE = [
+    MAKE_DATA.row((one,), SHOPS.Shop("train", number), f"single/{number}")
+    for number, one in enumerate(WRITTEN)
+]
 
 
 def words(text: str) -> list[str]:
@@ -85,17 +89,17 @@ def test_the_script_reproduces_the_committed_files(tmp_path: Path) -> None:
 
 
 def test_there_are_enough_rows_of_every_trait() -> None:
-    counts = Counter(row["trait"] for row in ROWS["test"])
     assert len(TRAITS) == 5
-    assert sum(len(every(row, "assistant")) for row in ROWS["train"]) >= 400
+    assert sum(len(every(row, "assistant")) for row in ROWS["train"]) == len(SINGLE) >= 400
     assert len(ROWS["dev"]) >= 60
     assert len(ROWS["test"]) >= 120
-    assert min(counts.values()) >= 20
+    assert min(Counter(row["trait"] for row in ROWS["test"]).values()) >= 20
+    assert min(Counter(row["trait"] for row in SINGLE).values()) >= 50
 
 
 @pytest.mark.parametrize("split", SPLITS)
 def test_ids_are_unique_and_only_training_has_rows_of_several_exchanges(split: str) -> None:
-    assert len({row["id"] for row in ROWS[split]}) == len(ROWS[split])
+    assert len({row["id"] for row in EVERY_ROW}) == len(EVERY_ROW)
     for row in ROWS[split]:
         first, *rest = [each["role"] for each in row["messages"]]
         exchanges = len(rest) // 2
@@ -105,15 +109,8 @@ def test_ids_are_unique_and_only_training_has_rows_of_several_exchanges(split: s
 
 
 def test_every_training_conversation_is_in_one_visit() -> None:
-    sys.path.insert(0, str(FOLDER))
-    try:
-        read_conversations = importlib.import_module("conversations").read_conversations
-        visits = importlib.import_module("visits").visits
-    finally:
-        sys.path.remove(str(FOLDER))
-    written = read_conversations("train")
-    made = list(visits(written))
-    assert Counter(one for visit in made for one in visit) == Counter(written)
+    made = list(VISITS.visits(WRITTEN))
+    assert Counter(one for visit in made for one in visit) == Counter(WRITTEN)
     for visit in made:
         assert len({one.trait for one in visit}) == len(visit)
         assert sum(bool(one.prompt) for one in visit) <= 1
@@ -121,7 +118,8 @@ def test_every_training_conversation_is_in_one_visit() -> None:
 
 
 def test_every_reference_answer_passes_its_own_expectation() -> None:
-    assert [row["id"] for row in EVERY_ROW if not passes(row, said(row, "assistant"))] == []
+    rows = [*EVERY_ROW, *SINGLE]
+    assert [row["id"] for row in rows if not passes(row, said(row, "assistant"))] == []
 
 
 def test_answers_are_short_and_varied() -> None:

@@ -382,7 +382,7 @@ def test_all_faults_of_all_stages_are_told_at_once_with_their_lines(recipe: Path
         ([{"data": "x"}, {"data": "x", "adapter": {"on": "x"}}], "but on, which is the stage"),
         (
             [{"data": "x"}, {"data": "x", "adapter": {"rnk": 1}}],
-            "did you mean 'stages.2.adapter.ra",
+            "did you mean 'stages.2.adapter.rank'",
         ),
     ],
 )
