@@ -42,8 +42,13 @@ _CONFIG = {
 }
 
 
-def write_tiny_model(folder: Path, seed: int = 0, num_layers: int = 2) -> ModelFolder:
-    """Write the model into ``folder``, which is made, and say which one exactly it is."""
+def write_tiny_model(
+    folder: Path, seed: int = 0, num_layers: int = 2, rounded: bool = False
+) -> ModelFolder:
+    """Write the model into ``folder``, which is made, and say which one exactly it is.
+
+    rounded: to numbers that bfloat16 holds, as models are published.
+    """
     from safetensors.numpy import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -60,7 +65,10 @@ def write_tiny_model(folder: Path, seed: int = 0, num_layers: int = 2) -> ModelF
         "pad_token": _END,
     }
     (folder / "tokenizer_config.json").write_text(json.dumps(settings), "utf-8")
-    save_file(_weights(seed, num_layers), folder / "model.safetensors", metadata={"format": "pt"})
+    weights = _weights(seed, num_layers)
+    if rounded:
+        weights = {name: _rounded(tensor) for name, tensor in weights.items()}
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     return resolve(folder)
 
 
@@ -108,10 +116,9 @@ def _weights(seed: int, num_layers: int) -> dict[str, npt.NDArray[np.float32]]:
             tensors[f"{prefix}.{norm}.weight"] = rng.uniform(0.8, 1.2, width)
         for name, shape in shapes.items():
             tensors[f"{prefix}.{name}.weight"] = rng.normal(0, 0.2, shape)
-    return {name: _published(tensor) for name, tensor in tensors.items()}
+    return {name: tensor.astype(np.float32) for name, tensor in tensors.items()}
 
 
-def _published(tensor: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
-    """Numbers that bfloat16 holds, as models are published."""
-    bits = tensor.astype(np.float32).view(np.uint32)
-    return ((bits + 0x8000) & 0xFFFF0000).astype(np.uint32).view(np.float32)
+def _rounded(tensor: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """To the nearest that keeps the upper half of its bits, which is what bfloat16 is."""
+    return ((tensor.view(np.uint32) + 0x8000) & 0xFFFF0000).astype(np.uint32).view(np.float32)

@@ -67,7 +67,7 @@ class ExporterSubject(Subject):
     @functools.cached_property
     def model(self) -> ModelFolder:
         """The kit's own."""
-        return write_tiny_model(self.folder() / "model")
+        return write_tiny_model(self.folder() / "model", rounded=True)
 
     @functools.cached_property
     def engine(self) -> Engine:
@@ -91,7 +91,7 @@ class ExporterSubject(Subject):
 
     def untouched_source(self) -> Exportable:
         """The same in folders of its own, which no exporter has seen."""
-        return self._source_of(write_tiny_model(self.folder() / "model"))
+        return self._source_of(write_tiny_model(self.folder() / "model", rounded=True))
 
     def _source_of(self, model: ModelFolder) -> Exportable:
         weights = self.folder() / "weights"
