@@ -154,6 +154,15 @@ def test_the_last_count_of_each_column_is_told_and_none_of_nothing() -> None:
     ]
 
 
+def test_what_is_only_weighed_is_counted_too() -> None:
+    stream = io.StringIO()
+    rows = [asked(n, choices=["a", "bbb"], answer=0) for n in range(40)]
+    scorers = as_scorers(["choice"])
+    compared(rows, progress=AnswerProgress(stream), scorers=scorers)
+    told = "base: 80/80 likelihoods  took 0 s"
+    assert stream.getvalue().splitlines()[:2] == ["base: 40/40 answers  took 0 s", told]
+
+
 def test_a_scorer_class_of_ones_own_takes_part() -> None:
     class Half(Scorer):
         def score(self, answer: Answer, row: Row) -> float:

@@ -13,7 +13,7 @@ from customize.interfaces.scorer import Answer, Likelihood
 
 _AT_ONCE = 32
 
-# Called with the number of answers since the last call.
+# Called with the number of answers, or of likelihoods, since the last call.
 Tell = Callable[[int], None]
 
 
@@ -35,17 +35,19 @@ def answers(
 
 
 def likelihoods(
-    column: Column, replies: Sequence[tuple[Question, str]], store: AnswerStore
+    column: Column, replies: Sequence[tuple[Question, str]], store: AnswerStore, tell: Tell
 ) -> list[Likelihood]:
     """The likelihood of each reply, from the store where it is there."""
     keys = [_key(column, question, text) for question, text in replies]
     found = {i: kept for i, key in enumerate(keys) if (kept := store.likelihood(key))}
+    tell(len(found))
     missing = [i for i in range(len(replies)) if i not in found]
     for start in range(0, len(missing), _AT_ONCE):
         batch = missing[start : start + _AT_ONCE]
         given = column.likelihoods([replies[i] for i in batch])
         store.keep({keys[i]: one for i, one in zip(batch, given, strict=True)})
         found |= dict(zip(batch, given, strict=True))
+        tell(len(batch))
     return [found[i] for i in range(len(replies))]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import attrs
 
@@ -55,11 +56,11 @@ class Collector:
             for n, question in enumerate(questions)
         ], faults
 
-    def tell(self, who: str, num_answers: int) -> Tell:
-        """What is called with the number of answers that have come."""
+    def tell(self, who: str, total: int, what: str = "answers") -> Tell:
+        """What is called with the number that have come."""
         if self.progress is None:
             return lambda count: None
-        self.progress.begin(who, num_answers)
+        self.progress.begin(who, total, what)
         return self.progress.tell
 
     def _round(
@@ -75,7 +76,8 @@ class Collector:
         for column in columns:
             asked = [column.as_asked(question) for question in questions]
             given = self._answers(column, asked, scorers, number)
-            scores, more = score(column, asked, given, scorers, self.store)
+            weighed = partial(self.tell, column.name, what="likelihoods")
+            scores, more = score(column, asked, given, scorers, self.store, weighed)
             found[column.name] = [Sample(*each) for each in zip(given, scores, strict=True)]
             faults += more
         if self.judge is None:

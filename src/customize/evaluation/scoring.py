@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import attrs
 
 from customize._errors import Unsupported
 from customize.evaluation.answer_store import AnswerStore
-from customize.evaluation.answering import likelihoods
+from customize.evaluation.answering import Tell, likelihoods
 from customize.evaluation.columns import Column
 from customize.evaluation.questions import Question
 from customize.interfaces.scorer import Answer, Likelihood, Score, Scorer
@@ -35,10 +35,14 @@ def score(
     answers: Sequence[Answer],
     scorers: Mapping[str, Scorer],
     store: AnswerStore,
+    weighing: Callable[[int], Tell],
 ) -> tuple[list[Scores], list[Fault]]:
-    """Scores by metric for each question: ``right``, and ``name`` or ``name.part`` of scorers."""
+    """Scores by metric for each question: ``right``, and ``name`` or ``name.part`` of scorers.
+
+    ``weighing`` is told how many likelihoods are wanted.
+    """
     faults: list[Fault] = []
-    given = _with_likelihoods(column, questions, answers, scorers, store, faults)
+    given = _with_likelihoods(column, questions, answers, scorers, store, weighing, faults)
     _prepare(questions, given, scorers)
     scores: list[Scores] = []
     for question, answer in zip(questions, given, strict=True):
@@ -129,6 +133,7 @@ def _with_likelihoods(
     answers: Sequence[Answer],
     scorers: Mapping[str, Scorer],
     store: AnswerStore,
+    weighing: Callable[[int], Tell],
     faults: list[Fault],
 ) -> list[Answer]:
     wanted = [
@@ -137,7 +142,8 @@ def _with_likelihoods(
         for text in _replies(question, scorers, column.name, faults)
     ]
     try:
-        found = likelihoods(column, [(questions[n], text) for n, text in wanted], store)
+        replies = [(questions[n], text) for n, text in wanted]
+        found = likelihoods(column, replies, store, weighing(len(wanted)))
     except Unsupported as error:
         faults.append(Fault("all", column.name, "log-probabilities", _told(error)))
         return list(answers)
