@@ -1,8 +1,8 @@
 """What the training server adds to an operation: ``python benchmarks/training_server.py``.
 
-The toy backend computes in microseconds, so what is measured is the protocol: a client of our own
-over one connection, and the official one where it is installed. Medians of awaited operations, one
-after the other, in milliseconds; the same on any machine only as a ratio to its speed.
+The toy backend hardly computes, so what is measured is the protocol: a client of our own over one
+connection, and the official one where it is installed, beside the same operations in process.
+Medians of awaited operations, one after the other, are written to ``TRAINING_SERVER_RESULTS.md``.
 """
 
 from __future__ import annotations
@@ -15,18 +15,23 @@ import time
 import urllib.request
 from collections.abc import Callable
 from http.client import HTTPConnection
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 
 import numpy as np
 
+from customize import AdamW, Batch, CrossEntropy, LoRA, ModelFolder
+from customize.testing import ToyBackend
 from customize_tinker.requests import Datum, ForwardBackward, encode_forward_backward
 from customize_tinker.responses import decode_output
 from customize_tinker.tensors import Tensor
 
 ROUNDS, FIRST = 200, 20
 KEY, PORT = "tml-benchmark", 8479
+TOKENS = np.arange(65, dtype=np.int32)
+RESULTS = Path(__file__).with_name("TRAINING_SERVER_RESULTS.md")
 SERVER = Path(__file__).parents[1] / "plugins/customize-tinker/tests/toy_server.py"
 
 
@@ -49,8 +54,8 @@ class Own:
         asked = {"session_id": session, "model_seq_id": 0, "base_model": "toy"}
         self._model = self._told("create_model", asked)["model_id"]
         self._seq = 0
-        tokens = np.arange(64, dtype=np.int32)
-        self._data = [Datum(tokens, {"target_tokens": Tensor(tokens.astype(np.int64), (64,))})]
+        targets = Tensor(TOKENS[1:].astype(np.int64), (len(TOKENS) - 1,))
+        self._data = [Datum(TOKENS[:-1], {"target_tokens": targets})]
 
     def _post(self, path: str, body: bytes) -> bytes:
         headers = {"X-API-Key": KEY, "Prefer": "wait"}
@@ -74,6 +79,19 @@ class Own:
         self._told("optim_step", {"model_id": self._model, "seq_id": self._seq})
 
 
+def in_process() -> dict[str, float]:
+    """The same on the toy backend, with nothing between."""
+    with tempfile.TemporaryDirectory() as folder:
+        session = ToyBackend().load(ModelFolder(Path(folder), "toy", "toy")).open(LoRA(rank=8))
+    weights = np.ones(len(TOKENS), np.float32)
+    weights[0] = 0.0
+    batch = Batch.from_sequences([(TOKENS, {"weights": weights})])
+    return {
+        "forward_backward": timed(lambda: session.forward_backward(batch, CrossEntropy()).result()),
+        "optim_step": timed(lambda: session.optim_step(AdamW(lr=1e-4)).result()),
+    }
+
+
 def own() -> dict[str, float]:
     client = Own()
     return {
@@ -89,7 +107,7 @@ def official() -> dict[str, float]:
     service = tinker.ServiceClient(base_url=f"http://127.0.0.1:{PORT}", api_key=KEY)
     training = service.create_lora_training_client(base_model="toy", rank=8)
     training = training.result() if hasattr(training, "result") else training
-    tokens = list(range(65))
+    tokens = TOKENS.tolist()
     datum = types.Datum(
         model_input=types.ModelInput.from_ints(tokens[:-1]),
         loss_fn_inputs={"target_tokens": tokens[1:]},
@@ -103,17 +121,43 @@ def official() -> dict[str, float]:
     }
 
 
-def main() -> None:
+def measured() -> dict[str, dict[str, float]]:
+    """Milliseconds an operation, by who asks for it."""
+    found = {"in process": in_process()}
     with tempfile.TemporaryDirectory() as folder:
         server = subprocess.Popen([sys.executable, str(SERVER), folder, str(PORT)])
         try:
             _wait()
-            print("own client, ms:", json.dumps(own()))
+            found["a client of our own"] = own()
             if find_spec("tinker") is not None:
-                print("official client, ms:", json.dumps(official()))
+                found[f"the official one, {version('tinker')}"] = official()
         finally:
             server.terminate()
             server.wait()
+    return found
+
+
+def page(found: dict[str, dict[str, float]]) -> str:
+    bare = found["in process"]
+    lines = [
+        "# What the training server adds",
+        "",
+        "Written by `training_server.py`: the toy backend, one sequence of 64 targets, medians of",
+        f"{ROUNDS - FIRST} operations that are awaited one after the other, in milliseconds.",
+        "",
+        "| who asks | forward_backward | added | optim_step | added |",
+        "|---|---|---|---|---|",
+    ]
+    for who, taken in found.items():
+        cells = [f"{taken[key]:.2f} | {taken[key] - bare[key]:.2f}" for key in bare]
+        lines.append(f"| {who} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    told = page(measured())
+    RESULTS.write_text(told, "utf-8")
+    print(told)
 
 
 def _wait() -> None:

@@ -25,6 +25,8 @@ from customize import (
 from customize_sft.replay import Replayed, answered_by_the_base, pack, prompts_bundled, unpack
 from customize_sft.rows import Rows
 
+_HELD_AT_ONCE = 32  # rows of held-out data in one batch, which a backend cuts as it likes
+
 
 @options
 class SFT(Method):
@@ -115,8 +117,8 @@ class SFT(Method):
         """``validation_loss``: nats per trained token, over all rows at once."""
         held = Rows(rows, render_rows(rows, snapshot.renderer), [], self.max_length)
         lost = weight = 0.0
-        for start in range(0, len(held), self.batch_size):
-            batch = held.batch(range(start, min(start + self.batch_size, len(held))))
+        for start in range(0, len(held), _HELD_AT_ONCE):
+            batch = held.batch(range(start, min(start + _HELD_AT_ONCE, len(held))))
             logprobs = snapshot.forward(batch).result()
             lost -= float((batch.weights * logprobs).sum(dtype=np.float64))
             weight += float(batch.weights.sum(dtype=np.float64))
