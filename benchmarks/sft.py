@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import race
 from race import Contestant, Figure, Laps, Results
@@ -15,12 +16,35 @@ from works import make
 
 WARM_UP = 2  # steps left out of tokens/s
 LR = 5e-4
-# By name: the work, steps, rows a step, and whether its rows are of one length.
+
+
+class Weighed(NamedTuple):
+    """Steps of so many rows, of one length or not, of which the losses are compared.
+
+    What bf16 rounds off of a token's loss is noise, which a mean over few tokens is not free of:
+    SmolLM2's loss of a step of 8 rows is 2e-3 apart, and TRL's own moves by as much.
+    """
+
+    steps: int
+    rows: int
+    alike: bool
+
+
+class Race(NamedTuple):
+    """A work, steps of so many rows, of one length or not, and what losses are compared on."""
+
+    work: str
+    steps: int
+    rows: int
+    alike: bool
+    weighed: Weighed
+
+
 RACES = {
-    "small llama": ("small llama", 12, 8, False),
-    "Qwen2.5-0.5B shape": ("Qwen2.5-0.5B shape", 6, 8, False),
-    "SmolLM2-135M": ("SmolLM2-135M", 12, 8, False),
-    "SmolLM2-135M, rows alike": ("SmolLM2-135M", 12, 8, True),
+    "small llama": Race("small llama", 12, 8, False, Weighed(12, 8, False)),
+    "Qwen2.5-0.5B shape": Race("Qwen2.5-0.5B shape", 6, 8, False, Weighed(6, 8, False)),
+    "SmolLM2-135M": Race("SmolLM2-135M", 12, 8, False, Weighed(4, 64, True)),
+    "SmolLM2-135M, rows alike": Race("SmolLM2-135M", 12, 8, True, Weighed(4, 64, True)),
 }
 CONTESTANTS = {
     "customize": Contestant("ours.py", {"method": "sft"}),
@@ -33,19 +57,36 @@ FIGURES = (Figure("tokens_per_second", "tokens/s", ".0f"), race.PEAK, race.FIRST
 
 
 def measure(name: str, folder: Path) -> Results:
-    """Train on the work in bf16, and once more in float32 to compare the losses."""
-    work, steps, batch_size, alike = RACES[name]
-    make(work, folder, batch_size, steps, alike)
-    asked = {"work": str(folder), "steps": steps, "batch_size": batch_size, "lr": LR}
-    laps, found = race.take_turns(CONTESTANTS, {**asked, "dtype": "bfloat16"}, _summary)
-    exact = [race.run(c, {**asked, "dtype": "float32"}) for c in (CONTESTANTS["customize"], ALIKE)]
-    rounded = race.run(ALIKE, {**asked, "dtype": "bfloat16"})
-    found["fp32"] = race.apart(*exact)
-    found["bf16"] = race.apart(laps["customize"][0], rounded)
-    # What bf16 does to the losses by itself, in TRL's own hands.
-    found["rounding"] = race.apart(rounded, exact[1])
+    """Train on the work in bf16, and in float32 too where the losses are compared."""
+    held = RACES[name]
+    make(held.work, folder, held.rows, held.steps, held.alike)
+    asked = _asked(folder, held.steps, held.rows)
+    _, found = race.take_turns(CONTESTANTS, {**asked, "dtype": "bfloat16"}, _summary)
     found["row tokens"] = _lengths(folder)
-    return found
+    return {**found, **losses(held, folder.with_name(f"{folder.name}-weighed"))}
+
+
+def losses(of: Race, folder: Path) -> Results:
+    """How far the losses of both are apart, in each precision."""
+    steps, rows, alike = of.weighed
+    make(of.work, folder, rows, steps, alike)
+    asked = _asked(folder, steps, rows)
+    ours, theirs = (
+        {dtype: race.run(one, {**asked, "dtype": dtype}) for dtype in ("float32", "bfloat16")}
+        for one in (CONTESTANTS["customize"], ALIKE)
+    )
+    return {
+        "weighed": of.weighed,
+        "fp32": race.apart(ours["float32"], theirs["float32"]),
+        "bf16": race.apart(ours["bfloat16"], theirs["bfloat16"]),
+        # What bf16 does to the losses by itself, in the hands of each.
+        "rounding": race.apart(theirs["bfloat16"], theirs["float32"]),
+        "our rounding": race.apart(ours["bfloat16"], ours["float32"]),
+    }
+
+
+def _asked(folder: Path, steps: int, rows: int) -> dict[str, Any]:
+    return {"work": str(folder), "steps": steps, "batch_size": rows, "lr": LR}
 
 
 def _lengths(folder: Path) -> list[int]:
@@ -74,12 +115,9 @@ def page(results: Results) -> str:
         *race.table(results, CONTESTANTS, FIGURES),
         "",
         "Largest relative difference of a step's loss from TRL's on the same rows, and what",
-        "rounding to bf16 changes in TRL's own:",
+        "rounding to bf16 changes in each one's own:",
         "",
-        *(
-            f"* {w}: {f['fp32']:.1e} in fp32, {f['bf16']:.1e} in bf16; rounding {f['rounding']:.1e}"
-            for w, f in results.items()
-        ),
+        *(f"* {w}: {_apart(f)}" for w, f in results.items()),
         "",
         "Rows:",
         "",
@@ -87,6 +125,16 @@ def page(results: Results) -> str:
         *race.made_with(results),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _apart(found: Results) -> str:
+    steps, rows, alike = found["weighed"]
+    length = " of one length" if alike else ""
+    return (
+        f"{steps} steps of {rows} rows{length}: {found['fp32']:.1e} in fp32, "
+        f"{found['bf16']:.1e} in bf16; rounding {found['rounding']:.1e} of TRL's, "
+        f"{found['our rounding']:.1e} of customize's"
+    )
 
 
 def _rows(shortest: int, median: int, longest: int) -> str:

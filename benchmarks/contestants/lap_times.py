@@ -28,11 +28,12 @@ class LapTimes:
 
 
 def each_step(trainer: Any, laps: LapTimes) -> Any:
-    """A callback of transformers that laps what the trainer has ``seen`` and ``shown``."""
+    """A callback of transformers: laps what the trainer has ``seen`` and ``shown`` in a step."""
     from transformers import TrainerCallback
 
     class EachStep(TrainerCallback):  # type: ignore[misc]
         def on_step_end(self, *_: Any, **more: Any) -> None:
             laps.lap(trainer.seen, trainer.shown)
+            trainer.seen, trainer.shown = 0, 0.0
 
     return EachStep()

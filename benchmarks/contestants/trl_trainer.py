@@ -16,6 +16,7 @@ from typing import Any
 from lap_times import LapTimes, each_step
 
 LAPS = LapTimes()
+ROWS_AT_ONCE = 8  # of a step's, where they are padded
 
 
 def main(asked: dict[str, Any]) -> None:
@@ -29,11 +30,13 @@ def main(asked: dict[str, Any]) -> None:
     class TimedTrainer(SFTTrainer):  # type: ignore[misc]
         """The trainer, watched: the loss as it is, and the tokens that are not padding."""
 
+        seen, shown = 0, 0.0
+
         def training_step(self, model: Any, inputs: Any, *others: Any, **more: Any) -> Any:
             mask = inputs.get("attention_mask")
-            self.seen = int(inputs["input_ids"].numel() if mask is None else mask.sum())
+            self.seen += int(inputs["input_ids"].numel() if mask is None else mask.sum())
             loss = super().training_step(model, inputs, *others, **more)
-            self.shown = float(loss)
+            self.shown += float(loss)
             return loss
 
     work, packed = Path(asked["work"]), asked["packed"]
@@ -42,12 +45,14 @@ def main(asked: dict[str, Any]) -> None:
     dtype = torch.float32 if asked["named"] else getattr(torch, asked["dtype"])
     base = AutoModelForCausalLM.from_pretrained(work / "model", dtype=dtype)
     model = PeftModel.from_pretrained(base, work / "adapter", is_trainable=True)
+    at_once = min(asked["batch_size"], ROWS_AT_ONCE)
     length = _length_of_packs(rows, asked["steps"]) if packed else 1024
     with tempfile.TemporaryDirectory() as folder:
         config = SFTConfig(
             output_dir=folder,
             max_steps=asked["steps"],
-            per_device_train_batch_size=1 if packed else asked["batch_size"],
+            per_device_train_batch_size=1 if packed else at_once,
+            gradient_accumulation_steps=1 if packed else asked["batch_size"] // at_once,
             packing=packed,
             gradient_checkpointing=not packed,
             max_length=length,
