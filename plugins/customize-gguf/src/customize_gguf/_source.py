@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 
 from customize import ModelError
-from customize_gguf import _rope, _safetensors
+from customize_gguf import _ggml, _rope, _safetensors
 from customize_gguf._adapter import PeftAdapter
 from customize_gguf._families import Floats, Layout, Weight
 from customize_gguf._reader import Value
@@ -27,11 +27,17 @@ DTYPES = {
     "q8_0": ("Q8_0", 7),
     "q4_0": ("Q4_0", 2),
     "q4_1": ("Q4_1", 3),
+    "q6_k": ("Q6_K", 18),
+    "q5_k": ("Q5_K", 16),
+    "q4_k": ("Q4_K", 14),
 }
 BASE_DTYPE = "customize.base_dtype"
-_BLOCK = 32  # values that share a scale in each quantization above
-# As llama.cpp quantises: the tables of tokens lose most by four bits.
-_FOUR_BITS, _TABLES = ("Q4_0", "Q4_1"), ("token_embd.weight", "output.weight")
+_BLOCK = 32  # values that share a scale in each quantization but K-quants
+# As llama.cpp quantises: what rows that do not divide into blocks of 256 have instead; and the
+# tables of tokens, which lose most by few bits, in more of them.
+_UNDIVIDED = {"Q4_K": "Q5_0", "Q5_K": "Q5_1", "Q6_K": "Q8_0"}
+_IN_TABLES = {"Q4_0": "Q8_0", "Q4_1": "Q8_0", "Q4_K": "Q6_K", "Q5_K": "Q6_K"}
+_TABLES = ("token_embd.weight", "output.weight")
 
 
 @attrs.frozen
@@ -134,7 +140,9 @@ def _type(weight: Weight, dtype: str) -> str:
         return "F32"
     if wanted.startswith("Q") and weight.shape[-1] % _BLOCK:
         return "F16"
-    return "Q8_0" if wanted in _FOUR_BITS and weight.gguf in _TABLES else wanted
+    if weight.gguf in _TABLES:
+        wanted = _IN_TABLES.get(wanted, wanted)
+    return _UNDIVIDED.get(wanted, wanted) if weight.shape[-1] % _ggml.BLOCK else wanted
 
 
 def _chat_template(folder: Path, settings: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ from gguf import GGMLQuantizationType, GGUFValueType, GGUFWriter
 from gguf.quants import quant_shape_to_byte_shape, quantize
 
 from customize import ExportError
+from customize_gguf import _ggml
 from customize_gguf._reader import Value
 from customize_gguf._safetensors import Floats
 
@@ -39,8 +40,11 @@ class Tensor:
 
         Raises:
             ExportError: they are too large for it.
+            MissingDependency: it is made by ggml alone, which is not installed.
         """
         values = np.ascontiguousarray(self.load(), np.float32)
+        if self.type in _ggml.TYPES:
+            return _ggml.quantize(values, self.type)
         with np.errstate(over="ignore"):
             stored: npt.NDArray[np.generic] = quantize(values, GGMLQuantizationType[self.type])
         if self.type == "F16" and not np.isfinite(stored).all():

@@ -9,7 +9,7 @@ from typing import ClassVar
 from tokenizers import Tokenizer
 
 from customize import Exportable, Exporter, ExportError, ModelError, option, options
-from customize_gguf import _writing
+from customize_gguf import _ggml, _writing
 from customize_gguf._adapter import PeftAdapter
 from customize_gguf._modelfile import Frame, Messages, modelfile
 from customize_gguf._source import DTYPES, Source
@@ -45,6 +45,8 @@ class GGUF(Exporter):
         return PLAIN.get(self.dtype, self.dtype)
 
     def check(self, source: Exportable) -> None:
+        if DTYPES[self.dtype][0] in _ggml.TYPES:
+            _ggml.check()
         if not self.base and (self.merged or not source.is_adapter):
             raise ExportError(
                 "base=false is for an adapter in a file of its own: leave it out with merged=true, "
