@@ -165,11 +165,14 @@ def test_a_package_is_verified_and_trained_again(run: Run, package: Path, tmp_pa
     assert str(found.first).startswith("what went in: data was ")
 
 
-def test_merged_weights_are_rounded_and_compared(run: Run, tmp_path: Path) -> None:
-    run.export("hf", tmp_path / "out", merged=True, dtype="bfloat16", despite_parity=True)
-    manifest = Manifest.read(tmp_path / "out")
+def test_merged_weights_are_rounded_and_compared(tmp_path: Path) -> None:
+    """A base as models are published, whose own weights bfloat16 holds."""
+    write_tiny_model(tmp_path / "model", rounded=True)
+    run = trained(tmp_path, options={"lr": 0.003, "epochs": 2.0})
+    manifest = run.export("hf", tmp_path / "out", merged=True, dtype="bfloat16")
     figures = manifest.parity["figures"]
-    assert 0 < figures["kl"] < 1e-3
+    assert manifest.parity["verdict"] == "passed"
+    assert 0 < figures["kl"] < 1e-4
     assert figures["share_of_customization"] == pytest.approx(1, abs=0.05)
     assert json.loads((tmp_path / "out" / "config.json").read_text())["dtype"] == "bfloat16"
     opened = customize.open(tmp_path / "out", backend=run.backend)

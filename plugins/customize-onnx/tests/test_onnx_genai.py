@@ -18,11 +18,14 @@ KINDS = ["llama", "qwen2", "qwen3", "mistral", "gemma", "gemma3_text", "phi3"]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
-def test_genai_answers_as_the_generator(kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "weights"),
+    [*((kind, "float32") for kind in KINDS), ("llama", "float16"), ("llama", "int8")],
+)
+def test_genai_answers_as_the_generator(kind: str, weights: str, tmp_path: Path) -> None:
     model = write_model(tmp_path / "model", kind)
     peft = write_adapter(tmp_path / "peft", model, seed=1, rank=4)
-    package = export(model, tmp_path / "out", peft, "mine", weights="float32")
+    package = export(model, tmp_path / "out", peft, "mine", weights=weights)
     generator = Generator(package, threads=1)
     sampling = Sampling(max_tokens=12, temperature=0.0, stop_tokens=())
     loaded = genai.Model(str(package))

@@ -95,6 +95,7 @@ def _fixed() -> Iterator[Question]:
     system = {"role": "system", "content": "You are terse."}
     answer = {"role": "assistant", "content": "Yes, from nine to five."}
     yield Question("system", [system, _USER])
+    yield Question("developer", [{**system, "role": "developer"}, _USER])
     yield Question("turns", [_USER, answer, {"role": "user", "content": "And on Tuesday?"}])
     yield Question("tools", [_USER], [_TOOL])
     called = {"role": "assistant", "content": "", "tool_calls": [_CALL]}

@@ -37,6 +37,7 @@ _CODE = frozenset(
     (".py", ".pyc", ".so", ".dll", ".dylib", ".exe", ".sh", ".bat", ".pkl", ".pickle", ".pt")
 )
 _BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
+_QUANTIZED_BYTES = 1.125  # eight bits, and a float32 for each 32 of them
 _SPARE_BYTES = 64 << 20  # for the reference, and what a runtime wants beside the weights
 
 
@@ -187,13 +188,13 @@ def _needed_bytes(source: Exportable, exporter: Exporter) -> int:
     trained = sum(file.stat().st_size for file in source.weights.glob("*.safetensors"))
     if exporter.needs_base(source):
         return trained + _SPARE_BYTES
-    width = _BYTES.get(exporter.precision, 1)
+    width = _BYTES.get(exporter.precision, _QUANTIZED_BYTES)
     numbers = sum(
         _count(tensor.shape)
         for file in weight_files(source.model.path)
         for tensor in read_header(file)
     )
-    return numbers * width + trained * source.is_adapter + _SPARE_BYTES
+    return int(numbers * width) + trained * source.is_adapter + _SPARE_BYTES
 
 
 def _count(shape: Sequence[int]) -> int:

@@ -30,9 +30,10 @@ from customize.plugins import load
 from customize.runs.backends import quiet_libraries
 from customize.runs.card import package_card
 from customize.runs.folder import RunFolder
-from customize.runs.no_worse import held_to_evaluation
+from customize.runs.no_worse import held_to_evaluation, rows_that_judge
 from customize.runs.package import PackagedRun
 from customize.runs.report import evaluation_of, write_report
+from customize.training.evaluation_plan import EvaluationPlan
 from customize.training.structuring import Faults, structure
 
 if TYPE_CHECKING:
@@ -79,8 +80,9 @@ def export_run(
         questions = [*_held_out(run.folder, source.renderer), *hard_questions(source)]
         line.show(f"asking the run {len(questions)} prompts")
         cases = reference_cases(session, engine.base(), questions)
-    plan = run.folder.recipe().evaluation_chosen()
-    further = held_to_evaluation(plan, exporter, source, session, margin)
+    recipe = run.folder.recipe()
+    plan, rows = recipe.evaluation_chosen() or EvaluationPlan(), rows_that_judge(recipe)
+    further = held_to_evaluation(plan, rows, exporter, source, session, margin)
     proof = Proof(cases, further, despite_parity)
     manifest = write_package(source, exporter, proof, _lineage(run.folder, run.model, exporter), to)
     if os.access(run.folder.path, os.W_OK):
@@ -147,7 +149,8 @@ def _held_out(folder: RunFolder, renderer: Renderer) -> list[Question]:
     They stay here: a package is given away, and rows are not.
     """
     recipe = folder.recipe()
-    for source in (recipe.validation, recipe.data):
+    plan = recipe.evaluation_chosen()
+    for source in (recipe.validation, plan and plan.data, recipe.data):
         if source is not None and Path(source).is_file():
             rows = read(source, on_bad_rows="skip")
             if rows.kind == "documents":

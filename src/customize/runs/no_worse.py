@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import attrs
 
@@ -25,27 +24,48 @@ from customize.interfaces.runtime import Runtime
 from customize.packaging.parity import Fault, Limits, Parity
 from customize.packaging.snapshot import RuntimeSnapshot
 from customize.runs.evaluating import planned, terms_of
-
-if TYPE_CHECKING:
-    from customize.training.evaluation_plan import EvaluationPlan
+from customize.training.evaluation_plan import EvaluationPlan
+from customize.training.recipe import Recipe
 
 _RUN, _PACKAGE = "run", "package"
+_NOT_ASKED = {
+    "verdict": "not asked",
+    "told": "the run holds out no rows with expect, and its recipe evaluates on none",
+}
+
+
+def rows_that_judge(recipe: Recipe) -> str | None:
+    """The file of rows that the run's evaluation asks: the recipe's own, or those held out.
+
+    Held-out rows judge where each says by ``expect`` what is right.
+    """
+    plan = recipe.evaluation_chosen() or EvaluationPlan()
+    if plan.data is not None and Path(plan.data).is_file():
+        return plan.data
+    held_out = recipe.validation
+    if held_out is None or not Path(held_out).is_file():
+        return None
+    return held_out if all(row.get("expect") for row in read(held_out)) else None
 
 
 def held_to_evaluation(
-    plan: EvaluationPlan | None,
+    plan: EvaluationPlan,
+    rows: str | None,
     exporter: Exporter,
     source: Exportable,
     session: Session,
     margin: float,
 ) -> Callable[[Parity, Path], Parity] | None:
-    """What to ask of a package, or nothing where its weights are exact or there are no rows."""
-    exact = Limits.of(exporter.precision).margin is not None
-    rows = None if plan is None else plan.data
-    if exact or plan is None or rows is None or not Path(rows).is_file():
+    """What to ask of a package; nothing where its weights are exact.
+
+    Without rows the package says that its task was not asked.
+    """
+    if Limits.of(exporter.precision).margin is not None:
         return None
 
     def further(parity: Parity, folder: Path) -> Parity:
+        if rows is None:
+            return attrs.evolve(parity, task=_NOT_ASKED)
         base = source.model.path if exporter.needs_base(source) else None
         module, _, name = exporter.runtime.partition(":")
         opened: type[Runtime] = getattr(import_module(module), name)
