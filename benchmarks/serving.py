@@ -1,13 +1,15 @@
 """How a server holds up: time to the first token and tokens a second, as more is asked at once.
 
-``python benchmarks/serving.py smollm2`` asks the questions of the pizza store's test rows, by
-as many clients as there are slots, and by four times as many as it has room for.
+``python benchmarks/serving.py smollm2 dist/pizza`` asks each source the questions of the pizza
+store's test rows, by as many clients as there are slots, and by four times as many as it has room
+for, and writes ``SERVING_RESULTS.md``.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +25,7 @@ from customize.serving.address import Address
 from customize.serving.limits import Limits
 from customize.serving.server import Server
 
+RESULTS = Path(__file__).with_name("SERVING_RESULTS.md")
 ROWS = Path(__file__).parents[1] / "examples/pizza/test.jsonl"
 
 
@@ -79,30 +82,47 @@ def lines_of(name: str, answers: Sequence[Answer], seconds: float) -> Iterator[s
     yield f"| {name} | {len(firsts)} | {away} | {p50:.2f} | {p95:.2f} | {speed:.1f} |"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("source", help="a run, a package or a model")
-    parser.add_argument("--slots", type=int, default=4)
-    parser.add_argument("--queue", type=int, default=4)
-    parser.add_argument("--requests", type=int, default=16, help="at as many clients as slots")
-    parser.add_argument("--max-tokens", type=int, default=32)
-    given = parser.parse_args()
+def table(source: str, given: argparse.Namespace) -> Iterator[str]:
+    """How long so many clients of one source wait, a line for each number of them."""
     limits = Limits(slots=given.slots, queue=given.queue)
     texts = questions()
     texts = [texts[i % len(texts)] for i in range(max(given.requests, 4 * given.slots))]
     room = given.slots + given.queue
-    with Server(offers_of([given.source]), limits, Address.take(port=0)) as server:
+    yield f"## {Path(source).name}"
+    yield ""
+    yield "| clients | answered | sent away | first token p50, s | p95 | tokens/s |"
+    yield "| --- | --- | --- | --- | --- | --- |"
+    with Server(offers_of([source]), limits, Address.take(port=0)) as server:
         asked_by(server, 1, texts[:1], given.max_tokens)  # what is made at the first use
-        print("| clients | answered | sent away | first token p50, s | p95 | tokens/s |")
-        print("| --- | --- | --- | --- | --- | --- |")
         for name, at_once, number in (
             ("1", 1, min(4, given.requests)),
             (f"{given.slots}, as many as slots", given.slots, given.requests),
             (f"{4 * room}, 4 × what fits", 4 * room, 4 * room),
         ):
             some = [texts[i % len(texts)] for i in range(number)]
-            for line in lines_of(name, *asked_by(server, at_once, some, given.max_tokens)):
-                print(line, flush=True)
+            yield from lines_of(name, *asked_by(server, at_once, some, given.max_tokens))
+    yield ""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("sources", nargs="+", help="runs, packages or models")
+    parser.add_argument("--slots", type=int, default=4)
+    parser.add_argument("--queue", type=int, default=4)
+    parser.add_argument("--requests", type=int, default=16, help="at as many clients as slots")
+    parser.add_argument("--max-tokens", type=int, default=32)
+    given = parser.parse_args()
+    lines = [
+        "# A server under load",
+        "",
+        f"Written by `serving.py` on {os.cpu_count()} cores: {given.slots} slots, a queue of",
+        f"{given.queue}, at most {given.max_tokens} tokens an answer, over the wire with the",
+        "official client. What is sent away is told so at once (429).",
+        "",
+        *(line for source in given.sources for line in table(source, given)),
+    ]
+    RESULTS.write_text("\n".join(lines), "utf-8")
+    print("\n".join(lines))
 
 
 if __name__ == "__main__":
