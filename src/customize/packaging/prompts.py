@@ -46,6 +46,7 @@ class Question:
     is_plain: other programs' own prompts are expected to be the same. They differ where text is
     spelled as a control token is: we encode it as plain text, most others as the token. And where
     a letter is written in pieces: some tokenizers put them together first, llama.cpp never does.
+    And of a developer's messages, which llama.cpp makes a system's.
     """
 
     name: str
@@ -95,7 +96,7 @@ def _fixed() -> Iterator[Question]:
     system = {"role": "system", "content": "You are terse."}
     answer = {"role": "assistant", "content": "Yes, from nine to five."}
     yield Question("system", [system, _USER])
-    yield Question("developer", [{**system, "role": "developer"}, _USER])
+    yield Question("developer", [{**system, "role": "developer"}, _USER], is_plain=False)
     yield Question("turns", [_USER, answer, {"role": "user", "content": "And on Tuesday?"}])
     yield Question("tools", [_USER], [_TOOL])
     called = {"role": "assistant", "content": "", "tool_calls": [_CALL]}
