@@ -9,45 +9,44 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 from conversations import read_conversations
+from days import Day, days
 from expectations import expectation
 from shops import Shop
-from visits import Visit, visits
 
 SPLITS = ("train", "dev", "test")
 
 
-def row(visit: Visit, shop: Shop, name: str) -> dict[str, object]:
-    """One row of the data set: the visit as it would happen in this shop.
-
-    ``trait`` and ``expect`` are those of the last answer.
-    """
-    extra = [text for one in visit for text in one.prompt]
-    without = [fact for one in visit for fact in one.without]
-    messages = [{"role": "system", "content": shop.system_prompt(extra, without)}]
-    for one in visit:
-        messages.append({"role": "user", "content": shop.fill(one.customer)})
-        messages.append({"role": "assistant", "content": shop.fill(one.shop)})
-    return {
-        "id": name,
-        "trait": visit[-1].trait,
-        "messages": messages,
-        "expect": expectation(visit[-1], shop.fill_pattern),
-    }
+def rows_of(day: Day, shop: Shop) -> Iterator[dict[str, object]]:
+    """The conversations as they would happen in this shop, under one system prompt."""
+    extra = [text for one in day for text in one.prompt]
+    without = [fact for one in day for fact in one.without]
+    system = {"role": "system", "content": shop.system_prompt(extra, without)}
+    for one in day:
+        asked = {"role": "user", "content": shop.fill(one.customer)}
+        answer = {"role": "assistant", "content": shop.fill(one.shop)}
+        yield {
+            "id": f"{one.trait}/{one.case}".replace(" ", "-"),
+            "trait": one.trait,
+            "messages": [system, asked, answer],
+            "expect": expectation(one, shop.fill_pattern),
+        }
 
 
 def rows(split: str) -> list[dict[str, object]]:
     """The rows of one split; an id tells split, trait, case and number."""
     conversations = read_conversations(split)
-    asked = visits(conversations) if split == "train" else ((one,) for one in conversations)
+    told = days(conversations) if split == "train" else ((one,) for one in conversations)
     made: list[dict[str, object]] = []
     counted: Counter[str] = Counter()
-    for number, visit in enumerate(asked):
-        prefix = f"{split}/{visit[-1].trait}/{visit[-1].case}".replace(" ", "-")
-        counted[prefix] += 1
-        made.append(row(visit, Shop(split, number), f"{prefix}/{counted[prefix]}"))
+    for number, day in enumerate(told):
+        for row in rows_of(day, Shop(split, number)):
+            case = f"{split}/{row['id']}"
+            counted[case] += 1
+            made.append({**row, "id": f"{case}/{counted[case]}"})
     return made
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import json
 import re
 import subprocess
@@ -55,13 +56,8 @@ def load(*names: str) -> list[Any]:
         sys.path.remove(str(FOLDER))
 
 
-SHOPS, VISITS, MAKE_DATA, CONVERSATIONS = load("shops", "visits", "make_data", "conversations")
+SHOPS, DAYS, CONVERSATIONS = load("shops", "days", "conversations")
 WRITTEN = CONVERSATIONS.read_conversations("train")
-# Each training conversation as a row of its own, in a shop of its own.
-SINGLE = [
-    MAKE_DATA.row((one,), SHOPS.Shop("train", number), f"single/{number}")
-    for number, one in enumerate(WRITTEN)
-]
 
 
 def words(text: str) -> list[str]:
@@ -90,36 +86,39 @@ def test_the_script_reproduces_the_committed_files(tmp_path: Path) -> None:
 
 def test_there_are_enough_rows_of_every_trait() -> None:
     assert len(TRAITS) == 5
-    assert sum(len(every(row, "assistant")) for row in ROWS["train"]) == len(SINGLE) >= 400
+    assert len(ROWS["train"]) == len(WRITTEN) >= 400
     assert len(ROWS["dev"]) >= 60
     assert len(ROWS["test"]) >= 120
     assert min(Counter(row["trait"] for row in ROWS["test"]).values()) >= 20
-    assert min(Counter(row["trait"] for row in SINGLE).values()) >= 50
+    assert min(Counter(row["trait"] for row in ROWS["train"]).values()) >= 50
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_ids_are_unique_and_only_training_has_rows_of_several_exchanges(split: str) -> None:
+def test_ids_are_unique_and_every_row_is_one_exchange(split: str) -> None:
     assert len({row["id"] for row in EVERY_ROW}) == len(EVERY_ROW)
     for row in ROWS[split]:
-        first, *rest = [each["role"] for each in row["messages"]]
-        exchanges = len(rest) // 2
-        assert (first, rest) == ("system", ["user", "assistant"] * exchanges)
-        assert 1 <= exchanges <= (3 if split == "train" else 1)
+        assert [each["role"] for each in row["messages"]] == ["system", "user", "assistant"]
         assert not re.search(r"\{\w+\}", json.dumps(row["messages"]))
 
 
-def test_every_training_conversation_is_in_one_visit() -> None:
-    made = list(VISITS.visits(WRITTEN))
-    assert Counter(one for visit in made for one in visit) == Counter(WRITTEN)
-    for visit in made:
-        assert len({one.trait for one in visit}) == len(visit)
-        assert sum(bool(one.prompt) for one in visit) <= 1
-        assert len(visit) == 1 or not any(one.without for one in visit)
+def test_every_training_conversation_is_on_one_day() -> None:
+    made = list(DAYS.days(WRITTEN))
+    assert Counter(one for day in made for one in day) == Counter(WRITTEN)
+    for day in made:
+        assert len({one.trait for one in day}) == len(day)
+        assert sum(bool(one.prompt) for one in day) <= 1
+        assert len(day) == 1 or not any(one.without for one in day)
+
+
+def test_rows_of_a_day_lie_together_under_one_system_prompt() -> None:
+    prompts = [said(row, "system") for row in ROWS["train"]]
+    runs = [len(list(same)) for _, same in itertools.groupby(prompts)]
+    assert runs == [len(day) for day in DAYS.days(WRITTEN)]
+    assert len(runs) == len({*prompts}) < 0.4 * len(prompts)
 
 
 def test_every_reference_answer_passes_its_own_expectation() -> None:
-    rows = [*EVERY_ROW, *SINGLE]
-    assert [row["id"] for row in rows if not passes(row, said(row, "assistant"))] == []
+    assert [row["id"] for row in EVERY_ROW if not passes(row, said(row, "assistant"))] == []
 
 
 def test_answers_are_short_and_varied() -> None:

@@ -6,13 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import attrs
 import numpy as np
 import pytest
 
 import customize
+import customize.testing
 from customize import AdamW, Batch, CrossEntropy, DataError, LoRA, OptionError, Session
 from customize.testing import ToyBackend
 from customize_sft.method import SFT
+from customize_sft.rows import Rows as SFTRows
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -133,3 +136,57 @@ def test_a_weight_that_is_no_number_is_refused_by_row() -> None:
 def test_an_option_out_of_bounds_is_refused_and_says_what_is_allowed(wrong: dict[str, Any]) -> None:
     with pytest.raises(OptionError, match=r"must be"):
         SFT(**wrong)
+
+
+def told(system: str | None, question: str) -> dict[str, Any]:
+    begun = [] if system is None else [{"role": "system", "content": system}]
+    asked = {"role": "user", "content": question}
+    return {"messages": [*begun, asked, {"role": "assistant", "content": "yes"}]}
+
+
+def rows_of(data: customize.Dataset, together: int) -> SFTRows:
+    rendered = render(open_session(), data)
+    return SFTRows(data, rendered, [], 100, together)
+
+
+def test_rows_of_one_system_message_are_a_group() -> None:
+    data = customize.read([told(s, f"{n}") for n, s in enumerate(["a", None, "b", "a", None])])
+    assert rows_of(data, 1).batch(range(5)).groups.tolist() == [0, 1, 2, 0, 1]
+
+
+def test_neighbours_of_one_system_message_stay_together_where_they_are_few() -> None:
+    systems = ["a", "a", "b", "b", "b", None, None, "c", "c", "c", "c", "a"]
+    data = customize.read([told(s, f"{n}") for n, s in enumerate(systems)])
+    rows = rows_of(data, 3)
+    epochs = [[rows.at(7, 12 * epoch + n) for n in range(12)] for epoch in range(20)]
+    for order in epochs:
+        assert sorted(order) == list(range(12))
+        assert order.index(1) == order.index(0) + 1
+        assert order.index(3) == order.index(2) + 1 == order.index(4) - 1
+    assert len({tuple(order) for order in epochs}) == 20
+    # Four are more than a step's, and rows without one have nothing of their own to share.
+    assert any(order.index(8) != order.index(7) + 1 for order in epochs)
+    assert any(order.index(6) != order.index(5) + 1 for order in epochs)
+    assert [rows_of(data, 3).at(7, place) for place in range(12, 24)] == epochs[1]
+
+
+def test_a_beginning_that_is_shared_changes_no_gradient(tmp_path: Path) -> None:
+    """On a real decoder, which computes it once: the same step to rounding."""
+    torch = pytest.importorskip("customize_torch.backend")
+    model = customize.testing.write_tiny_model(tmp_path / "model")
+    system = "You answer for the Brick Oven in Tulsa. We open at ten and close at nine. " * 2
+    data = customize.read([told(system, f"question {n}") for n in range(6)])
+    losses = []
+    for apart in (False, True):
+        engine = torch.CPU(dtype="float32").load(customize.resolve(model))
+        session = engine.open(LoRA(rank=4), 0)
+        rows = SFTRows(data, render(session, data), [], 1000, 1)
+        batch = rows.batch(range(6))
+        assert len({*batch.groups.tolist()}) == 1
+        if apart:
+            batch = attrs.evolve(batch, groups=np.arange(6, dtype=np.int32))
+        for _ in range(3):
+            losses.append(session.forward_backward(batch, CrossEntropy()).result().loss)
+            session.optim_step(AdamW(lr=0.01)).result()
+    assert losses[:3] == pytest.approx(losses[3:], rel=1e-6)
+    assert losses[2] < losses[0]

@@ -59,6 +59,11 @@ class SFT(Method):
     max_grad_norm: float = option(
         default=1.0, help="Norm the gradient is scaled down to; 0 leaves it.", at_least=0.0
     )
+    together: bool = option(
+        default=False,
+        help="Rows that follow one another with the same system message, up to a step's, stay in "
+        "one step, which computes that message once; else every row is shuffled by itself.",
+    )
     max_length: int = option(
         default=4096, help="Tokens a row may have; a longer one is refused, never cut.", at_least=2
     )
@@ -92,7 +97,8 @@ class SFT(Method):
     def train(self, session: Session, data: Dataset, resume: Step | None = None) -> Iterator[Step]:
         self.check_rows(data)
         replay = self._replay(session, len(data), resume)
-        rows = Rows(data, render_rows(data, session.renderer), replay, self.max_length)
+        together = self.batch_size if self.together else 1
+        rows = Rows(data, render_rows(data, session.renderer), replay, self.max_length, together)
         total = self.num_steps(data)
         for number in range(1 if resume is None else resume.number + 1, total + 1):
             batch, epoch = self._batch(rows, session.seed, number)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
-from customize import Batch, DataError, Dataset, Rendered, shuffled_row
+from customize import Batch, DataError, Dataset, Rendered, Row, shuffled_row
 from customize_sft.replay import Replayed
+
+Longs = npt.NDArray[np.int64]
 
 
 class Rows:
@@ -19,22 +23,39 @@ class Rows:
         rendered: Sequence[Rendered],
         replay: Sequence[Replayed],
         max_length: int,
+        together: int = 1,
     ) -> None:
+        """``together``: so many rows that follow one another and begin alike stay together."""
         self._data = data
         self._rendered = rendered
         self._replay = replay
         self._max_length = max_length
+        self._blocks = _blocks(data, len(replay), together) if together > 1 else None
+        self._ordered: tuple[tuple[int, int], Longs] | None = None
 
     def __len__(self) -> int:
         return len(self._data) + len(self._replay)
 
     def at(self, seed: int, place: int) -> int:
         """The row at a place of the endless sequence of shuffled epochs."""
-        return shuffled_row(seed, place, len(self))
+        if self._blocks is None:
+            return shuffled_row(seed, place, len(self))
+        epoch, index = divmod(place, len(self))
+        return int(self._in_order(seed, epoch)[index])
+
+    def _in_order(self, seed: int, epoch: int) -> Longs:
+        """The rows of an epoch: blocks in an order of its own, each as it lies. One is kept."""
+        assert self._blocks is not None
+        if self._ordered is None or self._ordered[0] != (seed, epoch):
+            num = len(self._blocks)
+            order = [self._blocks[shuffled_row(seed, epoch * num + n, num)] for n in range(num)]
+            self._ordered = (seed, epoch), np.concatenate(order)
+        return self._ordered[1]
 
     def batch(self, indices: Sequence[int]) -> Batch:
         """Tokens and weights of these rows, each row's own weight multiplied in.
 
+        Rows with one system message are a group, whose beginning is computed once.
         ``reference_logprobs`` are the base's on replay rows; the sequence column ``replay`` is 1
         there.
         """
@@ -51,7 +72,14 @@ class Rows:
                 for row in rows
             ],
             sequence_columns={"replay": [self._is_replay(i) for i in indices]},
+            groups=self._groups(indices),
         )
+
+    def _groups(self, indices: Sequence[int]) -> list[int]:
+        """Replay rows begin as rows without a system message do."""
+        known: dict[str, int] = {}
+        begun = ["" if self._is_replay(i) else _beginning(self._data[i]) for i in indices]
+        return [known.setdefault(text, len(known)) for text in begun]
 
     def _is_replay(self, index: int) -> bool:
         return index >= len(self._data)
@@ -71,3 +99,27 @@ class Rows:
             raise DataError(f"row {index + 1}: weight must be a number >= 0 (got {weight!r})")
         weighted = Rendered(row.tokens, row.weights * np.float32(weight))
         return Replayed(weighted, np.zeros(len(row.tokens), np.float32))
+
+
+def _blocks(data: Dataset, num_replay: int, together: int) -> list[Longs]:
+    """Rows that follow one another and begin alike, where they are few; others each alone."""
+    bounds = [0]
+    begun = None
+    for number in range(len(data)):
+        text = _beginning(data[number])
+        if number and (text != begun or not text):
+            bounds.append(number)
+        begun = text
+    bounds += range(len(data), len(data) + num_replay + 1)
+    blocks = []
+    for start, end in itertools.pairwise(bounds):
+        rows = np.arange(start, end)
+        blocks += [rows] if len(rows) <= together else np.split(rows, len(rows))
+    return blocks
+
+
+def _beginning(row: Row) -> str:
+    """Its system message; without one all rows begin as the template does."""
+    first = row["messages"][0] if row.get("messages") else {}
+    content = first.get("content") if first.get("role") in ("system", "developer") else ""
+    return content if isinstance(content, str) else repr(content)

@@ -1,6 +1,6 @@
-"""Puts training conversations together as one visit each. Knows no shop and no check.
+"""Puts training conversations together that happen in one shop. Knows no shop and no check.
 
-A guest seldom asks one thing only; and the system prompt is then read once for three exchanges.
+They have one system prompt, which is computed once for all of them in training.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from collections.abc import Iterator, Sequence
 
 from conversations import Conversation
 
-Visit = tuple[Conversation, ...]
-EXCHANGES = 3
+Day = tuple[Conversation, ...]
+GUESTS = 3
 
 
-def visits(conversations: Sequence[Conversation]) -> Iterator[Visit]:
-    """Visits of up to three exchanges; every conversation is in one, in an order of its own.
+def days(conversations: Sequence[Conversation]) -> Iterator[Day]:
+    """Up to three conversations each; every one is on some day, in an order of its own.
 
     A conversation that adds to the system prompt leads, and others of other traits follow, whose
     answers stay right whatever it adds. One that takes something away from the prompt is alone.
@@ -40,7 +40,7 @@ def _taken(conversations: list[Conversation], traits: list[str]) -> list[Convers
     """Takes the first conversations of other traits out of the list, as many as are missing."""
     taken: list[Conversation] = []
     for one in list(conversations):
-        if one.trait not in traits and len(traits) < EXCHANGES:
+        if one.trait not in traits and len(traits) < GUESTS:
             conversations.remove(one)
             taken.append(one)
             traits = [*traits, one.trait]
