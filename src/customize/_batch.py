@@ -27,7 +27,8 @@ class Batch:
     columns: float32 [N] each; entry i belongs to the log-probability of ``tokens[i]`` given what
         precedes it in its sequence. ``weights`` is always there: where it is 0 no log-probability
         is computed.
-    sequence_columns: float32 [S] each.
+    sequence_columns: float32 [S] each. ``row``, where it is given, is the number from 1 of the row
+        that a sequence comes from, and is told in errors.
     groups: int32 [S]; sequences of one group (a pair, the completions of a prompt) are never cut
         apart for a loss coupled by group.
     """

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from torch import Tensor
 
 import customize
-from customize import ModelFolder
+from customize import Batch, ModelFolder, NonFiniteError
 from customize_torch.backend import CPU
+from customize_torch.policy import Policy
 
 pytest.importorskip("customize_sft")
 
@@ -62,3 +66,28 @@ def test_stopped_and_gone_on_with_in_another_process_it_is_bit_equal(
             seed=5,
         )
     assert outcome(tmp_path / "stopped") == outcome(tmp_path / "whole")
+
+
+def test_steps_that_are_not_finite_are_left_out_as_often_as_allowed(
+    model: ModelFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = Policy.logprobs
+
+    def logprobs(self: Policy, batch: Batch) -> Tensor:
+        return plain(self, batch) * (math.nan if 3 in batch.sequence_columns["row"] else 1.0)
+
+    monkeypatch.setattr(Policy, "logprobs", logprobs)
+    rows = [{"prompt": str(i), "completion": "yes " * (i + 1)} for i in range(4)]
+    given: dict[str, Any] = {
+        "model": model.path,
+        "data": rows,
+        "to": tmp_path / "run",
+        "backend": CPU(dtype="float32"),
+        "options": {"steps": 8, "batch_size": 1},
+        "checkpoint_every": 1,
+    }
+    with pytest.raises(NonFiniteError, match=r"begins at row 3\); the last good checkpoint is"):
+        customize.train(**given, skip_not_finite=1)
+    run = customize.train(**given, skip_not_finite=2)
+    assert run.metrics[-1]["left_out"] == 2
+    assert sum("loss" not in step for step in run.metrics) == 2

@@ -177,7 +177,7 @@ class RunFolder:
         began = self.lineage()
         self._same("recipe", self.recipe().to_dict(), recipe.to_dict(), UNDECIDING)
         self._same("lineage", began, lineage, _TOLD)
-        told = {"observers": recipe.observers, "evaluate": recipe.evaluate}
+        told = {key: getattr(recipe, key) for key in ("observers", "evaluate", "skip_not_finite")}
         if any(getattr(self.recipe(), key) != value for key, value in told.items()):
             self._write("recipe.json", {**self.recipe().to_dict(), **told})
         before, now = (_flat({k: given.get(k) for k in _TOLD}) for given in (began, lineage))

@@ -18,6 +18,7 @@ from customize.plugins import load
 from customize.runs.folder import RunFolder
 from customize.runs.run import Run
 from customize.training import checkpoints
+from customize.training.not_finite import TolerantSession, finite
 
 _INLINE = re.compile(r"(?P<name>.+), sha256 [0-9a-f]{64}")
 _UNASKED = ("reward", "tools", "environment")  # a replay asks none of these
@@ -74,9 +75,10 @@ def replay(run: Run, number: int) -> Replayed:
     session, done = _session(run, folder, number)
     records = _records(folder, method, range(done + 1, number + 1))
     total = _total(folder, method)
+    tolerant = TolerantSession(session, allowed=total)  # as many as the run left out
     metrics: Mapping[str, float] = {}
     for step in range(done + 1, number + 1):
-        metrics = method.retake(session, step, total, records[step]).metrics
+        metrics = finite(method.retake(tolerant, step, total, records[step]).metrics)
     session.close()
     return Replayed(number, done + 1, metrics, _differing(logged[number], metrics))
 

@@ -224,6 +224,7 @@ def _train(
             evaluate_every=recipe.evaluate_every,
             keep_best=recipe.keep_best,
             patience=recipe.patience,
+            skip_not_finite=recipe.skip_not_finite,
             facts={"recipe": recipe.hash},
         )
         whole, began = not loop.checkpoints.is_dir(), time.monotonic()

@@ -21,6 +21,7 @@ from customize.interfaces.backend import Session
 from customize.interfaces.dataset import Dataset
 from customize.interfaces.method import Method, Step
 from customize.training import checkpoints, sealed
+from customize.training.not_finite import TolerantSession, finite
 from customize.training.observers import Observers
 from customize.training.progress import Progress
 from customize.training.state import read_step, write_step
@@ -38,6 +39,7 @@ class Loop:
     evaluate_every: int = 0
     keep_best: bool = False
     patience: int = 0
+    skip_not_finite: int = 0
     facts: Mapping[str, Any] = attrs.field(factory=dict)
 
     @property
@@ -55,7 +57,8 @@ class Loop:
         """Train to the end, going on from the newest whole checkpoint; returns the last step.
 
         Raises:
-            NonFiniteError: a step's numbers are; the last good checkpoint is named.
+            NonFiniteError: a step's numbers are not finite, and it may not be left out; the last
+                good checkpoint is named.
             OutOfMemoryError: a step does not fit; the steps before it are saved.
             EpisodesFailed: too many of a step did; the step before it is saved.
             RunError: the folder cannot be written; what was saved before is whole.
@@ -69,9 +72,14 @@ class Loop:
         total = method.num_steps(data)
         progress = Progress(total, resume.number if resume else 0)
         last = saved = resume
+        session = TolerantSession(session, self.skip_not_finite, record.left_out)
         with _signals() as signals:
             for step in self._steps(method, session, data, resume, record):
-                metrics = step.logged
+                if session.left_out > record.left_out:
+                    step = attrs.evolve(step, metrics=finite(step.metrics))
+                    progress.say(self._left_out(step.number, session))
+                record.left_out = session.left_out
+                metrics = {**step.logged, **record.counted()}
                 self._check(step.number, metrics)
                 metrics.update(self._measure(method, session, held_out, step.number, total, record))
                 self._log(step.number, metrics)
@@ -92,7 +100,16 @@ class Loop:
             raise RunError("the method took no step: nothing was trained")
         if saved is not last:
             self._save(session, last, record)
-        return last
+        if record.left_out:
+            progress.say(
+                f"{record.left_out} of {last.number} steps were left out: their numbers were not "
+                "finite"
+            )
+        return attrs.evolve(last, metrics={**last.metrics, **record.counted()})
+
+    def _left_out(self, number: int, session: TolerantSession) -> str:
+        told = f"{session.left_out} of at most {self.skip_not_finite}"
+        return f"step {number} is left out, {told}: {session.why}"
 
     def _steps(
         self,
@@ -112,7 +129,8 @@ class Loop:
                 self._save(session, last, record)
             raise OutOfMemoryError(f"{error}; {self._last_good()}") from error
         except NonFiniteError as error:
-            raise NonFiniteError(f"{error}; {self._last_good()}") from error
+            told = f"{error}; {self._last_good()}, and {record.left_out} steps were left out"
+            raise NonFiniteError(f"{told}: a higher skip_not_finite leaves this one out") from error
         except EpisodesFailed as error:
             if last is not None and self._newest() < last.number:
                 self._save(session, last, record)
@@ -224,10 +242,15 @@ class Loop:
 
 @attrs.define
 class _Record:
-    """The best measure so far, and how many there were since."""
+    """The best measure so far, how many there were since, and steps that were left out."""
 
     best: float | None = None
     since_best: int = 0
+    left_out: int = 0
+
+    def counted(self) -> Mapping[str, float]:
+        """``left_out`` as a metric, from the first on."""
+        return {"left_out": float(self.left_out)} if self.left_out else {}
 
     def better(self, value: float) -> bool:
         if self.best is None or value < self.best:

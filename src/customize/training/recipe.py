@@ -22,8 +22,8 @@ OF_A_STAGE = (
     "patience",
 )
 
-# Keys that change nothing of what is learnt; what a backend's change is in the lineage.
-UNDECIDING = ("to", "observers", "backend", "backend_options", "evaluate")
+# Keys that change nothing of what was learnt; what a backend's change is in the lineage.
+UNDECIDING = ("to", "observers", "backend", "backend_options", "evaluate", "skip_not_finite")
 
 
 @options
@@ -68,6 +68,12 @@ class Recipe:
     patience: int = option(
         default=0,
         help="Stop after this many measures without a better one; 0 is never.",
+        at_least=0,
+    )
+    skip_not_finite: int = option(
+        default=0,
+        help="Steps at most that are left out because a loss or gradient is not finite; one more "
+        "stops the run. 0 stops at the first.",
         at_least=0,
     )
 

@@ -100,7 +100,10 @@ class Pairs:
         weights = np.asarray([self._data[pair].get("weight", 1.0) for pair in pairs], np.float64)
         batch = Batch.from_sequences(
             [(self._rendered[r].tokens, {"weights": self._rendered[r].weights}) for r in rows],
-            sequence_columns={"share": np.repeat(weights / (weights.sum() or 1.0), 2)},
+            sequence_columns={
+                "share": np.repeat(weights / (weights.sum() or 1.0), 2),
+                "row": [1 + pair for pair in pairs for _ in SIDES],
+            },
             groups=np.repeat(np.arange(len(pairs)), 2),
         )
         if reference is None:

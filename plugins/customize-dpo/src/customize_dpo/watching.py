@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +13,8 @@ _FADING = 0.9  # of the running mean that is compared with it
 
 def watched(state: Mapping[str, Any], metrics: Mapping[str, float]) -> dict[str, Any]:
     """The state after a step; warns, once a run, when they have clearly become so."""
+    if not math.isfinite(metrics["chosen_change"]):
+        return dict(state)
     change = _FADING * state["chosen_change"] + (1 - _FADING) * metrics["chosen_change"]
     fallen = change < -_FALLEN
     if fallen and not state["warned"]:

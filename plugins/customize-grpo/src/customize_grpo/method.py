@@ -140,6 +140,7 @@ class GRPO(Choices):
         ]
         batch = Batch.from_sequences(
             [(one.tokens, c) for one, c in zip(spoken, columns, strict=True)],
+            sequence_columns={"row": [1 + episodes[owner].place for owner in owner_S]},
             groups=groups[owner_S],
         )
         owner_K = np.repeat(owner_S, batch.lengths)[batch.scored]

@@ -57,7 +57,7 @@ class Rows:
 
         Rows with one system message are a group, whose beginning is computed once.
         ``reference_logprobs`` are the base's on replay rows; the sequence column ``replay`` is 1
-        there.
+        there. ``row`` counts from 1, the replay rows after the data's.
         """
         rows = [self._replayed(i) if self._is_replay(i) else self._row(i) for i in indices]
         return Batch.from_sequences(
@@ -71,7 +71,10 @@ class Rows:
                 )
                 for row in rows
             ],
-            sequence_columns={"replay": [self._is_replay(i) for i in indices]},
+            sequence_columns={
+                "replay": [self._is_replay(i) for i in indices],
+                "row": [1 + i for i in indices],
+            },
             groups=self._groups(indices),
         )
 
