@@ -132,6 +132,7 @@ __all__ = [
     "UnknownName",
     "Unsupported",
     "Verdict",
+    "WorkerLost",
     "abstention_rates",
     "audit",
     "better",
@@ -309,6 +310,7 @@ _HOMES = {
     "UnknownName": _ERRORS,
     "Unsupported": _ERRORS,
     "Verdict": "customize.interfaces.environment",
+    "WorkerLost": _ERRORS,
     "abstention_rates": "customize.evaluation.scorers.refusals",
     "audit": "customize.data.auditing",
     "better": "customize.interfaces.gate",
@@ -388,6 +390,7 @@ if TYPE_CHECKING:
     from customize._errors import RunError as RunError
     from customize._errors import UnknownName as UnknownName
     from customize._errors import Unsupported as Unsupported
+    from customize._errors import WorkerLost as WorkerLost
     from customize._functions import load_function as load_function
     from customize._losses import CISPO as CISPO
     from customize._losses import DRO as DRO

@@ -11,7 +11,8 @@ CustomizeError
 ├── Unsupported (NotImplementedError)  a backend does not declare what was asked of it
 ├── BackendError (RuntimeError)        work that failed below the waist
 │   ├── NonFiniteError (ArithmeticError)   a loss or gradient is NaN or infinite
-│   └── OutOfMemoryError (MemoryError)     what cannot be cut further does not fit
+│   ├── OutOfMemoryError (MemoryError)     what cannot be cut further does not fit
+│   └── WorkerLost                         a process or machine that computed is gone
 ├── EpisodesFailed (RuntimeError)      environments failed too often to go on
 ├── BadCall (ValueError)               raised by a tool: the model called it wrongly
 ├── OutOfRoom (RuntimeError)           raised inside an environment: no more turns or tokens
@@ -75,6 +76,13 @@ class NonFiniteError(BackendError, ArithmeticError):
 
 class OutOfMemoryError(BackendError, MemoryError):
     """Memory does not hold what cannot be cut further; nothing of the step is left."""
+
+
+class WorkerLost(BackendError):
+    """A process or machine that computed is gone: what the engine has opened is at its end.
+
+    ``Engine.open`` begins anew with others, or says that it does not; what was saved can be loaded.
+    """
 
 
 class EpisodesFailed(CustomizeError, RuntimeError):

@@ -90,7 +90,7 @@ def test_what_a_session_samples_does_not_depend_on_the_layout(
     session = learnt(rounding, batch, targets)
     prompts = [Prompt(np.arange(1, n, dtype=np.int32), n=2, seed=n) for n in (5, 40)]
     found = session.sample(prompts, Sampling(max_tokens=24, stop_tokens=())).result()
-    assert session._policy.ready().products is not None
+    assert session.policy.ready().products is not None
     monkeypatch.setattr(Packing, "products", lambda self, updates: None)
     wanted = session.sample(prompts, Sampling(max_tokens=24, stop_tokens=())).result()
     for some, others in zip(found, wanted, strict=True):
@@ -100,7 +100,7 @@ def test_what_a_session_samples_does_not_depend_on_the_layout(
 
 
 def test_everything_trained_has_no_frozen_weight_to_lay_out(rounding: Engine) -> None:
-    policy = learnt(rounding, _few(), "all-linear")._policy
+    policy = learnt(rounding, _few(), "all-linear").policy
     assert attrs.evolve(policy, scale=None).ready().products is None
 
 

@@ -47,7 +47,7 @@ def gradients(
 ) -> tuple[npt.NDArray[np.floating], dict[str, torch.Tensor]]:
     session = engine.open(LoRA(rank=4), seed=1)
     assert isinstance(session, TorchSession)
-    for key, tensor in session._policy.tensors.items():
+    for key, tensor in session.policy.tensors.items():
         tensor.copy_(torch.randn(tensor.shape, generator=torch.Generator().manual_seed(len(key))))
         tensor.mul_(0.1)
     output = session.forward_backward(batch, CrossEntropy()).result()

@@ -46,7 +46,7 @@ def trained(session: TorchSession, batch: Batch) -> dict[str, Tensor]:
     for _ in range(3):
         session.forward_backward(batch, CrossEntropy())
         session.optim_step(AdamW(lr=1e-3)).result()
-    return dict(session._policy.tensors)
+    return dict(session.policy.tensors)
 
 
 @pytest.mark.parametrize("adapter", [LoRA(rank=4), Full()], ids=["lora", "full"])
@@ -54,10 +54,10 @@ def test_it_trains_to_the_weights_that_transformers_trains_to(
     adapter: LoRA | Full, model: ModelFolder, batch: Batch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = opened(model, adapter)
-    assert isinstance(own._policy.base.decoder, llama.Decoder)
+    assert isinstance(own.policy.base.decoder, llama.Decoder)
     monkeypatch.setattr(loading, "_native", lambda model, dtype: None)
     other = opened(model, adapter)
-    assert not isinstance(other._policy.base.decoder, llama.Decoder)
+    assert not isinstance(other.policy.base.decoder, llama.Decoder)
     before = own.forward(batch).result()
     np.testing.assert_allclose(before, other.forward(batch).result(), atol=2e-6)
     wanted = trained(other, batch)

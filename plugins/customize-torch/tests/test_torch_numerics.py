@@ -76,7 +76,7 @@ def weights(model: ModelFolder, batch: Batch, **options: object) -> bytes:
     for _ in range(3):
         session.forward_backward(batch, CrossEntropy())
         session.optim_step(AdamW(lr=1e-2)).result()
-    return b"".join(t.numpy().tobytes() for t in session._policy.tensors.values())
+    return b"".join(t.numpy().tobytes() for t in session.policy.tensors.values())
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

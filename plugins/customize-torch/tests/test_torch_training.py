@@ -43,7 +43,7 @@ def one_at_a_time(model: LlamaForCausalLM, batch: Batch) -> torch.Tensor:
 @contextmanager
 def adapted(model: LlamaForCausalLM, session: TorchSession) -> Iterator[dict[str, torch.Tensor]]:
     """The same adapter, the naive way: hooks that add s · B A x, for autograd to differentiate."""
-    policy = session._policy
+    policy = session.policy
     leaves = {k: t.detach().clone().requires_grad_() for k, t in policy.tensors.items()}
     modules = dict(model.named_modules())
     hooks = []
@@ -89,7 +89,7 @@ def test_lora_gradients_equal_plain_autograd(
     engine: Engine, plain: LlamaForCausalLM, batch: Batch, rslora: bool
 ) -> None:
     session = trained(engine, batch, LoRA(rank=4, alpha=8, rslora=rslora))
-    assert session._policy.scale == pytest.approx(8 / (math.sqrt(4) if rslora else 4))
+    assert session.policy.scale == pytest.approx(8 / (math.sqrt(4) if rslora else 4))
     output = session.forward_backward(batch, CrossEntropy()).result()
     with adapted(plain, session) as leaves:
         logprobs = one_at_a_time(plain, batch)
@@ -167,7 +167,7 @@ def test_the_gradient_does_not_depend_on_the_cut(
 def test_a_step_equals_torchs_adamw(engine: Engine, batch: Batch) -> None:
     session = engine.open(LoRA(rank=2))
     assert isinstance(session, TorchSession)
-    leaves = {k: t.clone().requires_grad_() for k, t in session._policy.tensors.items()}
+    leaves = {k: t.clone().requires_grad_() for k, t in session.policy.tensors.items()}
     theirs = torch.optim.AdamW(leaves.values(), lr=1e-2, betas=(0.9, 0.95), weight_decay=0.1)
     for _ in range(3):
         session.forward_backward(batch, CrossEntropy())
@@ -178,7 +178,7 @@ def test_a_step_equals_torchs_adamw(engine: Engine, batch: Batch) -> None:
         found = session.optim_step(AdamW(lr=1e-2, weight_decay=0.1)).result()
         assert found == pytest.approx(float(norm), rel=1e-5)
     for name, leaf in leaves.items():
-        np.testing.assert_allclose(session._policy.tensors[name], leaf.detach(), atol=1e-5)
+        np.testing.assert_allclose(session.policy.tensors[name], leaf.detach(), atol=1e-5)
 
 
 def test_targets_that_fit_nothing_are_refused(engine: Engine) -> None:

@@ -16,7 +16,7 @@ import pytest
 pytest.importorskip("torch")
 
 import torchrun_work as work
-from torchrun_groups import EACH, GROUPS, KIT, MODEL, SAVED, START
+from torchrun_groups import EACH, GROUPS, KIT, MODEL, NATIVE, SAVED, START
 
 from customize import Engine, ModelFolder
 from customize.testing.tiny_model import write_tiny_model
@@ -31,7 +31,10 @@ SCRIPT = Path(__file__).with_name("torchrun_groups.py")
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("groups")
-    write_tiny_model(made / MODEL)
+    for name, more in ((MODEL, {}), (NATIVE, {"rope_theta": 10000.0})):
+        write_tiny_model(made / name)
+        config = json.loads((made / name / "config.json").read_text())
+        (made / name / "config.json").write_text(json.dumps({**config, **more}))
     return made
 
 
@@ -73,7 +76,7 @@ def told(place: Path, name: str, rank: int = 0) -> str:
     return (place / name / f"errors-{rank}").read_text()
 
 
-@pytest.mark.parametrize("name", ["two", "four"])
+@pytest.mark.parametrize("name", ["two", "four", "sharded"])
 class TestAGroup:
     def test_its_losses_are_those_of_one_process(
         self, place: Path, alone: Numbers, name: str
@@ -91,7 +94,7 @@ class TestAGroup:
         self, place: Path, alone: Numbers, name: str
     ) -> None:
         found = numbers(place, name)
-        compared = [key for key in alone if key.startswith("gradient ")]
+        compared = [key for key in alone if key.startswith("gradient ") and key in found]
         assert len(compared) > 7 * 2 * len(work.LOSSES)
         for key in compared:
             size = np.abs(alone[key]).max()
@@ -120,6 +123,36 @@ class TestAGroup:
             np.testing.assert_allclose(found[key], alone[key], atol=5e-5, err_msg=key)
 
 
+def test_our_own_decoder_sharded_computes_what_it_does_alone(place: Path) -> None:
+    given = ModelFolder(place / NATIVE, "tiny", "tiny")
+    engine = CPU(**EACH).load(given)  # type: ignore[arg-type]
+    assert "customize" in type(engine.base().policy.base.decoder).__module__  # type: ignore[attr-defined]
+    alone = work.everything(engine, place / START, None)
+    found = numbers(place, "sharded, our decoder")
+    for key in found:
+        size = np.abs(alone[key]).max()
+        if key.startswith("tokens"):
+            np.testing.assert_array_equal(found[key], alone[key])
+        elif key.startswith(("gradient", "loss")):
+            assert np.abs(found[key] - alone[key]).max() <= 1e-6 * size, key
+
+
+def test_over_a_sharded_base_all_hold_the_same_adapter_and_each_its_share(
+    place: Path, alone: Numbers, engine: Engine
+) -> None:
+    """Where LoRA lies in a sharded model as its parameters, losses are right and its gradients
+    wrong, and differ from process to process.
+    """
+    found = numbers(place, "sharded")
+    assert len(found["digests"]) == 2
+    assert len(set(found["digests"].tolist())) == 1
+    assert found["held"] == pytest.approx(0.5, abs=0.02)
+    whole = engine.base().distributions(np.arange(9, dtype=np.int32), 3)
+    np.testing.assert_allclose(found["distributions"], whole, atol=1e-5)
+    assert any(key.startswith("gradient full") for key in alone)
+    assert not any(key.startswith("gradient full") for key in found)
+
+
 def test_what_two_saved_goes_on_in_one_two_and_three(place: Path, engine: Engine) -> None:
     one = work.gone_on(engine, place / SAVED)
     two, three = numbers(place, "two go on"), numbers(place, "three go on")
@@ -144,6 +177,7 @@ def test_what_one_process_refuses_leaves_all_ready(place: Path, alone: Numbers) 
         ("hanging", "did not answer within timeout_s=2"),
         ("stopped", "process 1 gave no sign of life for 2 s"),
         ("drifting", "process 1 holds other weights than process 0, 1 steps after"),
+        ("drifting later", "process 1 holds other weights than process 0, 4 steps after"),
     ],
 )
 def test_a_fault_of_one_ends_all_with_a_message(place: Path, name: str, message: str) -> None:

@@ -7,6 +7,7 @@ The forks are told what torchrun tells, so all but torchrun itself is as it woul
 from __future__ import annotations
 
 import faulthandler
+import itertools
 import json
 import os
 import signal
@@ -24,13 +25,16 @@ import torchrun_work as work
 import customize
 from customize import LoRA, ModelFolder
 from customize.testing import outcomes
-from customize_torchrun import part
+from customize_torch.group import part
+from customize_torch.group.bucket import Tensors, summed
+from customize_torch.group.engine import SpreadEngine
+from customize_torch.group.parcel import Parcel
 from customize_torchrun.backend import Torchrun
-from customize_torchrun.bucket import Tensors, summed
+from customize_torchrun.crew import Launched
 from customize_torchrun.launch import launched
-from customize_torchrun.parcel import Parcel
 
-MODEL, START, SAVED = "model", "start", "saved"
+# The tiny model goes through transformers; with a base of its turns it has our own decoder.
+MODEL, NATIVE, START, SAVED = "model", "native", "start", "saved"
 EACH = {"dtype": "float32", "token_budget": 64}
 
 
@@ -43,6 +47,9 @@ class Group:
     fault: Callable[[], None] | None = None
     timeout_s: float = 60.0
     silence_s: float = 20.0
+    shard: bool = False
+    prove_every: int = 100
+    model: str = MODEL
 
 
 def _several(engine: customize.Engine, folder: Path) -> work.Arrays:
@@ -52,6 +59,31 @@ def _several(engine: customize.Engine, folder: Path) -> work.Arrays:
     again = work.everything(engine, place / START, None)
     unlike = [name for name in first if not np.array_equal(first[name], again[name])]
     return {**first, "unlike": np.array(unlike, dtype=str)}
+
+
+def _once(engine: customize.Engine, folder: Path) -> work.Arrays:
+    return work.everything(engine, folder.parent / START, None)
+
+
+def _sharded(engine: customize.Engine, folder: Path) -> work.Arrays:
+    """Also what each process says its adapter is, and the share of the layers this one holds."""
+    assert isinstance(engine, SpreadEngine)
+    session = engine.open(LoRA(rank=4), seed=3)
+    work.train(session, 2)
+    conductor = engine._conductor
+    told = conductor.order("prove", of=session._number)  # type: ignore[attr-defined]  # spread
+    crew = conductor.crew
+    assert isinstance(crew, Launched)
+    held, whole = 0, 0
+    for layer in crew.part.engine(engine._number)._base.layers:
+        for parameter in layer.parameters():
+            held, whole = held + parameter.to_local().numel(), whole + parameter.numel()
+    return {
+        **_several(engine, folder),
+        "digests": np.array([reply.value["digest"] for reply in told]),
+        "held": np.array(held / whole),
+        "distributions": session.base().distributions(np.arange(9, dtype=np.int32), 3),
+    }
 
 
 def _go_on(engine: customize.Engine, folder: Path) -> work.Arrays:
@@ -113,18 +145,27 @@ def _stop() -> None:
     os.kill(os.getpid(), signal.SIGSTOP)
 
 
-def _adds_its_own_alone() -> None:
-    def summed_and_forgotten(gradients: Tensors, like: Tensors) -> Tensors:
-        summed(gradients, like)
-        return gradients
+def _adds_its_own_alone(after: int) -> Callable[[], None]:
+    """Let this process forget what the others have learnt, from a step on."""
 
-    vars(part)["summed"] = summed_and_forgotten
+    def patch() -> None:
+        steps = itertools.count(1)
+
+        def summed_and_forgotten(gradients: Tensors, like: Tensors) -> Tensors:
+            together = summed(gradients, like)
+            return gradients if next(steps) > after else together
+
+        vars(part)["summed"] = summed_and_forgotten
+
+    return patch
 
 
 KIT = "kit"
 GROUPS = {
     "two": Group(2, _several),
     "four": Group(4, _several),
+    "sharded": Group(2, _sharded, shard=True),
+    "sharded, our decoder": Group(2, _once, shard=True, model=NATIVE),
     "two go on": Group(2, _go_on),
     "three go on": Group(3, _go_on),
     "refused": Group(2, _refused),
@@ -134,14 +175,15 @@ GROUPS = {
     "stopped": Group(
         2, _steps, _at_step(lambda: os.kill(os.getpid(), signal.SIGSTOP)), silence_s=2
     ),
-    "drifting": Group(2, _steps, _adds_its_own_alone),
+    "drifting": Group(2, _steps, _adds_its_own_alone(after=0)),
+    "drifting later": Group(2, _steps, _adds_its_own_alone(after=1), prove_every=3),
     # The kit makes the backend by name: the others must have its defaults.
     KIT: Group(2, _kit, timeout_s=600, silence_s=10),
 }
 
 
-def _model(place: Path) -> ModelFolder:
-    return ModelFolder(place / MODEL, "tiny", "tiny")
+def _model(place: Path, name: str = MODEL) -> ModelFolder:
+    return ModelFolder(place / name, "tiny", "tiny")
 
 
 def _member(group: Group, rank: int, port: int, folder: Path) -> None:
@@ -162,9 +204,16 @@ def _member(group: Group, rank: int, port: int, folder: Path) -> None:
     if rank and group.fault is not None:
         group.fault()
     backend = customize.choose_backend(
-        Torchrun(on="cpu", on_options=EACH, timeout_s=group.timeout_s, silence_s=group.silence_s)
+        Torchrun(
+            on="cpu",
+            on_options=EACH,
+            timeout_s=group.timeout_s,
+            silence_s=group.silence_s,
+            shard=group.shard,
+            prove_every=group.prove_every,
+        )
     )
-    engine = backend.load(_model(folder.parent))
+    engine = backend.load(_model(folder.parent, group.model))
     np.savez(folder / "numbers.npz", **group.work(engine, folder))  # type: ignore[arg-type]
 
 

@@ -23,6 +23,7 @@ from customize import (
     Session,
     differentiate,
 )
+from customize_torch.group.session import SpreadSession
 
 Arrays = dict[str, npt.NDArray[Any]]
 LENGTHS = (5, 17, 2, 30, 11, 40, 9)
@@ -112,9 +113,10 @@ def everything(engine: Engine, start: Path, folder: Path | None) -> Arrays:
     if folder is not None:
         folder.mkdir()
         session.save(folder)
-    whole = engine.open(Full(), seed=3)
-    whole.forward_backward(batch(), CrossEntropy()).result()
-    out |= _named("gradient full", gradients_of(whole))
+    if "full" in engine.capabilities:
+        whole = engine.open(Full(), seed=3)
+        whole.forward_backward(batch(), CrossEntropy()).result()
+        out |= _named("gradient full", gradients_of(whole))
     return out
 
 
@@ -133,7 +135,10 @@ def gone_on(engine: Engine, folder: Path) -> Arrays:
 
 def own(session: Session) -> Any:
     """The torch session: of this process, where there are several."""
-    return getattr(session, "_own", session)
+    if not isinstance(session, SpreadSession):
+        return session
+    crew: Any = session._conductor.crew
+    return crew.part.session(session._number)
 
 
 def gradients_of(session: Session) -> dict[str, Any]:

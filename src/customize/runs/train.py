@@ -6,14 +6,14 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import attrs
 
-from customize._errors import CheckpointError, OptionError, RunError, Unsupported
+from customize._errors import CheckpointError, OptionError, RunError, Unsupported, WorkerLost
 from customize._files import replace_text, writing
 from customize._live_line import LiveLine
 from customize._memory import peak_bytes
@@ -21,7 +21,7 @@ from customize._options import options_to_dict
 from customize.data.dataset import IndexedDataset
 from customize.data.reading import read
 from customize.interfaces.backend import Adapter, Backend, Engine, LoRA, Session
-from customize.interfaces.method import Method
+from customize.interfaces.method import Method, Step
 from customize.interfaces.model import ModelFolder
 from customize.interfaces.observer import Observer
 from customize.models import resolve
@@ -184,10 +184,10 @@ def _train_all(
         inner.begin(stage.recipe, _lineage(model, backend, stage, start))
         if not inner.finished:
             _say(f"{type(stage.method).__name__} of {where}")
-            _train(stage, engine.open(start, last.recipe.seed), inner, watching)
+            _train(stage, partial(engine.open, start, last.recipe.seed), inner, watching)
         start = last.recipe.adapter_of_stage(number + 1, inner.weights())
     _say(f"{type(last.method).__name__} of {where}")
-    _train(last, engine.open(start, last.recipe.seed), folder, watching)
+    _train(last, partial(engine.open, start, last.recipe.seed), folder, watching)
     return engine
 
 
@@ -212,7 +212,7 @@ def _require_stacking(recipe: Recipe, backend: Backend) -> None:
 
 
 def _train(
-    stage: _Stage, session: Session, folder: RunFolder, watching: Sequence[Observer]
+    stage: _Stage, begin: Callable[[], Session], folder: RunFolder, watching: Sequence[Observer]
 ) -> None:
     recipe = stage.recipe
     _keep_skipped(folder, stage.data, *([stage.validation] if stage.validation else []))
@@ -228,9 +228,9 @@ def _train(
             facts={"recipe": recipe.hash},
         )
         whole, began = not loop.checkpoints.is_dir(), time.monotonic()
-        last = loop.run(stage.method, session, stage.data, stage.validation)
-        peak = session.device_peak() or peak_bytes()
-        cost = {"seconds": time.monotonic() - began, "whole": whole, "peak_bytes": peak}
+        session, last, is_unbroken = _to_the_end(stage, begin, loop)
+        seconds, peak = time.monotonic() - began, session.device_peak() or peak_bytes()
+        cost = {"seconds": seconds, "whole": whole and is_unbroken, "peak_bytes": peak}
         _keep_weights(recipe, loop, session, folder)
         _keep_beside(stage, session, folder)
         write_report(folder)
@@ -238,6 +238,21 @@ def _train(
         folder.finish({"steps": last.number, "metrics": dict(last.metrics)})
         shutil.rmtree(loop.best, ignore_errors=True)
         session.close()
+
+
+def _to_the_end(
+    stage: _Stage, begin: Callable[[], Session], loop: Loop
+) -> tuple[Session, Step, bool]:
+    """A session after its last step, and whether it is the first one: no worker was lost."""
+    is_unbroken = True
+    while True:
+        try:
+            session = begin()
+            last = loop.run(stage.method, session, stage.data, stage.validation)
+            return session, last, is_unbroken
+        except WorkerLost as error:
+            _say(f"{error}: the run goes on from its last checkpoint")
+            is_unbroken = False
 
 
 def _keep_skipped(folder: RunFolder, *read: IndexedDataset) -> None:

@@ -49,10 +49,11 @@ class Observers:
         self._started = False
 
     def start(self, step: int) -> None:
-        """Work begins, after ``step``."""
+        """Work begins, after ``step``; that it began anew, since a worker was lost, is not told."""
         self._run = attrs.evolve(self._run, step=step)
-        self._started = True
-        self._tell("on_start", self._run)
+        if not self._started:
+            self._started = True
+            self._tell("on_start", self._run)
 
     def step(self, number: int, metrics: Mapping[str, float]) -> None:
         self._run = attrs.evolve(self._run, step=number)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -17,6 +17,9 @@ from customize import (
     options,
 )
 from customize_torch.estimating import SHARE, training_bytes
+
+if TYPE_CHECKING:
+    from customize_torch.engine import TorchEngine
 
 
 @options
@@ -84,17 +87,21 @@ class CPU(Backend):
         return free_bytes()
 
     def load(self, model: ModelFolder) -> Engine:
+        from customize_torch.engine import TorchEngine
+
+        return self.load_as(TorchEngine, model)
+
+    def load_as(self, kind: "type[TorchEngine]", model: ModelFolder) -> Engine:
+        """A base held in the way of this kind of engine."""
         import torch
 
-        from customize_torch.engine import TorchEngine
         from customize_torch.kernels import Place
 
         if self.threads:
             torch.set_num_threads(self.threads)
         dtype = getattr(torch, _fastest() if self.dtype == "auto" else self.dtype)
-        return TorchEngine(
-            model, Place(dtype=dtype), self.token_budget, self.recompute, self.activation_mb
-        )
+        place = Place(dtype=dtype)
+        return kind(model, place, self.token_budget, self.recompute, self.activation_mb)
 
 
 def _fastest() -> str:

@@ -19,7 +19,8 @@ _WORTH_CAPTURING = 16  # steps
 
 def decoding(policy: Policy, cache: Cache, lengths: Sequence[int], max_tokens: int) -> Decoding:
     """The way of decoding that suits where the policy computes."""
-    graphed = policy.base.place.device.type == "cuda" and max_tokens >= _WORTH_CAPTURING
+    place = policy.base.place  # what gathers a layer is not recorded
+    graphed = place.device.type == "cuda" and not place.sharded and max_tokens >= _WORTH_CAPTURING
     return (GraphedDecoding if graphed else Decoding)(policy, cache, lengths)
 
 

@@ -25,6 +25,7 @@ from customize import (
 from customize_torch.estimating import SHARE, training_bytes
 
 if TYPE_CHECKING:
+    from customize_torch.engine import TorchEngine
     from customize_torch.kernels import Kernels
 
 # Logits in float32 that the head holds at once: a gigabyte.
@@ -99,9 +100,14 @@ class GPU(Backend):
         return float(torch.cuda.mem_get_info(self.device)[0])
 
     def load(self, model: ModelFolder) -> Engine:
+        from customize_torch.engine import TorchEngine
+
+        return self.load_as(TorchEngine, model)
+
+    def load_as(self, kind: type[TorchEngine], model: ModelFolder) -> Engine:
+        """A base held in the way of this kind of engine."""
         import torch
 
-        from customize_torch.engine import TorchEngine
         from customize_torch.kernels import Place
 
         self._refuse_absent()
@@ -114,7 +120,7 @@ class GPU(Backend):
             _LOGITS,
             self.varlen,
         )
-        return TorchEngine(model, place, self.token_budget, self.recompute, self.activation_mb)
+        return kind(model, place, self.token_budget, self.recompute, self.activation_mb)
 
     def _refuse_absent(self) -> None:
         """What a probe without torch cannot see."""

@@ -40,6 +40,7 @@ class Place:
     logits: how many the head may hold at once, over positions and vocabulary; it always holds
         those of a few positions.
     varlen: whether segments may go through flash attention in one call.
+    sharded: whether a layer's weights are there only while it computes.
     """
 
     device: torch.device = attrs.field(factory=lambda: torch.device("cpu"))
@@ -47,3 +48,4 @@ class Place:
     kernels: Kernels = PLAIN
     logits: int = 0
     varlen: bool = False
+    sharded: bool = False

@@ -47,6 +47,7 @@ def load(model: ModelFolder, place: Place, recompute: str, activation_mb: int) -
         recomputing,
         Packing(joints, parts.head),
         place,
+        parts.layers,
     )
 
 

@@ -8,8 +8,8 @@ Shape legend: N tokens, T scored positions, C hidden size, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 
 import attrs
 import numpy as np
@@ -38,6 +38,11 @@ class Base:
     recomputing: Recomputing
     packing: Packing
     place: Place
+    layers: Sequence[nn.Module]
+
+    def unrecorded(self) -> AbstractContextManager[object]:
+        """Inside nothing is kept for a gradient; what is gathered there serves training as well."""
+        return torch.no_grad() if self.place.sharded else torch.inference_mode()
 
     @property
     def decoder(self) -> nn.Module:

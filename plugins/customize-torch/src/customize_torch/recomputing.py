@@ -42,7 +42,7 @@ class Recomputing:
         self._switchboard = switchboard
         self._on = False
         self._bytes_per_token = 0.0
-        self._device = next(decoder.parameters()).device
+        self._decoder = decoder
         self._weights = {p.untyped_storage().data_ptr() for p in decoder.parameters()}
         for layer in layers:
             layer.forward = self._forward(layer, layer.forward)
@@ -62,7 +62,8 @@ class Recomputing:
     def _needed(self, num_tokens: int) -> bool:
         if self._when != "auto":
             return self._when == "always"
-        limit = self._limit or _free_bytes(self._device) * SHARE
+        device = next(self._decoder.parameters()).device
+        limit = self._limit or _free_bytes(device) * SHARE
         wanted = num_tokens * self._bytes_per_token
         if wanted <= limit:
             return False

@@ -41,7 +41,6 @@ class _Row:
     stopped: bool = False
 
 
-@torch.inference_mode()
 def sample(
     policy: Policy,
     prompts: Sequence[Prompt],
@@ -51,6 +50,18 @@ def sample(
     on_token: OnToken | None = None,
 ) -> list[list[Completion]]:
     """Completions for each prompt, ``prompt.n`` of them; see ``customize.Snapshot.sample``."""
+    with policy.base.unrecorded():
+        return _sampled(policy, prompts, sampling, renderer, token_budget, on_token)
+
+
+def _sampled(
+    policy: Policy,
+    prompts: Sequence[Prompt],
+    sampling: Sampling,
+    renderer: Renderer | None,
+    token_budget: int,
+    on_token: OnToken | None,
+) -> list[list[Completion]]:
     for number, prompt in enumerate(prompts):
         if len(prompt.tokens) == 0:
             raise DataError(f"prompt {number} is empty: a completion needs a token to go on from")

@@ -59,18 +59,18 @@ class TorchSnapshot(Snapshot):
 
     def __init__(self, policy: Policy, renderer: Renderer, budget: Budget) -> None:
         self.renderer = renderer
-        self._policy = policy
-        self._budget = budget
+        self.policy = policy
+        self.budget = budget
 
     @torch.no_grad()
     def forward(self, batch: Batch) -> Handle[Floats]:
-        return Done(self._budget.spend(batch, False, partial(self._forward, batch)))
+        return Done(self.budget.spend(batch, False, partial(self._forward, batch)))
 
     def _forward(self, batch: Batch, cut: Sequence[Longs]) -> Floats:
         out = np.zeros(batch.num_tokens, np.float32)
         for chosen in cut:
             piece = batch.take(chosen)
-            logprobs_T = self._policy.logprobs(piece).cpu()
+            logprobs_T = self.policy.logprobs(piece).cpu()
             out[batch.positions_of(chosen)[piece.scored]] = logprobs_T.numpy()
         return out
 
@@ -78,16 +78,16 @@ class TorchSnapshot(Snapshot):
         self, prompts: Sequence[Prompt], sampling: Sampling, on_token: OnToken | None = None
     ) -> Handle[list[list[Completion]]]:
         return Done(
-            sample(self._policy, prompts, sampling, self.renderer, self._budget.tokens, on_token)
+            sample(self.policy, prompts, sampling, self.renderer, self.budget.tokens, on_token)
         )
 
-    @torch.inference_mode()
     def distributions(self, tokens: Ints, start: int) -> Floats:
-        out: Floats = self._policy.distributions(tokens, start).cpu().numpy()
+        with self.policy.base.unrecorded():
+            out: Floats = self.policy.distributions(tokens, start).cpu().numpy()
         return out
 
     def device_peak(self) -> int | None:
-        return take_peak(self._policy.base.place.device)
+        return take_peak(self.policy.base.place.device)
 
 
 class TorchSession(Session):
@@ -113,37 +113,37 @@ class TorchSession(Session):
         self._base = base
         self._adapter = adapter
         self._model = model
-        self._budget = budget
+        self.budget = budget
         self._named: dict[str, Policy] = {}
         self._moments = optimizer.start(policy.tensors)
-        self._policy = policy
+        self.policy = policy
         self.gradients: dict[str, Tensor] = {}
 
     @property
     def tensors(self) -> Mapping[str, Tensor]:
         """What is trained, as it is now."""
-        return self._policy.tensors
+        return self.policy.tensors
 
     def forward(self, batch: Batch) -> Handle[Floats]:
-        return self._at(self._policy).forward(batch)
+        return self._at(self.policy).forward(batch)
 
     def sample(
         self, prompts: Sequence[Prompt], sampling: Sampling, on_token: OnToken | None = None
     ) -> Handle[list[list[Completion]]]:
-        return self._at(self._policy).sample(prompts, sampling, on_token)
+        return self._at(self.policy).sample(prompts, sampling, on_token)
 
     def distributions(self, tokens: Ints, start: int) -> Floats:
-        return self._at(self._policy).distributions(tokens, start)
+        return self._at(self.policy).distributions(tokens, start)
 
     def device_peak(self) -> int | None:
-        return self._at(self._policy).device_peak()
+        return self._at(self.policy).device_peak()
 
     def forward_backward(self, batch: Batch, loss: Loss) -> Handle[LossOutput]:
         if loss.couples == "batch":
             return self.surrogate(batch, loss)
         compute = partial(self._over_pieces, batch, loss)
         try:
-            output, gradients = self._budget.spend(batch, loss.couples == "group", compute)
+            output, gradients = self.budget.spend(batch, loss.couples == "group", compute)
         except OutOfMemoryError:
             self.gradients = {}  # the step is lost, and nothing of it goes into the next
             raise
@@ -155,8 +155,8 @@ class TorchSession(Session):
     ) -> tuple[LossOutput, dict[str, Tensor]]:
         out = np.zeros(batch.num_tokens, np.float32)
         total = 0.0
-        leaves = {k: t.detach().requires_grad_() for k, t in self._policy.tensors.items()}
-        policy = attrs.evolve(self._policy, tensors=leaves)
+        leaves = {k: t.detach().requires_grad_() for k, t in self.policy.tensors.items()}
+        policy = attrs.evolve(self.policy, tensors=leaves)
         for chosen in cut:
             piece = batch.take(chosen)
             value, logprobs = self._backward(policy, piece, loss)
@@ -192,15 +192,15 @@ class TorchSession(Session):
                 )
             )
         tensors, self._moments = optimizer.step(
-            self._policy.tensors, gradients, self._moments, optimizer_, norm
+            self.policy.tensors, gradients, self._moments, optimizer_, norm
         )
-        self._policy = attrs.evolve(self._policy, tensors=tensors)
+        self.policy = attrs.evolve(self.policy, tensors=tensors)
         return Done(norm)
 
     def snapshot(self, name: str | None = None) -> Snapshot:
         if name is not None:
-            self._named[name] = self._policy
-        return self._at(self._policy)
+            self._named[name] = self.policy
+        return self._at(self.policy)
 
     def named_snapshot(self, name: str) -> Snapshot:
         if name not in self._named:
@@ -212,11 +212,11 @@ class TorchSession(Session):
 
     def save(self, folder: Path) -> None:
         groups = {
-            "weights": self._policy.tensors,
+            "weights": self.policy.tensors,
             "means": self._moments.means,
             "squares": self._moments.squares,
             "gradients": self.gradients,
-            "below": self._policy.below,
+            "below": self.policy.below,
             **{f"snapshot:{name}": policy.tensors for name, policy in self._named.items()},
         }
         storage.write_tensors(folder / "state.safetensors", groups)
@@ -224,27 +224,27 @@ class TorchSession(Session):
             "base": self._model.fingerprint,
             "steps": self._moments.steps,
             "seed": self.seed,
-            "scale": self._policy.scale,
-            "token_budget": self._budget.tokens,
+            "scale": self.policy.scale,
+            "token_budget": self.budget.tokens,
         }
         (folder / "state.json").write_text(json.dumps(state), "utf-8")
 
     def load(self, folder: Path) -> None:
         state = storage.read_json(folder / "state.json")
-        device = self._policy.base.place.device
+        device = self.policy.base.place.device
         groups = storage.read_tensors(folder / "state.safetensors", device)
         lacking = {*_PARTS} - groups.keys() - state.keys()
         if lacking:
             raise CheckpointError(f"{folder} lacks {', '.join(sorted(lacking))}: it cannot go on")
         if state["base"] != self._model.fingerprint:
             raise ModelError(f"{folder} was saved from another base than {self._model.name}")
-        if groups["weights"].keys() != self._policy.tensors.keys():
+        if groups["weights"].keys() != self.policy.tensors.keys():
             raise ModelError(f"{folder} was saved with another adapter: its layers differ")
         self.seed = state["seed"]
-        self._budget.tokens = min(self._budget.tokens, state["token_budget"])
+        self.budget.tokens = min(self.budget.tokens, state["token_budget"])
         scale = state["scale"]
-        kept = attrs.evolve(self._policy, scale=scale, below=groups.get("below", {}))
-        self._policy = attrs.evolve(kept, tensors=groups["weights"])
+        kept = attrs.evolve(self.policy, scale=scale, below=groups.get("below", {}))
+        self.policy = attrs.evolve(kept, tensors=groups["weights"])
         self._moments = optimizer.Moments(state["steps"], groups["means"], groups["squares"])
         self.gradients = groups.get("gradients", {})
         self._named = {
@@ -254,7 +254,7 @@ class TorchSession(Session):
         }
 
     def save_weights(self, folder: Path) -> None:
-        policy, base = self._policy, self._model.fingerprint
+        policy, base = self.policy, self._model.fingerprint
         if isinstance(self._adapter, LoRA):
             tensors = stacked(policy.below, policy.tensors, whole=True)
             layers = [k.removesuffix(".lora_A.weight") for k in tensors if "lora_A" in k]
@@ -266,8 +266,8 @@ class TorchSession(Session):
     def _as_one(self, tensors: Mapping[str, Tensor], layers: list[str]) -> LoRA:
         """What a stack of two is when it is saved: one adapter of the same scale."""
         rank = tensors[f"{layers[0]}.lora_A.weight"].shape[0]
-        assert self._policy.scale is not None
-        return LoRA(rank=rank, alpha=self._policy.scale * rank, targets=tuple(layers))
+        assert self.policy.scale is not None
+        return LoRA(rank=rank, alpha=self.policy.scale * rank, targets=tuple(layers))
 
     def _at(self, policy: Policy) -> TorchSnapshot:
-        return TorchSnapshot(policy, self.renderer, self._budget)
+        return TorchSnapshot(policy, self.renderer, self.budget)

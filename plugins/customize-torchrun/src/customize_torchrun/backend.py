@@ -13,18 +13,15 @@ from customize import (
     Engine,
     ModelFolder,
     ModelShape,
-    UnknownName,
     Unsupported,
-    choose_backend,
     option,
     options,
 )
+from customize_torch.group.each import EACH, each_on
 from customize_torchrun.launch import launched
 
 if TYPE_CHECKING:
-    from customize_torchrun.crew import Crew
-
-_EACH = ("cuda", "rocm", "cpu")  # the best first
+    from customize_torchrun.crew import Launched
 
 
 @options
@@ -36,10 +33,15 @@ class Torchrun(Backend):
     on: str = option(
         default="auto",
         help="The backend each process computes on; auto takes the best that can run.",
-        choices=("auto", *_EACH),
+        choices=("auto", *EACH),
     )
     on_options: Mapping[str, Any] = option(
         factory=dict, help="Options of that backend. A GPU's device is the process's own."
+    )
+    shard: bool = option(
+        default=False,
+        help="Hold the base's layers in pieces over the processes, for one that a device does not "
+        "hold: slower, and sampling is not spread.",
     )
     timeout_s: float = option(
         default=600.0,
@@ -63,7 +65,8 @@ class Torchrun(Backend):
         return f"not installed: pip install {' '.join(missing)}" if missing else None
 
     def capabilities(self) -> frozenset[str]:
-        return self._each().capabilities()
+        own = self._each().capabilities()
+        return own - {"full", "serve"} if self.shard else own
 
     def settled(self, kept: Mapping[str, Any]) -> Backend:
         each = self._each(kept.get("on")).settled(kept)
@@ -79,7 +82,12 @@ class Torchrun(Backend):
     ) -> Mapping[str, float]:
         """Of one process."""
         world = launch.world if (launch := launched()) else 1
-        return self._each().memory(shape, adapter, largest, step_tokens / world)
+        found = dict(self._each().memory(shape, adapter, largest, step_tokens / world))
+        if self.shard and "weights" in found:
+            layers = found["weights"] * shape.linear_parameters / shape.num_parameters
+            at_once = min(1.0, 1 / world + 2 / shape.num_layers)  # the next one is being gathered
+            found["weights"] -= layers * (1 - at_once)
+        return found
 
     def available_bytes(self) -> float | None:
         return self._each().available_bytes()
@@ -88,21 +96,27 @@ class Torchrun(Backend):
         crew = self._crew()
         if crew is None or crew.launch.rank == 0:
             return
-        from customize_torchrun.part import Part
-
-        crew.serve(Part(crew.launch).do)
+        crew.serve()
         sys.exit(0)
 
     def load(self, model: ModelFolder) -> Engine:
         crew, each = self._crew(), self._each().settled({})
         if crew is None:
+            if self.shard:
+                raise Unsupported("shard needs several processes: begin the command with torchrun")
             return each.load(model)
-        from customize_torchrun.conductor import conductor_of
-        from customize_torchrun.engine import SpreadEngine
+        from customize_torchrun.engine import LaunchedEngine, conductor_of
 
-        return SpreadEngine(conductor_of(crew), each, model, self.prove_every)
+        return LaunchedEngine(
+            conductor_of(crew),
+            each.name,
+            attrs.asdict(each),  # type: ignore[arg-type]  # it is of attrs
+            model,
+            self.prove_every,
+            shard=self.shard,
+        )
 
-    def _crew(self) -> "Crew | None":
+    def _crew(self) -> "Launched | None":
         if launched() is None:
             return None
         from customize_torchrun.crew import crew_of
@@ -110,12 +124,5 @@ class Torchrun(Backend):
         return crew_of(self.timeout_s, self.silence_s, self._each().name != "cpu")
 
     def _each(self, kept: str | None = None) -> Backend:
-        name = self.on if self.on != "auto" else kept
-        if name is not None:
-            return choose_backend(name, self.on_options)
-        for candidate in _EACH:
-            try:
-                return choose_backend(candidate, self.on_options)
-            except (UnknownName, Unsupported):
-                continue
-        raise Unsupported(f"none of {', '.join(_EACH)} can run here: see customize doctor")
+        name = self.on if self.on != "auto" else kept or "auto"
+        return each_on(name, self.on_options)

@@ -1,4 +1,4 @@
-"""The processes of a group: orders go to all, a reply comes from each. Knows no primitive.
+"""The processes that torchrun started, as a crew whose conductor is process 0.
 
 An order's label goes through the store, where one waits without a limit while the method thinks;
 its arrays go by broadcast, and replies from process to process. Nothing is pickled.
@@ -22,11 +22,12 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-import customize
 from customize import BackendError, CustomizeError, Unsupported
+from customize_torch.group.crew import NOTHING, Beside, Crew, raise_refusals, refusal
+from customize_torch.group.parcel import Array, Parcel, size_of, unpack
+from customize_torch.group.part import Part
 from customize_torchrun.heart import GO_ON, Heart
 from customize_torchrun.launch import Launch, forget_launch, launched
-from customize_torchrun.parcel import Array, Parcel, size_of, unpack
 
 Do = Callable[[Parcel], Parcel]
 _FOR_EVER = timedelta(days=365)
@@ -34,11 +35,18 @@ _MEETING = timedelta(minutes=5)
 _CAUSE_S = 3.0  # a process that raised tells why, then its connections break
 
 
-class Crew:
-    """The group, as one of its processes sees it. Made once a process, by ``crew_of``."""
+class Launched(Crew):
+    """The group, as one of its processes sees it. Made once a process, by ``crew_of``.
+
+    part: this process's own.
+    """
+
+    is_first_here = True
 
     def __init__(self, launch: Launch, timeout_s: float, silence_s: float, devices: bool) -> None:
         self.launch = launch
+        self.world = launch.world
+        self.part = Part(launch.rank, launch.world, launch.local_rank)
         self._timeout_s = timeout_s
         self._orders = 0
         self._in_order = False
@@ -61,37 +69,32 @@ class Crew:
         if launch.rank == 0:
             atexit.register(self._dismiss)
 
-    def order(self, value: Mapping[str, Any], arrays: Mapping[str, Array], do: Do) -> list[Parcel]:
-        """Have every process ``do`` this, as process 0 does here; the replies by rank.
-
-        Raises:
-            CustomizeError: one of them refused; all are ready for the next order.
-            BackendError: one of them is gone or hangs; the group is at its end.
-        """
+    def order(
+        self, value: Mapping[str, Any], arrays: Mapping[str, Array], beside: Beside
+    ) -> list[Parcel]:
         parcel = Parcel(value, arrays)
         with self._undisturbed():
             self._send_out(parcel)
-            own = _tried(do, parcel)
+            own = _tried(functools.partial(self.part.do, beside=beside), parcel)
             replies = [self._receive(rank) for rank in range(1, self.launch.world)]
             self._store.delete_key(f"order/{self._orders}")
         if isinstance(own, Exception):
             raise own
-        for rank, reply in enumerate(replies, start=1):
-            _raise_refusal(rank, reply)
+        raise_refusals(replies, first=1)
         return [own, *replies]
 
-    def serve(self, do: Do) -> None:
+    def serve(self) -> None:
         """Do what process 0 orders until it has nothing more."""
         for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
             signal.signal(number, signal.SIG_IGN)  # process 0 finishes its step, and then says so
         try:
             while True:
                 order = self._await()
-                reply = _tried(do, order)
+                reply = _tried(self.part.do, order)
                 if isinstance(reply, Exception):
                     if not isinstance(reply, CustomizeError):
                         raise reply
-                    reply = Parcel({"refused": [type(reply).__name__, str(reply)]})
+                    reply = refusal(reply)
                 self._reply(reply)
                 if order.value.get("do") == "end":
                     break
@@ -109,7 +112,7 @@ class Crew:
             return
         self._heart.stop()  # it would miss those that leave
         with suppress(BackendError):
-            self.order({"do": "end"}, {}, lambda _: Parcel())
+            self.order({"do": "end"}, {}, NOTHING)
             dist.destroy_process_group()
 
     @contextmanager
@@ -165,7 +168,7 @@ class Crew:
 
 
 @functools.cache
-def crew_of(timeout_s: float, silence_s: float, devices: bool) -> Crew | None:
+def crew_of(timeout_s: float, silence_s: float, devices: bool) -> Launched | None:
     """This process's group, met when first asked for; None where it is alone."""
     launch = launched()
     if launch is None or launch.world == 1:
@@ -175,7 +178,7 @@ def crew_of(timeout_s: float, silence_s: float, devices: bool) -> Crew | None:
             "this process is in a group of torch.distributed already: give the backend torchrun "
             "the same options wherever it is named, and make no group beside it"
         )
-    return Crew(launch, timeout_s, silence_s, devices)
+    return Launched(launch, timeout_s, silence_s, devices)
 
 
 def _store(launch: Launch, *, hosts: bool = False, timeout: timedelta) -> dist.Store:
@@ -191,13 +194,3 @@ def _tried(do: Do, order: Parcel) -> Parcel | Exception:
         return do(order)
     except Exception as error:
         return error
-
-
-def _raise_refusal(rank: int, reply: Parcel) -> None:
-    if "refused" not in reply.value:
-        return
-    name, message = reply.value["refused"]
-    kind = getattr(customize, name, BackendError)
-    if not (isinstance(kind, type) and issubclass(kind, CustomizeError)):
-        kind = BackendError
-    raise kind(f"process {rank}: {message}")

@@ -21,7 +21,7 @@ from customize import (
     Prompt,
     Sampling,
 )
-from customize_torchrun.parcel import Array, Parcel
+from customize_torch.group.parcel import Array, Parcel
 
 _NAMED = {loss.name: loss for loss in (CrossEntropy, ImportanceSampling, PPO, CISPO, DRO)}
 _COLUMN, _SEQUENCE = "column ", "sequence "

@@ -1,4 +1,4 @@
-"""Sessions and snapshots that all processes compute together, as process 0 sees them."""
+"""Sessions and snapshots that a crew computes together, as its conductor sees them."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ from customize import (
     OnToken,
     OutOfMemoryError,
     Prompt,
+    Renderer,
     Sampling,
     Session,
     Snapshot,
 )
-from customize_torchrun.conductor import Conductor
-from customize_torchrun.packing import loss_out
+from customize_torch.group.conductor import Conductor
+from customize_torch.group.packing import loss_out
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
 
 
 class _Spread(Snapshot):
-    """Weights that every process holds under one number; ``own`` are those of this process."""
+    """Weights that every member holds under one number."""
 
-    def __init__(self, conductor: Conductor, number: int, own: Snapshot) -> None:
-        self.renderer = own.renderer
+    def __init__(self, conductor: Conductor, number: int, renderer: Renderer) -> None:
+        self.renderer = renderer
         self._conductor = conductor
         self._number = number
-        self._weights = own
         conductor.let_go_with(self, number)
 
     def forward(self, batch: Batch) -> Handle[Floats]:
@@ -53,32 +53,37 @@ class _Spread(Snapshot):
         return Done(self._conductor.sample(self._number, prompts, sampling, on_token))
 
     def distributions(self, tokens: Ints, start: int) -> Floats:
-        return self._weights.distributions(tokens, start)
+        asked = {"of": self._number, "start": start}
+        told, *_ = self._conductor.order("distributions", {"tokens": tokens}, **asked)
+        out: Floats = told.arrays["logprobs"].reshape(-1, told.value["width"])
+        return out
 
     def device_peak(self) -> int | None:
-        return self._weights.device_peak()
+        replies = self._conductor.order("peak", of=self._number)
+        return max((told.value["bytes"] for told in replies if told.value["bytes"]), default=None)
 
 
 class SpreadSnapshot(_Spread):
     """Weights that do not move."""
 
-    def __init__(self, conductor: Conductor, number: int) -> None:
-        super().__init__(conductor, number, conductor.part.snapshot(number))
-
 
 class SpreadSession(_Spread, Session):
-    """One customization, the same in every process. Files are written by process 0."""
+    """One customization, the same in every member."""
 
-    def __init__(self, conductor: Conductor, number: int, prove_every: int) -> None:
-        self._own = conductor.part.session(number)
-        super().__init__(conductor, number, self._own)
-        self.capabilities = self._own.capabilities
+    def __init__(
+        self,
+        conductor: Conductor,
+        number: int,
+        renderer: Renderer,
+        capabilities: frozenset[str],
+        seed: int,
+        prove_every: int,
+    ) -> None:
+        super().__init__(conductor, number, renderer)
+        self.capabilities = capabilities
+        self.seed = seed
         self._prove_every = prove_every
         self._steps = 0
-
-    @property
-    def seed(self) -> int:  # type: ignore[override]  # a loaded state brings its own
-        return self._own.seed
 
     def forward_backward(self, batch: Batch, loss: Loss) -> Handle[LossOutput]:
         named = loss_out(loss)
@@ -104,7 +109,7 @@ class SpreadSession(_Spread, Session):
         return Done(float(replies[0].value["norm"]))
 
     def _prove(self) -> None:
-        """All processes hold the same weights, to the bit, or the run does not go on."""
+        """All hold the same weights, to the bit, or the run does not go on."""
         own, *others = self._conductor.order("prove", of=self._number)
         wrong = [r for r, told in enumerate(others, start=1) if told.value != own.value]
         if wrong:
@@ -122,18 +127,19 @@ class SpreadSession(_Spread, Session):
 
     def _snapshot(self, how: str, name: str | None) -> Snapshot:
         number, _ = self._conductor.make(how, of=self._number, name=name)
-        return SpreadSnapshot(self._conductor, number)
+        return SpreadSnapshot(self._conductor, number, self.renderer)
 
     def base(self) -> Snapshot:
         number, _ = self._conductor.make("base", of=self._number)
-        return SpreadSnapshot(self._conductor, number)
+        return SpreadSnapshot(self._conductor, number, self.renderer)
 
     def save(self, folder: Path) -> None:
-        self._own.save(folder)
+        self._conductor.write("save", self._number, folder)
 
     def load(self, folder: Path) -> None:
-        self._conductor.order("become", at_hand=folder, of=self._number)
+        told, *_ = self._conductor.order("become", at_hand=folder, of=self._number)
+        self.seed = told.value["seed"]
         self._steps = 0
 
     def save_weights(self, folder: Path) -> None:
-        self._own.save_weights(folder)
+        self._conductor.write("save weights", self._number, folder)

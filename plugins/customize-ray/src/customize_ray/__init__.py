@@ -1,0 +1,1 @@
+"""The torch engine in actors of a Ray cluster. Knows no method."""

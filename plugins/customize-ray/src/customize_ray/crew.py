@@ -1,0 +1,124 @@
+"""Actors of a Ray cluster as a crew. Knows no work.
+
+When one is lost, all are: torch's groups do not outlive a member.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any, NoReturn
+
+import ray
+from ray.exceptions import GetTimeoutError, RayActorError, RayError
+
+from customize import BackendError, Unsupported, WorkerLost
+from customize_ray.worker import Worker
+from customize_torch.group.crew import Beside, Crew, raise_refusals
+from customize_torch.group.parcel import Array, Parcel, unpack
+
+_LOOPBACK = "127.0.0.1"
+_BEGINNING_S = 300.0  # until a cluster has made room, and torch is imported
+_CAUSE_S = 5.0  # a lost actor's peers may raise before Ray knows of the loss
+
+
+class RayCrew(Crew):
+    """``world`` workers with so many processors each, and a GPU each where ``gpus`` is 1.
+
+    is_over: whether some were lost, and so all.
+    """
+
+    is_first_here = False
+
+    def __init__(self, world: int, cpus: float, gpus: int, timeout_s: float) -> None:
+        self.world = world
+        self.is_over = False
+        self._timeout_s = timeout_s
+        _refuse_too_many(world, cpus, gpus)
+        made = ray.remote(num_cpus=cpus, num_gpus=gpus, max_restarts=0)(Worker)
+        self._workers = [made.remote(rank, world) for rank in range(world)]
+        self._meet(gpus > 0)
+
+    def order(
+        self, value: Mapping[str, Any], arrays: Mapping[str, Array], beside: Beside
+    ) -> list[Parcel]:
+        parcel = Parcel(value, arrays)
+        label, content = parcel.label(), ray.put(parcel.content())
+        asked = [worker.do.remote(label, content) for worker in self._workers]
+        replies = [unpack(*told) for told in self._answers(asked, self._timeout_s)]
+        raise_refusals(replies, first=0)
+        return replies
+
+    def end(self) -> None:
+        """Give all workers up."""
+        self.is_over = True
+        for worker in self._workers:
+            with suppress(RayError):
+                ray.kill(worker)
+        self._workers = []
+
+    def _meet(self, devices: bool) -> None:
+        places = self._answers([w.where.remote() for w in self._workers], _BEGINNING_S)
+        is_one_machine = len({node for node, _ in places}) == 1
+        address = _LOOPBACK if is_one_machine else places[0][1]
+        (port,) = self._answers([self._workers[0].host.remote(address)], _BEGINNING_S)
+        meeting = (address, port, self._timeout_s, devices)
+        self._answers([w.meet.remote(*meeting) for w in self._workers], _BEGINNING_S)
+
+    def _answers(self, asked: Sequence[Any], within_s: float) -> list[Any]:
+        """What each says. Ray's references and what they stand for have no types."""
+        if self.is_over:
+            raise WorkerLost("the workers are at their end")
+        try:
+            return list(ray.get(list(asked), timeout=within_s))
+        except GetTimeoutError:
+            ready, _ = ray.wait(list(asked), num_returns=len(asked), timeout=0)
+            late = [rank for rank, one in enumerate(asked) if one not in ready]
+            self.end()
+            raise WorkerLost(f"{_named(late)} did not answer within {within_s:g} s") from None
+        except RayError as error:
+            self._fail(asked, error)
+
+    def _fail(self, asked: Sequence[Any], error: RayError) -> NoReturn:
+        """Raise why: a loss before what its peers raise because of it."""
+        until = time.monotonic() + _CAUSE_S
+        found: dict[int, RayError] = {}
+        while time.monotonic() < until and not any(map(_is_loss, found.values())):
+            ready, _ = ray.wait(list(asked), num_returns=len(asked), timeout=_CAUSE_S / 10)
+            found = {rank: e for rank, one in enumerate(asked) if one in ready and (e := _of(one))}
+        self.end()
+        lost = [rank for rank, one in found.items() if _is_loss(one)]
+        if lost:
+            told = str(found[lost[0]]).strip().splitlines()[0]
+            raise WorkerLost(f"{_named(lost)} is gone ({told})") from error
+        rank = min(found)
+        told = str(found[rank]).strip().splitlines()[-1]
+        raise BackendError(f"process {rank} raised {told}") from error
+
+
+def _refuse_too_many(world: int, cpus: float, gpus: int) -> None:
+    """Ray would wait for ever for what a cluster will never have."""
+    there = ray.cluster_resources()
+    for name, wanted in (("CPU", world * cpus), ("GPU", world * gpus)):
+        if wanted > there.get(name, 0):
+            raise Unsupported(
+                f"{world} workers want {wanted:g} {name}s, and the cluster has "
+                f"{there.get(name, 0):g}: lower workers, or cpus, or set on=cpu"
+            )
+
+
+def _of(reference: Any) -> RayError | None:
+    try:
+        ray.get(reference)
+    except RayError as error:
+        return error
+    return None
+
+
+def _is_loss(error: RayError) -> bool:
+    return isinstance(error, RayActorError)
+
+
+def _named(ranks: Sequence[int]) -> str:
+    return f"process {', '.join(map(str, ranks))}"

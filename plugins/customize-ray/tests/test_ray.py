@@ -1,0 +1,202 @@
+"""Workers of a local Ray compute what one process does, and are replaced where they are lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import customize
+from customize import (
+    AdamW,
+    BackendError,
+    Batch,
+    CrossEntropy,
+    Engine,
+    LoRA,
+    ModelFolder,
+    Observer,
+    Prompt,
+    Sampling,
+    Step,
+    differentiate,
+)
+from customize.testing import conformance, write_tiny_model
+
+ray = pytest.importorskip("ray")
+pytest.importorskip("customize_sft")
+
+from customize_ray.backend import Ray  # noqa: E402  # imports no Ray, and tells nothing without
+from customize_torch.backend import CPU  # noqa: E402
+
+EACH = {"dtype": "float32", "threads": 1, "token_budget": 64}
+WORKERS = Ray(address="local", workers=2, cpus=0.25, on="cpu", on_options=EACH, timeout_s=60)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _cluster() -> Iterator[None]:
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
+    return write_tiny_model(tmp_path_factory.mktemp("model") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def engines(model: ModelFolder) -> tuple[Engine, Engine]:
+    """One process, and the workers."""
+    return CPU(**EACH).load(model), WORKERS.load(model)  # type: ignore[arg-type]
+
+
+def batch(seed: int) -> Batch:
+    rng = np.random.default_rng(seed)
+    rows = [(rng.integers(0, 240, n), {"weights": rng.uniform(0.2, 1, n)}) for n in (5, 17, 30, 11)]
+    return Batch.from_sequences(rows, groups=[0, 0, 1, 1])
+
+
+def squared(logprobs: Any, of: Batch) -> Any:
+    return (logprobs.sum() / 100) ** 2
+
+
+def test_losses_gradients_and_weights_are_those_of_one_process(
+    engines: tuple[Engine, Engine], tmp_path: Path
+) -> None:
+    told: list[list[float]] = []
+    for name, engine in zip(("one", "workers"), engines, strict=True):
+        session = engine.open(LoRA(rank=4), seed=3)
+        found = []
+        for seed, loss in enumerate((CrossEntropy(), differentiate(squared, couples="batch"))):
+            output = session.forward_backward(batch(seed), loss).result()
+            found += [output.loss, session.optim_step(AdamW(lr=0.01)).result()]
+            found += output.logprobs.tolist()
+        (tmp_path / name).mkdir()
+        session.save(tmp_path / name)
+        again = engine.open(LoRA(rank=4), seed=9)
+        again.load(tmp_path / name)
+        assert again.seed == 3
+        told.append([*found, *again.forward(batch(7)).result().tolist()])
+    np.testing.assert_allclose(told[1], told[0], rtol=1e-5, atol=5e-6)
+    assert sorted(p.name for p in (tmp_path / "workers").iterdir()) == sorted(
+        p.name for p in (tmp_path / "one").iterdir()
+    )
+
+
+def test_they_draw_what_one_process_draws_and_tell_of_each_token(
+    engines: tuple[Engine, Engine],
+) -> None:
+    prompts = [Prompt(np.arange(3 + i) * 7 % 240, n=1 + i % 2, seed=i) for i in range(3)]
+    drawn = []
+    for engine in engines:
+        heard: dict[tuple[int, int], list[int]] = {}
+
+        def hear(i: int, j: int, token: int, heard: Any = heard) -> None:
+            heard.setdefault((i, j), []).append(token)
+
+        sampling = Sampling(max_tokens=8, stop_tokens=())
+        found = engine.base().sample(prompts, sampling, hear).result()
+        said = {
+            (i, j): c.tokens.tolist() for i, some in enumerate(found) for j, c in enumerate(some)
+        }
+        assert said == heard
+        drawn.append(said)
+    assert drawn[0] == drawn[1]
+
+
+test_the_rules_of_backends = pytest.mark.slow(conformance(backend=WORKERS))
+
+
+ROWS = [{"prompt": f"say {i}", "completion": f"it is {i * i}"} for i in range(12)]
+
+
+class Killing(Observer):
+    """Kills a worker in the middle of the step after this one."""
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+        self.killed: list[int] = []
+
+    def on_step(self, step: Step) -> None:
+        if step.number == self.at and not self.killed:
+            self.killed = [members()[-1]]
+            os.kill(self.killed[0], signal.SIGKILL)
+
+
+def members() -> list[int]:
+    """Pids of workers that this process's Ray has started."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError, IndexError):
+            command = (folder / "cmdline").read_bytes()
+            if (
+                command.startswith(b"ray::Worker")
+                and _parent(_parent(int(folder.name))) == os.getpid()
+            ):
+                found.append(int(folder.name))
+    return sorted(found)
+
+
+def _parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def train(model: ModelFolder, to: Path, backend: Ray, *watching: Observer) -> customize.Run:
+    return customize.train(
+        model=model.path,
+        data=ROWS,
+        to=to,
+        backend=backend,
+        options={"steps": 8, "batch_size": 4},
+        checkpoint_every=3,
+        observers=watching,
+        evaluate=False,
+    )
+
+
+def outcome(folder: Path) -> tuple[bytes, list[dict[str, Any]]]:
+    weights = (folder / "adapter" / "adapter_model.safetensors").read_bytes()
+    return weights, [json.loads(x) for x in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_lost_worker_is_replaced_and_the_run_ends_as_if_none_had_been(
+    model: ModelFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(model, tmp_path / "whole", WORKERS)
+    killing = Killing(at=4)
+    train(model, tmp_path / "lost", WORKERS, killing)
+    assert killing.killed
+    said = capsys.readouterr().err
+    assert "process 1 is gone" in said or "process 0 is gone" in said
+    assert "the run goes on from its last checkpoint" in said
+    assert outcome(tmp_path / "lost") == outcome(tmp_path / "whole")
+    assert not set(killing.killed) & set(members())
+
+
+def test_a_worker_lost_once_too_often_ends_the_run_and_no_process_stays(
+    model: ModelFolder, tmp_path: Path
+) -> None:
+    once = Ray(address="local", cpus=0.25, on="cpu", on_options=EACH, restarts=0)
+    before = members()
+    began = time.monotonic()
+    with pytest.raises(BackendError, match="more often than restarts allows"):
+        train(model, tmp_path / "run", once, Killing(at=4))
+    assert (tmp_path / "run" / "checkpoints" / "step-00000003").is_dir()
+    assert time.monotonic() - began < 120
+    until = time.monotonic() + 10
+    while set(members()) - set(before):
+        assert time.monotonic() < until
+        time.sleep(0.2)
+
+
+def test_more_workers_than_a_cluster_has_room_for_are_refused(model: ModelFolder) -> None:
+    with pytest.raises(customize.Unsupported, match="want 900 CPUs, and the cluster has"):
+        Ray(address="local", workers=3, cpus=300, on="cpu").load(model)

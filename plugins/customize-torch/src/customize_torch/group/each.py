@@ -1,0 +1,26 @@
+"""What each member computes on. Knows no order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from customize import Backend, UnknownName, Unsupported, choose_backend
+
+EACH = ("cuda", "rocm", "cpu")  # the best first
+
+
+def each_on(name: str, options: Mapping[str, Any]) -> Backend:
+    """The backend of this name with its options; of ``auto`` the best that can run here.
+
+    Raises:
+        Unsupported: it cannot run here, or none can.
+    """
+    if name != "auto":
+        return choose_backend(name, options)
+    for candidate in EACH:
+        try:
+            return choose_backend(candidate, options)
+        except (UnknownName, Unsupported):
+            continue
+    raise Unsupported(f"none of {', '.join(EACH)} can run here: see customize doctor")
