@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -116,6 +117,7 @@ def test_a_plan_says_steps_tokens_and_memory(recipe: Mapping[str, Any]) -> None:
         "head",
         "runtime",
         "activations",
+        "freed, not yet given back",
     }
     assert found.memory["weights"] == 4 * found.num_parameters
     assert found.seconds is None
@@ -155,6 +157,65 @@ def test_validation_is_part_of_the_work(recipe: Mapping[str, Any]) -> None:
     extra = once.flops - without.flops
     assert extra > 0.2 * without.flops
     assert thrice.flops - without.flops == pytest.approx(3 * extra)
+
+
+def test_the_evaluation_that_ends_a_run_is_counted_as_it_asks(
+    recipe: Mapping[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from customize_torch.session import TorchSnapshot
+
+    asked = Counter[str]()
+    sample, forward = TorchSnapshot.sample, TorchSnapshot.forward
+
+    def sampling(self: Any, prompts: Any, how: Any, *rest: Any) -> Any:
+        asked["answers"] += len(prompts)
+        asked["read"] += sum(len(prompt.tokens) for prompt in prompts)
+        asked["drawn"] += len(prompts) * how.max_tokens
+        return sample(self, prompts, how, *rest)
+
+    def weighing(self: Any, batch: Batch) -> Any:
+        asked["weighed"] += batch.num_tokens
+        return forward(self, batch)
+
+    monkeypatch.setattr(TorchSnapshot, "sample", sampling)
+    monkeypatch.setattr(TorchSnapshot, "forward", weighing)
+    rows = {
+        "right": [
+            {"prompt": f"ask {n}", "completion": "yes", "expect": {"includes": "y"}}
+            for n in range(3)
+        ],
+        "likely": [{"prompt": f"ask {n}", "completion": "yes"} for n in range(4)],
+    }
+    found = {}
+    for name, some in rows.items():
+        file = tmp_path / f"{name}.jsonl"
+        file.write_text("\n".join(map(json.dumps, some)) + "\n")
+        given = {**recipe, "validation": str(file), "to": str(tmp_path / name)}
+        found[name] = plan(made(given)).evaluation
+        asked.clear()
+        customize.train(**given)
+        work = found[name]
+        assert work is not None
+        assert work.rows == len(some)
+        told = Counter(answers=work.answers, read=int(work.read), drawn=int(work.drawn))
+        assert told == Counter({k: v for k, v in asked.items() if k != "weighed"})
+        assert (asked["weighed"] > 0) == (name == "likely")
+        assert work.flops > 0
+    shape = ModelShape.of_folder(Path(recipe["model"]))
+    assert found["likely"].flops == pytest.approx(
+        2 * shape.linear_parameters * asked["weighed"], rel=0.5
+    )
+    assert plan(made(recipe, evaluate=False, validation=recipe["data"])).evaluation is None
+
+
+def test_what_sampling_leaves_is_held_while_training(recipe: Mapping[str, Any]) -> None:
+    rounded = {**recipe["backend_options"], "dtype": "bfloat16"}
+    plain = plan(made(recipe, backend_options=rounded)).memory
+    options = {**recipe["options"], "replay": 0.25}
+    found = plan(made(recipe, backend_options=rounded, options=options)).memory
+    more = found.keys() - plain.keys()
+    assert "laid out" in more
+    assert sum(found.values()) > sum(plain.values())
 
 
 def test_a_method_that_learns_from_what_it_samples_is_not_guessed(

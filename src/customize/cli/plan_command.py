@@ -58,6 +58,12 @@ def _lines(plan: Plan) -> list[str]:
             f"  {stage.method}: {stage.rows} rows, {stage.steps} steps, "
             f"{_count(estimate)} tokens{about}, {_count(stage.flops)} operations"
         )
+    if plan.evaluation is not None:
+        lines.append(
+            f"  evaluation: {plan.evaluation.rows} rows, {plan.evaluation.answers} answers of at "
+            f"most {_count(plan.evaluation.drawn)} tokens, "
+            f"{_count(plan.evaluation.flops)} operations"
+        )
     lines += ["", *_memory(plan), "", *_time(plan)]
     if plan.offers:
         lines += ["", *_offers(plan)]
@@ -81,7 +87,11 @@ def _time(plan: Plan) -> list[str]:
         ]
     estimate, low, high = map(_duration, plan.seconds)
     runs = f"{plan.rate.runs} run{'' if plan.rate.runs == 1 else 's'}"
-    return [f"Time: {estimate} ({low} to {high}), by {runs} on this machine"]
+    lines = [f"Time: {estimate} ({low} to {high}), by {runs} on this machine"]
+    if plan.evaluation_seconds is not None:
+        estimate, low, high = map(_duration, plan.evaluation_seconds)
+        lines.append(f"  and {estimate} ({low} to {high}) for the evaluation")
+    return lines
 
 
 def _offers(plan: Plan) -> list[str]:

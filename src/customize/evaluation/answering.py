@@ -11,7 +11,7 @@ from customize.evaluation.columns import Column, Draw
 from customize.evaluation.questions import Question
 from customize.interfaces.scorer import Answer, Likelihood
 
-_AT_ONCE = 32
+AT_ONCE = 32
 
 # Called with the number of answers, or of likelihoods, since the last call.
 Tell = Callable[[int], None]
@@ -25,8 +25,8 @@ def answers(
     found = {i: kept for i, key in enumerate(keys) if (kept := store.answer(key))}
     tell(len(found))
     missing = [i for i in range(len(questions)) if i not in found]
-    for start in range(0, len(missing), _AT_ONCE):
-        batch = missing[start : start + _AT_ONCE]
+    for start in range(0, len(missing), AT_ONCE):
+        batch = missing[start : start + AT_ONCE]
         given = column.answers([questions[i] for i in batch], draw)
         store.keep({keys[i]: answer for i, answer in zip(batch, given, strict=True)})
         found |= dict(zip(batch, given, strict=True))
@@ -42,8 +42,8 @@ def likelihoods(
     found = {i: kept for i, key in enumerate(keys) if (kept := store.likelihood(key))}
     tell(len(found))
     missing = [i for i in range(len(replies)) if i not in found]
-    for start in range(0, len(missing), _AT_ONCE):
-        batch = missing[start : start + _AT_ONCE]
+    for start in range(0, len(missing), AT_ONCE):
+        batch = missing[start : start + AT_ONCE]
         given = column.likelihoods([replies[i] for i in batch])
         store.keep({keys[i]: one for i, one in zip(batch, given, strict=True)})
         found |= dict(zip(batch, given, strict=True))

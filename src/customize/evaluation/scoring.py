@@ -139,7 +139,7 @@ def _with_likelihoods(
     wanted = [
         (number, text)
         for number, question in enumerate(questions)
-        for text in _replies(question, scorers, column.name, faults)
+        for text in replies_of(question, scorers, column.name, faults)
     ]
     try:
         replies = [(questions[n], text) for n, text in wanted]
@@ -156,9 +156,10 @@ def _with_likelihoods(
     ]
 
 
-def _replies(
+def replies_of(
     question: Question, scorers: Mapping[str, Scorer], column: str, faults: list[Fault]
 ) -> list[str]:
+    """The replies whose likelihood a question's scorers ask for."""
     own = question.expectation.scorers if question.expectation else {}
     texts: dict[str, None] = {}
     for name, scorer in (*own.items(), *scorers.items()):

@@ -382,6 +382,15 @@ class Backend(ABC):
         """
         return {}
 
+    def sampling_memory(self, shape: ModelShape, rows: int, tokens: int) -> Mapping[str, float]:
+        """Bytes that sampling takes beside the weights, by what they hold; nothing where that is
+        not known.
+
+        Loads nothing. ``rows`` and ``tokens``: of the most that is asked for at once, completions
+        among them. What is kept when a sampling has ended is under ``laid out``.
+        """
+        return {}
+
     def available_bytes(self) -> float | None:
         """What is free for it where it would compute; None where that is not known."""
         return None

@@ -68,11 +68,19 @@ class Work:
         )
 
 
+@attrs.frozen
+class Sampled:
+    """What is sampled together: rows, and their tokens, those to come among them."""
+
+    rows: int = 0
+    tokens: int = 0
+
+
 @attrs.define
 class Ledger:
     """What was asked for. forward: of forward passes alone. steps: each step's training.
 
-    drawn: tokens sampled at most; read: of their prompts.
+    drawn: tokens sampled at most; read: of their prompts. sampled: the most at once.
     """
 
     forward: Work = attrs.field(factory=Work)
@@ -80,6 +88,7 @@ class Ledger:
     pending: Work = attrs.field(factory=Work)
     read: float = 0.0
     drawn: float = 0.0
+    sampled: Sampled = attrs.field(factory=Sampled)
 
 
 class CountingSnapshot(Snapshot):
@@ -96,8 +105,13 @@ class CountingSnapshot(Snapshot):
     def sample(
         self, prompts: Sequence[Prompt], sampling: Sampling, on_token: OnToken | None = None
     ) -> Done[list[list[Completion]]]:
+        rows = sum(prompt.n for prompt in prompts)
+        tokens = sum(prompt.n * (len(prompt.tokens) + sampling.max_tokens) for prompt in prompts)
         self._ledger.read += sum(len(prompt.tokens) for prompt in prompts)
-        self._ledger.drawn += sum(prompt.n for prompt in prompts) * sampling.max_tokens
+        self._ledger.drawn += rows * sampling.max_tokens
+        self._ledger.sampled = max(
+            self._ledger.sampled, Sampled(rows, tokens), key=lambda one: one.tokens
+        )
         zeros = np.zeros(sampling.max_tokens, np.float32)
         said = Completion(zeros.astype(np.int32), zeros, zeros, "length")
         return Done([[said] * prompt.n for prompt in prompts])

@@ -26,9 +26,10 @@ from customize.interfaces.renderer import Renderer
 from customize.models import locate
 from customize.models.shape import ModelShape
 from customize.planning.amounts import drawing_flops, forward_flops, training_flops
-from customize.planning.counting import CountingSession, Work
+from customize.planning.counting import CountingSession, Sampled, Work
+from customize.planning.evaluation_work import EvaluationWork, evaluation_work
 from customize.planning.offers import Estimate, Offer, estimated
-from customize.planning.rates import Rate, machine_name, rate_of
+from customize.planning.rates import Rate, evaluating_on, machine_name, rate_of
 from customize.planning.some_rows import SomeRows
 from customize.runs.backends import choose_backend
 from customize.runs.folder import processor
@@ -41,13 +42,15 @@ _ENOUGH_S = 1.0  # of counting steps, once there are a few
 _FEW = 8
 _Z = 1.96
 _PEFT = "adapter_config.json"
+_LAID_OUT, _STAYING = "laid out", ("weights", "adapter and optimizer", "runtime")
 
 
 @attrs.frozen
 class StagePlan:
     """One stage. tokens: [estimate, low, high] of what is trained on, over all steps.
 
-    flops: of training, validation, and what comes before the first step.
+    flops: of training, validation, and what comes before the first step. sampled: the most that is
+    drawn at once.
     """
 
     method: str
@@ -57,6 +60,7 @@ class StagePlan:
     flops: float
     largest: int
     step_tokens: float
+    sampled: Sampled
 
 
 @attrs.frozen
@@ -64,7 +68,10 @@ class Plan:
     """What a recipe will take.
 
     memory: bytes by what they hold, on the backend it would run on; empty where that does not say.
-    seconds: [estimate, low, high]; None where no run on this machine has been measured yet.
+    seconds: [estimate, low, high] of training; None where no run on this machine has been measured
+        yet.
+    evaluation: what ends the run; None where nothing does, or it cannot be counted.
+    evaluation_seconds: as ``seconds``.
     offers: the same elsewhere. advice: what to change, where memory is short.
     """
 
@@ -78,11 +85,14 @@ class Plan:
     available: float | None
     seconds: tuple[float, float, float] | None
     rate: Rate | None
+    evaluation: EvaluationWork | None
+    evaluation_seconds: tuple[float, float, float] | None
     offers: tuple[Estimate, ...]
     advice: str | None
 
     @property
     def flops(self) -> float:
+        """Of training."""
         return sum(stage.flops for stage in self.stages)
 
     @property
@@ -117,11 +127,13 @@ def plan(
     folder = located.path
     shape, renderer = ModelShape.of_folder(folder), ChatRenderer.from_folder(folder)
     adapter = _adapter(recipe.adapter_chosen())
+    recipes = [*recipe.before(), recipe]
+    given = of_recipe(recipe)
     stages = [
-        _stage(r, given, renderer, shape, adapter, backend)
-        for r, given in zip((*recipe.before(), recipe), of_recipe(recipe), strict=True)
+        _stage(r, g, renderer, shape, adapter, backend) for r, g in zip(recipes, given, strict=True)
     ]
-    return _summed(located.name, backend, shape, adapter, stages, offers or {})
+    evaluation = evaluation_work(recipe, given[-1], renderer, shape)
+    return _summed(located.name, backend, shape, adapter, stages, evaluation, offers or {})
 
 
 def _adapter(chosen: Adapter | Path) -> Adapter:
@@ -173,6 +185,7 @@ def _stage(
         flops=flops,
         largest=training.largest,
         step_tokens=float(each.max()),
+        sampled=ledger.sampled,
     )
 
 
@@ -211,16 +224,17 @@ def _summed(
     shape: ModelShape,
     adapter: Adapter,
     stages: Sequence[StagePlan],
+    evaluation: EvaluationWork | None,
     offers: Mapping[str, Offer],
 ) -> Plan:
     flops, tokens = sum(s.flops for s in stages), sum(s.tokens[0] for s in stages)
+    evaluating = 0.0 if evaluation is None else evaluation.flops
     largest = max(s.largest for s in stages)
-    step_tokens = max(s.step_tokens for s in stages)
-    memory = backend.memory(shape, adapter, largest, step_tokens)
+    memory = _most(backend, shape, adapter, stages, evaluation)
     available, num_bytes = backend.available_bytes(), sum(memory.values())
     short = available is not None and num_bytes > available
     machine = machine_name(backend.name, backend.numerics(), processor())
-    rate = rate_of(machine)
+    rate, other = rate_of(machine), rate_of(evaluating_on(machine))
     return Plan(
         model=model,
         backend=backend.name,
@@ -232,9 +246,37 @@ def _summed(
         available=available,
         seconds=None if rate is None else rate.seconds(flops),
         rate=rate,
-        offers=tuple(estimated(n, o, flops, tokens, num_bytes) for n, o in offers.items()),
+        evaluation=evaluation,
+        evaluation_seconds=None if other is None else other.seconds(evaluating),
+        offers=tuple(
+            estimated(n, o, flops + evaluating, tokens, num_bytes) for n, o in offers.items()
+        ),
         advice=_advice(backend, shape, adapter, largest, available) if short else None,
     )
+
+
+def _most(
+    backend: Backend,
+    shape: ModelShape,
+    adapter: Adapter,
+    stages: Sequence[StagePlan],
+    evaluation: EvaluationWork | None,
+) -> Mapping[str, float]:
+    """What is held when most is: while training, with what sampling before it has left, or while
+    sampling, of which activations and the gradient are no part.
+    """
+    step_tokens = max(stage.step_tokens for stage in stages)
+    training = dict(
+        backend.memory(shape, adapter, max(stage.largest for stage in stages), step_tokens)
+    )
+    asked = [stage.sampled for stage in stages]
+    asked += [] if evaluation is None else [evaluation.sampled]
+    most = max(asked, key=lambda one: one.tokens)
+    sampling = dict(backend.sampling_memory(shape, most.rows, most.tokens)) if most.rows else {}
+    rest = {name: training[name] for name in _STAYING if name in training}
+    if any(stage.sampled.rows for stage in stages) and _LAID_OUT in sampling:
+        training[_LAID_OUT] = sampling[_LAID_OUT]
+    return max(training, {**rest, **sampling}, key=lambda one: sum(one.values()))
 
 
 def _advice(

@@ -58,6 +58,11 @@ def machine_name(backend: str, numerics: Mapping[str, Any], processor: str) -> s
     return " ".join([backend, *told, processor])
 
 
+def evaluating_on(machine: str) -> str:
+    """The same for evaluations, which draw token by token and reach less."""
+    return f"{machine} evaluating"
+
+
 def _file() -> Path:
     return cache_root() / "planning" / "rates.json"
 

@@ -28,7 +28,7 @@ from customize.models import resolve
 from customize.models.cache import check_writable
 from customize.retrieval.document_rows import document_rows
 from customize.runs.backends import choose_backend, quiet_libraries
-from customize.runs.final_evaluation import check_named, final_evaluation
+from customize.runs.final_evaluation import check_named, final_evaluation, is_evaluated
 from customize.runs.folder import RunFolder, folder_fingerprint, processor, versions
 from customize.runs.given import Given, Source, of_python, of_recipe
 from customize.runs.report import write_report
@@ -160,8 +160,23 @@ def _run(
     if final is not None:
         if engine is not None:
             run.engine = engine  # the base that is there already
-        final.make(run)
+        began = time.monotonic()
+        try:
+            final.make(run)
+        finally:
+            _add_cost(folder, engine, time.monotonic() - began)
     return run
+
+
+def _add_cost(folder: RunFolder, engine: Engine | None, seconds: float) -> None:
+    """What the evaluation of a run took that was trained in this process."""
+    cost = None if engine is None else folder.cost()
+    if engine is None or cost is None or not is_evaluated(folder):
+        return
+    peak = cost["peak_bytes"]
+    if engine.base().device_peak() is None:
+        peak = peak_bytes()
+    folder.keep_cost({**cost, "evaluation_s": seconds, "peak_bytes": peak})
 
 
 def _train_all(

@@ -11,7 +11,12 @@ from customize import Adapter, LoRA, ModelShape
 RUNTIME = 420e6  # torch, transformers and Python themselves
 _MASTER, _GRADIENT, _MOMENTS = 4, 4, 8  # bytes a trained parameter
 SHARE = 0.6  # of the memory that is free that kept activations may take
+SLACK = 1.5  # of kept activations: what a processor's memory may have free before it is given back
 _POSITIONS = 256  # that the head computes at once at least
+_COPIES = 3  # of logits, while a token is drawn
+# A token that waits in the cache takes about a sixteenth of what its activations take in training,
+# so sampling fits where training does. The rows are bounded for their logits over the vocabulary.
+CACHED, ROWS = 16, 128
 
 
 def training_bytes(
@@ -43,6 +48,23 @@ def training_bytes(
     short = recompute == "auto" and room is not None and kept > room
     found["activations"] = little if recompute == "always" or short else kept
     return found
+
+
+def sampling_bytes(
+    shape: ModelShape, rows: int, tokens: int, size: int, budget: int, lays_out: bool
+) -> dict[str, float]:
+    """Of the most rows and tokens that are drawn at once; of more, as many as there is room for.
+
+    lays_out: whether the weights are copied, as the processor reads them.
+    """
+    rows, tokens = min(rows, ROWS), min(tokens, CACHED * budget)
+    a_token = 2.0 * shape.num_layers * shape.key_value_width * size
+    found = {
+        "keys and values": 2 * tokens * a_token,  # rows that go on are copied beside the others
+        "logits": _COPIES * 4.0 * rows * shape.vocabulary,
+    }
+    laid_out = (shape.linear_parameters + shape.hidden * shape.vocabulary) * size
+    return {"laid out": float(laid_out), **found} if lays_out else found
 
 
 def _kept(shape: ModelShape) -> float:

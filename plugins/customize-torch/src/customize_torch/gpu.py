@@ -22,7 +22,7 @@ from customize import (
     option,
     options,
 )
-from customize_torch.estimating import SHARE, training_bytes
+from customize_torch.estimating import SHARE, sampling_bytes, training_bytes
 
 if TYPE_CHECKING:
     from customize_torch.engine import TorchEngine
@@ -92,6 +92,10 @@ class GPU(Backend):
         size = 4 if self.dtype == "float32" else 2
         free = self.activation_mb * (1 << 20) / SHARE or self.available_bytes()
         return training_bytes(shape, adapter, tokens, size, free, self.recompute, _LOGITS)
+
+    def sampling_memory(self, shape: ModelShape, rows: int, tokens: int) -> Mapping[str, float]:
+        size = 4 if self.dtype == "float32" else 2
+        return sampling_bytes(shape, rows, tokens, size, self.token_budget, lays_out=False)
 
     def available_bytes(self) -> float | None:
         import torch

@@ -16,7 +16,8 @@ from torch.utils.checkpoint import checkpoint
 
 from customize import free_bytes
 from customize_torch.attention import following, plan_in_force
-from customize_torch.estimating import SHARE
+from customize_torch.estimating import SHARE, SLACK
+from customize_torch.heap import give_back
 from customize_torch.lora import Switchboard
 
 _log = logging.getLogger(__name__)
@@ -51,6 +52,8 @@ class Recomputing:
     def deciding(self, num_tokens: int) -> Iterator[None]:
         """Inside, a forward pass over so many tokens keeps all it needs, or little."""
         before, self._on = self._on, self._needed(num_tokens)
+        if self._when == "auto" and torch.is_grad_enabled():
+            give_back(but=SLACK * num_tokens * self._bytes_per_token)
         with ExitStack() as stack:
             if self._when == "auto" and not self._bytes_per_token:
                 stack.enter_context(self._measuring(num_tokens))

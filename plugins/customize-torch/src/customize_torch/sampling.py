@@ -20,12 +20,10 @@ from customize import Batch, Completion, DataError, OnToken, Prompt, Renderer, S
 from customize_torch.attention import Cache, Prefill
 from customize_torch.decoding import decoding
 from customize_torch.drawing import Drawing
+from customize_torch.estimating import CACHED, ROWS
 from customize_torch.policy import Policy
 
 Floats = npt.NDArray[np.float32]
-# A token that waits in the cache takes about a sixteenth of what its activations take in training,
-# so sampling fits where training does. The rows are bounded for their logits over the vocabulary.
-_CACHED, _ROWS = 16, 128
 _MULTIPLE = 8  # of the cache's tokens: kernels read them aligned
 
 
@@ -85,7 +83,7 @@ def _together(
     some: list[_Row] = []
     for row in sorted(rows, key=lambda row: len(prompts[row.prompt].tokens)):
         width = len(prompts[row.prompt].tokens) + max_tokens  # the longest so far
-        if some and (len(some) == _ROWS or (len(some) + 1) * width > _CACHED * token_budget):
+        if some and (len(some) == ROWS or (len(some) + 1) * width > CACHED * token_budget):
             yield some
             some = []
         some.append(row)

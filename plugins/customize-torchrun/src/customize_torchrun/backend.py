@@ -89,6 +89,11 @@ class Torchrun(Backend):
             found["weights"] -= layers * (1 - at_once)
         return found
 
+    def sampling_memory(self, shape: ModelShape, rows: int, tokens: int) -> Mapping[str, float]:
+        """Of one process, which draws its share."""
+        world = launch.world if (launch := launched()) and not self.shard else 1
+        return self._each().sampling_memory(shape, -(-rows // world), -(-tokens // world))
+
     def available_bytes(self) -> float | None:
         return self._each().available_bytes()
 
