@@ -179,14 +179,14 @@ def test_the_evaluation_that_ends_a_run_is_counted_as_it_asks(
 
     monkeypatch.setattr(TorchSnapshot, "sample", sampling)
     monkeypatch.setattr(TorchSnapshot, "forward", weighing)
-    rows = {
+    rows: dict[str, list[Any]] = {
         "right": [
             {"prompt": f"ask {n}", "completion": "yes", "expect": {"includes": "y"}}
             for n in range(3)
         ],
         "likely": [{"prompt": f"ask {n}", "completion": "yes"} for n in range(4)],
     }
-    found = {}
+    found: dict[str, Any] = {}
     for name, some in rows.items():
         file = tmp_path / f"{name}.jsonl"
         file.write_text("\n".join(map(json.dumps, some)) + "\n")

@@ -65,10 +65,11 @@ class Ray(Backend):
     def settled(self, kept: Mapping[str, Any]) -> Backend:
         """As the first worker chooses: what this process is on decides nothing."""
         on = self.on if self.on != "auto" else kept.get("on", "auto")
-        asked = {"on": on, "options": dict(self.on_options), "kept": dict(kept)}
-        told = self._team().conductor().order("settle", **asked)[0].value
-        made = {"on_options": told["options"], "said": {"on": told["on"], **told["numerics"]}}
-        return attrs.evolve(self, **made)
+        conductor = self._team().conductor()
+        told, *_ = conductor.order("settle", on=on, options=dict(self.on_options), kept=dict(kept))
+        chosen, numerics = told.value["options"], told.value["numerics"]
+        said = {"on": told.value["on"], **numerics}
+        return attrs.evolve(self, on_options=chosen, said=said)  # type: ignore[misc]  # of attrs
 
     def numerics(self) -> Mapping[str, str | int]:
         """Not the number of workers: a run goes on with more or fewer, and rounds otherwise."""

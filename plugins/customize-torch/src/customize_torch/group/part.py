@@ -102,10 +102,10 @@ class Part:
     def _loaded(self, each: Any, folder: ModelFolder, order: Parcel) -> Engine:
         """``each`` is any backend of this engine."""
         if not order.value["shard"]:
-            return each.load(folder)  # type: ignore[no-any-return]
+            return each.load(folder)
         from customize_torch.group.sharded import ShardedEngine
 
-        return each.load_as(ShardedEngine, folder)  # type: ignore[no-any-return]
+        return each.load_as(ShardedEngine, folder)
 
     def open(self, order: Parcel) -> None:
         engine, seed = self.engine(order.value["of"]), order.value["seed"]

@@ -53,8 +53,9 @@ class _Spread(Snapshot):
         return Done(self._conductor.sample(self._number, prompts, sampling, on_token))
 
     def distributions(self, tokens: Ints, start: int) -> Floats:
-        asked = {"of": self._number, "start": start}
-        told, *_ = self._conductor.order("distributions", {"tokens": tokens}, **asked)
+        told, *_ = self._conductor.order(
+            "distributions", {"tokens": tokens}, of=self._number, start=start
+        )
         out: Floats = told.arrays["logprobs"].reshape(-1, told.value["width"])
         return out
 
