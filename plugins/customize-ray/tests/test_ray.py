@@ -22,6 +22,7 @@ from customize import (
     CrossEntropy,
     Engine,
     LoRA,
+    Loss,
     ModelFolder,
     Observer,
     Prompt,
@@ -75,7 +76,8 @@ def test_losses_gradients_and_weights_are_those_of_one_process(
     for name, engine in zip(("one", "workers"), engines, strict=True):
         session = engine.open(LoRA(rank=4), seed=3)
         found = []
-        for seed, loss in enumerate((CrossEntropy(), differentiate(squared, couples="batch"))):
+        losses: list[Loss] = [CrossEntropy(), differentiate(squared, couples="batch")]
+        for seed, loss in enumerate(losses):
             output = session.forward_backward(batch(seed), loss).result()
             found += [output.loss, session.optim_step(AdamW(lr=0.01)).result()]
             found += output.logprobs.tolist()
