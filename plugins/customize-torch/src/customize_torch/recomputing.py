@@ -43,6 +43,7 @@ class Recomputing:
         self._switchboard = switchboard
         self._on = False
         self._bytes_per_token = 0.0
+        self._most = 0  # tokens of the largest piece so far
         self._decoder = decoder
         self._weights = {p.untyped_storage().data_ptr() for p in decoder.parameters()}
         for layer in layers:
@@ -53,7 +54,8 @@ class Recomputing:
         """Inside, a forward pass over so many tokens keeps all it needs, or little."""
         before, self._on = self._on, self._needed(num_tokens)
         if self._when == "auto" and torch.is_grad_enabled():
-            give_back(but=SLACK * num_tokens * self._bytes_per_token)
+            self._most = max(self._most, num_tokens)
+            give_back(but=SLACK * self._most * self._bytes_per_token)
         with ExitStack() as stack:
             if self._when == "auto" and not self._bytes_per_token:
                 stack.enter_context(self._measuring(num_tokens))
