@@ -150,7 +150,7 @@ def _held_out(folder: RunFolder, renderer: Renderer) -> list[Question]:
     """
     recipe = folder.recipe()
     plan = recipe.evaluation_chosen()
-    for source in (recipe.validation, plan and plan.data, recipe.data):
+    for source in (recipe.validation, plan.data if plan else None, recipe.data):
         if source is not None and Path(source).is_file():
             rows = read(source, on_bad_rows="skip")
             if rows.kind == "documents":
