@@ -12,6 +12,7 @@ from rag_corpus import DOCUMENTS, PAIRS
 
 import customize
 from customize import Batch, DataError, LoRA, RunError, Session
+from customize.runs.assistant import library_in
 from customize.testing import ToyBackend
 from customize_rag.method import RAG
 from customize_sft.method import SFT
@@ -178,6 +179,19 @@ def test_an_assistant_that_was_changed_by_hand_is_refused(run: customize.Run) ->
     file.write_text(file.read_text("utf-8").replace('"k": 4', '"k": 9'), "utf-8")
     with pytest.raises(RunError, match=r"rag\.json"):
         run.assistant()
+
+
+@pytest.mark.parametrize("key", ["format", "ordinals", "fusion", "encoder", "index", "renderers"])
+def test_a_folder_that_was_made_for_something_else_is_refused_by_name(
+    run: customize.Run, key: str
+) -> None:
+    assert run.folder is not None
+    kept = run.folder.assistant
+    told = json.loads((kept / "rag.json").read_text("utf-8"))
+    (kept / "rag.json").write_text(json.dumps({**told, key: ["other"]}), "utf-8")
+    named = {"index": "fingerprint", "renderers": "another template or tokenizer"}.get(key, key)
+    with pytest.raises(DataError, match=named):
+        library_in(kept, run.customized.renderer.fingerprint)
 
 
 @pytest.mark.parametrize(

@@ -58,12 +58,12 @@ class Question:
 
 def hard_questions(source: Exportable) -> list[Question]:
     """Those that the model's template can write; the longest fits half of its context."""
-    renderer, limit = source.renderer, min(_LONG_TOKENS, _context(source.model.path) // 2)
+    renderer, limit = source.renderer, min(_LONG_TOKENS, context_of(source.model.path) // 2)
     every = [*_fixed(), *_with_control(renderer), _long(renderer, limit)]
     return [question for question in every if renders(renderer, question)]
 
 
-def _context(model: Path) -> int:
+def context_of(model: Path) -> int:
     """Tokens that the model can read, as far as its configuration says."""
     config = json.loads((model / "config.json").read_text("utf-8"))
     inner = config.get("text_config")
