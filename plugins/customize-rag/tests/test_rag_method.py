@@ -166,6 +166,23 @@ def test_what_an_asker_may_not_see_is_not_retrieved(run: customize.Run) -> None:
     assert set(seen[("staff",)]) == {"open", "closed"}
 
 
+@pytest.mark.parametrize("documents", [[], [customize.Document("a", "The pool is blue.")]])
+def test_what_no_document_tells_is_asked_without_passages(
+    run: customize.Run, documents: list[customize.Document]
+) -> None:
+    assistant = run.assistant(customize.index_of(documents))
+    answer = assistant.answer("zeppelin?", max_tokens=4)
+    assert (answer.hits, answer.citations) == ((), ())
+    assert len(assistant.hits("pool")) == len(documents)  # of fewer than k all that fit
+
+
+def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    with pytest.raises(DataError, match="holds no document"):
+        customize.train(model="toy", data=docs, to=tmp_path / "run", method="rag")
+
+
 def test_a_run_of_another_method_has_no_assistant(tmp_path: Path) -> None:
     rows = [{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}]
     run = customize.train(model="toy", data=rows, to=tmp_path / "sft", backend=ToyBackend())

@@ -186,6 +186,16 @@ def test_a_package_that_answers_from_no_documents_is_told(package: Path, others:
         update(package, others)
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_a_passage_that_the_model_cannot_hold_is_told(
+    packages: dict[str, Path], form: str
+) -> None:
+    long = customize.Document("long", "The Clock Shop opens. " * 60)
+    assistant = customize.open(packages[form]).assistant(customize.index_of([long]))
+    with pytest.raises(DataError, match="the model holds 512: ask for fewer"):
+        assistant.answer(ASKED)
+
+
 def test_one_can_chat_with_a_package_and_search_it(package: Path) -> None:
     told = customize.open(package).assistant().answer(ASKED, max_tokens=6)
     asked = ["chat", str(package), "--message", ASKED, "--max-tokens", "6"]

@@ -50,11 +50,15 @@ _AGAIN = "use the version of customize that wrote it, or train anew"
 
 @attrs.frozen
 class Assistant:
-    """Answers from an index. Made by `Run.assistant`."""
+    """Answers from an index. Made by `Run.assistant`.
+
+    context: tokens of passages, question and answer together that the model can hold, if known.
+    """
 
     snapshot: Snapshot
     index: Index
     grounding: Grounding
+    context: int | None = None
 
     def answer(
         self, question: str, *, filter: Collection[str] | None = (), max_tokens: int = 128
@@ -62,7 +66,7 @@ class Assistant:
         """What the documents that the asker may see say; ``filter`` are the asker's tags.
 
         Raises:
-            OutOfRoom: the passages are more than the model can read at once.
+            DataError: the passages are more than the model can hold.
         """
         hits = self.hits(question, filter)
         return self.grounding.read(self._said(question, hits, max_tokens), hits)
@@ -74,7 +78,14 @@ class Assistant:
     def _said(self, question: str, hits: Sequence[Hit], max_tokens: int) -> str:
         renderer = self.snapshot.renderer
         messages = self.grounding.messages(question, [hit.chunk for hit in hits])
-        prompt = Prompt(renderer.prompt(messages), seed=0)
+        tokens = renderer.prompt(messages)
+        if self.context is not None and len(tokens) + max_tokens > self.context:
+            raise DataError(
+                f"question and passages have {len(tokens)} tokens and the answer up to "
+                f"{max_tokens}, and the model holds {self.context}: ask for fewer (max_tokens), or "
+                "index the documents in smaller chunks (most_tokens)"
+            )
+        prompt = Prompt(tokens, seed=0)
         sampling = Sampling(max_tokens=max_tokens, temperature=0.0)
         [[completion]] = self.snapshot.sample([prompt], sampling).result()
         return renderer.decode(completion.tokens).strip()
@@ -155,7 +166,7 @@ def assistant_of(
         OptionError: the index has vectors and no encoder is given, or the other way round.
     """
     library = library_of(run, snapshot.renderer.fingerprint, index, encoder)
-    return Assistant(snapshot, library.index, library.grounding)
+    return Assistant(snapshot, library.index, library.grounding, run.context)
 
 
 def library_of(

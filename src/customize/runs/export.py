@@ -174,13 +174,13 @@ def _from_documents(run: Run, source: Exportable) -> list[Question]:
         return []
     library = library_of(run, source.renderer.fingerprint)
     chunks = list(library.index.chunks())
-    room = context_of(source.model.path) - MAX_TOKENS
+    room = context_of(source.model.path)
     found = []
     for chunk in chunks[:: max(1, len(chunks) // _PROMPTS)][:_PROMPTS]:
         asked = " ".join(chunk.text.split()[:_WORDS])
         shown = [hit.chunk for hit in library.hits(asked, None)]
         messages = library.grounding.messages(asked, shown)
-        if len(source.renderer.prompt(messages)) <= room:
+        if room is None or len(source.renderer.prompt(messages)) + MAX_TOKENS <= room:
             found.append(Question(f"passages {len(found) + 1}", messages, is_kept=False))
     return found
 

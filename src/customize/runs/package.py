@@ -60,6 +60,10 @@ class PackagedRun(Run):
         return RuntimeSnapshot(self.runtime, None)
 
     @property
+    def context(self) -> int | None:
+        return self.runtime.context
+
+    @property
     def assistant_folder(self) -> Path | None:
         return packaged_assistant(self._folder)
 

@@ -159,6 +159,13 @@ class Run:
         return snapshot, Prompt(snapshot.renderer.prompt(given, tools), seed=seed)
 
     @property
+    def context(self) -> int | None:
+        """Tokens of prompt and answer together that the model can hold, where it says so."""
+        from customize.packaging.prompts import context_of
+
+        return None if self.model is None else context_of(self.model.path)
+
+    @property
     def has_assistant(self) -> bool:
         """Whether the run's method kept what an assistant needs, or the package holds it."""
         return self.assistant_folder is not None
