@@ -29,10 +29,12 @@ K = 10
 class Remembered(Encoder):
     """Vectors that were drawn beforehand, by the text they stand for."""
 
-    fingerprint = "drawn"
-
     def __init__(self) -> None:
         self.known: dict[str, Any] = {}
+
+    @property
+    def fingerprint(self) -> str:
+        return "drawn"
 
     def encode_queries(self, texts: Sequence[str]) -> Any:
         return np.stack([self.known[text] for text in texts])

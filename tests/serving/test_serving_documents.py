@@ -12,8 +12,9 @@ from scripted import ScriptedRuntime
 from serving_asks import ask, client_of
 
 import customize
-from customize import ChatRenderer, Grounding
+from customize import ChatRenderer, Grounding, OptionError
 from customize.retrieval.library import Library
+from customize.runs.serving import askers_from
 from customize.serving.address import Address
 from customize.serving.limits import Limits
 from customize.serving.menu import Offer
@@ -155,6 +156,22 @@ def test_tags_are_the_tokens_and_cannot_be_asked_for(runtime: ScriptedRuntime) -
         refused = ask(server, body={**body, "tags": ["staff"]})
         assert (refused.status, refused.error["param"]) == (400, "tags")
     assert not runtime.prompts
+
+
+def test_tokens_and_their_tags_are_read_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("STAFF_TOKEN", STAFF)
+    assert askers_from(["STAFF_TOKEN=staff,hr"]) == {STAFF: {"staff", "hr"}}
+    for wrong, told in (
+        ("STAFF_TOKEN", "VARIABLE=TAG,TAG"),
+        ("STAFF_TOKEN=", "VARIABLE=TAG,TAG"),
+        ("NOBODY_SET_THIS=hr", "NOBODY_SET_THIS holds no token"),
+    ):
+        with pytest.raises(OptionError, match=told):
+            askers_from([wrong])
+    with pytest.raises(OptionError, match="16 ASCII characters or more"):
+        Address.take(port=0, askers={"short": frozenset({"hr"})})
 
 
 TOOL = {"type": "function", "function": {"name": "look"}}

@@ -187,9 +187,7 @@ def test_a_package_that_answers_from_no_documents_is_told(package: Path, others:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_passage_that_the_model_cannot_hold_is_told(
-    packages: dict[str, Path], form: str
-) -> None:
+def test_a_passage_that_the_model_cannot_hold_is_told(packages: dict[str, Path], form: str) -> None:
     long = customize.Document("long", "The Clock Shop opens. " * 60)
     assistant = customize.open(packages[form]).assistant(customize.index_of([long]))
     with pytest.raises(DataError, match="the model holds 512: ask for fewer"):

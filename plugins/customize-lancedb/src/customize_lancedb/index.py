@@ -14,6 +14,7 @@ from typing import Any, Self
 
 import lancedb
 import pyarrow as pa
+from lancedb.index import FTS, BTree
 from lancedb.query import MatchQuery
 
 from customize import (
@@ -223,8 +224,8 @@ def _check_encoder(table: Any, encoder: Encoder | None) -> None:
 def _fill(db: Any, rows: pa.Table) -> Any:
     """A new table of these rows, and its indexes."""
     table = db.create_table(_TABLE, data=rows)
-    table.create_fts_index("terms", **_AS_THEY_ARE)
-    table.create_scalar_index("id")
+    table.create_index("terms", config=FTS(**_AS_THEY_ARE))
+    table.create_index("id", config=BTree())
     return table
 
 
