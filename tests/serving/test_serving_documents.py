@@ -21,8 +21,8 @@ from customize.serving.menu import Offer
 from customize.serving.server import Server
 
 DOCS: list[dict[str, Any]] = [
-    {"id": "hours", "text": "# Hours\n\nThe shop opens at nine."},
-    {"id": "phone", "text": "# Phone\n\nCall the shop on 1234567."},
+    {"id": "hours", "title": "Hours", "text": "# Hours\n\nThe shop opens at nine."},
+    {"id": "phone", "title": "Phone", "text": "# Phone\n\nCall the shop on 1234567."},
     {"id": "staff", "text": "The shop's alarm has the code 4711.", "tags": ["staff"]},
 ]
 STAFF, GUEST = "staff-" + "s" * 16, "guest-" + "g" * 16

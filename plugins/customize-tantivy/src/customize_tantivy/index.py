@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -28,7 +28,7 @@ def _schema() -> tantivy.Schema:
     builder.add_text_field("id", tokenizer_name="raw", index_option="basic")
     builder.add_text_field("tags", tokenizer_name="raw", index_option="basic")
     builder.add_text_field("terms", tokenizer_name="whitespace", index_option=_FREQ)
-    builder.add_text_field("chunk", stored=True, tokenizer_name="raw", index_option="basic")
+    builder.add_bytes_field("chunk", stored=True)
     return builder.build()
 
 
@@ -46,8 +46,7 @@ class TantivyIndex(Index):
     def add(self, chunks: Iterable[Chunk]) -> None:
         given = {chunk.id: chunk for chunk in chunks}
         with self._lock:
-            searcher = self._engine.searcher()
-            new = [one for id, one in given.items() if not _found(searcher, _term("id", id), 1)]
+            new = list(given.values()) if not len(self) else self._new(given)
             if new:
                 self._make_own()
                 _write(self._engine, new)
@@ -99,6 +98,10 @@ class TantivyIndex(Index):
         index._is_own = False
         return index
 
+    def _new(self, given: Mapping[str, Chunk]) -> list[Chunk]:
+        searcher = self._engine.searcher()
+        return [one for id, one in given.items() if not _found(searcher, _term("id", id), 1)]
+
     def _every(self) -> list[Chunk]:
         searcher = self._engine.searcher()
         return [chunk for _, chunk in _found(searcher, Query.all_query(), max(1, len(self)))]
@@ -127,12 +130,13 @@ def _finish(engine: tantivy.Index, writer: tantivy.IndexWriter) -> None:
 def _document(chunk: Chunk) -> tantivy.Document:
     kept = [chunk.document, chunk.text, chunk.span, chunk.heading, sorted(chunk.tags)]
     terms = index_terms(" ".join([*chunk.heading, chunk.text]))
-    return tantivy.Document(
+    made = tantivy.Document(
         id=[chunk.id],
         tags=[f"={tag}" for tag in chunk.tags] or [_EVERYONE],
         terms=[" ".join(terms)],
-        chunk=[json.dumps(kept)],
     )
+    made.add_bytes("chunk", json.dumps(kept).encode())
+    return made
 
 
 def _chunk(document: tantivy.Document) -> Chunk:
