@@ -26,7 +26,7 @@ DOCS: list[dict[str, Any]] = [
     {"id": "staff", "text": "The shop's alarm has the code 4711.", "tags": ["staff"]},
 ]
 STAFF, GUEST = "staff-" + "s" * 16, "guest-" + "g" * 16
-WHEN = "When does the shop open?"
+WHEN = "The shop opens at what time?"
 
 
 def quoting(prompt: str) -> str:

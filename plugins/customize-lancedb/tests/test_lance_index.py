@@ -92,6 +92,16 @@ def test_a_tag_is_no_syntax_and_hides_from_both_rankings() -> None:
     assert len(index) == len(CHUNKS)
 
 
+def test_an_index_that_is_opened_and_searched_changes_no_file(tmp_path: Path) -> None:
+    index = LanceIndex()
+    index.add(CHUNKS)
+    index.save(tmp_path / "index")
+    before = {f: f.read_bytes() for f in (tmp_path / "index").rglob("*") if f.is_file()}
+    loaded = LanceIndex.load(tmp_path / "index")
+    loaded.search("cabbage", 3)
+    assert {f: f.read_bytes() for f in (tmp_path / "index").rglob("*") if f.is_file()} == before
+
+
 def test_another_encoder_is_refused(tmp_path: Path) -> None:
     uri = str(tmp_path / "index")
     LanceIndex(uri, encoder=Letters()).add(CHUNKS)
