@@ -205,7 +205,8 @@ def test_a_folder_that_was_made_for_something_else_is_refused_by_name(
     assert run.folder is not None
     kept = run.folder.assistant
     told = json.loads((kept / "rag.json").read_text("utf-8"))
-    (kept / "rag.json").write_text(json.dumps({**told, key: ["other"]}), "utf-8")
+    vectors = {"fusion": "reciprocal rank, k = 60"} if key == "encoder" else {}
+    (kept / "rag.json").write_text(json.dumps({**told, **vectors, key: ["other"]}), "utf-8")
     named = {"index": "fingerprint", "renderers": "another template or tokenizer"}.get(key, key)
     with pytest.raises(DataError, match=named):
         library_in(kept, run.customized.renderer.fingerprint)

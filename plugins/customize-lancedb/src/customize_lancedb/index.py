@@ -202,7 +202,12 @@ def _own_folder() -> tempfile.TemporaryDirectory[str]:
 
 
 def _table_in(db: Any) -> Any:
-    return db.open_table(_TABLE) if _TABLE in db.table_names() else None
+    try:
+        return db.open_table(_TABLE)
+    except ValueError as error:
+        if "was not found" not in str(error):
+            raise
+        return None
 
 
 def _check_encoder(table: Any, encoder: Encoder | None) -> None:
