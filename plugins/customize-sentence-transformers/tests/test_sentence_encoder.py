@@ -25,7 +25,8 @@ TEXTS = ["the cat sits", "the dog runs", "cat"]
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random BERT of two layers, saved as sentence-transformers saves models."""
     from sentence_transformers import SentenceTransformer
-    from sentence_transformers.models import Pooling, Transformer
+    from sentence_transformers.base.modules import Transformer
+    from sentence_transformers.sentence_transformer.modules import Pooling
     from transformers import BertConfig, BertModel, BertTokenizerFast
 
     base = tmp_path_factory.mktemp("bert")
@@ -124,6 +125,10 @@ def test_what_would_run_code_is_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="code of its own, evil"):
         SentenceEncoder(model=str(there)).encode_queries(["cat"])
     (there / "modules.json").write_text(json.dumps(modules))
+    (there / "router_config.json").write_text(json.dumps({"types": {"a": "os.path"}}))
+    with pytest.raises(ModelError, match="code of its own, os"):
+        SentenceEncoder(model=str(there)).encode_queries(["cat"])
+    (there / "router_config.json").unlink()
     (there / "model.safetensors").rename(there / "pytorch_model.bin")
     with pytest.raises(ModelError, match="may run what it holds"):
         SentenceEncoder(model=str(there)).encode_queries(["cat"])

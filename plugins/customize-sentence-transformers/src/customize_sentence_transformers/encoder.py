@@ -90,9 +90,10 @@ def _checked(folder: Path) -> Path:
         ModelError: it is no such model, or loading it would run what lies in it.
     """
     try:
-        modules = json.loads((folder / "modules.json").read_text("utf-8"))
-        named = [str(module["type"]) for module in modules]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        named = [str(one["type"]) for one in _json(folder / "modules.json")]
+        for router in folder.rglob("router_config.json"):
+            named += _json(router)["types"].values()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(
             f"{folder} is no folder of a sentence-transformers model ({error}): save one there "
             "with SentenceTransformer(NAME).save_pretrained(FOLDER)"
@@ -105,3 +106,7 @@ def _checked(folder: Path) -> Path:
                 f"{file} may run what it holds: save the model anew, which writes safetensors"
             )
     return folder
+
+
+def _json(file: Path) -> Any:  # whatever is there
+    return json.loads(file.read_text("utf-8"))
