@@ -175,7 +175,7 @@ def _from_documents(run: Run, source: Exportable) -> list[Question]:
     library = library_of(run, source.renderer.fingerprint)
     chunks = list(library.index.chunks())
     room = context_of(source.model.path)
-    found = []
+    found: list[Question] = []
     for chunk in chunks[:: max(1, len(chunks) // _PROMPTS)][:_PROMPTS]:
         asked = " ".join(chunk.text.split()[:_WORDS])
         shown = [hit.chunk for hit in library.hits(asked, None)]

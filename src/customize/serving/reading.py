@@ -76,8 +76,8 @@ def read_chat(
         _check_grounded(fields, tools is not None, schema is not None)
         given["temperature"] = float(body.get("temperature") or 0)
     top = (top or 0) if wanted else None
-    said = {"messages": messages, "tools": tools, "tags": tags}
-    return AskedChat(**given, top_logprobs=top, schema=schema, **said)
+    given |= {"top_logprobs": top, "schema": schema}
+    return AskedChat(**given, messages=messages, tools=tools, tags=tags)
 
 
 def _check_grounded(fields: Fields, has_tools: bool, has_schema: bool) -> None:

@@ -39,7 +39,7 @@ class SentenceEncoder(Encoder):
     batch_size: int = option(default=32, help="Texts at once.", at_least=1)
 
     @cached_property
-    def fingerprint(self) -> str:  # type: ignore[override]  # computed once
+    def fingerprint(self) -> str:
         folder = _checked(Path(self.model))
         digest = hashlib.sha256(json.dumps([self.query_prompt, self.chunk_prompt]).encode())
         for file in sorted(f for f in folder.rglob("*") if f.suffix in _DECIDING):
