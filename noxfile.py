@@ -16,14 +16,17 @@ from pathlib import Path
 import nox
 
 PLUGINS = sorted(path.name for path in Path("plugins").iterdir() if path.is_dir())
-# Each brings a tracker, an evaluator, an analyzer or a cluster, with up to ninety packages of its
-# own: only the session of its tests installs those, and what else those tests need.
+# Each brings a tracker, an evaluator, an analyzer, a cluster or an engine, with up to ninety
+# packages of its own: only the session of its tests installs those, and what else those tests need.
 APART = {
     "customize-inspect": ("customize-sft",),
+    "customize-lancedb": (),
     "customize-lm-eval": ("customize-torch", "transformers", "accelerate", "peft"),
     "customize-mlflow": ("customize-sft",),
     "customize-presidio": ("customize-sft",),
     "customize-ray": ("customize-sft", "customize-torch", "transformers"),
+    "customize-sentence-transformers": (),
+    "customize-tantivy": (),
     "customize-tensorboard": ("customize-sft",),
     "customize-trackio": ("customize-sft",),
     "customize-wandb": ("customize-sft",),

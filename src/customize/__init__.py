@@ -147,11 +147,13 @@ __all__ = [
     "episode_seed",
     "find_environment",
     "free_bytes",
+    "fused",
     "group",
     "held",
     "hit_at_k",
     "hookimpl",
     "index_of",
+    "index_terms",
     "judged",
     "load_function",
     "measure_traits",
@@ -166,6 +168,7 @@ __all__ = [
     "plan",
     "propose_pairs",
     "python",
+    "query_terms",
     "read",
     "read_documents",
     "read_trait",
@@ -184,6 +187,7 @@ __all__ = [
     "told_to",
     "train",
     "update_index",
+    "update_package",
     "verify",
 ]
 
@@ -325,11 +329,13 @@ _HOMES = {
     "episode_seed": "customize.rollouts.episode",
     "find_environment": "customize.rollouts.judged",
     "free_bytes": "customize._memory",
+    "fused": "customize.retrieval.fusion",
     "group": "customize.rollouts.rewards",
     "held": "customize.training.lock",
     "hit_at_k": "customize.retrieval.metrics",
     "hookimpl": "customize.plugins.hooks",
     "index_of": "customize.retrieval.document_rows",
+    "index_terms": "customize.retrieval.terms",
     "judged": "customize.rollouts.judged",
     "load_function": "customize._functions",
     "measure_traits": "customize.traits.correcting",
@@ -344,6 +350,7 @@ _HOMES = {
     "plan": "customize.planning.plan",
     "propose_pairs": "customize.traits.correcting",
     "python": "customize.rollouts.programs",
+    "query_terms": "customize.retrieval.terms",
     "read": "customize.data.reading",
     "read_documents": "customize.retrieval.documents.reading",
     "read_trait": "customize.traits.trait",
@@ -362,6 +369,7 @@ _HOMES = {
     "told_to": "customize.packaging.batching",
     "train": "customize.runs.train",
     "update_index": "customize.retrieval.building",
+    "update_package": "customize.runs.assistant_package",
     "verify": "customize.packaging.verifying",
 }
 
@@ -500,6 +508,7 @@ if TYPE_CHECKING:
     from customize.retrieval.document_rows import index_of as index_of
     from customize.retrieval.documents.corpus import Corpus as Corpus
     from customize.retrieval.documents.reading import read_documents as read_documents
+    from customize.retrieval.fusion import fused as fused
     from customize.retrieval.grounding import Citation as Citation
     from customize.retrieval.grounding import GroundedAnswer as GroundedAnswer
     from customize.retrieval.grounding import Grounding as Grounding
@@ -507,6 +516,8 @@ if TYPE_CHECKING:
     from customize.retrieval.metrics import hit_at_k as hit_at_k
     from customize.retrieval.metrics import ndcg_at_k as ndcg_at_k
     from customize.retrieval.metrics import reciprocal_rank as reciprocal_rank
+    from customize.retrieval.terms import index_terms as index_terms
+    from customize.retrieval.terms import query_terms as query_terms
     from customize.rollouts.calculator import calculator as calculator
     from customize.rollouts.driver import Driver as Driver
     from customize.rollouts.episode import Ask as Ask
@@ -521,6 +532,7 @@ if TYPE_CHECKING:
     from customize.rollouts.stepping import stepped as stepped
     from customize.runs.assistant import Assistant as Assistant
     from customize.runs.assistant import save_assistant as save_assistant
+    from customize.runs.assistant_package import update_package as update_package
     from customize.runs.backends import choose_backend as choose_backend
     from customize.runs.export import choose_exporter as choose_exporter
     from customize.runs.opening import open as open

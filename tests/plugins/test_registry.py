@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from customize import PluginError, UnknownName
-from customize.plugins import listing, load, names
+from customize.plugins import hooks, listing, load, names
+from customize.plugins.specs import KINDS, plural
 
 Install = Callable[..., None]
 
@@ -29,6 +30,14 @@ def test_two_plugins_with_one_entry_point_name_are_both_found(install: Install) 
     install("acme-kto", method("kto"))
     install("acme-orpo", method("orpo"))
     assert {"kto", "orpo"} <= set(names("method"))
+
+
+def test_every_kind_has_a_hook_that_is_asked(install: Install) -> None:
+    asked = {name for name in vars(hooks) if name.startswith("customize_")}
+    assert asked == {f"customize_{plural(kind)}" for kind in KINDS}
+    source = method("kto").replace("methods", "indexes").replace("Method", "Index")
+    install("acme-kto", source.replace(', data="chat", needs=()', ""))
+    assert load("index", "kto")
 
 
 def test_loading_gives_what_the_target_names(install: Install) -> None:

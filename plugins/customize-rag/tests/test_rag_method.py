@@ -12,6 +12,7 @@ from rag_corpus import DOCUMENTS, PAIRS
 
 import customize
 from customize import Batch, DataError, LoRA, RunError, Session
+from customize.runs.assistant import library_in
 from customize.testing import ToyBackend
 from customize_rag.method import RAG
 from customize_sft.method import SFT
@@ -165,6 +166,23 @@ def test_what_an_asker_may_not_see_is_not_retrieved(run: customize.Run) -> None:
     assert set(seen[("staff",)]) == {"open", "closed"}
 
 
+@pytest.mark.parametrize("documents", [[], [customize.Document("a", "The pool is blue.")]])
+def test_what_no_document_tells_is_asked_without_passages(
+    run: customize.Run, documents: list[customize.Document]
+) -> None:
+    assistant = run.assistant(customize.index_of(documents))
+    answer = assistant.answer("zeppelin?", max_tokens=4)
+    assert (answer.hits, answer.citations) == ((), ())
+    assert len(assistant.hits("pool")) == len(documents)  # of fewer than k all that fit
+
+
+def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    with pytest.raises(DataError, match="holds no document"):
+        customize.train(model="toy", data=docs, to=tmp_path / "run", method="rag")
+
+
 def test_a_run_of_another_method_has_no_assistant(tmp_path: Path) -> None:
     rows = [{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}]
     run = customize.train(model="toy", data=rows, to=tmp_path / "sft", backend=ToyBackend())
@@ -178,6 +196,20 @@ def test_an_assistant_that_was_changed_by_hand_is_refused(run: customize.Run) ->
     file.write_text(file.read_text("utf-8").replace('"k": 4', '"k": 9'), "utf-8")
     with pytest.raises(RunError, match=r"rag\.json"):
         run.assistant()
+
+
+@pytest.mark.parametrize("key", ["format", "ordinals", "fusion", "encoder", "index", "renderers"])
+def test_a_folder_that_was_made_for_something_else_is_refused_by_name(
+    run: customize.Run, key: str
+) -> None:
+    assert run.folder is not None
+    kept = run.folder.assistant
+    told = json.loads((kept / "rag.json").read_text("utf-8"))
+    vectors = {"fusion": "reciprocal rank, k = 60"} if key == "encoder" else {}
+    (kept / "rag.json").write_text(json.dumps({**told, **vectors, key: ["other"]}), "utf-8")
+    named = {"index": "fingerprint", "renderers": "another template or tokenizer"}.get(key, key)
+    with pytest.raises(DataError, match=named):
+        library_in(kept, run.customized.renderer.fingerprint)
 
 
 @pytest.mark.parametrize(

@@ -100,10 +100,22 @@ def build(
 @click.argument("docs")
 @reading_options
 def update(folder: str, docs: str, **given: Any) -> None:
-    """Make the index in FOLDER one of DOCS as they are now; only what changed is read again."""
-    from customize.retrieval.building import update_index
+    """Make the index in FOLDER one of DOCS as they are now; only what changed is read again.
 
-    click.echo(update_index(folder, docs, report=_tell, **given))
+    FOLDER may be a package that answers from documents: it then answers from DOCS, and its weights
+    stay.
+    """
+    from customize.packaging.manifest import MANIFEST, SIGNATURE
+    from customize.retrieval.building import update_index
+    from customize.runs.assistant_package import update_package
+
+    if not (Path(folder) / MANIFEST).is_file():
+        click.echo(update_index(folder, docs, report=_tell, **given))
+        return
+    was_signed = (Path(folder) / SIGNATURE).is_file()
+    click.echo(update_package(folder, docs, report=_tell, **given))
+    if was_signed and not (Path(folder) / SIGNATURE).is_file():
+        click.echo(f"Its signature was of what it held before: customize sign {folder} --key …")
 
 
 @command.command("search")
@@ -121,12 +133,14 @@ def update(folder: str, docs: str, **given: Any) -> None:
 )
 @click.option("--all", "may_see_all", is_flag=True, help="Who asks may see everything.")
 def search(folder: str, query: str, k: int, tags: tuple[str, ...], may_see_all: bool) -> None:
-    """Show the chunks of the index in FOLDER that fit QUERY best."""
+    """Show the chunks of the index in FOLDER, or in a package there, that fit QUERY best."""
     if tags and may_see_all:
         raise click.UsageError("--all sees everything, whatever the tags: give --tag or --all")
     from customize.retrieval.index_folder import open_index
+    from customize.runs.assistant import INDEX, packaged_assistant
 
-    index = open_index(Path(folder))
+    kept = packaged_assistant(Path(folder))
+    index = open_index(Path(folder) if kept is None else kept / INDEX)
     hits = index.search(query, k, None if may_see_all else tags)
     if not hits:
         click.echo(f"Nothing in {len(index):,} chunks fits: no word of it is there to be seen.")

@@ -33,6 +33,14 @@ _TRAINING = frozenset({"sources", "host", "port", "variable", "train"})
     help="The environment variable with the token that every request must bring.",
 )
 @click.option(
+    "--asker",
+    "askers",
+    multiple=True,
+    metavar="VARIABLE=TAG,TAG",
+    help="A further variable with a token, and the tags of who brings it: which documents may be "
+    "seen, where the source answers from some.",
+)
+@click.option(
     "--slots",
     type=click.IntRange(min=1),
     help="Answers at once; as many as the runtime can, unless given.",
@@ -80,6 +88,7 @@ def command(
     host: str,
     port: int,
     variable: str | None,
+    askers: tuple[str, ...],
     train: bool,
     **given: Any,
 ) -> None:
@@ -98,12 +107,13 @@ def command(
         _train(context, sources, host, port, variable)
         return
     _require("starlette", "uvicorn")
-    from customize.runs.serving import offers_of, token_from
+    from customize.runs.serving import askers_from, offers_of, token_from
     from customize.serving.address import Address
     from customize.serving.limits import Limits
     from customize.serving.server import Server
 
-    address = Address.take(host, port, None if variable is None else token_from(variable))
+    token = None if variable is None else token_from(variable)
+    address = Address.take(host, port, token, askers_from(askers))
     with Server(offers_of(sources), Limits(**given), address) as server:
         click.echo(f"Serving {', '.join(server.names)} at {server.url} (Ctrl-C ends)")
         number = server.wait()

@@ -5,10 +5,9 @@ from __future__ import annotations
 import attrs
 
 from customize.evaluation.columns import SnapshotColumn
-from customize.evaluation.prompting import Prompting
 from customize.evaluation.questions import Question
 from customize.interfaces.index import Index
-from customize.retrieval.grounding import Grounding
+from customize.retrieval.grounding import Grounding, last_question
 
 
 @attrs.frozen
@@ -27,21 +26,13 @@ class RetrievingColumn(SnapshotColumn):
 
         The ``passages`` are the row's from then on, so that scorers see what the model was shown.
         """
-        place = _last_of_user(question)
+        place = last_question(question.messages)
         if place is None or question.documents:
             return question
-        before, after = question.messages[:place], question.messages[place + 1 :]
         said = str(question.messages[place].get("content") or "")
         chunks = [hit.chunk for hit in self.index.search(said, self.grounding.k)]
-        instruction, shown = self.grounding.messages(said, chunks)
-        before = Prompting(instruction["content"]).applied(before)
         return attrs.evolve(
             question,
-            messages=[*before, shown, *after],
+            messages=self.grounding.within(question.messages, place, chunks),
             row={**question.row, "passages": [self.grounding.passage(c) for c in chunks]},
         )
-
-
-def _last_of_user(question: Question) -> int | None:
-    places = [n for n, message in enumerate(question.messages) if message["role"] == "user"]
-    return places[-1] if places else None

@@ -71,6 +71,11 @@ class Chunk:
         rest = [self.document, self.text, self.span, self.heading, sorted(self.tags)]
         return hashlib.sha256(json.dumps(rest).encode()).hexdigest()[:32]
 
+    @property
+    def headed(self) -> str:
+        """Its text under its headings: what an encoder is given."""
+        return "\n".join([" > ".join(self.heading), self.text]).strip()
+
 
 @attrs.frozen
 class Hit:

@@ -59,10 +59,13 @@ class Manifest:
         """``how_to_run`` for a package in ``folder``, whose base is in ``base``."""
         return {who: how.format(folder=folder, base=base) for who, how in self.how_to_run.items()}
 
+    def text(self) -> str:
+        """What the file says."""
+        return json.dumps(attrs.asdict(self), ensure_ascii=False, indent=1) + "\n"
+
     def write(self, folder: Path) -> None:
         """Write it into the package."""
-        text = json.dumps(attrs.asdict(self), ensure_ascii=False, indent=1)
-        (folder / MANIFEST).write_text(text + "\n", "utf-8")
+        (folder / MANIFEST).write_text(self.text(), "utf-8")
 
     @classmethod
     def read(cls, folder: Path) -> Manifest:

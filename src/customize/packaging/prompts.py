@@ -58,19 +58,20 @@ class Question:
 
 def hard_questions(source: Exportable) -> list[Question]:
     """Those that the model's template can write; the longest fits half of its context."""
-    renderer, limit = source.renderer, min(_LONG_TOKENS, _context(source.model.path) // 2)
+    room = context_of(source.model.path) or 2 * _LONG_TOKENS
+    renderer, limit = source.renderer, min(_LONG_TOKENS, room // 2)
     every = [*_fixed(), *_with_control(renderer), _long(renderer, limit)]
     return [question for question in every if renders(renderer, question)]
 
 
-def _context(model: Path) -> int:
-    """Tokens that the model can read, as far as its configuration says."""
+def context_of(model: Path) -> int | None:
+    """Tokens that the model can read, where its configuration says so."""
     config = json.loads((model / "config.json").read_text("utf-8"))
     inner = config.get("text_config")
     for part in (config, inner if isinstance(inner, dict) else {}):
         if isinstance(part.get("max_position_embeddings"), int):
             return int(part["max_position_embeddings"])
-    return 2 * _LONG_TOKENS
+    return None
 
 
 def renders(renderer: Renderer, question: Question) -> bool:

@@ -86,21 +86,27 @@ def check_exportable(source: Exportable, exporter: Exporter, to: Path) -> None:
 
 
 def write_package(
-    source: Exportable, exporter: Exporter, proof: Proof, lineage: Lineage, to: Path
+    source: Exportable,
+    exporter: Exporter,
+    proof: Proof,
+    lineage: Lineage,
+    to: Path,
+    beside: Callable[[Path], None] = lambda folder: None,
 ) -> Manifest:
-    """Write the package ``to``.
+    """Write the package ``to``; ``beside`` adds to its folder what the weights are used with.
 
     Raises:
         ExportError: it cannot be made; nothing is left.
         ParityError: it answers otherwise than the session; only ``parity.json`` is left.
     """
     check_exportable(source, exporter, to)
-    with _beside(to) as work, writing(str(to), ExportError), LiveLine() as line:
+    with folder_beside(to) as work, writing(str(to), ExportError), LiveLine() as line:
         line.show(f"writing {to.name} for {exporter.serves}")
         folder = work / "package"
         folder.mkdir()
         exporter.write(source, folder)
         write_tokenizer(source.model.path, folder, source.renderer.stop_tokens)
+        beside(folder)
         kept = [case for case in proof.cases if case.question.is_kept]
         write_cases(kept, folder / CASES)
         for name, file in lineage.files.items():
@@ -224,7 +230,7 @@ def _refuse_code(folder: Path) -> None:
 
 
 @contextmanager
-def _beside(to: Path) -> Iterator[Path]:
+def folder_beside(to: Path) -> Iterator[Path]:
     """A folder beside, which is gone afterwards; what a killed export left there goes first."""
     work = to.with_name(f".{to.name}.writing")
     shutil.rmtree(work, ignore_errors=True)

@@ -21,7 +21,7 @@ from customize._errors import PluginError
 from customize.plugins import hooks
 from customize.plugins.distributions import Installed
 from customize.plugins.faults import Fault, told
-from customize.plugins.specs import KINDS, Spec
+from customize.plugins.specs import KINDS, Spec, plural
 from customize.plugins.watching import Watched, watching
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 SLOW_MS = 100.0
 _OBSERVERS = "customize_observers"
-_KIND_OF_HOOK = {f"customize_{kind}s": kind for kind in KINDS}
+_KIND_OF_HOOK = {f"customize_{plural(kind)}": kind for kind in KINDS}
 
 
 @attrs.define

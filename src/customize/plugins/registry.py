@@ -25,7 +25,7 @@ from customize.plugins.distributions import Installed, installed, normalized
 from customize.plugins.faults import HIDING, Fault, told
 from customize.plugins.limits import VARIABLE, parse_limit
 from customize.plugins.requirements import unmet
-from customize.plugins.specs import KINDS, Spec
+from customize.plugins.specs import KINDS, Spec, plural
 from customize.plugins.targets import missing_module
 
 if TYPE_CHECKING:
@@ -195,8 +195,7 @@ def _nobody(kind: str, name: str) -> PluginError:
     meant = f"; did you mean {near[0]!r}?" if near else ""
     have = ", ".join(known) or "none is installed"
     who = "nobody" if ours else "no plugin"
-    plural = f"{kind}es" if kind.endswith("x") else f"{kind}s"
-    message = f"{who} provides the {kind} {name!r}{meant} ({plural}: {have})"
+    message = f"{who} provides the {kind} {name!r}{meant} ({plural(kind)}: {have})"
     if without := left_out():
         message += f"\n  left out by {VARIABLE}: {', '.join(without)}"
     broken = [row for row in listing() if row.error]

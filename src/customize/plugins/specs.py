@@ -185,3 +185,8 @@ KINDS: dict[str, type[Spec]] = {
         IndexSpec,
     )
 }
+
+
+def plural(kind: str) -> str:
+    """The name of many of a kind: ``indexes``, ``methods``."""
+    return f"{kind}es" if kind.endswith("x") else f"{kind}s"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
+import numpy.typing as npt
 
 from customize._errors import DataError, OptionError
 from customize.interfaces.index import Chunk, Encoder, Hit, Index, Vectors
@@ -30,6 +31,7 @@ class FusedIndex(Index):
         self._vectors_CD: Vectors = np.zeros((0, 0), np.float32)
         self._ids: list[str] = []
         self._tags: list[frozenset[str]] = []
+        self._labels: tuple[list[frozenset[str]], npt.NDArray[np.intp]] | None = None
 
     def add(self, chunks: Iterable[Chunk]) -> None:
         chunks = list({chunk.id: chunk for chunk in chunks}.values())
@@ -43,6 +45,7 @@ class FusedIndex(Index):
         self._vectors_CD = np.concatenate([*kept, made_CD])
         self._ids += [chunk.id for chunk in new]
         self._tags += [chunk.tags for chunk in new]
+        self._labels = None
 
     def delete(self, ids: Iterable[str]) -> None:
         gone = set(ids)
@@ -51,6 +54,7 @@ class FusedIndex(Index):
         self._vectors_CD = self._vectors_CD[kept]
         self._ids = [self._ids[place] for place in kept]
         self._tags = [self._tags[place] for place in kept]
+        self._labels = None
 
     def search(self, query: str, k: int, filter: Collection[str] | None = ()) -> list[Hit]:
         if k < 1:
@@ -111,7 +115,7 @@ class FusedIndex(Index):
         return fused
 
     def _encoded(self, chunks: Sequence[Chunk]) -> Vectors:
-        texts = ["\n".join([" > ".join(chunk.heading), chunk.text]).strip() for chunk in chunks]
+        texts = [chunk.headed for chunk in chunks]
         batches = [texts[first : first + _BATCH] for first in range(0, len(texts), _BATCH)]
         return np.concatenate([self.encoder.encode_chunks(batch) for batch in batches])
 
@@ -121,11 +125,21 @@ class FusedIndex(Index):
         [query_D] = self.encoder.encode_queries([query])
         scores_C = self._vectors_CD @ query_D
         if filter is not None:
-            asker = set(filter)
-            hidden = [bool(tags) and not tags & asker for tags in self._tags]
-            scores_C[hidden] = -np.inf
-        nearest = np.argsort(-scores_C, kind="stable")[:depth]
+            scores_C[self._hidden(set(filter))] = -np.inf
+        nearest = np.arange(len(scores_C))
+        if len(scores_C) > depth:
+            nearest = np.argpartition(-scores_C, depth)[:depth]
+        nearest = nearest[np.lexsort((nearest, -scores_C[nearest]))]
         return [self._ids[place] for place in nearest if scores_C[place] > -np.inf]
+
+    def _hidden(self, asker: set[str]) -> npt.NDArray[np.bool_]:
+        """Of each chunk whether the asker may not see it: looked up once for equal tags."""
+        if self._labels is None:
+            known = {tags: label for label, tags in enumerate(dict.fromkeys(self._tags))}
+            self._labels = list(known), np.array([known[tags] for tags in self._tags])
+        kinds, labels_C = self._labels
+        hidden: npt.NDArray[np.bool_] = np.array([bool(t) and not t & asker for t in kinds])
+        return hidden[labels_C]
 
 
 def fused(rankings: Iterable[Sequence[str]]) -> dict[str, float]:

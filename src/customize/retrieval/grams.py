@@ -12,6 +12,8 @@ UNSPACED = "\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf
 _RUN = re.compile(rf"[{UNSPACED}]+")
 # getUserName, max_tokens, os.path, std::vector; in prose hardly anything.
 _CODE = re.compile(r"\b\w{0,60}(?:[a-z][A-Z]|\w_\w|\w\.[a-z]|\w::\w)[\w.:]{0,60}")
+# What such a name has in it, looked for first: most texts have none.
+_DOTTED, _CAMEL = re.compile(r"\.[a-z]"), re.compile(r"(?<=[a-z])[A-Z]")
 _MARK = "\ue000"  # keeps a piece of a name apart from a word of three letters
 
 
@@ -25,6 +27,11 @@ def grams(text: str) -> Iterator[str]:
     if not text.isascii():
         for run in _RUN.findall(text):
             yield from (run[i : i + 2] for i in range(max(1, len(run) - 1)))
-    for name in _CODE.findall(text):
+    for name in _CODE.findall(text) if _may_name_code(text) else ():
         letters = re.sub(r"\W|_", "", name).casefold()
         yield from (_MARK + letters[i : i + 3] for i in range(len(letters) - 2))
+
+
+def _may_name_code(text: str) -> bool:
+    signs = "_" in text or "::" in text
+    return signs or bool(_DOTTED.search(text) or _CAMEL.search(text))

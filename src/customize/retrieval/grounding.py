@@ -88,6 +88,19 @@ class Grounding:
         above = [" > ".join(chunk.heading)] if chunk.heading else []
         return _line(": ".join([*above, "\n".join(lines)]))
 
+    def within(
+        self, messages: Sequence[Message], place: int, chunks: Sequence[Chunk]
+    ) -> list[Message]:
+        """A conversation with passages before the question at ``place``, and the rest as it is.
+
+        The instruction is added to a system message that is there.
+        """
+        instruction, asked = self.messages(str(messages[place].get("content") or ""), chunks)
+        told = [message for message in messages[:1] if message["role"] == "system"]
+        said = [*(message["content"] for message in told), instruction["content"]]
+        system = {"role": "system", "content": "\n\n".join(said)}
+        return [system, *messages[len(told) : place], asked, *messages[place + 1 :]]
+
     def follow_up(self, question: str) -> Message:
         """Another question about the same passages."""
         return {"role": "user", "content": f"Question: {question}"}
@@ -116,6 +129,11 @@ class Grounding:
         text = "\n".join(rest)
         abstained = not cited and text.startswith(self.abstention.rstrip("."))
         return GroundedAnswer(text, tuple(cited), abstained, tuple(hits), raw)
+
+
+def last_question(messages: Sequence[Message]) -> int | None:
+    """The place of what the user said last."""
+    return max((n for n, one in enumerate(messages) if one["role"] == "user"), default=None)
 
 
 def find(quote: str, text: str) -> tuple[int, int] | None:

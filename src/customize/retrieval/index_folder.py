@@ -18,7 +18,8 @@ from customize._errors import DataError, OptionError
 from customize._files import replace_text, sync_all, writing
 from customize._options import options_to_dict
 from customize.interfaces.index import Encoder, Index
-from customize.plugins import load
+from customize.plugins import load, specs
+from customize.plugins.built_in import BUILT_IN, DISTRIBUTION
 from customize.retrieval.chunking import Chunking
 from customize.retrieval.fusion import FusedIndex
 
@@ -111,6 +112,22 @@ def new_index(facts: IndexFacts, encoder: Encoder | None) -> Index:
     """An empty index of that kind."""
     words: Index = load("index", facts.index)()
     return words if encoder is None else FusedIndex(words, encoder)
+
+
+def kind_of(index: Index) -> str:
+    """The full name under which the index, or that of its words, is offered.
+
+    Raises:
+        OptionError: nobody offers it, so that nobody could open it again.
+    """
+    cls = type(index.words if isinstance(index, FusedIndex) else index)
+    target = f"{cls.__module__}:{cls.__qualname__}"
+    offered = {f"{DISTRIBUTION}:{name}": own for name, own in BUILT_IN["index"].items()}
+    offered |= {name: spec.target for name, spec in specs("index").items()}
+    for name, own in offered.items():
+        if own == target:
+            return name
+    raise OptionError(f"{target} is no index that is offered by a name: add an IndexSpec of it")
 
 
 def write_index(folder: Path, index: Index, facts: IndexFacts) -> IndexFacts:

@@ -1,42 +1,64 @@
 """An assistant: a model that answers from what an index finds, and the folder that keeps it.
 
-Knows no method: who trained for this says in ``rag.json`` how passages are shown.
+Knows no method: who trained for this says in ``rag.json`` how passages are shown. The folder lies
+beside a run's weights, or in a package, whose manifest then says which it is.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from customize._errors import DataError, RunError
+from customize._errors import DataError, OptionError, RunError
 from customize._files import replace_text
 from customize._options import options_to_dict
 from customize.interfaces.backend import Prompt, Sampling, Snapshot
-from customize.interfaces.index import Hit, Index
+from customize.interfaces.index import Encoder, Hit, Index
+from customize.packaging.manifest import MANIFEST, Manifest
+from customize.retrieval.chunking import Chunking, counter
+from customize.retrieval.fusion import FusedIndex
 from customize.retrieval.grounding import GroundedAnswer, Grounding
-from customize.retrieval.index_folder import open_index
-from customize.retrieval.sqlite_index import SqliteIndex
-from customize.runs.folder import RunFolder
+from customize.retrieval.index_folder import (
+    IndexFacts,
+    kind_of,
+    open_index,
+    read_facts,
+    write_index,
+)
+from customize.retrieval.library import Library
 from customize.training import sealed
-from customize.training.structuring import Faults, structure
+
+if TYPE_CHECKING:
+    from customize.runs.run import Run
 
 FILE = "rag.json"
-_INDEX = "index"
-_FORMAT = 1
+INDEX = "index"
+PACKAGED = "assistant-"  # and a hash of what is in it: the folder in a package
+_PACKAGED = re.compile(rf"({PACKAGED}[0-9a-f]+)/{re.escape(FILE)}")
+_FORMAT = 2
+# What the code does, which a file of another version may ask for otherwise.
+_ORDINALS = "[n] is the n-th passage shown, from 1"
+_FUSION = "reciprocal rank, k = 60"
+_AGAIN = "use the version of customize that wrote it, or train anew"
 
 
 @attrs.frozen
 class Assistant:
-    """Answers from an index. Made by `Run.assistant`."""
+    """Answers from an index. Made by `Run.assistant`.
+
+    context: tokens of passages, question and answer together that the model can hold, if known.
+    """
 
     snapshot: Snapshot
     index: Index
     grounding: Grounding
+    context: int | None = None
 
     def answer(
         self, question: str, *, filter: Collection[str] | None = (), max_tokens: int = 128
@@ -44,88 +66,182 @@ class Assistant:
         """What the documents that the asker may see say; ``filter`` are the asker's tags.
 
         Raises:
-            OutOfRoom: the passages are more than the model can read at once.
+            DataError: the passages are more than the model can hold.
         """
         hits = self.hits(question, filter)
         return self.grounding.read(self._said(question, hits, max_tokens), hits)
 
     def hits(self, question: str, filter: Collection[str] | None = ()) -> list[Hit]:
         """The passages that are shown with a question."""
-        return self.index.search(question, self.grounding.k, filter)
+        return Library(self.index, self.grounding).hits(question, filter)
 
     def _said(self, question: str, hits: Sequence[Hit], max_tokens: int) -> str:
         renderer = self.snapshot.renderer
         messages = self.grounding.messages(question, [hit.chunk for hit in hits])
-        prompt = Prompt(renderer.prompt(messages), seed=0)
+        tokens = renderer.prompt(messages)
+        if self.context is not None and len(tokens) + max_tokens > self.context:
+            raise DataError(
+                f"question and passages have {len(tokens)} tokens and the answer up to "
+                f"{max_tokens}, and the model holds {self.context}: ask for fewer (max_tokens), or "
+                "index the documents in smaller chunks (most_tokens)"
+            )
+        prompt = Prompt(tokens, seed=0)
         sampling = Sampling(max_tokens=max_tokens, temperature=0.0)
         [[completion]] = self.snapshot.sample([prompt], sampling).result()
         return renderer.decode(completion.tokens).strip()
 
 
-def save_assistant(folder: Path, grounding: Grounding, index: Index, renderer: str) -> None:
+@attrs.frozen
+class AssistantFacts:
+    """What ``rag.json`` says.
+
+    index: fingerprint of its chunks. encoder: of what made its vectors; None without.
+    renderers: fingerprints of template and tokenizer: as trained with, and as a package has them.
+    """
+
+    grounding: Grounding
+    index: str
+    encoder: str | None
+    renderers: Sequence[str]
+
+    def write(self, folder: Path) -> None:
+        facts = {
+            "format": _FORMAT,
+            "grounding": dict(options_to_dict(self.grounding)),
+            "ordinals": _ORDINALS,
+            "fusion": None if self.encoder is None else _FUSION,
+            "index": self.index,
+            "encoder": self.encoder,
+            "renderers": list(self.renderers),
+        }
+        replace_text(folder / FILE, json.dumps(facts, ensure_ascii=False, indent=1) + "\n")
+
+    @classmethod
+    def read(cls, folder: Path) -> AssistantFacts:
+        """
+        Raises:
+            DataError: it is damaged, or asks for what this version does otherwise.
+        """
+        file = folder / FILE
+        try:
+            told = json.loads(file.read_text("utf-8"))
+            _check_rules(file, told)
+            grounding = Grounding(**told["grounding"])
+            return cls(grounding, told["index"], told["encoder"], tuple(told["renderers"]))
+        except DataError:
+            raise
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise DataError(f"{file} is damaged ({error}): {_AGAIN}") from error
+
+
+def save_assistant(
+    folder: Path,
+    grounding: Grounding,
+    index: Index,
+    renderer: str,
+    chunking: Chunking = Chunking(),  # noqa: B008  # it is frozen
+) -> None:
     """Write into ``folder`` what an assistant needs beside its weights.
 
-    ``renderer`` is the fingerprint of the template and tokenizer it was trained with.
+    ``renderer`` is the fingerprint of the template and tokenizer it was trained with, and
+    ``chunking`` how the index's documents were cut, for when they change.
     """
-    index.save(folder / _INDEX)
-    facts = {
-        "format": _FORMAT,
-        "grounding": dict(options_to_dict(grounding)),
-        "index": index.fingerprint,
-        "renderer": renderer,
-    }
-    replace_text(folder / FILE, json.dumps(facts, indent=1))
+    encoder = index.encoder.fingerprint if isinstance(index, FusedIndex) else None
+    facts = IndexFacts(kind_of(index), chunking, counter(chunking)[1], encoder)
+    write_index(folder / INDEX, index, facts)
+    AssistantFacts(grounding, index.fingerprint, encoder, [renderer]).write(folder)
 
 
 def assistant_of(
-    snapshot: Snapshot, run: RunFolder | None, index: Index | str | os.PathLike[str] | None
+    run: Run,
+    snapshot: Snapshot,
+    index: Index | str | os.PathLike[str] | None,
+    encoder: Encoder | None,
 ) -> Assistant:
-    """The assistant that a run's folder holds, with another index where one is given.
+    """The assistant that a run or package holds, with another index where one is given.
 
     Raises:
-        RunError: the run has none, or it was damaged since.
+        RunError: there is none, or it was damaged since.
         DataError: its index or the model's template is not the one it was trained with.
+        OptionError: the index has vectors and no encoder is given, or the other way round.
     """
-    folder = None if run is None else run.assistant_kept()
-    if folder is None:
+    library = library_of(run, snapshot.renderer.fingerprint, index, encoder)
+    return Assistant(snapshot, library.index, library.grounding, run.context)
+
+
+def library_of(
+    run: Run,
+    renderer: str,
+    index: Index | str | os.PathLike[str] | None = None,
+    encoder: Encoder | None = None,
+) -> Library:
+    """The same without its model, whose template and tokenizer have the fingerprint ``renderer``.
+
+    Raises:
+        RunError, DataError, OptionError: as `assistant_of`.
+    """
+    kept = run.assistant_folder
+    if kept is None:
         raise RunError(
-            "there is no assistant here: train with method=rag, whose run keeps one, and open it"
+            "there is no assistant here: train with method=rag, whose run keeps one, and open it "
+            "or a package of it"
         )
-    if fault := sealed.damage(folder):
-        raise RunError(f"{folder} is damaged ({fault}): make the run again")
-    facts = _facts(folder / FILE)
-    if facts["renderer"] != snapshot.renderer.fingerprint:
+    # A package was looked at when it was opened.
+    if run.folder is not None and (fault := sealed.damage(kept)):
+        raise RunError(f"{kept} is damaged ({fault}): make the run again")
+    return library_in(kept, renderer, index, encoder)
+
+
+def library_in(
+    kept: Path,
+    renderer: str,
+    index: Index | str | os.PathLike[str] | None = None,
+    encoder: Encoder | None = None,
+) -> Library:
+    """What the folder of an assistant holds, for a model of this template and tokenizer.
+
+    Raises:
+        DataError, OptionError: as `assistant_of`.
+    """
+    facts = AssistantFacts.read(kept)
+    if renderer not in facts.renderers:
         raise DataError(
-            f"{folder} was made for another template or tokenizer than the model has: "
+            f"{kept} was made for another template or tokenizer than the model has: "
             "open the run with the model it was trained from"
         )
     if index is None:
-        index = _index(folder, facts["index"])
+        index = _own_index(kept, facts, encoder)
     elif not isinstance(index, Index):
-        index = open_index(Path(index))
-    return Assistant(snapshot, index, _grounding(folder, facts))
+        index = open_index(Path(index), encoder)
+    elif encoder is not None:
+        raise OptionError("an index that is open has its encoder: leave encoder out")
+    return Library(index, facts.grounding)
 
 
-def _index(folder: Path, fingerprint: str) -> Index:
-    index = SqliteIndex.load(folder / _INDEX)
-    if index.fingerprint != fingerprint:
-        raise DataError(f"the index in {folder} is not the one that {FILE} tells of: build it anew")
-    return index
+def packaged_assistant(package: Path) -> Path | None:
+    """The folder of a package's assistant, by its manifest; None where it has none."""
+    if not (package / MANIFEST).is_file():
+        return None
+    named = map(_PACKAGED.fullmatch, Manifest.read(package).files)
+    return next((package / found[1] for found in named if found), None)
 
 
-def _grounding(folder: Path, facts: Mapping[str, Any]) -> Grounding:
-    faults = Faults()
-    grounding = structure(Grounding, facts["grounding"], faults)
-    faults.raise_if_any(str(folder / FILE))
-    assert grounding is not None
-    return grounding
+def _own_index(kept: Path, facts: AssistantFacts, encoder: Encoder | None) -> Index:
+    told = read_facts(kept / INDEX)
+    for name in ("encoder", "fingerprint"):
+        if getattr(told, name) != {"encoder": facts.encoder, "fingerprint": facts.index}[name]:
+            raise DataError(f"the {name} of the index in {kept} is not the one in {FILE}: {_AGAIN}")
+    return open_index(kept / INDEX, encoder)
 
 
-def _facts(file: Path) -> dict[str, Any]:
-    try:
-        facts = json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{file} cannot be read: {error}") from error
-    if not isinstance(facts, dict) or facts.get("format") != _FORMAT:
-        raise DataError(f"{file} is of another version of customize, or damaged")
-    return facts
+def _check_rules(file: Path, told: Mapping[str, Any]) -> None:
+    """
+    Raises:
+        DataError: one is not what this version does.
+    """
+    if told.get("format") != _FORMAT:
+        raise DataError(f"{file} has the format {told.get('format')}, not {_FORMAT}: {_AGAIN}")
+    fusion = None if told["encoder"] is None else _FUSION
+    for name, ours in (("ordinals", _ORDINALS), ("fusion", fusion)):
+        if told[name] != ours:
+            raise DataError(f"{file}: {name} is {told[name]!r}, and {ours!r} here: {_AGAIN}")

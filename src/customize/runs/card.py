@@ -21,6 +21,13 @@ _FRONT = re.compile(r"\A---\n(.*?)\n---\n", re.DOTALL)
 _LIMITS = """It was not evaluated beyond what is said here. Facts belong into the prompt or into
 retrieval: what a small model learnt of them by training it says with confidence, and often wrong.
 """
+_DOCUMENTS = """## What it answers from
+
+The passages that its own index finds for a question, as `rag.json` says they are shown. It quotes
+and cites them, or says that they do not tell. `customize index update . DOCUMENTS` puts others in
+their place; the weights stay.
+
+"""
 
 
 def write_card(folder: RunFolder, recipe: Recipe, evaluation: Evaluation | None) -> None:
@@ -43,7 +50,8 @@ def package_card(
         "pipeline_tag": "text-generation",
         "tags": ["customize", recipe.method],
     }
-    return _card(front, folder, recipe, evaluation, _packaged(manifest))
+    documents = _DOCUMENTS if folder.assistant_kept() else ""
+    return _card(front, folder, recipe, evaluation, _packaged(manifest) + documents)
 
 
 def _card(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -23,10 +24,12 @@ from customize.interfaces.exporter import Exportable, Exporter
 from customize.interfaces.model import ModelFolder
 from customize.interfaces.renderer import Renderer
 from customize.packaging.manifest import MANIFEST, Manifest
-from customize.packaging.prompts import Question, hard_questions, renders
-from customize.packaging.reference import reference_cases
+from customize.packaging.prompts import Question, context_of, hard_questions, renders
+from customize.packaging.reference import MAX_TOKENS, reference_cases
 from customize.packaging.writing import Lineage, Proof, check_exportable, write_package
 from customize.plugins import load
+from customize.runs.assistant import library_of
+from customize.runs.assistant_package import pack_assistant
 from customize.runs.backends import quiet_libraries
 from customize.runs.card import package_card
 from customize.runs.folder import RunFolder
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
     from customize.runs.run import Run
 
 _PROMPTS = 6
+_WORDS = 12  # of a chunk that is asked for
 # What training again goes by, and is compared with.
 _FILES = ("recipe.json", "lineage.json", "metrics.jsonl")
 NEEDED = ("peft", "sample", "distributions")
@@ -73,18 +77,21 @@ def export_run(
     # What can be refused is, before anything large is loaded.
     source = Exportable(name, run.model, weights, ChatRenderer.from_folder(run.model.path))
     check_exportable(source, exporter, to)
+    asked = [*_held_out(run.folder, source.renderer), *_from_documents(run, source)]
+    questions = [*asked, *hard_questions(source)]
     with LiveLine() as line:
         line.show(f"loading {run.model.name} in float32")
         engine = backend.load(run.model)
         session = engine.open(weights)
-        questions = [*_held_out(run.folder, source.renderer), *hard_questions(source)]
         line.show(f"asking the run {len(questions)} prompts")
         cases = reference_cases(session, engine.base(), questions)
     recipe = run.folder.recipe()
     plan, rows = recipe.evaluation_chosen() or EvaluationPlan(), rows_that_judge(recipe)
     further = held_to_evaluation(plan, rows, exporter, source, session, margin)
     proof = Proof(cases, further, despite_parity)
-    manifest = write_package(source, exporter, proof, _lineage(run.folder, run.model, exporter), to)
+    lineage = _lineage(run.folder, run.model, exporter)
+    beside = partial(_pack_assistant, run)
+    manifest = write_package(source, exporter, proof, lineage, to, beside)
     if os.access(run.folder.path, os.W_OK):
         parity = {key: manifest.parity[key] for key in ("verdict", "measured")}
         about = {"format": manifest.format, "precision": manifest.precision, **parity}
@@ -159,6 +166,28 @@ def _held_out(folder: RunFolder, renderer: Renderer) -> list[Question]:
             asked = [_question(rows[i], i) for i in picked][:_PROMPTS]
             return [question for question in asked if renders(renderer, question)]
     return []
+
+
+def _from_documents(run: Run, source: Exportable) -> list[Question]:
+    """Passages of the run's own index before the words that one of them begins with."""
+    if not run.has_assistant:
+        return []
+    library = library_of(run, source.renderer.fingerprint)
+    chunks = list(library.index.chunks())
+    room = context_of(source.model.path)
+    found: list[Question] = []
+    for chunk in chunks[:: max(1, len(chunks) // _PROMPTS)][:_PROMPTS]:
+        asked = " ".join(chunk.text.split()[:_WORDS])
+        shown = [hit.chunk for hit in library.hits(asked, None)]
+        messages = library.grounding.messages(asked, shown)
+        if room is None or len(source.renderer.prompt(messages)) + MAX_TOKENS <= room:
+            found.append(Question(f"passages {len(found) + 1}", messages, is_kept=False))
+    return found
+
+
+def _pack_assistant(run: Run, package: Path) -> None:
+    if (kept := run.assistant_folder) is not None:
+        pack_assistant(kept, package)
 
 
 def _question(row: Mapping[str, Any], number: int) -> Question:

@@ -15,6 +15,7 @@ from customize.interfaces.model import ModelFolder
 from customize.packaging.manifest import MANIFEST
 from customize.packaging.opening import open_package
 from customize.packaging.snapshot import RuntimeSnapshot
+from customize.runs.assistant import packaged_assistant
 from customize.runs.run import Run
 
 
@@ -57,6 +58,14 @@ class PackagedRun(Run):
     def base(self) -> Snapshot:
         """The base, where the package holds it apart; else the package itself is all there is."""
         return RuntimeSnapshot(self.runtime, None)
+
+    @property
+    def context(self) -> int | None:
+        return self.runtime.context
+
+    @property
+    def assistant_folder(self) -> Path | None:
+        return packaged_assistant(self._folder)
 
     def __repr__(self) -> str:
         return f"Run({str(self._folder)!r})"

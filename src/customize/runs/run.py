@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from customize.evaluation import Endpoint, Evaluation
     from customize.interfaces.environment import Environment, Function
     from customize.interfaces.gate import Gate
-    from customize.interfaces.index import Index
+    from customize.interfaces.index import Encoder, Index
     from customize.runs.assistant import Assistant
 
 Messages = str | Sequence[Message]
@@ -159,24 +159,48 @@ class Run:
         return snapshot, Prompt(snapshot.renderer.prompt(given, tools), seed=seed)
 
     @property
+    def context(self) -> int | None:
+        """Tokens of prompt and answer together that the model can hold, where it says so."""
+        from customize.packaging.prompts import context_of
+
+        return None if self.model is None else context_of(self.model.path)
+
+    @property
     def has_assistant(self) -> bool:
-        """Whether the run's method kept what an assistant needs."""
-        return self.folder is not None and self.folder.assistant_kept() is not None
+        """Whether the run's method kept what an assistant needs, or the package holds it."""
+        return self.assistant_folder is not None
+
+    @property
+    def assistant_folder(self) -> Path | None:
+        """Where that is."""
+        from customize.runs.assistant import packaged_assistant
+
+        if self.folder is not None:
+            return self.folder.assistant_kept()
+        package = self.adapter or (self.model.path if self.model else None)
+        return None if package is None else packaged_assistant(package)
 
     def assistant(
-        self, index: Index | str | os.PathLike[str] | None = None, *, base: bool = False
+        self,
+        index: Index | str | os.PathLike[str] | None = None,
+        *,
+        base: bool = False,
+        encoder: Encoder | None = None,
     ) -> Assistant:
-        """Who answers from documents: those of the run, or what is in another ``index``.
+        """Who answers from documents: those of the run or package, or what is in another ``index``.
 
-        That is one that is open, or the folder that `build_index` made.
+        That is one that is open, or the folder that `build_index` made; ``encoder`` is of the
+        folder's vectors, where it has some.
 
         Raises:
             RunError: the run's method keeps none.
             DataError: what it keeps is not what it was trained with.
+            OptionError: there are vectors and no encoder, or the other way round.
         """
         from customize.runs.assistant import assistant_of
 
-        return assistant_of(self.base if base else self.customized, self.folder, index)
+        snapshot = self.base if base else self.customized
+        return assistant_of(self, snapshot, index, encoder)
 
     def evaluate(
         self,

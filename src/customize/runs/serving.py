@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,6 +12,8 @@ from customize._errors import OptionError
 from customize.interfaces.backend import Backend
 from customize.packaging.manifest import Manifest
 from customize.packaging.opening import open_package
+from customize.retrieval.library import Library
+from customize.runs.assistant import library_in, library_of, packaged_assistant
 from customize.runs.opening import has_own_runtime, open
 from customize.runs.run import Run
 from customize.serving.menu import Offer
@@ -49,6 +51,22 @@ def token_from(variable: str) -> str:
     return token
 
 
+def askers_from(given: Sequence[str]) -> Mapping[str, Set[str]]:
+    """Tags by token, of ``VARIABLE=TAG,TAG``.
+
+    Raises:
+        OptionError: one reads otherwise, or its variable holds no token.
+    """
+    askers = {}
+    for text in given:
+        variable, sign, tags = text.partition("=")
+        named = frozenset(filter(None, tags.split(",")))
+        if not sign or not named:
+            raise OptionError(f"an asker reads VARIABLE=TAG,TAG (got {text!r})")
+        askers[token_from(variable)] = named
+    return askers
+
+
 def _named(sources: Sequence[str]) -> Mapping[str, str]:
     """Sources by the name they were given, or else their last part."""
     found: dict[str, str] = {}
@@ -83,11 +101,18 @@ def _packages(folders: Mapping[str, Path]) -> list[Offer]:
     (name, first), *others = folders.items()
     beside = {f"adapter-{i}": folder for i, (_, folder) in enumerate(others, start=2)}
     runtime = open_package(first, beside)
-    own = next(iter(runtime.adapters), None)
+    names = {name: next(iter(runtime.adapters), None)}
+    names |= {other: known for (other, _), known in zip(others, beside, strict=True)}
+    renderer = runtime.renderer.fingerprint
     return [
-        Offer(name, runtime, own),
-        *(Offer(other, runtime, known) for (other, _), known in zip(others, beside, strict=True)),
+        Offer(one, runtime, adapter, _packaged_library(folders[one], renderer))
+        for one, adapter in names.items()
     ]
+
+
+def _packaged_library(folder: Path, renderer: str) -> Library | None:
+    kept = packaged_assistant(folder)
+    return None if kept is None else library_in(kept, renderer)
 
 
 def _run_base(name: str, run: Run) -> Hashable:
@@ -98,4 +123,13 @@ def _runs(runs: Mapping[str, Run]) -> list[Offer]:
     """Runs of one base, on one engine."""
     weights = {name: folder for name, run in runs.items() if (folder := run.weights) is not None}
     runtime = next(iter(runs.values())).engine.runtime(weights)
-    return [Offer(name, runtime, name if name in weights else None) for name in runs]
+    renderer = runtime.renderer.fingerprint
+    return [
+        Offer(
+            name,
+            runtime,
+            name if name in weights else None,
+            library_of(run, renderer) if run.has_assistant else None,
+        )
+        for name, run in runs.items()
+    ]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import Set
+from collections.abc import Mapping, Set
+from types import MappingProxyType
 
 import attrs
 
@@ -19,25 +20,39 @@ _BACKLOG = 1000
 class Address:
     """A port that is taken.
 
-    token: what every request must bring, or None. hosts: the names under which the server may be
-    addressed; None where any will do, since a token is asked for.
+    askers: tokens, of which every request must bring one, each with its asker's tags; empty where
+    none is asked for. hosts: the names under which the server may be addressed; None where any will
+    do, since a token is asked for.
     """
 
     socket: socket.socket
-    token: str | None
+    askers: Mapping[str, Set[str]]
     hosts: Set[str] | None
 
     @classmethod
-    def take(cls, host: str = "127.0.0.1", port: int = 8000, token: str | None = None) -> Address:
-        """Port 0 takes any that is free.
+    def take(
+        cls,
+        host: str = "127.0.0.1",
+        port: int = 8000,
+        token: str | None = None,
+        askers: Mapping[str, Set[str]] = MappingProxyType({}),
+    ) -> Address:
+        """Port 0 takes any that is free. Who has ``token`` has no tags.
 
         Raises:
-            OptionError: it cannot be had; the token is too short, or missing where other machines
+            OptionError: it cannot be had; a token is too short, or missing where other machines
                 reach the host.
         """
+        every = {**({} if token is None else {token: frozenset()}), **askers}
         is_local = _is_loopback(host)
-        _check_token(token, host, is_local)
-        return cls(_listening(host, port), token, _LOOPBACK if is_local else None)
+        if not every and not is_local:
+            raise OptionError(
+                f"{host} can be reached from other machines, so a token is required: put a long "
+                "random one into the environment variable that --token-from names"
+            )
+        for one in every:
+            _check_token(one)
+        return cls(_listening(host, port), every, _LOOPBACK if is_local else None)
 
     @property
     def url(self) -> str:
@@ -46,13 +61,8 @@ class Address:
         return f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
 
 
-def _check_token(token: str | None, host: str, is_local: bool) -> None:
-    if token is None and not is_local:
-        raise OptionError(
-            f"{host} can be reached from other machines, so a token is required: put a long random "
-            "one into the environment variable that --token-from names"
-        )
-    if token is not None and (len(token) < _LEAST_TOKEN or not token.isascii() or " " in token):
+def _check_token(token: str) -> None:
+    if len(token) < _LEAST_TOKEN or not token.isascii() or " " in token:
         raise OptionError(f"a token has {_LEAST_TOKEN} ASCII characters or more, and no blank")
 
 

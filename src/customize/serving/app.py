@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
+from types import MappingProxyType
 from typing import Any
 
 import attrs
@@ -17,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from customize.serving.bodies import read_object
 from customize.serving.chat_form import ChatForm
 from customize.serving.completion_form import CompletionForm
-from customize.serving.guard import Guard
+from customize.serving.guard import Guard, tags_of
 from customize.serving.limits import Limits
 from customize.serving.measures import Measures
 from customize.serving.menu import Menu
@@ -36,12 +37,16 @@ class _Service:
 
 
 def make_app(
-    menu: Menu, limits: Limits, token: str | None = None, hosts: Set[str] | None = None
+    menu: Menu,
+    limits: Limits,
+    askers: Mapping[str, Set[str]] = MappingProxyType({}),
+    hosts: Set[str] | None = None,
 ) -> Starlette:
     """The server's ASGI application.
 
     Args:
-        token: what every request must bring, on every route; None asks for none.
+        askers: tags by token, of which every request must bring one, on every route; none are
+            asked for where there is none.
         hosts: the names under which it may be addressed; None allows any.
     """
     measures = Measures()
@@ -58,7 +63,7 @@ def make_app(
         routes=routes,
         middleware=[
             Middleware(_Counting, measures=measures, paths=paths),
-            Middleware(Guard, token=token, hosts=hosts),
+            Middleware(Guard, askers=askers, hosts=hosts),
         ],
         exception_handlers={Refusal: told, HTTPException: _told_by_starlette, Exception: _failed},
     )
@@ -74,7 +79,8 @@ def _service(request: Request) -> _Service:
 
 async def _chat(request: Request) -> Reply:
     here = _service(request)
-    asked = read_chat(await read_object(request, here.limits), here.menu, here.limits)
+    body = await read_object(request, here.limits)
+    asked = read_chat(body, here.menu, here.limits, tags_of(request.scope))
     return Reply(asked, ChatForm, here.limits, here.measures, trimmed=True)
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
+from typing import Self
 
 import attrs
 
 from customize._batch import Ints
 from customize.interfaces.backend import Sampling
+from customize.interfaces.index import Hit
 from customize.interfaces.renderer import Message, Tool
 from customize.interfaces.runtime import Query
+from customize.retrieval.grounding import last_question
 from customize.serving.limits import Limits
 from customize.serving.menu import Served
 from customize.serving.refusal import Refusal
@@ -35,6 +38,14 @@ class Asked(ABC):
     stream: bool
     include_usage: bool
     schema: str | None = None
+
+    def ready(self) -> Self:
+        """The same with all that its prompts need; may take a while.
+
+        Raises:
+            Refusal: it cannot be had.
+        """
+        return self
 
     @abstractmethod
     def prompts(self) -> list[Ints]:
@@ -88,10 +99,29 @@ class Asked(ABC):
 
 @attrs.frozen(kw_only=True)
 class AskedChat(Asked):
-    """Messages to answer; ``tools`` that may be called, or None."""
+    """Messages to answer; ``tools`` that may be called, or None.
+
+    tags: the asker's, which documents may ask for. hits: the passages that are shown, where the
+    model answers from documents and they have been searched.
+    """
 
     messages: Sequence[Message]
     tools: Sequence[Tool] | None
+    tags: Set[str] = frozenset()
+    hits: Sequence[Hit] | None = None
+
+    def ready(self) -> Self:
+        library = self.served.library
+        if library is None:
+            return self
+        place = last_question(self.messages)
+        if place is None or place < len(self.messages) - 1:
+            reason = f"{self.served.name} answers from documents: the last is to be a question"
+            raise Refusal(400, f"messages: {reason}", param="messages")
+        hits = library.hits(str(self.messages[place]["content"]), self.tags)
+        shown = [hit.chunk for hit in hits]
+        within = library.grounding.within(self.messages, place, shown)
+        return attrs.evolve(self, messages=within, hits=hits)
 
     def prompts(self) -> list[Ints]:
         return [self.served.renderer.prompt(self.messages, self.tools)]

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import attrs
 import numpy as np
 
 from customize.interfaces.runtime import Said
@@ -35,6 +36,7 @@ class ChatForm(Form):
             "message": message,
             "logprobs": self._logprobs(heard.said),
             "finish_reason": finish,
+            **self._grounding(number),
         }
 
     def changes(self, number: int, piece: Piece) -> Iterator[Json]:
@@ -52,7 +54,8 @@ class ChatForm(Form):
             delta = {**message, "tool_calls": calls} if calls else message
             yield self._change(number, delta, self.heard[number].said)
         if finish is not None:
-            yield {**self._change(number, {}), "finish_reason": finish}
+            last = {"finish_reason": finish, **self._grounding(number)}
+            yield {**self._change(number, {}), **last}
 
     def _change(self, number: int, delta: Json, said: Sequence[Said] = ()) -> Json:
         """The first of a choice says whose words these are."""
@@ -74,6 +77,15 @@ class ChatForm(Form):
             message["content"] = message["content"] or None
             message["tool_calls"] = [self._call(i, call) for i, call in enumerate(calls)]
         return message
+
+    def _grounding(self, number: int) -> Json:
+        """Of an answer from documents: what it rests on, when it is at its end."""
+        library, hits = self.asked.served.library, self.asked.hits
+        if library is None or hits is None:
+            return {}
+        read = library.grounding.read(self.heard[number].text, hits)
+        cited = [attrs.asdict(one) for one in read.citations]
+        return {"grounding": {"text": read.text, "abstained": read.abstained, "citations": cited}}
 
     def _call(self, number: int, call: Mapping[str, Any]) -> Json:
         """Arguments as text, and an id that is new in the conversation."""

@@ -11,6 +11,7 @@ import attrs
 from customize._errors import Unsupported
 from customize.data.rendering import ChatRenderer
 from customize.interfaces.runtime import Runtime
+from customize.retrieval.library import Library
 from customize.serving.desk import Desk
 from customize.serving.limits import Limits
 from customize.serving.refusal import Refusal
@@ -18,11 +19,15 @@ from customize.serving.refusal import Refusal
 
 @attrs.frozen(eq=False)
 class Served:
-    """One name: the desk of its runtime, and which of its adapters; None is none of them."""
+    """One name: the desk of its runtime, and which of its adapters; None is none of them.
+
+    library: the documents that its chats are answered from.
+    """
 
     name: str
     desk: Desk
     adapter: str | None
+    library: Library | None
 
     @property
     def renderer(self) -> ChatRenderer:
@@ -37,11 +42,12 @@ class Served:
 
 @attrs.frozen
 class Offer:
-    """A name under which a runtime's adapter is to be served."""
+    """A name under which a runtime's adapter is to be served, and the documents it answers from."""
 
     name: str
     runtime: Runtime
     adapter: str | None = None
+    library: Library | None = None
 
 
 class Menu:
@@ -56,7 +62,7 @@ class Menu:
         runtimes = {id(offer.runtime): offer.runtime for offer in offers}
         self._desks = {key: Desk(runtime, limits) for key, runtime in runtimes.items()}
         self._served: Mapping[str, Served] = {
-            o.name: Served(o.name, self._desks[id(o.runtime)], o.adapter) for o in offers
+            o.name: Served(o.name, self._desks[id(o.runtime)], o.adapter, o.library) for o in offers
         }
 
     @property

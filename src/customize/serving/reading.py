@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from types import MappingProxyType
 from typing import Any
 
@@ -52,8 +52,10 @@ _WITHOUT_IN_CHAT = {
 _WITHOUT_IN_COMPLETIONS = {**_WITHOUT, "best_of": ("1",), "echo": ("false",), "suffix": ()}
 
 
-def read_chat(body: Mapping[str, Any], menu: Menu, limits: Limits) -> AskedChat:
-    """Raises Refusal, which names the field."""
+def read_chat(
+    body: Mapping[str, Any], menu: Menu, limits: Limits, tags: Set[str] = frozenset()
+) -> AskedChat:
+    """``tags`` are the asker's. Raises Refusal, which names the field."""
     fields = Fields(body)
     given = _common(fields, menu, limits)
     most = given["max_tokens"]
@@ -70,8 +72,19 @@ def read_chat(body: Mapping[str, Any], menu: Menu, limits: Limits) -> AskedChat:
     if schema is not None and tools is not None:
         fields.refuse("response_format", "and tools that may be called: give one of them")
     fields.finish(_WITHOUT_IN_CHAT)
+    if given["served"].library is not None:
+        _check_grounded(fields, tools is not None, schema is not None)
+        given["temperature"] = float(body.get("temperature") or 0)
     top = (top or 0) if wanted else None
-    return AskedChat(**given, top_logprobs=top, schema=schema, messages=messages, tools=tools)
+    given |= {"top_logprobs": top, "schema": schema}
+    return AskedChat(**given, messages=messages, tools=tools, tags=tags)
+
+
+def _check_grounded(fields: Fields, has_tools: bool, has_schema: bool) -> None:
+    """What an answer from documents is not, since it has a form of its own."""
+    for name, is_given in (("tools", has_tools), ("response_format", has_schema)):
+        if is_given:
+            fields.refuse(name, "cannot be kept by a model that answers from documents")
 
 
 def read_completion(body: Mapping[str, Any], menu: Menu, limits: Limits) -> AskedCompletion:

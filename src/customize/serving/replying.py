@@ -55,7 +55,8 @@ class Reply:
     async def _reply(self, scope: Scope, receive: Receive, events: Events) -> None:
         desk = self.asked.served.desk
         with desk.admit(self.asked.num_answers):
-            form = self.form(self.asked, await self._choices())
+            asked = await asyncio.to_thread(self.asked.ready)
+            form = self.form(asked, await self._choices(asked))
             self._count(form, "prompt_tokens")
             try:
                 async with aclosing(self._heard(form)) as heard:
@@ -68,9 +69,9 @@ class Reply:
                 self._count(form, "completion_tokens")
         await JSONResponse(form.whole())(scope, receive, events.send)
 
-    async def _choices(self) -> list[Choice]:
-        queries = await asyncio.to_thread(self.asked.queries, self.limits)
-        renderer, stops = self.asked.served.renderer, self.asked.stops
+    async def _choices(self, asked: Asked) -> list[Choice]:
+        queries = await asyncio.to_thread(asked.queries, self.limits)
+        renderer, stops = asked.served.renderer, asked.stops
         return [Choice(query, Speech(renderer, stops, self.trimmed)) for query in queries]
 
     async def _heard(self, form: Form) -> Pieces:

@@ -27,7 +27,7 @@ class Server:
         """Raises what `Menu` raises."""
         self.url = address.url
         self._menu = Menu(offers, limits)
-        app = make_app(self._menu, limits, address.token, address.hosts)
+        app = make_app(self._menu, limits, address.askers, address.hosts)
         self._uvicorn = uvicorn.Server(_config(app, limits))
         self._thread = threading.Thread(
             target=self._uvicorn.run, args=([address.socket],), name="serving"

@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from customize import Chunking, DataError, Dataset, Index, index_of
+from customize import DataError, Dataset, Index, index_of
 from customize_rag.contexts import Rows
 from customize_rag.extracting import extracted
 from customize_rag.pairs import LeftOut, grounded
@@ -31,7 +31,7 @@ def made_of(data: Dataset, plan: RowPlan) -> Made:
     Raises:
         DataError: no question can be learnt from.
     """
-    index = index_of(data, Chunking(most_tokens=plan.chunk_tokens))
+    index = index_of(data, plan.chunking)
     asked = extracted(index.chunks()) if plan.questions is None else questions_of(plan.questions)
     pairs, left_out = grounded(asked, index, plan.quote_words)
     if not pairs:

@@ -79,7 +79,8 @@ class RAG(RowPlan, SFT):
     def keep_beside(self, session: Session, data: Dataset, folder: Path) -> None:
         """The index, and how passages are shown."""
         grounding = Grounding(**_values_of(Grounding, self))
-        save_assistant(folder, grounding, self._made(data).index, session.renderer.fingerprint)
+        index, renderer = self._made(data).index, session.renderer.fingerprint
+        save_assistant(folder, grounding, index, renderer, self.chunking)
 
     def _sft(self) -> SFT:
         return SFT(**_values_of(SFT, self))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from customize import Grounding, OptionError, option, options
+from customize import Chunking, Grounding, OptionError, option, options
 
 
 @options
@@ -63,3 +63,8 @@ class RowPlan(Grounding):
             raise OptionError(f"questions must name a file, and there is no {self.questions}")
         if self.near_miss + self.off_topic + self.empty + self.partial >= 1:
             raise OptionError("near_miss, off_topic, empty and partial leave no share: lower one")
+
+    @property
+    def chunking(self) -> Chunking:
+        """How the documents are cut into passages."""
+        return Chunking(most_tokens=self.chunk_tokens)

@@ -1,0 +1,1 @@
+"""An index of documents in LanceDB, as a plugin of customize."""

@@ -1,0 +1,131 @@
+"""The index in LanceDB: the rules of every index, an object store, and vectors beside the words."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import customize
+from customize import Chunk, DataError, Encoder, OptionError, fused
+from customize.testing import conformance
+
+pytest.importorskip("lancedb")
+
+from customize_lancedb.index import LanceIndex
+
+test_index = conformance(index=LanceIndex)
+test_plugin = conformance(plugin="customize_lancedb._plugin")
+
+
+class Letters(Encoder):
+    """Counts letters."""
+
+    def __init__(self, name: str = "letters") -> None:
+        self._name = name
+
+    @property
+    def fingerprint(self) -> str:
+        return hashlib.sha256(self._name.encode()).hexdigest()
+
+    def encode_queries(self, texts: Sequence[str]) -> Any:
+        counts = np.array([[1 + text.lower().count(c) for c in "abcdefgh"] for text in texts])
+        return (counts / np.linalg.norm(counts, axis=1, keepdims=True)).astype(np.float32)
+
+    def encode_chunks(self, texts: Sequence[str]) -> Any:
+        return self.encode_queries(texts)
+
+
+def chunk(text: str, document: str, *tags: str) -> Chunk:
+    return Chunk(document, text, (0, len(text)), ("Menu",), frozenset(tags))
+
+
+CHUNKS = [
+    chunk("add a cabbage", "a"),
+    chunk("eggs and beef", "b"),
+    chunk("hidden cabbage", "c", "it's hr"),
+    chunk("zzz", "d"),
+]
+
+
+def test_what_is_in_an_object_store_is_there_at_once(tmp_path: Path) -> None:
+    uri = f"file-object-store://{tmp_path / 'bucket'}"  # a store, by the driver of stores
+    index = LanceIndex(uri)
+    assert index.search("cabbage", 3) == []
+    index.add(CHUNKS)
+    index.delete([CHUNKS[1].id])
+    again = LanceIndex(uri)
+    assert [one.document for one in again.chunks()] == ["a", "c", "d"]
+    assert again.fingerprint == index.fingerprint
+    assert [hit.chunk.document for hit in again.search("cabbage", 9)] == ["a"]
+    again.save(tmp_path / "here")
+    assert LanceIndex.load(tmp_path / "here").fingerprint == index.fingerprint
+
+
+def test_words_and_vectors_are_fused_as_everywhere() -> None:
+    index = LanceIndex(encoder=Letters())
+    index.add(CHUNKS[:2])
+    index.add(CHUNKS)
+    vectors = Letters().encode_chunks([one.headed for one in CHUNKS])
+    order = np.argsort(-(vectors @ Letters().encode_queries(["cabbage"])[0]), kind="stable")
+    plain = LanceIndex()
+    plain.add(CHUNKS)
+    by_words = [hit.chunk.id for hit in plain.search("cabbage", 9, None)]
+    assert len(by_words) == 2
+    expected = fused([by_words, [CHUNKS[place].id for place in order]])
+    found = {hit.chunk.id: hit.score for hit in index.search("cabbage", 9, None)}
+    assert found == pytest.approx(expected)
+
+
+def test_a_tag_is_no_syntax_and_hides_from_both_rankings() -> None:
+    index = LanceIndex(encoder=Letters())
+    index.add(CHUNKS)
+    assert "c" not in [hit.chunk.document for hit in index.search("hidden cabbage", 9)]
+    assert index.search("hidden cabbage", 1, ["it's hr"])[0].chunk.document == "c"
+    for tag in ("') OR (''='", "x' OR everyone = false OR '", "hr"):
+        assert "c" not in [hit.chunk.document for hit in index.search("cabbage", 9, [tag])]
+    index.delete(["') OR (''='"])
+    assert len(index) == len(CHUNKS)
+
+
+def test_an_index_that_is_opened_and_searched_changes_no_file(tmp_path: Path) -> None:
+    index = LanceIndex()
+    index.add(CHUNKS)
+    index.save(tmp_path / "index")
+    before = {f: f.read_bytes() for f in (tmp_path / "index").rglob("*") if f.is_file()}
+    loaded = LanceIndex.load(tmp_path / "index")
+    loaded.search("cabbage", 3)
+    assert {f: f.read_bytes() for f in (tmp_path / "index").rglob("*") if f.is_file()} == before
+
+
+def test_another_encoder_is_refused(tmp_path: Path) -> None:
+    uri = str(tmp_path / "index")
+    LanceIndex(uri, encoder=Letters()).add(CHUNKS)
+    assert len(LanceIndex(uri, encoder=Letters())) == len(CHUNKS)
+    with pytest.raises(DataError, match="another encoder"):
+        LanceIndex(uri, encoder=Letters("others"))
+    with pytest.raises(OptionError, match="give their encoder"):
+        LanceIndex(uri)
+    LanceIndex(str(tmp_path / "plain")).add(CHUNKS)
+    with pytest.raises(OptionError, match="leave out the encoder"):
+        LanceIndex(str(tmp_path / "plain"), encoder=Letters())
+
+
+def test_a_folder_of_documents_is_built_updated_and_opened(tmp_path: Path) -> None:
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    (docs / "menu.md").write_text("# Menu\n\nA margherita is 9 euros.\n")
+    (docs / "pay.md").write_text("The cook earns 3000 euros.\n")
+    (docs / "access.yaml").write_text('"pay.md": [hr]\n')
+    customize.build_index(docs, tmp_path / "index", index="lancedb")
+    (docs / "menu.md").write_text("# Menu\n\nA margherita is 10 euros.\n")
+    done = customize.update_index(tmp_path / "index", docs)
+    assert (done.num_added, done.num_deleted, done.num_unchanged) == (1, 1, 1)
+    index = customize.open_index(tmp_path / "index")
+    assert [hit.chunk.document for hit in index.search("euros", 9)] == ["menu.md"]
+    assert "10 euros" in index.search("margherita", 1)[0].chunk.text
+    assert index.search("cook", 9, ["hr"])[0].chunk.document == "pay.md"

@@ -1,0 +1,1 @@
+"""Vectors of documents by a sentence-transformers model, for indexes of customize."""

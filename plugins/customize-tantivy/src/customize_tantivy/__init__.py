@@ -1,0 +1,1 @@
+"""An index of documents in Tantivy, as a plugin of customize."""

@@ -1,0 +1,109 @@
+"""The index in Tantivy: the rules of every index, the scores of BM25, and a folder of documents."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import customize
+from customize import Chunk, DataError
+from customize.testing import conformance
+
+pytest.importorskip("tantivy")
+
+from customize_tantivy.index import TantivyIndex
+
+test_index = conformance(index=TantivyIndex)
+test_plugin = conformance(plugin="customize_tantivy._plugin")
+
+WORDS = [f"word{n}" for n in range(40)]
+
+
+def corpus(count: int = 120) -> list[Chunk]:
+    """Chunks of words that are drawn, a third of them for staff alone."""
+    rng = np.random.default_rng(0)
+    made = []
+    for n in range(count):
+        text = " ".join(rng.choice(WORDS, rng.integers(5, 30)).tolist())
+        tags = frozenset({"staff"}) if n % 3 == 0 else frozenset[str]()
+        made.append(Chunk(f"{n:03}", text, (0, len(text)), tags=tags))
+    return made
+
+
+def bm25(chunks: list[Chunk], query: str) -> dict[str, float]:
+    """Robertson's scores with k1 = 1.2 and b = 0.75, by their definition."""
+    texts = {chunk.id: chunk.text.split() for chunk in chunks}
+    mean = sum(map(len, texts.values())) / len(texts)
+    scores = dict.fromkeys(texts, 0.0)
+    for word in dict.fromkeys(query.split()):
+        having = sum(word in text for text in texts.values())
+        idf = math.log(1 + (len(texts) - having + 0.5) / (having + 0.5))
+        for id, text in texts.items():
+            count = Counter(text)[word]
+            norm = 1.2 * (1 - 0.75 + 0.75 * len(text) / mean)
+            scores[id] += idf * count * 2.2 / (count + norm)
+    return scores
+
+
+def test_the_score_is_bm25_whoever_asks() -> None:
+    chunks = corpus()
+    index = TantivyIndex()
+    index.add(chunks)
+    query = "word3 word17 word29"
+    expected = bm25(chunks, query)
+    for asker in (None, ()):
+        hits = index.search(query, 20, asker)
+        assert len(hits) == 20
+        seen = [chunk for chunk in chunks if asker is None or not chunk.tags]
+        best = sorted((expected[chunk.id] for chunk in seen), reverse=True)[:20]
+        # Lengths of texts are kept in a byte.
+        assert [hit.score for hit in hits] == pytest.approx(best, rel=0.02)
+
+
+def test_a_folder_of_documents_is_built_updated_and_opened(tmp_path: Path) -> None:
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    (docs / "menu.md").write_text("# Menu\n\nA margherita is 9 euros.\n")
+    (docs / "pay.md").write_text("The cook earns 3000 euros.\n")
+    (docs / "access.yaml").write_text('"pay.md": [hr]\n')
+    customize.build_index(docs, tmp_path / "index", index="tantivy")
+    (docs / "menu.md").write_text("# Menu\n\nA margherita is 10 euros.\n")
+    done = customize.update_index(tmp_path / "index", docs)
+    assert (done.num_added, done.num_deleted, done.num_unchanged) == (1, 1, 1)
+    index = customize.open_index(tmp_path / "index")
+    assert [hit.chunk.document for hit in index.search("euros", 9)] == ["menu.md"]
+    assert "10 euros" in index.search("margherita", 1)[0].chunk.text
+    assert index.search("cook", 9, ["hr"])[0].chunk.document == "pay.md"
+
+
+def test_an_index_that_is_opened_and_searched_changes_no_file(tmp_path: Path) -> None:
+    index = TantivyIndex()
+    index.add(corpus(20))
+    index.save(tmp_path / "index")
+    before = {f.name: f.read_bytes() for f in (tmp_path / "index").iterdir()}
+    TantivyIndex.load(tmp_path / "index").search("word3", 3)
+    assert {f.name: f.read_bytes() for f in (tmp_path / "index").iterdir()} == before
+
+
+def test_a_damaged_folder_is_refused(tmp_path: Path) -> None:
+    index = TantivyIndex()
+    index.add(corpus(20))
+    index.save(tmp_path / "index")
+    meta = tmp_path / "index" / "meta.json"
+    meta.write_text(json.dumps({**json.loads(meta.read_text()), "segments": 1}))
+    with pytest.raises(DataError, match="no whole index"):
+        TantivyIndex.load(tmp_path / "index")
+
+
+def test_an_assistant_is_kept_with_it(tmp_path: Path) -> None:
+    index = TantivyIndex()
+    index.add(corpus(20))
+    customize.save_assistant(tmp_path, customize.Grounding(), index, "renderer")
+    told = json.loads((tmp_path / "index" / "index.json").read_text())
+    assert told["index"] == "tantivy"
+    assert customize.open_index(tmp_path / "index").fingerprint == index.fingerprint

@@ -1,0 +1,53 @@
+"""Terms of texts and questions, against what SQLite's own tokenizer makes of words."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import pytest
+
+from customize import index_terms, query_terms
+
+
+def by_sqlite(text: str) -> list[str]:
+    """The words of a text as FTS5 has them, in their order."""
+    db = sqlite3.connect(":memory:")
+    tokenize = "tokenize = 'unicode61 remove_diacritics 2'"
+    db.execute(f"CREATE VIRTUAL TABLE texts USING fts5(text, {tokenize})")
+    db.execute("CREATE VIRTUAL TABLE words USING fts5vocab(texts, instance)")
+    db.execute("INSERT INTO texts VALUES (?)", [text])
+    return [term for (term,) in db.execute("SELECT term FROM words ORDER BY offset")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The Café of Lyon, opening at 7:40 am!",
+        "CAFE\u0301 naïve — Ångström",
+        "a-b c/d (e) f@g 12.50",
+        "Привет, Мир",
+        "",
+        "?!",
+    ],
+)
+def test_words_are_those_of_the_default_index(text: str) -> None:
+    assert index_terms(text) == by_sqlite(text)
+
+
+def test_a_script_without_spaces_is_cut_into_pairs() -> None:
+    assert index_terms("我喜欢北京") == ["我喜", "喜欢", "欢北", "北京"]
+    assert set(query_terms("北京")) <= set(index_terms("我喜欢北京的天气"))
+
+
+def test_names_in_code_are_found_by_their_parts() -> None:
+    assert set(query_terms("max_tokens")) & set(index_terms("model.maxTokens"))
+
+
+def test_a_question_is_its_telling_words_once() -> None:
+    assert query_terms("What is the price, the PRICE of a pizza?") == ["price", "pizza"]
+    assert query_terms("What is it?") == ["what", "is", "it"]
+
+
+def test_no_term_has_a_space_in_it() -> None:
+    text = "a\tb\u00a0c\u2003d 我 喜欢 getUserName"
+    assert not [term for term in index_terms(text) if term.split() != [term]]
