@@ -229,6 +229,7 @@ def test_missing_packages_are_named_with_the_line_that_installs_them(
 
 
 _HUB = """
+__version__ = "4.0.0"
 def load_dataset(name, split, revision):
     if name != "owner/name":
         raise ConnectionError("gated")
@@ -252,4 +253,7 @@ def test_a_hub_name_says_revision_and_split(
         assert "empty" not in dataset[0]
     with pytest.raises(DataError, match=r"ConnectionError: gated.*HF_TOKEN"):
         read("owner/other")
+    monkeypatch.setattr(sys.modules["datasets"], "__version__", "3.6.0")
+    with pytest.raises(MissingDependency, match=r"3\.6\.0, .*script.*pip install -U 'datasets>=4'"):
+        read("owner/name")
     monkeypatch.delitem(sys.modules, "datasets", raising=False)

@@ -11,6 +11,7 @@ from typing import Literal, get_args
 
 from customize._errors import DataError, OptionError, UnknownName
 from customize.data.dataset import IndexedDataset, Indexing
+from customize.data.faults import LISTED
 from customize.data.lines import LineFile, Record
 from customize.data.offered import (
     OF_AN_ENVIRONMENT,
@@ -19,6 +20,7 @@ from customize.data.offered import (
     rows_of,
     rows_of_environment,
 )
+from customize.data.one_object import refuse_one_object
 from customize.data.stored_index import StoredIndex
 from customize.data.tables import (
     csv_records,
@@ -67,7 +69,7 @@ def read(
         num_rows = report.lines - report.blank
         raise DataError(
             f"{dataset.name}: {len(report.bad)} of {num_rows} rows cannot be used\n"
-            f"{report.listing()}\n"
+            f"{report.listing()}{_where_all_are_told(dataset, source)}\n"
             "Correct them, or leave them out, which the report counts: on_bad_rows='skip' "
             "(--on-bad-rows skip; in training --set on_bad_rows=skip)"
         )
@@ -81,6 +83,15 @@ def _check_options(kind: str | None, on_bad_rows: str) -> None:
         raise OptionError(f"kind must be one of {', '.join(get_args(Kind))} (got {kind!r})")
     if on_bad_rows not in get_args(OnBadRows):
         raise OptionError(f"on_bad_rows must be 'refuse' or 'skip' (got {on_bad_rows!r})")
+
+
+def _where_all_are_told(dataset: IndexedDataset, source: Source) -> str:
+    """`audit` looks at the good rows too, and refuses a source without any."""
+    if len(dataset.report.bad) <= LISTED or not len(dataset):
+        return ""
+    if isinstance(source, str | Path):
+        return f"\nAll of them are told by customize audit {source} --json, under report.bad"
+    return "\nAll of them are in read(..., on_bad_rows='skip').report.bad"
 
 
 def _same(dataset: IndexedDataset, kind: str | None) -> IndexedDataset:
@@ -144,6 +155,7 @@ def _named(source: str | Path, kind: str | None) -> IndexedDataset:
     records = _TABLES.get(suffix) or reader_of(suffix) or _by_content(path)
     if records is not None:
         return _spool(records(path), str(path), kind)
+    refuse_one_object(path)
     file = LineFile(path.open("rb"), str(path))
     stored = StoredIndex(path, file.descriptor, kind)
     found = stored.recall() or stored.keep(Indexing(file, kind).over(file.lines()))

@@ -19,6 +19,7 @@ from customize.data.lines import MAX_LINE, Record
 from customize.data.strict_json import decode_at
 
 MAX_JSON = 2**30  # bytes; a list cannot be read in part
+_WITHOUT_SCRIPTS = 4  # the first datasets that runs no code of a data set
 _SPACE = " \t\r\n"
 
 
@@ -226,7 +227,8 @@ def hub_records(name: str) -> Iterator[Record]:
     """Rows of a hub data set, ``owner/name[@revision][:split]`` (split ``train`` if none is said).
 
     Raises:
-        MissingDependency: the package datasets is not installed.
+        MissingDependency: the package datasets is not installed, or so old that it would run a
+            script that comes with a data set.
         DataError: the data set cannot be had.
     """
     try:
@@ -236,6 +238,11 @@ def hub_records(name: str) -> Iterator[Record]:
             f"there is no file {name!r}, and a hub data set needs the package datasets: "
             "pip install datasets"
         ) from error
+    if int(datasets.__version__.partition(".")[0]) < _WITHOUT_SCRIPTS:
+        raise MissingDependency(
+            f"the package datasets is {datasets.__version__}, which would run a script that comes "
+            f"with a data set: pip install -U 'datasets>={_WITHOUT_SCRIPTS}'"
+        )
     rest, _, split = name.partition(":")
     identity, _, revision = rest.partition("@")
     try:
