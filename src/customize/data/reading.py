@@ -30,6 +30,7 @@ from customize.data.tables import (
     without_nulls,
 )
 from customize.interfaces.dataset import Dataset, Kind
+from customize.plugins import find
 
 OnBadRows = Literal["refuse", "skip"]
 Source = str | Path | Iterable[Mapping[str, object]] | Dataset
@@ -168,6 +169,22 @@ def _offered(name: str, kind: str | None) -> IndexedDataset:
     except UnknownName as error:
         raise UnknownName(f"{_not_there(Path(name))}; and {error}") from error
     return _index(rows, kind, name)
+
+
+def no_rows_named(text: str) -> str | None:
+    """Why ``text`` can name no rows, without reading or fetching any; None where it may."""
+    path = Path(text).expanduser()
+    try:
+        if path.exists() or text.startswith(OF_AN_ENVIRONMENT) or _is_hub_name(text):
+            return None
+        if may_be_offered(text):
+            find("dataset", text)
+            return None
+    except UnknownName as error:
+        return f"{_not_there(path)}; and {error}"
+    except (OSError, ValueError):
+        return None  # reading says what is wrong with it
+    return _not_there(path)
 
 
 def _is_hub_name(name: str) -> bool:

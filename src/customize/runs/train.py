@@ -26,6 +26,7 @@ from customize.interfaces.model import ModelFolder
 from customize.interfaces.observer import Observer
 from customize.models import resolve
 from customize.models.cache import check_writable
+from customize.models.sources import check_named as check_model_named
 from customize.retrieval.document_rows import document_rows
 from customize.runs.backends import choose_backend, quiet_libraries
 from customize.runs.final_evaluation import check_named, final_evaluation
@@ -138,6 +139,8 @@ def _run(
     for one in given:
         _require(one.method, backend)
     _require_stacking(recipe, backend)
+    if backend.name != "toy":
+        check_model_named(recipe.model)  # before there is a folder for the run
     folder = RunFolder(_prepared(recipe))
     with held(folder.path):
         # The rows of every stage are read before the first is trained.

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from customize._errors import OptionError, UnknownName
+from customize._errors import ModelError, OptionError, UnknownName
 from customize._options import options_of, options_to_dict
 from customize.data.offered import OF_AN_ENVIRONMENT
+from customize.data.reading import no_rows_named
 from customize.interfaces.backend import LoRA
+from customize.models.sources import check_named as check_model_named
 from customize.training.evaluation_plan import plan_of
 from customize.training.recipe import OF_A_STAGE, Recipe, adapter_in
 from customize.training.structuring import Faults, structure, unknown
@@ -25,16 +27,22 @@ def make_recipe(
     values: Mapping[str, Any],
     places: Mapping[str, str] | None = None,
     what: str = "the recipe",
+    found: Sequence[str] = (),
 ) -> Recipe:
     """The one strict path: types, bounds, unknown keys; the adapter's, backend's, method's options.
 
-    ``places`` says where each key stands (``recipe.yaml:3``).
+    ``places`` says where each key stands (``recipe.yaml:3``); what is written there names files
+    and models, and those are looked for. ``found`` is what is wrong already, to be told with the
+    rest.
 
     Raises:
         OptionError: with every fault at once.
     """
     values, places = _inside_options(values, places or {})
     faults = Faults(places)
+    for fault in found:
+        faults.add("", fault)
+    _check_names_written(values, places, faults)
     adapter = _check_adapter(values.get("adapter", {}), faults)
     _check_backend(values, faults)
     if isinstance(values.get("evaluate"), Mapping):
@@ -44,6 +52,30 @@ def make_recipe(
     faults.raise_if_any(what)
     assert recipe is not None
     return Recipe(**{**recipe.to_dict(), "adapter": adapter, "observers": observers})
+
+
+def _check_names_written(
+    values: Mapping[str, Any], places: Mapping[str, str], faults: Faults
+) -> None:
+    """Whether the model and the rows that a file or the command line names can be there.
+
+    Nothing is loaded or fetched. Rows that Python gives have no place.
+    """
+    parts: dict[str, Any] = {"": values, "evaluate.": values.get("evaluate")}
+    stages = values.get("stages")
+    if isinstance(stages, (list, tuple)):
+        parts |= {f"stages.{number}.": stage for number, stage in enumerate(stages, start=1)}
+    for prefix, part in parts.items():
+        for key in ("data", "validation") if isinstance(part, Mapping) else ():
+            place, named = prefix + key, part.get(key)
+            if place in places and isinstance(named, str) and (why := no_rows_named(named)):
+                faults.add(place, f"{place}: {why}")
+    named = values.get("model")
+    if "model" in places and isinstance(named, str):
+        try:
+            check_model_named(named)
+        except (ModelError, UnknownName) as error:
+            faults.add("model", f"model: {error}")
 
 
 def into_options(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -220,16 +252,19 @@ def _holds_weights(folder: str) -> bool:
 
 
 def _check_backend(values: Mapping[str, Any], faults: Faults) -> None:
-    from customize.plugins import load
+    from customize.plugins import find, load
 
     given, name = values.get("backend_options", {}), values.get("backend", "auto")
-    if not isinstance(given, Mapping) or not isinstance(name, str) or not given:
+    if not isinstance(given, Mapping) or not isinstance(name, str):
         return
     if name == "auto":
-        faults.add("backend_options", "backend_options are one backend's own: set backend too")
+        if given:
+            faults.add("backend_options", "backend_options are one backend's own: set backend too")
         return
     try:
-        structure(load("backend", name), given, faults, "backend_options.")
+        find("backend", name)
+        if given:
+            structure(load("backend", name), given, faults, "backend_options.")
     except UnknownName as error:
         faults.add("backend", str(error))
 
