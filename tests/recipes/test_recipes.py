@@ -171,6 +171,40 @@ def test_a_setting_that_is_no_plain_yaml_says_how_to_quote_it(recipe: Path, valu
         read_recipe(recipe, [f"to={value}"])
 
 
+@pytest.mark.parametrize(
+    ("settings", "lr"),
+    [
+        ([], 5e-4),
+        (["adapter=full"], 5e-5),
+        (["adapter=full", "options.lr=5e-4"], 5e-4),
+        (["adapter={here}/whole"], 5e-5),
+        (["adapter={here}/lora"], 5e-4),
+        (["adapter.on={here}/whole"], 5e-4),
+    ],
+)
+def test_the_rate_by_default_is_a_tenth_where_all_weights_are_trained(
+    recipe: Path, settings: list[str], lr: float
+) -> None:
+    recipe.write_text(GOOD.partition("options:")[0])
+    for folder, name in (("whole", "model"), ("lora", "adapter_model")):
+        (recipe.parent / folder).mkdir()
+        (recipe.parent / folder / f"{name}.safetensors").touch()
+    given = [setting.format(here=recipe.parent) for setting in settings]
+    assert read_recipe(recipe, given).options["lr"] == lr
+
+
+def test_each_stage_has_the_rate_of_what_it_trains(recipe: Path) -> None:
+    stage = "data: rows.jsonl"
+    recipe.write_text(
+        "model: smollm2\nto: runs/x\nadapter: full\nstages:\n"
+        f"  - {{{stage}, name: one}}\n  - {{{stage}, name: two}}\n"
+        f"  - {{{stage}, name: three, adapter: {{rank: 4}}}}\n  - {{{stage}, name: four}}\n"
+    )
+    made = read_recipe(recipe)
+    rates = [one.options["lr"] for one in (*made.before(), made)]
+    assert rates == [5e-5, 5e-5, 5e-4, 5e-4]
+
+
 def test_the_adapter_is_lora_or_full(recipe: Path) -> None:
     from customize import Full, LoRA
 

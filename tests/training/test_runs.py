@@ -62,6 +62,22 @@ def test_what_was_recognised_and_left_out_is_said(
     assert "line 7: " in said
 
 
+def test_an_instance_with_the_rate_of_lora_is_told_where_all_weights_are_trained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from customize_sft.method import SFT
+
+    for number, (adapter, method) in enumerate(
+        [("full", SFT(steps=1)), ("full", SFT(steps=1, lr=1e-4)), ({}, SFT(steps=1))]
+    ):
+        customize.train(
+            model="toy", data=ROWS, method=method, adapter=adapter, backend=ToyBackend(),
+            to=tmp_path / str(number),
+        )  # fmt: skip
+        said = capsys.readouterr().err
+        assert ("lr is 0.0005, right for LoRA; all weights want about 5e-05" in said) == (not number)
+
+
 def weights(folder: Path) -> bytes:
     return (folder / "adapter" / "adapter_model.safetensors").read_bytes()
 

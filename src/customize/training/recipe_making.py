@@ -47,7 +47,10 @@ def make_recipe(
     _check_backend(values, faults)
     if isinstance(values.get("evaluate"), Mapping):
         _check_evaluation(values, faults)
-    recipe = _staged(values, faults) if "stages" in values else _single(values, faults)
+    if "stages" in values:
+        recipe = _staged(values, faults)
+    else:
+        recipe = _single(values, faults, adapter=values.get("adapter"))
     observers = {} if recipe is None else _check_observers(recipe, faults)
     faults.raise_if_any(what)
     assert recipe is not None
@@ -123,7 +126,10 @@ def place_of(key: str, method: str) -> str | None:
     return None
 
 
-def _single(values: Mapping[str, Any], faults: Faults, prefix: str = "") -> Recipe | None:
+def _single(
+    values: Mapping[str, Any], faults: Faults, prefix: str = "", adapter: Any = None
+) -> Recipe | None:
+    """``adapter``: what is trained there, as a recipe has it."""
     values = _with_rows(values)
     method = str(values.get("method", "sft"))
     places = {str(key): place_of(str(key), method) for key in values}
@@ -134,7 +140,7 @@ def _single(values: Mapping[str, Any], faults: Faults, prefix: str = "") -> Reci
         )
     rest = {key: value for key, value in values.items() if key not in misplaced}
     recipe = structure(Recipe, rest, faults, prefix)
-    complete = _check_method(values, faults, prefix)
+    complete = _check_method(values, faults, prefix, trains_all_weights(adapter))
     if recipe is None or misplaced:
         return None
     _check_sense(recipe, faults, prefix)
@@ -169,7 +175,10 @@ def _staged(values: Mapping[str, Any], faults: Faults) -> Recipe | None:
     if not isinstance(stages, (list, tuple)) or not stages:
         faults.add("stages", "stages must be a list of stages, each with its data and method")
         return None
-    resolved = [_stage(stage, f"stages.{n}.", faults) for n, stage in enumerate(stages, start=1)]
+    resolved, adapter = [], values.get("adapter")
+    for number, stage in enumerate(stages, start=1):
+        adapter = stage.get("adapter", adapter) if isinstance(stage, Mapping) else adapter
+        resolved.append(_stage(stage, f"stages.{number}.", faults, adapter))
     _check_names([stage["name"] for stage in resolved if stage], faults)
     if run is None or not all(resolved):
         return None
@@ -177,8 +186,8 @@ def _staged(values: Mapping[str, Any], faults: Faults) -> Recipe | None:
     return Recipe(**{**run.to_dict(), **last, "stages": tuple(resolved)})
 
 
-def _stage(stage: Any, prefix: str, faults: Faults) -> dict[str, Any]:
-    """All of a stage's keys, or nothing when a fault was added."""
+def _stage(stage: Any, prefix: str, faults: Faults, adapter: Any) -> dict[str, Any]:
+    """All of a stage's keys, or nothing when a fault was added; ``adapter`` is what it trains."""
     if not isinstance(stage, Mapping):
         faults.add(prefix.rstrip("."), f"{prefix}data is missing: a stage holds keys and values")
         return {}
@@ -191,11 +200,11 @@ def _stage(stage: Any, prefix: str, faults: Faults) -> dict[str, Any]:
     if not isinstance(name, str) or not _FOLDER_NAME.fullmatch(name):
         told = f"{prefix}name must be lower case letters, digits and dashes (got {name!r})"
         faults.add(f"{prefix}name", told)
-    recipe = _single({"model": "", "to": "", **own}, faults, prefix)
-    adapter = _check_adapter_of_stage(stage, prefix, faults)
+    recipe = _single({"model": "", "to": "", **own}, faults, prefix, adapter)
+    of_its_own = _check_adapter_of_stage(stage, prefix, faults)
     if recipe is None:
         return {}
-    return {"name": name, **adapter, **{key: getattr(recipe, key) for key in OF_A_STAGE}}
+    return {"name": name, **of_its_own, **{key: getattr(recipe, key) for key in OF_A_STAGE}}
 
 
 def _check_adapter_of_stage(
@@ -269,7 +278,16 @@ def _check_backend(values: Mapping[str, Any], faults: Faults) -> None:
         faults.add("backend", str(error))
 
 
-def _check_method(values: Mapping[str, Any], faults: Faults, prefix: str) -> dict[str, Any]:
+def trains_all_weights(adapter: Any) -> bool:
+    """Whether a recipe's ``adapter`` is 'full', or a folder in which such a run left its weights."""
+    if not isinstance(adapter, str):
+        return False
+    return adapter == "full" or (adapter_in(Path(adapter)) / "model.safetensors").is_file()
+
+
+def _check_method(
+    values: Mapping[str, Any], faults: Faults, prefix: str, all_weights: bool
+) -> dict[str, Any]:
     """All the method's options, defaults too, so that a run says what it did."""
     from customize.plugins import load
 
@@ -281,7 +299,8 @@ def _check_method(values: Mapping[str, Any], faults: Faults, prefix: str) -> dic
     except UnknownName as error:
         faults.add(f"{prefix}method", str(error))
         return {}
-    method = structure(cls, given, faults, f"{prefix}options.")
+    of_full = {o.name: o.full for o in options_of(cls) if all_weights and o.full is not None}
+    method = structure(cls, {**of_full, **given}, faults, f"{prefix}options.")
     return {} if method is None else dict(options_to_dict(method))
 
 
