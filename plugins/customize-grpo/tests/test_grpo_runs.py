@@ -152,7 +152,9 @@ def test_a_recipe_that_is_wrong_is_refused_with_its_line(
 ) -> None:
     method = "" if "method" in lines else "method: grpo\n"
     (tmp_path / "rows.jsonl").touch()
-    (tmp_path / "sums.yaml").write_text(f"model: acme/toy\ndata: rows.jsonl\nto: run\n{method}{lines}")
+    (tmp_path / "sums.yaml").write_text(
+        f"model: acme/toy\ndata: rows.jsonl\nto: run\n{method}{lines}"
+    )
     with pytest.raises(OptionError, match=told):
         read_recipe(tmp_path / "sums.yaml")
 

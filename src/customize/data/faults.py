@@ -6,7 +6,6 @@ from collections import Counter
 
 import attrs
 
-
 LISTED = 10  # bad rows that a message lists one by one
 
 

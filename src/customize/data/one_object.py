@@ -10,7 +10,7 @@ from customize.data.faults import RowFault
 from customize.data.formats import candidates
 from customize.data.strict_json import decode_at
 
-_LARGEST = 2**28  # bytes; of a larger file the lines are told, as of any other
+_LARGEST = 2**26  # bytes; of a larger file the lines are told, as of any other
 
 
 def refuse_one_object(path: Path) -> None:

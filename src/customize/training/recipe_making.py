@@ -279,7 +279,7 @@ def _check_backend(values: Mapping[str, Any], faults: Faults) -> None:
 
 
 def trains_all_weights(adapter: Any) -> bool:
-    """Whether a recipe's ``adapter`` is 'full', or a folder in which such a run left its weights."""
+    """Whether a recipe's ``adapter`` is 'full', or a folder in which such a run left weights."""
     if not isinstance(adapter, str):
         return False
     return adapter == "full" or (adapter_in(Path(adapter)) / "model.safetensors").is_file()
