@@ -127,7 +127,7 @@ def test_a_recipe_names_its_reward_beside_the_data(tmp_path: Path) -> None:
     told = recipe_from_settings(
         [
             "model=acme/toy",
-            "data=rows.jsonl",
+            f"data={tmp_path / 'rows.jsonl'}",
             "to=run",
             "method=grpo",
             "environment=toy_rewards:two_turns",
