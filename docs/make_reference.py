@@ -181,6 +181,8 @@ def _options_of(title: str, cls: type, written: str) -> Iterator[str]:
     rows = []
     for option in options_of(cls):
         default = "required" if option.default is attrs.NOTHING else f"`{option.default!r}`"
+        if option.full is not None:
+            default += f"; `{option.full!r}` with `adapter: full`"
         rows.append((f"`{option.name}`", default, _allowed(option.bounds), option.help))
     if rows:
         yield from (*_table(("option", "default", "allowed", "what"), rows), "")

@@ -13,8 +13,10 @@ from textwrap import shorten
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 
 import customize
+from customize.evaluation.item import Item
 from customize.evaluation.table import table
 from customize.runs.train import run_recipe
 from customize.training.recipe_file import read_recipe
@@ -49,14 +51,10 @@ def compare(run: customize.Run, rows: list[dict[str, Any]]) -> customize.Evaluat
 
 
 def show(evaluation: customize.Evaluation, run: customize.Run) -> None:
-    """The table, three answers before and after, and what to try next."""
-    console = Console()
-    console.print(table(evaluation))
-    better = [i for i in evaluation.items if i.right("customized") and not i.right("base")]
-    for item in better[:: max(1, len(better) // 3)][:3]:
-        console.print(f"\n[bold]{item.question}[/bold]")
-        console.print(f"  before: {shorten(item.answers['base'].text, 300)}", markup=False)
-        console.print(f"  after:  {shorten(item.answers['customized'].text, 300)}", markup=False)
+    """The table, answers before and after, and what to try next."""
+    Console().print(table(evaluation))
+    for item in shown(evaluation):
+        show_item(item)
     assert run.folder is not None
     path = run.folder.path
     # The command of this environment, which the reader's shell may not know by name.
@@ -65,6 +63,25 @@ def show(evaluation: customize.Evaluation, run: customize.Run) -> None:
     print(f'  {command} chat {path} --system "{SHOP}" \\\n    --message "How much is the Diavola?"')
     print(f"  {command} chat {path} --base     talk with the base instead")
     print(f"  {command} show {path}            what it was made of")
+
+
+def shown(evaluation: customize.Evaluation, most: int = 3) -> list[Item]:
+    """Rows to show: from all over those that came right, then others where too few did."""
+    items = list(evaluation.items)
+    better = [i for i in items if i.right("customized") and not i.right("base")]
+    chosen = better[:: max(1, len(better) // most)][:most]
+    others = [i for i in items if i not in chosen]
+    return chosen + others[:: max(1, len(others) // most)][: most - len(chosen)]
+
+
+def show_item(item: Item) -> None:
+    """A question, and its answers before and after."""
+    console = Console()
+    console.print(f"\n[bold]{escape(item.question)}[/bold]")
+    for when, column in (("before:", "base"), ("after: ", "customized")):
+        answer = shorten(item.answers[column].text, 300)
+        verdict = "right" if item.right(column) else "wrong"
+        console.print(f"  {when} {answer} ({verdict})", markup=False)
 
 
 def _settings() -> list[str]:

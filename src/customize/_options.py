@@ -63,6 +63,7 @@ class Option:
     default: Any  # of that type
     help: str
     bounds: Bounds
+    full: Any = None  # the same, in place of ``default`` where all weights are trained
 
 
 def option(
@@ -75,10 +76,12 @@ def option(
     below: float | None = None,
     at_most: float | None = None,
     choices: Sequence[str] = (),
+    full: Any = None,  # of the field's own type
 ) -> Any:  # stands where a value of the field's type stands
     """Declare a field of an ``options`` class, with its help and what it may be.
 
-    A value outside raises ``OptionError`` when the class is made.
+    A value outside raises ``OptionError`` when the class is made. ``full`` is what a method that
+    is named, and not an instance, has by default where all weights are trained (``adapter: full``).
     """
     bounds = Bounds(above, at_least, below, at_most, tuple(choices))
 
@@ -86,7 +89,7 @@ def option(
         if not bounds.allow(value):
             raise OptionError(f"{attribute.name} must be {bounds} (got {value!r})")
 
-    metadata = {_OPTION: (help, bounds)}
+    metadata = {_OPTION: (help, bounds, full)}
     if factory is not None:
         return attrs.field(factory=factory, validator=check, metadata=metadata, kw_only=True)
     return attrs.field(default=default, validator=check, metadata=metadata, kw_only=True)
@@ -103,11 +106,11 @@ def options_of(cls: type) -> Iterator[Option]:
     hints = get_type_hints(cls)
     for field in attrs.fields(cls):
         if _OPTION in field.metadata:
-            help_text, bounds = field.metadata[_OPTION]
+            help_text, bounds, full = field.metadata[_OPTION]
             default = field.default
             if isinstance(default, attrs.Factory):  # type: ignore[arg-type]
                 default = default.factory()
-            yield Option(field.name, hints[field.name], default, help_text, bounds)
+            yield Option(field.name, hints[field.name], default, help_text, bounds, full)
 
 
 def options_to_dict(instance: object) -> Mapping[str, Any]:

@@ -137,6 +137,27 @@ def test_a_refusal_lists_ten_rows_the_counts_and_what_to_do(tmp_path: Path) -> N
     assert "and 3 more" in said
     assert "12 x not JSON, 1 x empty answer" in said
     assert "on_bad_rows='skip'" in said
+    assert f"customize audit {file} --json" in said
+    told = json.loads(audit(file).to_json())["report"]["bad"]
+    assert [bad["line"] for bad in told] == list(range(2, 15))
+
+
+@pytest.mark.parametrize("name", ["rows.json", "rows.jsonl"])
+def test_one_object_in_place_of_rows_is_told_as_what_it_is(tmp_path: Path, name: str) -> None:
+    file, row = tmp_path / name, json.loads(GOOD)
+    pretty = json.dumps(row, indent=2)
+    for content, told in (
+        (pretty, r"a JSON object written over lines, the first over \d+; .*jq -c"),
+        (f"{pretty}\n{pretty}", "objects, each written over"),
+        (json.dumps({"version": 1, "data": [row, row]}), "whose 'data' holds a list of 2, .*jq"),
+        (json.dumps({"data": [row] * 3}, indent=2), "whose 'data' holds a list of 3, .*jq"),
+    ):
+        file.write_text(content)
+        with pytest.raises(DataError, match=told) as refused:
+            read(file, on_bad_rows="skip")
+        assert len(str(refused.value).splitlines()) == 1
+    file.write_text(json.dumps(row))
+    assert len(read(file)) == 1
 
 
 def test_no_good_row_is_refused_even_when_skipping(tmp_path: Path) -> None:
@@ -241,6 +262,8 @@ import resource, sys
 from customize.data import audit, read
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 dataset = read(sys.argv[1])
+for number in range(0, len(dataset), 100):
+    assert dataset[number]["id"] == number
 last = dataset[len(dataset) - 1]
 grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
 print(len(dataset), last["id"], grown)

@@ -1,4 +1,4 @@
-"""MinHash against a brute-force comparison of sets of word tuples."""
+"""MinHash against a brute-force comparison of sets of pairs of words."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import random
 import time
 
 import numpy as np
+import pytest
 
 from customize.data.similarity import (
     THRESHOLD,
     Clusters,
+    NearIndex,
     jaccard,
     near_duplicates,
     shingles,
@@ -21,9 +23,8 @@ from customize.data.similarity import (
 def brute_force(left: str, right: str) -> float:
     sets = []
     for text in (left, right):
-        words = text.lower().split()
-        size = min(5, len(words))
-        sets.append({tuple(words[i : i + size]) for i in range(len(words) - size + 1)})
+        words = ["<start>", *text.lower().split(), "<end>"]
+        sets.append({(words[i], words[i + 1]) for i in range(len(words) - 1)})
     return len(sets[0] & sets[1]) / len(sets[0] | sets[1])
 
 
@@ -79,6 +80,57 @@ def test_clusters_are_those_of_brute_force() -> None:
     assert any(len(cluster) > 2 for cluster in clusters.all())
     for left, right, similarity in pairs:
         assert similarity == brute_force(texts[left], texts[right])
+
+
+def with_one_word_changed(text: str, rng: random.Random) -> str:
+    words = text.split()
+    words[rng.randrange(len(words))] = f"changed{rng.randrange(10**6)}"
+    return " ".join(words)
+
+
+@pytest.mark.parametrize("num_words", [17, 20, 30, 42, 45, 60])
+def test_one_word_changed_in_a_text_of_chat_length_is_a_near_duplicate(num_words: int) -> None:
+    rng = random.Random(num_words)
+    vocabulary = [f"w{i}" for i in range(2000)]
+    texts = []
+    for _ in range(60):
+        text = " ".join(rng.sample(vocabulary, num_words))
+        texts += [text, *(with_one_word_changed(text, rng) for _ in range(3))]
+        assert all(brute_force(text, copy) >= THRESHOLD for copy in texts[-3:])
+    clusters, _ = found(texts)
+    assert clusters.all() == [list(range(start, start + 4)) for start in range(0, 240, 4)]
+    near = NearIndex(texts[::4])
+    for start in range(0, 240, 4):
+        assert all(near.like(texts[start + n]) == [texts[start]] for n in range(4))
+
+
+def test_short_questions_that_differ_in_their_point_are_no_near_duplicates() -> None:
+    asked = ["What is the price of a large Margherita?", "What is the price of a large Diavola?"]
+    assert found(asked)[1] == []
+
+
+def test_texts_that_share_an_opening_are_none_and_those_among_them_that_are_are_found() -> None:
+    rng = random.Random(5)
+    opening = "you are the helper of a small shop and a customer who is in a hurry writes this to"
+    vocabulary = [f"w{i}" for i in range(2000)]
+    apart = [f"{opening} {' '.join(rng.sample(vocabulary, 17))}" for _ in range(600)]
+    copies = [with_one_word_changed(text, rng) for text in apart[::20]]
+    clusters, pairs = found([*apart, *copies])
+    assert {pair[:2] for pair in pairs} == {(20 * n, 600 + n) for n in range(30)}
+    assert len(clusters.all()) == 600
+
+
+def test_pairs_at_the_threshold_meet() -> None:
+    """One word in 17: 0.8, the least that counts; 0.99993 of them are to meet."""
+    rng = random.Random(6)
+    vocabulary = [f"w{i}" for i in range(5000)]
+    met = 0
+    for _ in range(300):
+        text = " ".join(rng.sample(vocabulary, 17))
+        copy = with_one_word_changed(text, rng)
+        assert brute_force(text, copy) == THRESHOLD
+        met += NearIndex([text]).like(copy) == [text]
+    assert met >= 299
 
 
 def test_case_punctuation_and_unicode_form_make_no_difference() -> None:

@@ -110,6 +110,34 @@ def test_bad_csv_records_are_reported_by_their_first_line(tmp_path: Path) -> Non
     ]
 
 
+@pytest.mark.parametrize("on_bad_rows", ["refuse", "skip"])
+@pytest.mark.parametrize(
+    ("broken", "opened", "ran"),
+    [
+        (['a,"b'], 4, 504),  # to the end
+        (['5" disk,b', '"two', 'lines","b'], 6, 506),  # opened in the record's second line
+        (['a,"b', 'c,"d"'], 4, 5),  # closed by a quote that was to open
+        (['a,"b', 'c,"d,"e"'], 4, 5),
+    ],
+)
+def test_a_quote_left_open_is_refused_with_its_lines_whatever_is_skipped(
+    tmp_path: Path, broken: list[str], opened: int, ran: int, on_bad_rows: Any
+) -> None:
+    file = tmp_path / "rows.csv"
+    lines = ["prompt,completion", "a,b", "a,b", *broken, *["a,b"] * 500]
+    file.write_text("\n".join(lines) + "\n")
+    with pytest.raises(DataError, match=f"opens in line {opened} .* ran to line {ran};"):
+        read(file, on_bad_rows=on_bad_rows)
+
+
+def test_a_record_of_several_lines_and_too_few_fields_says_how_far_it_ran(tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text('prompt,completion\na,b\n"a,b\nc,d"\na,b\n')
+    report = read(file, on_bad_rows="skip").report
+    assert (report.lines, report.good, len(report.bad)) == (3, 2, 1)
+    assert "it runs over 2 lines" in str(report.bad[0])
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [("", "header"), ("a,a\n1,2\n", "twice"), ("prompt,completion\n", "no rows")],
@@ -201,6 +229,7 @@ def test_missing_packages_are_named_with_the_line_that_installs_them(
 
 
 _HUB = """
+__version__ = "4.0.0"
 def load_dataset(name, split, revision):
     if name != "owner/name":
         raise ConnectionError("gated")
@@ -224,4 +253,7 @@ def test_a_hub_name_says_revision_and_split(
         assert "empty" not in dataset[0]
     with pytest.raises(DataError, match=r"ConnectionError: gated.*HF_TOKEN"):
         read("owner/other")
+    monkeypatch.setattr(sys.modules["datasets"], "__version__", "3.6.0")
+    with pytest.raises(MissingDependency, match=r"3\.6\.0, .*script.*pip install -U 'datasets>=4'"):
+        read("owner/name")
     monkeypatch.delitem(sys.modules, "datasets", raising=False)

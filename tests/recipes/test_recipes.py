@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from customize import OptionError
+import customize
+from customize import CustomizeError, OptionError
 from customize.training.recipe_file import read_recipe, recipe_from_settings
 from customize.training.recipe_making import make_recipe
 
@@ -20,12 +21,14 @@ GOOD = "model: smollm2\ndata: rows.jsonl\nto: runs/x\noptions:\n  lr: 1e-4\n"
 def recipe(tmp_path: Path) -> Path:
     path = tmp_path / "recipe.yaml"
     path.write_text(GOOD)
+    (tmp_path / "rows.jsonl").touch()
     return path
 
 
 def test_the_three_ways_give_the_same_recipe(recipe: Path) -> None:
-    values = {"model": "smollm2", "data": "rows.jsonl", "to": "runs/x", "options": {"lr": 1e-4}}
-    settings = ["model=smollm2", "data=rows.jsonl", "to=runs/x", "options.lr=1e-4"]
+    rows = str(recipe.with_name("rows.jsonl"))
+    values = {"model": "smollm2", "data": rows, "to": "runs/x", "options": {"lr": 1e-4}}
+    settings = ["model=smollm2", f"data={rows}", "to=runs/x", "options.lr=1e-4"]
     assert make_recipe(values) == read_recipe(recipe) == recipe_from_settings(settings)
 
 
@@ -64,10 +67,54 @@ def test_all_faults_are_told_at_once_with_their_lines(recipe: Path) -> None:
     assert "model is missing" in text
 
 
-def test_a_key_that_is_there_twice_is_refused(recipe: Path) -> None:
-    recipe.write_text(GOOD + "to: runs/y\n")
-    with pytest.raises(OptionError, match=r":6: the key 'to' is there twice, see .*:3"):
+def test_a_key_that_is_there_twice_is_told_with_all_other_faults(recipe: Path) -> None:
+    recipe.write_text(GOOD + "to: runs/y\nseed: -1\nadapter: {rank: 0, rank: 0}\n")
+    with pytest.raises(OptionError) as told:
         read_recipe(recipe)
+    text = str(told.value)
+    assert re.search(r":6: the key 'to' is there twice, see .*:3", text)
+    assert re.search(r":8: the key 'adapter.rank' is there twice in this line", text)
+    assert re.search(r":7: seed must be >= 0", text)
+    assert re.search(r":8: adapter.rank must be >= 1", text)
+
+
+def test_names_that_stand_for_nothing_are_told_at_once_with_their_lines(recipe: Path) -> None:
+    recipe.write_text(
+        "model: smolm2\ndata: rows.jsnl\nvalidation: dev.jsonl\nbackend: cpuu\nto: runs/x\n"
+        "evaluate:\n  data: test.jsonl\nseed: -1\n"
+    )
+    with pytest.raises(OptionError) as told:
+        read_recipe(recipe)
+    for line, fault in [
+        (1, "did you mean 'smollm2'"),
+        (2, "there is no file rows.jsnl"),
+        (3, "there is no file dev.jsonl"),
+        (4, "did you mean 'cpu'"),
+        (7, "there is no file test.jsonl"),
+        (8, "seed must be >= 0"),
+    ]:
+        told_line = next(row for row in str(told.value).splitlines() if fault in row)
+        assert f"recipe.yaml:{line}:" in told_line
+
+
+@pytest.mark.parametrize("model", ["acme/any", "{here}/model", "customize-smollm2:smollm2"])
+@pytest.mark.parametrize("data", ["acme/any:train[:10%]", "environment:any", "{here}"])
+def test_names_that_may_stand_for_something_are_not_refused(
+    recipe: Path, model: str, data: str
+) -> None:
+    (recipe.parent / "model").mkdir()
+    (recipe.parent / "model" / "config.json").write_text("{}")
+    here = str(recipe.parent)
+    settings = [f"model={model.format(here=here)}", f"data={data.format(here=here)}"]
+    assert read_recipe(recipe, settings).model == model.format(here=here)
+
+
+def test_a_model_that_is_none_leaves_no_run_folder(tmp_path: Path) -> None:
+    pytest.importorskip("customize_torch")
+    for model in ("smolm2", f"{tmp_path}/none.gguf"):
+        with pytest.raises(CustomizeError):
+            customize.train(model=model, data=[], to=tmp_path / "run", backend="cpu")
+        assert not (tmp_path / "run").exists()
 
 
 def test_a_truth_value_is_no_number(recipe: Path) -> None:
@@ -122,6 +169,40 @@ def test_a_key_that_stands_elsewhere_is_told_where(recipe: Path, key: str, place
 def test_a_setting_that_is_no_plain_yaml_says_how_to_quote_it(recipe: Path, value: str) -> None:
     with pytest.raises(OptionError, match=f"--set to={re.escape(value)}: .*quotes"):
         read_recipe(recipe, [f"to={value}"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "lr"),
+    [
+        ([], 5e-4),
+        (["adapter=full"], 5e-5),
+        (["adapter=full", "options.lr=5e-4"], 5e-4),
+        (["adapter={here}/whole"], 5e-5),
+        (["adapter={here}/lora"], 5e-4),
+        (["adapter.on={here}/whole"], 5e-4),
+    ],
+)
+def test_the_rate_by_default_is_a_tenth_where_all_weights_are_trained(
+    recipe: Path, settings: list[str], lr: float
+) -> None:
+    recipe.write_text(GOOD.partition("options:")[0])
+    for folder, name in (("whole", "model"), ("lora", "adapter_model")):
+        (recipe.parent / folder).mkdir()
+        (recipe.parent / folder / f"{name}.safetensors").touch()
+    given = [setting.format(here=recipe.parent) for setting in settings]
+    assert read_recipe(recipe, given).options["lr"] == lr
+
+
+def test_each_stage_has_the_rate_of_what_it_trains(recipe: Path) -> None:
+    stage = "data: rows.jsonl"
+    recipe.write_text(
+        "model: smollm2\nto: runs/x\nadapter: full\nstages:\n"
+        f"  - {{{stage}, name: one}}\n  - {{{stage}, name: two}}\n"
+        f"  - {{{stage}, name: three, adapter: {{rank: 4}}}}\n  - {{{stage}, name: four}}\n"
+    )
+    made = read_recipe(recipe)
+    rates = [one.options["lr"] for one in (*made.before(), made)]
+    assert rates == [5e-5, 5e-5, 5e-4, 5e-4]
 
 
 def test_the_adapter_is_lora_or_full(recipe: Path) -> None:

@@ -374,8 +374,9 @@ def test_other_observers_are_no_other_run(install: Install, tmp_path: Path) -> N
 def test_a_recipe_in_a_file_names_observers(install: Install, tmp_path: Path) -> None:
     install()
     file = tmp_path / "pizza.yaml"
-    file.write_text("model: toy\ndata: rows.jsonl\nto: run\nobservers: [diary]\n")
+    (tmp_path / "rows.jsonl").touch()
+    file.write_text("model: acme/toy\ndata: rows.jsonl\nto: run\nobservers: [diary]\n")
     assert read_recipe(file).observers == {"diary": {"colour": "blue"}}
-    file.write_text("model: toy\ndata: rows.jsonl\nto: run\n")
+    file.write_text("model: acme/toy\ndata: rows.jsonl\nto: run\n")
     recipe = read_recipe(file, ["observers.diary.colour=red"])
     assert recipe.observers == {"diary": {"colour": "red"}}

@@ -62,6 +62,22 @@ def test_what_was_recognised_and_left_out_is_said(
     assert "line 7: " in said
 
 
+def test_an_instance_with_the_rate_of_lora_is_told_where_all_weights_are_trained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from customize_sft.method import SFT
+
+    for number, (adapter, method) in enumerate(
+        [("full", SFT(steps=1)), ("full", SFT(steps=1, lr=1e-4)), ({}, SFT(steps=1))]
+    ):
+        customize.train(
+            model="toy", data=ROWS, method=method, adapter=adapter, backend=ToyBackend(),
+            to=tmp_path / str(number),
+        )  # fmt: skip
+        told = "lr is 0.0005, right for LoRA; all weights want about 5e-05"
+        assert (told in capsys.readouterr().err) == (number == 0)
+
+
 def weights(folder: Path) -> bytes:
     return (folder / "adapter" / "adapter_model.safetensors").read_bytes()
 
@@ -268,26 +284,24 @@ def _damage(file: Path, kind: str) -> None:
     file.write_bytes(content)
 
 
-@pytest.mark.parametrize("kind", ["flipped bit", "truncation", "zeroed page", "missing"])
-def test_damage_of_any_file_is_named_and_the_checkpoint_before_is_used(
-    tmp_path: Path, kind: str
+def test_damage_of_any_file_of_a_real_checkpoint_is_named_and_the_one_before_is_used(
+    whole: Path,
 ) -> None:
-    def fill(folder: Path) -> None:
-        (folder / "session").mkdir()
-        (folder / "session" / "state.safetensors").write_bytes(b"s" * 5000)
-        (folder / "step.json").write_text(json.dumps({"number": 1}))
-
-    names = ["MANIFEST.json", "session/state.safetensors", "step.json"]
-    for name in names:
-        folder = tmp_path / name.replace("/", "-")
-        for step in (1, 2):
-            checkpoints.write(folder, step, fill, {})
-        _damage(folder / "step-00000002" / name, kind)
-        told: list[str] = []
-        found = checkpoints.latest(folder, told.append)
-        assert found is not None
-        assert found.step == 1
-        assert name in told[0]
+    folder = whole / "checkpoints"
+    before, newest = sorted(folder.iterdir())
+    for file in list(_checkpoint_files(newest)):
+        name, content = file.relative_to(newest).as_posix(), file.read_bytes()
+        for kind in ("flipped bit", "truncation", "zeroed page", "missing"):
+            _damage(file, kind)
+            told: list[str] = []
+            found = checkpoints.latest(folder, told.append)
+            assert found is not None
+            assert found.folder == before, (name, kind)
+            assert name in told[0], (name, kind)
+            file.write_bytes(content)
+    found = checkpoints.latest(folder, pytest.fail)
+    assert found is not None
+    assert found.folder == newest
 
 
 def test_every_file_of_a_real_checkpoint_is_in_its_manifest(whole: Path) -> None:

@@ -316,7 +316,7 @@ def test_a_function_of_a_stage_is_told_by_its_source(tmp_path: Path) -> None:
 
 
 RECIPE = """\
-model: toy
+model: acme/toy
 to: runs/x
 stages:
   - data: rows.jsonl
@@ -332,7 +332,8 @@ stages:
 def recipe(tmp_path: Path) -> Path:
     path = tmp_path / "recipe.yaml"
     path.write_text(RECIPE)
-    (tmp_path / "pairs.jsonl").touch()
+    for name in ("rows.jsonl", "pairs.jsonl"):
+        (tmp_path / name).touch()
     return path
 
 
@@ -348,7 +349,7 @@ def test_a_recipe_has_stages_with_all_their_options(recipe: Path) -> None:
 
 def test_all_faults_of_all_stages_are_told_at_once_with_their_lines(recipe: Path) -> None:
     recipe.write_text(
-        "model: toy\nto: runs/x\nseed: -1\ndata: rows.jsonl\nstages:\n"
+        "model: acme/toy\nto: runs/x\nseed: -1\ndata: rows.jsonl\nstages:\n"
         "  - data: rows.jsonl\n    options:\n      lr: fast\n"
         "  - method: dpo\n    dta: pairs.jsonl\n    keep_best: true\n"
         "    options:\n      betta: 1\n"
@@ -405,7 +406,8 @@ def test_going_on_from_a_folder_without_an_adapter_is_refused(tmp_path: Path) ->
 
 def test_the_adapter_below_is_looked_up_beside_the_recipe(whole: Path) -> None:
     recipe = whole.parent / "on.yaml"
-    recipe.write_text("model: toy\ndata: rows.jsonl\nto: x\nadapter: {rank: 4, on: whole}\n")
+    (recipe.parent / "rows.jsonl").touch()
+    recipe.write_text("model: acme/toy\ndata: rows.jsonl\nto: x\nadapter: {rank: 4, on: whole}\n")
     adapter = read_recipe(recipe).adapter_chosen()
     assert adapter == customize.LoRA(rank=4, on=str(whole / "adapter"))
 

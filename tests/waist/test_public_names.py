@@ -60,7 +60,10 @@ def test_importing_costs_little_and_brings_nothing_heavy() -> None:
         "print(time.process_time() - t);"
         f"print([m for m in {HEAVY!r} if m in sys.modules])"
     )
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    seconds, heavy = out.stdout.splitlines()
-    assert heavy == "[]"
-    assert float(seconds) < 0.02
+    command = [sys.executable, "-c", code]
+    outs = [
+        subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+        for _ in range(3)
+    ]
+    assert {heavy for _, heavy in outs} == {"[]"}
+    assert min(float(seconds) for seconds, _ in outs) < 0.02  # the best: other load matters not

@@ -116,8 +116,9 @@ def test_when_too_many_fail_what_was_done_is_saved(tmp_path: Path) -> None:
 
 
 def test_a_recipe_names_its_reward_beside_the_data(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").touch()
     (tmp_path / "sums.yaml").write_text(
-        "model: toy\ndata: rows.jsonl\nto: run\nmethod: grpo\n"
+        "model: acme/toy\ndata: rows.jsonl\nto: run\nmethod: grpo\n"
         "reward: toy_rewards:likeness\noptions: {steps: 2}\n"
     )
     recipe = read_recipe(tmp_path / "sums.yaml")
@@ -125,8 +126,8 @@ def test_a_recipe_names_its_reward_beside_the_data(tmp_path: Path) -> None:
     assert recipe.options["steps"] == 2
     told = recipe_from_settings(
         [
-            "model=toy",
-            "data=rows.jsonl",
+            "model=acme/toy",
+            f"data={tmp_path / 'rows.jsonl'}",
             "to=run",
             "method=grpo",
             "environment=toy_rewards:two_turns",
@@ -150,7 +151,10 @@ def test_a_recipe_that_is_wrong_is_refused_with_its_line(
     lines: str, told: str, tmp_path: Path
 ) -> None:
     method = "" if "method" in lines else "method: grpo\n"
-    (tmp_path / "sums.yaml").write_text(f"model: toy\ndata: rows.jsonl\nto: run\n{method}{lines}")
+    (tmp_path / "rows.jsonl").touch()
+    (tmp_path / "sums.yaml").write_text(
+        f"model: acme/toy\ndata: rows.jsonl\nto: run\n{method}{lines}"
+    )
     with pytest.raises(OptionError, match=told):
         read_recipe(tmp_path / "sums.yaml")
 

@@ -53,6 +53,8 @@ def options_text(target: object) -> Iterator[str]:
     yield "  options" if found else "  no options"
     for option in found:
         default = "" if option.default is attrs.NOTHING else f" = {option.default!r}"
+        if option.full is not None:
+            default += f" ({option.full!r} with adapter: full)"
         bounds = f" ({option.bounds})" if str(option.bounds) else ""
         yield f"    {option.name}{default}{bounds}"
         yield from _wrapped("        ", option.help)

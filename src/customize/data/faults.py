@@ -6,6 +6,8 @@ from collections import Counter
 
 import attrs
 
+LISTED = 10  # bad rows that a message lists one by one
+
 
 class RowFault(Exception):
     """Why one row cannot be used. Never leaves this package: it becomes a `BadRow`.
@@ -46,7 +48,7 @@ class ReadReport:
         """Number of bad rows by reason, the most frequent first."""
         return dict(Counter(row.reason for row in self.bad).most_common())
 
-    def listing(self, at_most: int = 10) -> str:
+    def listing(self, at_most: int = LISTED) -> str:
         """The first bad rows one a line, then the counts by reason."""
         lines = [f"  {row}" for row in self.bad[:at_most]]
         if len(self.bad) > at_most:

@@ -11,6 +11,7 @@ from typing import Literal, get_args
 
 from customize._errors import DataError, OptionError, UnknownName
 from customize.data.dataset import IndexedDataset, Indexing
+from customize.data.faults import LISTED
 from customize.data.lines import LineFile, Record
 from customize.data.offered import (
     OF_AN_ENVIRONMENT,
@@ -19,6 +20,7 @@ from customize.data.offered import (
     rows_of,
     rows_of_environment,
 )
+from customize.data.one_object import refuse_one_object
 from customize.data.stored_index import StoredIndex
 from customize.data.tables import (
     csv_records,
@@ -28,6 +30,7 @@ from customize.data.tables import (
     without_nulls,
 )
 from customize.interfaces.dataset import Dataset, Kind
+from customize.plugins import find
 
 OnBadRows = Literal["refuse", "skip"]
 Source = str | Path | Iterable[Mapping[str, object]] | Dataset
@@ -67,7 +70,7 @@ def read(
         num_rows = report.lines - report.blank
         raise DataError(
             f"{dataset.name}: {len(report.bad)} of {num_rows} rows cannot be used\n"
-            f"{report.listing()}\n"
+            f"{report.listing()}{_where_all_are_told(dataset, source)}\n"
             "Correct them, or leave them out, which the report counts: on_bad_rows='skip' "
             "(--on-bad-rows skip; in training --set on_bad_rows=skip)"
         )
@@ -81,6 +84,15 @@ def _check_options(kind: str | None, on_bad_rows: str) -> None:
         raise OptionError(f"kind must be one of {', '.join(get_args(Kind))} (got {kind!r})")
     if on_bad_rows not in get_args(OnBadRows):
         raise OptionError(f"on_bad_rows must be 'refuse' or 'skip' (got {on_bad_rows!r})")
+
+
+def _where_all_are_told(dataset: IndexedDataset, source: Source) -> str:
+    """`audit` looks at the good rows too, and refuses a source without any."""
+    if len(dataset.report.bad) <= LISTED or not len(dataset):
+        return ""
+    if isinstance(source, str | Path):
+        return f"\nAll of them are told by customize audit {source} --json, under report.bad"
+    return "\nAll of them are in read(..., on_bad_rows='skip').report.bad"
 
 
 def _same(dataset: IndexedDataset, kind: str | None) -> IndexedDataset:
@@ -144,6 +156,7 @@ def _named(source: str | Path, kind: str | None) -> IndexedDataset:
     records = _TABLES.get(suffix) or reader_of(suffix) or _by_content(path)
     if records is not None:
         return _spool(records(path), str(path), kind)
+    refuse_one_object(path)
     file = LineFile(path.open("rb"), str(path))
     stored = StoredIndex(path, file.descriptor, kind)
     found = stored.recall() or stored.keep(Indexing(file, kind).over(file.lines()))
@@ -156,6 +169,22 @@ def _offered(name: str, kind: str | None) -> IndexedDataset:
     except UnknownName as error:
         raise UnknownName(f"{_not_there(Path(name))}; and {error}") from error
     return _index(rows, kind, name)
+
+
+def no_rows_named(text: str) -> str | None:
+    """Why ``text`` can name no rows, without reading or fetching any; None where it may."""
+    path = Path(text).expanduser()
+    try:
+        if path.exists() or text.startswith(OF_AN_ENVIRONMENT) or _is_hub_name(text):
+            return None
+        if may_be_offered(text):
+            find("dataset", text)
+            return None
+    except UnknownName as error:
+        return f"{_not_there(path)}; and {error}"
+    except (OSError, ValueError):
+        return None  # reading says what is wrong with it
+    return _not_there(path)
 
 
 def _is_hub_name(name: str) -> bool:

@@ -53,8 +53,9 @@ def split(
     ``source`` is that of `read`; ``shares`` are fractions of the rows, in that order of files,
     met as nearly as clusters allow. The same rows and ``seed`` give the same files.
     Rows with equal values in the column ``group`` go to one part, and so do exact and near
-    duplicates (Jaccard similarity of 0.8 or more over runs of five words, system messages
-    aside). Rows keep their order and, of JSONL, their bytes. A share of 0 writes no file.
+    duplicates: Jaccard similarity of 0.8 or more over pairs of neighbouring words, system messages
+    aside, which is one word in 18 changed. Rows keep their order and, of JSONL, their bytes. A
+    share of 0 writes no file.
 
     Raises:
         DataError: the rows cannot be read, lack ``group``, or are too few or too much alike to

@@ -9,6 +9,7 @@ import csv
 import math
 from collections.abc import Iterator
 from importlib import import_module
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,6 +19,7 @@ from customize.data.lines import MAX_LINE, Record
 from customize.data.strict_json import decode_at
 
 MAX_JSON = 2**30  # bytes; a list cannot be read in part
+_WITHOUT_SCRIPTS = 4  # the first datasets that runs no code of a data set
 _SPACE = " \t\r\n"
 
 
@@ -75,7 +77,8 @@ def csv_records(path: Path) -> Iterator[Record]:
     """Records of a CSV or TSV file by its header; the number is the line a record begins at.
 
     Raises:
-        DataError: there is no header, or it names a column twice.
+        DataError: there is no header, it names a column twice, or a quote runs over lines and is
+            not closed as CSV has it: what it swallowed cannot be told from rows.
     """
     with path.open("rb") as stream:
         yield from _csv_rows(stream, path)
@@ -93,12 +96,44 @@ def _csv_rows(stream: IO[bytes], path: Path) -> Iterator[Record]:
         try:
             cells = _within_limit(records)
         except csv.Error as error:
+            if records.line_num > number:
+                raise _runaway(path, delimiter, number, records.line_num) from None
             yield number, RowFault("not CSV", str(error))
             continue
         if cells is None:
             return
         if cells:
-            yield number, _csv_row(header, cells)
+            yield number, _csv_row(header, cells, records.line_num - number)
+
+
+def _runaway(path: Path, delimiter: str, first: int, last: int) -> DataError:
+    opened = _quote_opened(path, delimiter, first, last)
+    return DataError(
+        f"{path}: the quote that opens in line {opened} is not closed as CSV has it, and ran to "
+        f"line {last}; which rows it swallowed cannot be told, so none of the file is read. Close "
+        f'it, write a quote inside a quoted field twice (""), or quote a field that holds one'
+    )
+
+
+def _quote_opened(path: Path, delimiter: str, first: int, last: int) -> int:
+    """The line, of those from ``first`` to ``last``, where the quote opens that csv stumbled in."""
+    opened, state = first, "start"
+    with path.open("rb") as stream:
+        for number, line in enumerate(islice(stream, first - 1, last), start=first):
+            for character in line.decode("latin-1"):
+                if character == '"' and state in ("quoted", "closed"):  # two are one inside
+                    state = "closed" if state == "quoted" else "quoted"
+                elif state == "quoted":
+                    continue
+                elif character in (delimiter, "\r", "\n"):
+                    state = "start"
+                elif state == "closed":
+                    return opened
+                elif character == '"' and state == "start":
+                    opened, state = number, "quoted"
+                else:
+                    state = "plain"
+    return opened
 
 
 def _before(first: str, rest: Iterator[str]) -> Iterator[str]:
@@ -127,9 +162,12 @@ def _header(records: Any, path: Path) -> list[str]:
     return header
 
 
-def _csv_row(header: list[str], cells: list[str]) -> dict[str, Any] | RowFault:
+def _csv_row(header: list[str], cells: list[str], num_more: int) -> dict[str, Any] | RowFault:
+    """``num_more``: the lines that the record has beyond its first."""
     if len(cells) != len(header):
-        return RowFault("wrong number of fields", f"{len(cells)}, and the header has {len(header)}")
+        over = f"; it runs over {num_more + 1} lines" if num_more else ""
+        told = f"{len(cells)}, and the header has {len(header)}{over}"
+        return RowFault("wrong number of fields", told)
     if any("\udc80" <= character <= "\udcff" for cell in cells for character in cell):
         return RowFault("not UTF-8")
     if any("\0" in cell for cell in cells):
@@ -189,7 +227,8 @@ def hub_records(name: str) -> Iterator[Record]:
     """Rows of a hub data set, ``owner/name[@revision][:split]`` (split ``train`` if none is said).
 
     Raises:
-        MissingDependency: the package datasets is not installed.
+        MissingDependency: the package datasets is not installed, or so old that it would run a
+            script that comes with a data set.
         DataError: the data set cannot be had.
     """
     try:
@@ -199,6 +238,11 @@ def hub_records(name: str) -> Iterator[Record]:
             f"there is no file {name!r}, and a hub data set needs the package datasets: "
             "pip install datasets"
         ) from error
+    if int(datasets.__version__.partition(".")[0]) < _WITHOUT_SCRIPTS:
+        raise MissingDependency(
+            f"the package datasets is {datasets.__version__}, which would run a script that comes "
+            f"with a data set: pip install -U 'datasets>={_WITHOUT_SCRIPTS}'"
+        )
     rest, _, split = name.partition(":")
     identity, _, revision = rest.partition("@")
     try:

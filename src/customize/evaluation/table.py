@@ -107,6 +107,7 @@ def caption(evaluation: Evaluation) -> str:
         lines.append("retrieved: asked with the passages that an index found.")
     if (worst := evaluation.worst_slice(evaluation.metric_names[0])) is not None:
         lines.append(f"* gained least of the slices with {FEW} rows: {label(worst.slice)}.")
+    lines += _without_gain(evaluation)
     if evaluation.general and evaluation.rival:
         lines.append(
             f"general ability ({evaluation.new} minus {evaluation.base}): "
@@ -114,6 +115,22 @@ def caption(evaluation: Evaluation) -> str:
         )
         lines += broken(evaluation.general)
     return "\n".join([*lines, *remarks(evaluation)])
+
+
+def _without_gain(evaluation: Evaluation) -> list[str]:
+    """A line that names the slices, of enough rows to say so, whose change may be none or worse."""
+    first = evaluation.metric_names[0]
+    sign = -1 if first in evaluation.lower_is_better else 1
+    without = [
+        label(one.slice)
+        for one in evaluation.changes
+        if one.metric == first
+        and one.slice != "all"
+        and one.num_items >= FEW
+        and min(sign * one.interval.low, sign * one.interval.high) <= 0
+    ]
+    told = "no gain is shown (the change's interval is not above 0) for"
+    return [f"{told}: {', '.join(without)}."] if without else []
 
 
 def _cells(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -17,6 +17,9 @@ from customize.interfaces.model import ModelFolder
 from customize.models.cache import made_once
 from customize.models.fingerprints import file_hash, fingerprint
 from customize.models.hub import download, is_hub_id
+
+if TYPE_CHECKING:
+    from customize.plugins import Offer
 
 DTYPES = ("bfloat16", "float32")
 # Part of a converted folder's name; to be raised when the same file is to convert differently.
@@ -54,6 +57,21 @@ def resolve(
         return model
     found = locate(model, revision, dtype)
     return ModelFolder(found.path, found.name, fingerprint(found.path), found.revision)
+
+
+def check_named(model: str) -> None:
+    """Whether there may be such a model, told from its name alone: nothing is fetched or read.
+
+    Raises:
+        UnknownName: no plugin offers the name, and it is no path and no hub id.
+        ModelError: there is no such folder or file.
+    """
+    if _is_on_hub(model):
+        return
+    if _is_offered(model) or not _is_local(model):
+        _offer_named(model)
+    else:
+        _check_disk(Path(model).expanduser().absolute())
 
 
 def locate(
@@ -99,23 +117,37 @@ def _exists(name: str) -> bool:
 
 
 def _from_plugin(name: str, dtype: str) -> Located:
-    from customize.plugins import load
+    from customize.plugins import load_offer
+
+    # Whatever a plugin names; a ModelSource by contract.
+    target: Any = load_offer(_offer_named(name))
+    return Located(target().fetch(dtype), name)
+
+
+def _offer_named(name: str) -> Offer:
+    from customize.plugins import find
 
     try:
-        target: Any = load("model", name)  # whatever a plugin names; a ModelSource by contract
+        return find("model", name)
     except UnknownName as error:
         raise UnknownName(
             f"{name!r} is no folder or .gguf file here and no hub id (owner/model), and {error}"
         ) from error
-    return Located(target().fetch(dtype), name)
 
 
 def _from_disk(path: Path, dtype: str) -> Located:
     path = path.absolute()
+    _check_disk(path)
+    if path.suffix.lower() == ".gguf":
+        return Located(_convert(path, dtype), path.stem)
+    return Located(path, path.name)
+
+
+def _check_disk(path: Path) -> None:
     if path.suffix.lower() == ".gguf":
         if not path.is_file():
             raise ModelError(f"there is no file {path}")
-        return Located(_convert(path, dtype), path.stem)
+        return
     if not path.is_dir():
         raise ModelError(
             f"{path} is no folder of a model"
@@ -124,7 +156,6 @@ def _from_disk(path: Path, dtype: str) -> Located:
         )
     if not (path / "config.json").is_file():
         raise ModelError(f"{path} is no folder of a model: it has no config.json")
-    return Located(path, path.name)
 
 
 def _convert(gguf: Path, dtype: str) -> Path:

@@ -17,7 +17,7 @@ from customize._errors import CheckpointError, OptionError, RunError, Unsupporte
 from customize._files import replace_text, writing
 from customize._live_line import LiveLine
 from customize._memory import peak_bytes
-from customize._options import options_to_dict
+from customize._options import options_of, options_to_dict
 from customize.data.dataset import IndexedDataset
 from customize.data.reading import read
 from customize.interfaces.backend import Adapter, Backend, Engine, LoRA, Session
@@ -26,6 +26,7 @@ from customize.interfaces.model import ModelFolder
 from customize.interfaces.observer import Observer
 from customize.models import resolve
 from customize.models.cache import check_writable
+from customize.models.sources import check_named as check_model_named
 from customize.retrieval.document_rows import document_rows
 from customize.runs.backends import choose_backend, quiet_libraries
 from customize.runs.final_evaluation import check_named, final_evaluation, is_evaluated
@@ -38,7 +39,7 @@ from customize.training.lock import held
 from customize.training.loop import Loop
 from customize.training.observers import Observers
 from customize.training.recipe import OF_A_STAGE, Recipe
-from customize.training.recipe_making import into_options
+from customize.training.recipe_making import into_options, trains_all_weights
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -138,6 +139,8 @@ def _run(
     for one in given:
         _require(one.method, backend)
     _require_stacking(recipe, backend)
+    if backend.name != "toy":
+        check_model_named(recipe.model)  # before there is a folder for the run
     folder = RunFolder(_prepared(recipe))
     with held(folder.path):
         # The rows of every stage are read before the first is trained.
@@ -193,6 +196,7 @@ def _train_all(
     # The toy backend holds no model; every other is given one.
     engine = backend.load(model)  # type: ignore[arg-type]
     where = f"{model.name if model else last.recipe.model} on {backend.name}"
+    _tell_defaults_of_lora((*before, last)[0])
     for number, stage in enumerate(before, start=1):
         inner = RunFolder(Path(stage.recipe.to))
         inner.path.mkdir(parents=True, exist_ok=True)
@@ -204,6 +208,15 @@ def _train_all(
     _say(f"{type(last.method).__name__} of {where}")
     _train(last, partial(engine.open, start, last.recipe.seed), folder, watching)
     return engine
+
+
+def _tell_defaults_of_lora(first: _Stage) -> None:
+    """An instance has them whatever is trained."""
+    if not trains_all_weights(first.recipe.adapter):
+        return
+    for o in options_of(type(first.method)):
+        if o.full is not None and getattr(first.method, o.name) == o.default:
+            _say(f"{o.name} is {o.default:g}, right for LoRA; all weights want about {o.full:g}")
 
 
 def _require(method: Method, backend: Backend) -> None:

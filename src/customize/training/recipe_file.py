@@ -6,7 +6,7 @@ Knows the file's form, and not what its keys mean.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,7 @@ def read_recipe(path: Path, settings: Sequence[str] = ()) -> Recipe:
     """
     if path.suffix.lower() in _ROWS:
         raise OptionError(f"{path} holds rows, and a recipe is YAML: give them as --data {path}")
-    values, places = load_yaml(path, "model: smollm2")
+    values, places, twice = _loaded(path, "model: smollm2")
     stages = values.get("stages")
     for inside in (values, *(stages if isinstance(stages, list) else ())):
         beside_all(path, inside, _LOCAL)
@@ -62,7 +62,7 @@ def read_recipe(path: Path, settings: Sequence[str] = ()) -> Recipe:
     beside_all(path, values.get("adapter"), ("on",))
     for setting in settings:
         _set(values, places, setting)
-    return make_recipe(values, places, str(path))
+    return make_recipe(values, places, str(path), twice)
 
 
 def recipe_from_settings(settings: Sequence[str]) -> Recipe:
@@ -88,6 +88,14 @@ def load_yaml(path: Path, example: str) -> tuple[dict[str, Any], dict[str, str]]
     Raises:
         OptionError: it cannot be read, is not plain YAML, or has a key twice.
     """
+    values, places, twice = _loaded(path, example)
+    if twice:
+        raise OptionError("\n".join(twice))
+    return values, places
+
+
+def _loaded(path: Path, example: str) -> tuple[dict[str, Any], dict[str, str], list[str]]:
+    """The same, and what to say of each key that is there twice."""
     try:
         text = path.read_text("utf-8")
         node = yaml.compose(text, Loader=_Loader)
@@ -99,8 +107,7 @@ def load_yaml(path: Path, example: str) -> tuple[dict[str, Any], dict[str, str]]
     if not isinstance(node, yaml.MappingNode):
         raise OptionError(f"{path} must hold keys and values, such as '{example}'")
     places: dict[str, str] = {}
-    _note_places(node, path, "", places)
-    return values, places
+    return values, places, list(_note_places(node, path, "", places))
 
 
 def _not_yaml(path: Path, error: Exception) -> str:
@@ -110,19 +117,23 @@ def _not_yaml(path: Path, error: Exception) -> str:
     return f"{place} is not plain YAML: {told}"
 
 
-def _note_places(node: yaml.MappingNode, path: Path, prefix: str, places: dict[str, str]) -> None:
+def _note_places(
+    node: yaml.MappingNode, path: Path, prefix: str, places: dict[str, str]
+) -> Iterator[str]:
+    """Fill ``places``; what to say of each key that is there twice."""
     for key, value in node.value:
         name = f"{prefix}{key.value}"
         place = f"{path}:{key.start_mark.line + 1}"
-        if name in places:
-            raise OptionError(f"{place}: the key {name!r} is there twice, see {places[name]}")
-        places[name] = place
+        if (first := places.setdefault(name, place)) is not place:
+            where = f", see {first}" if first != place else " in this line"
+            yield f"{place}: the key {name!r} is there twice{where}"
+            continue
         parts = {f"{name}.": value}
         if isinstance(value, yaml.SequenceNode):
             parts = {f"{name}.{n}.": part for n, part in enumerate(value.value, start=1)}
         for inner, part in parts.items():
             if isinstance(part, yaml.MappingNode):
-                _note_places(part, path, inner, places)
+                yield from _note_places(part, path, inner, places)
 
 
 def _set(values: dict[str, Any], places: dict[str, str], setting: str) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from customize._errors import OptionError, UnknownName
+from customize._errors import ModelError, OptionError, UnknownName
 from customize._options import options_of, options_to_dict
 from customize.data.offered import OF_AN_ENVIRONMENT
+from customize.data.reading import no_rows_named
 from customize.interfaces.backend import LoRA
+from customize.models.sources import check_named as check_model_named
 from customize.training.evaluation_plan import plan_of
 from customize.training.recipe import OF_A_STAGE, Recipe, adapter_in
 from customize.training.structuring import Faults, structure, unknown
@@ -25,25 +27,58 @@ def make_recipe(
     values: Mapping[str, Any],
     places: Mapping[str, str] | None = None,
     what: str = "the recipe",
+    found: Sequence[str] = (),
 ) -> Recipe:
     """The one strict path: types, bounds, unknown keys; the adapter's, backend's, method's options.
 
-    ``places`` says where each key stands (``recipe.yaml:3``).
+    ``places`` says where each key stands (``recipe.yaml:3``); what is written there names files
+    and models, and those are looked for. ``found`` is what is wrong already, to be told with the
+    rest.
 
     Raises:
         OptionError: with every fault at once.
     """
     values, places = _inside_options(values, places or {})
     faults = Faults(places)
+    for fault in found:
+        faults.add("", fault)
+    _check_names_written(values, places, faults)
     adapter = _check_adapter(values.get("adapter", {}), faults)
     _check_backend(values, faults)
     if isinstance(values.get("evaluate"), Mapping):
         _check_evaluation(values, faults)
-    recipe = _staged(values, faults) if "stages" in values else _single(values, faults)
+    if "stages" in values:
+        recipe = _staged(values, faults)
+    else:
+        recipe = _single(values, faults, adapter=values.get("adapter"))
     observers = {} if recipe is None else _check_observers(recipe, faults)
     faults.raise_if_any(what)
     assert recipe is not None
     return Recipe(**{**recipe.to_dict(), "adapter": adapter, "observers": observers})
+
+
+def _check_names_written(
+    values: Mapping[str, Any], places: Mapping[str, str], faults: Faults
+) -> None:
+    """Whether the model and the rows that a file or the command line names can be there.
+
+    Nothing is loaded or fetched. Rows that Python gives have no place.
+    """
+    parts: dict[str, Any] = {"": values, "evaluate.": values.get("evaluate")}
+    stages = values.get("stages")
+    if isinstance(stages, (list, tuple)):
+        parts |= {f"stages.{number}.": stage for number, stage in enumerate(stages, start=1)}
+    for prefix, part in parts.items():
+        for key in ("data", "validation") if isinstance(part, Mapping) else ():
+            place, named = prefix + key, part.get(key)
+            if place in places and isinstance(named, str) and (why := no_rows_named(named)):
+                faults.add(place, f"{place}: {why}")
+    named = values.get("model")
+    if "model" in places and isinstance(named, str):
+        try:
+            check_model_named(named)
+        except (ModelError, UnknownName) as error:
+            faults.add("model", f"model: {error}")
 
 
 def into_options(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -91,7 +126,10 @@ def place_of(key: str, method: str) -> str | None:
     return None
 
 
-def _single(values: Mapping[str, Any], faults: Faults, prefix: str = "") -> Recipe | None:
+def _single(
+    values: Mapping[str, Any], faults: Faults, prefix: str = "", adapter: Any = None
+) -> Recipe | None:
+    """``adapter``: what is trained there, as a recipe has it."""
     values = _with_rows(values)
     method = str(values.get("method", "sft"))
     places = {str(key): place_of(str(key), method) for key in values}
@@ -102,7 +140,7 @@ def _single(values: Mapping[str, Any], faults: Faults, prefix: str = "") -> Reci
         )
     rest = {key: value for key, value in values.items() if key not in misplaced}
     recipe = structure(Recipe, rest, faults, prefix)
-    complete = _check_method(values, faults, prefix)
+    complete = _check_method(values, faults, prefix, trains_all_weights(adapter))
     if recipe is None or misplaced:
         return None
     _check_sense(recipe, faults, prefix)
@@ -137,7 +175,10 @@ def _staged(values: Mapping[str, Any], faults: Faults) -> Recipe | None:
     if not isinstance(stages, (list, tuple)) or not stages:
         faults.add("stages", "stages must be a list of stages, each with its data and method")
         return None
-    resolved = [_stage(stage, f"stages.{n}.", faults) for n, stage in enumerate(stages, start=1)]
+    resolved, adapter = [], values.get("adapter")
+    for number, stage in enumerate(stages, start=1):
+        adapter = stage.get("adapter", adapter) if isinstance(stage, Mapping) else adapter
+        resolved.append(_stage(stage, f"stages.{number}.", faults, adapter))
     _check_names([stage["name"] for stage in resolved if stage], faults)
     if run is None or not all(resolved):
         return None
@@ -145,8 +186,8 @@ def _staged(values: Mapping[str, Any], faults: Faults) -> Recipe | None:
     return Recipe(**{**run.to_dict(), **last, "stages": tuple(resolved)})
 
 
-def _stage(stage: Any, prefix: str, faults: Faults) -> dict[str, Any]:
-    """All of a stage's keys, or nothing when a fault was added."""
+def _stage(stage: Any, prefix: str, faults: Faults, adapter: Any) -> dict[str, Any]:
+    """All of a stage's keys, or nothing when a fault was added; ``adapter`` is what it trains."""
     if not isinstance(stage, Mapping):
         faults.add(prefix.rstrip("."), f"{prefix}data is missing: a stage holds keys and values")
         return {}
@@ -159,11 +200,11 @@ def _stage(stage: Any, prefix: str, faults: Faults) -> dict[str, Any]:
     if not isinstance(name, str) or not _FOLDER_NAME.fullmatch(name):
         told = f"{prefix}name must be lower case letters, digits and dashes (got {name!r})"
         faults.add(f"{prefix}name", told)
-    recipe = _single({"model": "", "to": "", **own}, faults, prefix)
-    adapter = _check_adapter_of_stage(stage, prefix, faults)
+    recipe = _single({"model": "", "to": "", **own}, faults, prefix, adapter)
+    of_its_own = _check_adapter_of_stage(stage, prefix, faults)
     if recipe is None:
         return {}
-    return {"name": name, **adapter, **{key: getattr(recipe, key) for key in OF_A_STAGE}}
+    return {"name": name, **of_its_own, **{key: getattr(recipe, key) for key in OF_A_STAGE}}
 
 
 def _check_adapter_of_stage(
@@ -220,21 +261,33 @@ def _holds_weights(folder: str) -> bool:
 
 
 def _check_backend(values: Mapping[str, Any], faults: Faults) -> None:
-    from customize.plugins import load
+    from customize.plugins import find, load
 
     given, name = values.get("backend_options", {}), values.get("backend", "auto")
-    if not isinstance(given, Mapping) or not isinstance(name, str) or not given:
+    if not isinstance(given, Mapping) or not isinstance(name, str):
         return
     if name == "auto":
-        faults.add("backend_options", "backend_options are one backend's own: set backend too")
+        if given:
+            faults.add("backend_options", "backend_options are one backend's own: set backend too")
         return
     try:
-        structure(load("backend", name), given, faults, "backend_options.")
+        find("backend", name)
+        if given:
+            structure(load("backend", name), given, faults, "backend_options.")
     except UnknownName as error:
         faults.add("backend", str(error))
 
 
-def _check_method(values: Mapping[str, Any], faults: Faults, prefix: str) -> dict[str, Any]:
+def trains_all_weights(adapter: Any) -> bool:
+    """Whether a recipe's ``adapter`` is 'full', or a folder in which such a run left weights."""
+    if not isinstance(adapter, str):
+        return False
+    return adapter == "full" or (adapter_in(Path(adapter)) / "model.safetensors").is_file()
+
+
+def _check_method(
+    values: Mapping[str, Any], faults: Faults, prefix: str, all_weights: bool
+) -> dict[str, Any]:
     """All the method's options, defaults too, so that a run says what it did."""
     from customize.plugins import load
 
@@ -246,7 +299,8 @@ def _check_method(values: Mapping[str, Any], faults: Faults, prefix: str) -> dic
     except UnknownName as error:
         faults.add(f"{prefix}method", str(error))
         return {}
-    method = structure(cls, given, faults, f"{prefix}options.")
+    of_full = {o.name: o.full for o in options_of(cls) if all_weights and o.full is not None}
+    method = structure(cls, {**of_full, **given}, faults, f"{prefix}options.")
     return {} if method is None else dict(options_to_dict(method))
 
 

@@ -68,6 +68,7 @@ class DPO(Method):
         default=5e-5,
         help="Peak learning rate. LoRA wants about ten times the rate of full fine-tuning.",
         at_least=0.0,
+        full=5e-6,
     )
     epochs: float = option(default=1.0, help="Passes over the pairs.", above=0.0)
     steps: int = option(default=0, help="Optimizer steps; 0 takes what epochs gives.", at_least=0)

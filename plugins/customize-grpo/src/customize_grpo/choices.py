@@ -128,6 +128,7 @@ class Choices(Method):
         default=5e-5,
         help="Peak learning rate. LoRA wants about ten times the rate of full fine-tuning.",
         at_least=0.0,
+        full=5e-6,
     )
     schedule: str = option(
         default="constant",

@@ -33,6 +33,10 @@ from customize.interfaces.renderer import Document, Message, Rendered, Tool
 _VERSION = 3
 
 
+# What was learned of a template, by the hash of it and of all that it was learned with.
+_PROVEN: dict[str, Facts] = {}
+
+
 @attrs.frozen
 class _Template:
     """One chat template and what was learned of it."""
@@ -93,11 +97,7 @@ class ChatRenderer:
     @property
     def fingerprint(self) -> str:
         """sha256 of tokenizer, templates, special tokens and options."""
-        folder = self._folder
-        about = [_VERSION, dict(folder.templates), dict(folder.special), folder.eos]
-        options = [folder.vocabulary_size, self._loss_on, self._needs_end]
-        text = json.dumps([*about, *options], sort_keys=True)
-        return hashlib.sha256(folder.tokenizer_json + text.encode()).hexdigest()
+        return _hash(self._folder, _VERSION, self._loss_on, self._needs_end)
 
     def render(
         self,
@@ -242,10 +242,20 @@ class ChatRenderer:
 
     def _learn(self, source: str) -> _Template:
         tracer = Tracer(ChatTemplate(source), self._folder.special, self._codec.find_control)
-        named = self._codec.token_id(str(self._folder.special.get("eos_token")))
-        eos = self._folder.eos or (() if named is None else (named,))
-        facts = learn(tracer, self._codec, eos)
+        key = _hash(self._folder, source)
+        if key not in _PROVEN:
+            named = self._codec.token_id(str(self._folder.special.get("eos_token")))
+            eos = self._folder.eos or (() if named is None else (named,))
+            _PROVEN[key] = learn(tracer, self._codec, eos)
+        facts = _PROVEN[key]
         return _Template(tracer, facts, Extender(tracer, facts))
+
+
+def _hash(folder: ChatFolder, *more: object) -> str:
+    """sha256 of all that a folder says of its conversations, and of ``more``."""
+    about = [dict(folder.templates), dict(folder.special), folder.eos, folder.vocabulary_size]
+    text = json.dumps([*about, *more], sort_keys=True)
+    return hashlib.sha256(folder.tokenizer_json + text.encode()).hexdigest()
 
 
 def _untrainable(folder: ChatFolder, codec: Codec) -> Untrainable:
