@@ -207,6 +207,17 @@ def test_methods_and_paths_that_are_not_there_are_said_so(tmp_path: Path) -> Non
     asyncio.run(through_the_server())
 
 
+def test_a_query_of_too_much_is_refused(tmp_path: Path) -> None:
+    async def through_the_server() -> list[int]:
+        async with serving(tmp_path) as app:
+            asking = Asking(app)
+            queries = ["&".join(f"a{n}=1" for n in range(99)), "limit=-1", "limit=1e9", "offset=x"]
+            sent = [await asking.request("GET", f"training_runs?{query}") for query in queries]
+            return [found.status for found in sent]
+
+    assert set(asyncio.run(through_the_server())) == {422}
+
+
 def test_a_number_that_does_not_end_is_no_protobuf() -> None:
     with pytest.raises(WireError, match="does not end"):
         list(fields(memoryview(b"\x80" * 20)))
