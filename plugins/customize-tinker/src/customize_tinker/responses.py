@@ -18,6 +18,7 @@ from customize_tinker.tensors import (
     dense,
     encode_tensor,
     numbers,
+    size_of,
 )
 from customize_tinker.wire import Value, Writer, as_bytes, as_double, as_int, as_text, fields
 
@@ -71,8 +72,9 @@ def _record(data: memoryview) -> list[Floats]:
 
 def _batched(data: memoryview) -> list[Floats]:
     held = {n: v for n, _, v in fields(data)}
-    values = numbers(as_bytes(held.get(1, memoryview(b""))), as_int(held[3]))
-    bounds = np.frombuffer(as_bytes(held[2]), "<i8") // values.itemsize
+    data, dtype = as_bytes(held.get(1, memoryview(b""))), as_int(held[3])
+    values = numbers(data, dtype)  # of more bytes than they came in, where they came in 16 bits
+    bounds = np.frombuffer(as_bytes(held[2]), "<i8") // size_of(dtype)
     return [values[a:b].astype(np.float32) for a, b in itertools.pairwise(bounds)]
 
 

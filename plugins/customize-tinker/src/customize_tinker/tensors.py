@@ -32,14 +32,22 @@ class Tensor:
     sparse: Rows | None = None
 
 
-def numbers(data: memoryview, dtype: int) -> Numbers:
-    """Raises WireError where the bytes are no whole number of entries."""
+def size_of(dtype: int) -> int:
+    """Bytes of an entry on the wire.
+
+    Raises:
+        WireError: there is no such dtype.
+    """
     if dtype not in _NUMPY:
         raise WireError(f"a tensor of the unknown dtype {dtype}")
-    kind = np.dtype(_NUMPY[dtype])
-    if len(data) % kind.itemsize:
-        raise WireError(f"{len(data)} bytes are no whole number of {kind.itemsize}-byte entries")
-    values = np.frombuffer(data, kind)
+    return np.dtype(_NUMPY[dtype]).itemsize
+
+
+def numbers(data: memoryview, dtype: int) -> Numbers:
+    """Raises WireError where the bytes are no whole number of entries."""
+    if len(data) % (size := size_of(dtype)):
+        raise WireError(f"{len(data)} bytes are no whole number of {size}-byte entries")
+    values = np.frombuffer(data, _NUMPY[dtype])
     if dtype == BFLOAT16:
         return (values.astype(np.uint32) << 16).view(np.float32)
     return values
