@@ -30,10 +30,11 @@ from customize import (
     Session,
 )
 from customize.testing import write_tiny_model
-from customize_tinker.client import connection
+from customize_tinker.client import connection, heart
 from customize_tinker.client.backend import Tinker
 from customize_tinker.requests import decode_forward_backward
 
+SESSION = "5e551075e551075e551075e551075e55"
 STEP = AdamW(lr=0.001, beta1=0.9, beta2=0.95, eps=1e-8, weight_decay=0.01, max_grad_norm=1.0)
 WHOLE = ([5, 6, 7, 8], {"weights": [0.0, 0.0, 1.0, 0.5]})
 SHORT = ([9, 4, 3], {"weights": [0.0, 1.0, 1.0]})
@@ -181,6 +182,20 @@ def test_a_key_is_given_for_one_that_ends_soon(tmp_path: Path) -> None:
         recorded = {one["place"]: one["key"] for one in exchanges("short-keys")}
         assert replay.keys == recorded
         assert len(set(recorded.values())) == 2
+
+
+def test_a_session_is_kept_alive_until_the_service_says_that_it_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heart, "_BEAT_S", 0.02)
+    with replaying("training") as replay:
+        alive = {"status": 200, "headers": {}, "answer": {"type": "session_heartbeat"}}
+        over = {"status": 410, "headers": {}, "answer": {"detail": "this session is over"}}
+        replay.recorded["session_heartbeat"].extend([alive, alive, over, alive])
+        engine, _ = begun(replay, tmp_path)
+        time.sleep(1.0)
+        assert replay.asked["session_heartbeat"] == [{"session_id": SESSION}] * 3
+        del engine
 
 
 @pytest.mark.parametrize("scene", ["training", "in-parts", "failing"])

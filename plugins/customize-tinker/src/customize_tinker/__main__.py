@@ -57,8 +57,6 @@ def command(
     folder: Path,
 ) -> None:
     """Let clients of the Tinker API train MODEL on this machine."""
-    url, key = f"http://{host}:{port}", "one of your tokens" if tokens else "tml-anything"
-    click.echo(f"TINKER_BASE_URL={url} TINKER_API_KEY={key}", err=True)
     where = Where(host, port, tuple(tokens))
     serve(model, where, folder, backend, names, Forms.named(forms))
 

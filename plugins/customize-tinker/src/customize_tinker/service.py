@@ -127,8 +127,12 @@ class Service:
     def finish_session(
         self, tenant: Tenant, session_id: str, finished: Mapping[str, object]
     ) -> None:
-        """Let go of what a session kept for itself, after all that it asked for is done."""
-        self.change_session(tenant, session_id, {"finished": finished})
+        """Let go of what a session kept for itself, after all that it asked for is done.
+
+        What was told of its end first stays.
+        """
+        if "finished" not in self.check_session(tenant, session_id):
+            self.change_session(tenant, session_id, {"finished": finished})
         self._heard.pop((tenant.name, session_id), None)
         forget = partial(self._samplers.forget, tenant, session_id)
         self._worker.submit(Job(tenant.name, lambda _: forget()))
