@@ -86,6 +86,7 @@ def serve(
     backend: str = "auto",
     names: Sequence[str] = (),
     forms: Forms | None = None,
+    limits: Limits | None = None,
 ) -> None:
     """Let clients of the Tinker API train the model, until Ctrl-C or SIGTERM.
 
@@ -97,7 +98,7 @@ def serve(
         CustomizeError: the model, the backend or the address is not to be had.
     """
     chosen = choose_backend(backend)
-    app = make_app(chosen, resolve(model), folder, where, (model, *names), forms=forms)
+    app = make_app(chosen, resolve(model), folder, where, (model, *names), limits, forms)
     key = "one of your tokens" if where.tokens else "tml-anything"
     address = f"http://{where.host}:{where.port}"
     click.echo(f"Training {model}: TINKER_BASE_URL={address} TINKER_API_KEY={key}", err=True)
