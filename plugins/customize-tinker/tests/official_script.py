@@ -11,6 +11,7 @@ import inspect
 import io
 import json
 import math
+import os
 import sys
 import tarfile
 import time
@@ -616,9 +617,10 @@ def publish_and_unpublish(state: State) -> None:
 
 @call
 def copy_weights(state: State) -> None:
-    """Into a session of its own; newer versions copy into a project as well."""
+    """Into a session of its own; newer versions name its project, too."""
     if not hasattr(state.service, "copy_weights"):
         raise Skip("no copy_weights")
+    os.environ["TINKER_PROJECT_ID"] = "an-archive"
     asked = [lambda: state.service.copy_weights(state.paths["sampler"])]
     if hasattr(state.rest, "copy_weights"):
         asked.append(lambda: state.rest.copy_weights(state.paths["sampler"], "an-archive"))
