@@ -621,6 +621,7 @@ def copy_weights(state: State) -> None:
     if not hasattr(state.service, "copy_weights"):
         raise Skip("no copy_weights")
     os.environ["TINKER_PROJECT_ID"] = "an-archive"
+    asked: list[Callable[[], Any]]
     asked = [lambda: state.service.copy_weights(state.paths["sampler"])]
     if hasattr(state.rest, "copy_weights"):
         asked.append(lambda: state.rest.copy_weights(state.paths["sampler"], "an-archive"))

@@ -280,7 +280,7 @@ def test_a_client_that_dies_anywhere_leaves_every_step_to_be_taken_once(tmp_path
 async def cut(app: App, endpoint: str, body: bytes) -> int:
     """The status that nobody hears: the connection ends after this much of the body."""
     headers = {"host": "127.0.0.1:8000", "x-api-key": KEY}
-    parts = iter(
+    parts: Iterator[Mapping[str, Any]] = iter(
         [{"type": "http.request", "body": body, "more_body": True}, {"type": "http.disconnect"}]
     )
     sent: list[Mapping[str, Any]] = []

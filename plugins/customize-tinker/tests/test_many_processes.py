@@ -92,11 +92,14 @@ def _is_there(pid: int) -> bool:
 
 
 def learnt(session: Session) -> tuple[list[float], list[list[int]], np.ndarray]:
-    """Losses of three steps; what is then said, and how likely the rows are."""
+    """Losses of three steps; what is then said, and how likely the rows are.
+
+    A large ``eps``, or the step would be rounding where a gradient is nearly 0.
+    """
     losses = []
     for _ in range(3):
         output = session.forward_backward(BATCH, CrossEntropy())
-        session.optim_step(AdamW(lr=0.01)).result()
+        session.optim_step(AdamW(lr=0.01, eps=0.1)).result()
         losses.append(output.result().loss)
     prompts = [Prompt(row[:2], n=2, seed=n) for n, row in enumerate(ROWS)]
     drawn = session.sample(prompts, Sampling(max_tokens=5, stop_tokens=())).result()

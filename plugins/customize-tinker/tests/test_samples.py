@@ -122,7 +122,7 @@ def test_chosen_tokens_of_each_place_are_scored(tmp_path: Path, sparse: bool) ->
             return await asking.sample(sampler, HELLO, target_prompt_logprobs=asked)
 
     found = asyncio.run(through_the_server()).target_logprobs
-    logprobs, expected = table_of_the_toy(), np.zeros((7, 2))
+    logprobs, expected = table_of_the_toy(), np.zeros((7, 2), np.float32)
     for row, column, token in cells:
         expected[row, column] = logprobs[HELLO[row], token]
     assert found is not None
@@ -131,8 +131,10 @@ def test_chosen_tokens_of_each_place_are_scored(tmp_path: Path, sparse: bool) ->
         assert found.sparse is not None
         assert found.sparse.columns.tolist() == asked["sparse_col_indices"]
         assert found.sparse.starts.tolist() == asked["sparse_crow_indices"]
-        expected = np.asarray([expected[row, column] for row, column, _ in cells])
-    np.testing.assert_allclose(found.values, expected.reshape(-1), atol=1e-6)
+        expected = np.asarray([expected[row, column] for row, column, _ in cells], np.float32)
+    np.testing.assert_allclose(
+        found.values.astype(np.float32), expected.reshape(-1).astype(np.float32), atol=1e-6
+    )
 
 
 @pytest.mark.parametrize(

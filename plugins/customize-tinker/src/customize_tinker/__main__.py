@@ -74,7 +74,7 @@ def command(
 
 def _limits(given: Sequence[str]) -> Limits:
     """Raises UsageError, OptionError: there is no such limit, or it is out of bounds."""
-    known = [field.name for field in attrs.fields(Limits)]
+    known = [field.name for field in attrs.fields(Limits)]  # type: ignore[arg-type]  # it is of attrs
     values: dict[str, int] = {}
     for name, _, number in (one.partition("=") for one in given):
         if name not in known or not number.isdecimal():

@@ -29,7 +29,7 @@ class Connection(H11Protocol):  # type: ignore[misc]  # the type checker does no
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         if self.cycle is not None and not self.cycle.response_complete:
-            self._asking = _ended(self._asking)
+            self._asking = _end(self._asking)
         elif self._asking is None:  # the head is not whole, or an answer came before the body did
             self._asking = self._dropped_in(_HEAD_S)
 
@@ -39,16 +39,18 @@ class Connection(H11Protocol):  # type: ignore[misc]  # the type checker does no
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._reading = _ended(self._reading)
+        self._reading = _end(self._reading)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._asking, self._reading = _ended(self._asking), _ended(self._reading)
+        self._asking, self._reading = _end(self._asking), _end(self._reading)
         super().connection_lost(exc)
 
     def _dropped_in(self, seconds: float) -> asyncio.TimerHandle:
         return asyncio.get_running_loop().call_later(seconds, self.transport.abort)
 
 
-def _ended(timer: asyncio.TimerHandle | None) -> None:
+def _end(timer: asyncio.TimerHandle | None) -> asyncio.TimerHandle | None:
+    """What is left of it: nothing."""
     if timer is not None:
         timer.cancel()
+    return None

@@ -120,7 +120,8 @@ def _drawn(row_V: Floats, k: int, temperature: float, key: list[int]) -> Longs:
     scaled = row_V.astype(np.float64) / temperature
     total_V = np.exp(scaled - scaled.max()).cumsum()
     points = np.random.default_rng(key).random(k) * total_V[-1]
-    return np.minimum(np.searchsorted(total_V, points, side="right"), len(row_V) - 1)
+    drawn: Longs = np.searchsorted(total_V, points, side="right")
+    return np.minimum(drawn, len(row_V) - 1)
 
 
 def _distributions(snapshot: Snapshot, tokens: Ints, start: int) -> Iterator[tuple[int, Floats]]:

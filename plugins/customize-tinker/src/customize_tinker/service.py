@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import attrs
 
@@ -99,7 +100,7 @@ class Service:
         self.hear_of(tenant, id)
         return id
 
-    def check_session(self, tenant: Tenant, session_id: str) -> dict[str, object]:
+    def check_session(self, tenant: Tenant, session_id: str) -> dict[str, Any]:  # any JSON
         """What its client said of it.
 
         Raises:

@@ -122,7 +122,7 @@ def _all(ask: Ask) -> Sequence[Found]:
     out = []
     for id in ask.tenant.session_ids():
         facts = ask.service.check_session(ask.tenant, id)
-        created = datetime.fromtimestamp(float(facts["time_s"]), UTC)
+        created = datetime.fromtimestamp(facts["time_s"], UTC)
         out.append(Found(id, created, facts, _status(ask, id, facts)))
     return out
 
