@@ -21,6 +21,7 @@ from typing import Any
 
 import tinker
 from tinker import types
+from tinker.lib.public_interfaces.rest_client import RestClient
 
 TOKENS = [10, 20, 30, 40, 50, 60, 70, 80, 90]
 LR = 0.01
@@ -39,7 +40,7 @@ class NotOffered(Exception):
     """The server refuses it by name, at once."""
 
 
-CLIENTS = ("ServiceClient", "TrainingClient", "SamplingClient", "RestClient")
+CLIENTS = (tinker.ServiceClient, tinker.TrainingClient, tinker.SamplingClient, RestClient)
 # Of the client itself: none of them asks a server.
 ASK_NOBODY = {
     *("ServiceClient.get_telemetry", "TrainingClient.get_telemetry", "RestClient.get_telemetry"),
