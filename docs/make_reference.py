@@ -121,7 +121,8 @@ def _tinker() -> Iterator[str]:
     yield from ("# Clients of the Tinker API", "")
     yield (
         'What the unmodified client did, call by call, when `nox -s "tinker(VERSION)"` last ran '
-        "it against `customize-tinker`. What the server does not offer is in "
+        "it against `customize-tinker`: every public method of its four clients, and more of what "
+        "they can be asked for. Why something is refused is in "
         "[train over the network](../tutorials/train-over-the-network.md)."
     )
     files = (REFERENCE / "tinker").glob("*.json")
@@ -131,8 +132,8 @@ def _tinker() -> Iterator[str]:
     rows = [(_spoken(name), *(_mark(r["calls"].get(name)) for r in reports)) for name in calls]
     yield from ("", *_table(("call", *(report["version"] for report in reports)), rows), "")
     yield from (
-        "works: its result is checked as well; –: this version has no such call; not tried: torch "
-        "was not installed beside the client.",
+        "works: its result is checked as well; refused: by name, within seconds; –: this version "
+        "has no such call; not tried: torch was not installed beside the client.",
         "",
     )
     yield from _options_of("Limits", Limits, "Of the server; what is beyond them is refused.")

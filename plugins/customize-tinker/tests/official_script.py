@@ -6,16 +6,22 @@ Not a test by itself: run with an interpreter that has ``tinker``, as
 
 from __future__ import annotations
 
+import functools
+import inspect
+import io
 import json
 import math
+import os
 import sys
+import tarfile
 import time
 import urllib.request
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import tinker
 from tinker import types
+from tinker.lib.public_interfaces.rest_client import RestClient
 
 TOKENS = [10, 20, 30, 40, 50, 60, 70, 80, 90]
 LR = 0.01
@@ -28,6 +34,60 @@ class Skip(Exception):
 
 class NotTried(Exception):
     """What the call needs is not installed."""
+
+
+class NotOffered(Exception):
+    """The server refuses it by name, at once."""
+
+
+CLIENTS = (tinker.ServiceClient, tinker.TrainingClient, tinker.SamplingClient, RestClient)
+# Of the client itself: none of them asks a server.
+ASK_NOBODY = {
+    *("ServiceClient.get_telemetry", "TrainingClient.get_telemetry", "RestClient.get_telemetry"),
+    *("SamplingClient.get_telemetry", "SamplingClient.on_queue_state_change"),
+    *("ServiceClient.get_console_url", "TrainingClient.get_console_url"),
+}
+USED: set[str] = set()
+
+
+def watch() -> set[str]:
+    """The public methods of all clients, each of which tells from now on that it is used.
+
+    The twins whose names end in ``_async`` send the same requests.
+    """
+    found = set()
+    for client in CLIENTS:
+        for name, method in list(vars(client).items()):
+            if name.startswith("_") or name.endswith("_async") or not inspect.isroutine(method):
+                continue
+            full = f"{client.__name__}.{name}"
+            found.add(full)
+            setattr(client, name, watched(full, method))
+    return found - ASK_NOBODY
+
+
+def watched(name: str, method: Any) -> Any:
+    if isinstance(method, (staticmethod, classmethod)):
+        return type(method)(watched(name, method.__func__))
+
+    @functools.wraps(method)
+    def tell(*given: Any, **named: Any) -> Any:
+        USED.add(name)
+        return method(*given, **named)
+
+    return tell
+
+
+def refused(asked: Callable[[], Any], words: str) -> None:
+    """Raises NotOffered if the server, or the client itself, says so within seconds."""
+    began = time.perf_counter()
+    try:
+        made(asked())
+    except Exception as error:
+        assert words in str(error), error  # noqa: PT017
+        assert time.perf_counter() - began < 10, "it was not refused at once"
+        raise NotOffered(words) from None
+    raise AssertionError("it was not refused")
 
 
 def call(function: Callable[[Any], None]) -> Callable[[Any], None]:
@@ -75,6 +135,8 @@ def get_server_capabilities(state: State) -> None:
     capabilities = made(state.service.get_server_capabilities())
     names = [model.model_name for model in capabilities.supported_models]
     assert state.model in names
+    if hasattr(state.rest, "get_server_capabilities"):
+        assert made(state.rest.get_server_capabilities()) == capabilities
 
 
 @call
@@ -82,6 +144,15 @@ def get_info(state: State) -> None:
     info = state.training.get_info()
     assert info.model_data.model_name == state.model
     assert info.lora_rank == 8
+
+
+@call
+def get_tokenizer(state: State) -> None:
+    """Of the model's own folder, which both are on one machine for."""
+    tokens = state.training.get_tokenizer().encode("Pizza?")
+    sampler = made(state.service.create_sampling_client(base_model=state.model))
+    assert sampler.get_tokenizer().encode("Pizza?") == tokens
+    assert sampler.get_base_model() == state.model
 
 
 @call
@@ -207,6 +278,20 @@ def load_state(state: State) -> None:
 
 
 @call
+def load_state_with_optimizer(state: State) -> None:
+    """The same step follows as followed before."""
+    losses = []
+    for _ in range(2):
+        state.training.load_state_with_optimizer(state.paths["state"]).result()
+        state.training.forward_backward([datum(weights=[1.0] * 8)], "cross_entropy").result()
+        step(state)
+        after = state.training.forward([datum()], "cross_entropy").result()
+        losses.append(after.metrics["loss:sum"])
+    assert losses[0] == losses[1]
+    state.training.load_state(state.paths["state"]).result()
+
+
+@call
 def create_training_client_from_state(state: State) -> None:
     other = made(state.service.create_training_client_from_state(state.paths["state"]))
     one = state.training.forward([datum()], "cross_entropy").result().metrics["loss:sum"]
@@ -234,6 +319,9 @@ def create_sampling_client(state: State) -> None:
     params = types.SamplingParams(max_tokens=4, temperature=0.0)
     said = sampler.sample(prompt(), 1, params).result()
     assert said.sequences[0].tokens == TOKENS[4:8], said.sequences[0].tokens
+    same = made(state.training.create_sampling_client(state.paths["sampler"]))
+    again = same.sample(prompt(), 1, params).result()
+    assert again.sequences[0].tokens == said.sequences[0].tokens
 
 
 @call
@@ -274,6 +362,53 @@ def sample_with_topk_prompt_logprobs(state: State) -> None:
     token, logprob = likeliest[1][0]
     assert token == TOKENS[1], likeliest
     assert abs(logprob - said.prompt_logprobs[1]) < 1e-4
+
+
+def told_by_place(state: State, option: str, **given: Any) -> Any:
+    if option not in inspect.signature(type(state.sampler).sample).parameters:
+        raise Skip(f"no {option}")
+    params = types.SamplingParams(max_tokens=2, stop=[])
+    whole = types.ModelInput.from_ints(TOKENS)
+    scored = {"include_prompt_logprobs": True, **given}
+    return state.sampler.sample(whole, 1, params, **scored).result()
+
+
+@call
+def sample_with_topk_sample_logprobs(state: State) -> None:
+    said = told_by_place(state, "topk_sample_logprobs", topk_sample_logprobs=3).sequences[0]
+    likeliest = [dict(place) for place in said.topk_logprobs]
+    assert [len(place) for place in likeliest] == [3, 3]
+    for token, logprob, place in zip(said.tokens, said.logprobs, likeliest, strict=True):
+        assert abs(place.get(token, logprob) - logprob) < 1e-4
+
+
+@call
+def sample_with_target_prompt_logprobs(state: State) -> None:
+    """Each place's own token, and nothing in the second column."""
+    asked = [one for token in TOKENS[1:] for one in (token, -1)]
+    tensor = types.TensorData(data=asked, dtype="int64", shape=[8, 2])
+    said = told_by_place(state, "target_prompt_logprobs", target_prompt_logprobs=tensor)
+    found = list(said.target_prompt_logprobs.data)
+    own = list(said.prompt_logprobs)[1:]
+    assert max(abs(a - b) for a, b in zip(found[::2], own, strict=True)) < 1e-4
+    assert found[1::2] == [0.0] * 8
+
+
+@call
+def sample_with_prompt_alt_tokens(state: State) -> None:
+    said = told_by_place(state, "prompt_alt_tokens_k", prompt_alt_tokens_k=4).prompt_alt_tokens
+    assert list(said.tokens.shape) == list(said.logprobs.shape) == [8, 4]
+    assert all(value <= 0 for value in said.logprobs.data)
+
+
+@call
+def compute_logprobs_of_the_last(state: State) -> None:
+    if "prompt_logprobs_last_n" not in inspect.signature(state.sampler.compute_logprobs).parameters:
+        raise Skip("no prompt_logprobs_last_n")
+    whole = types.ModelInput.from_ints(TOKENS)
+    last = state.sampler.compute_logprobs(whole, prompt_logprobs_last_n=3).result()
+    all_ = state.sampler.compute_logprobs(whole).result()
+    assert last == [None] * 6 + all_[-3:]
 
 
 @call
@@ -367,6 +502,8 @@ def training_runs(state: State) -> None:
     listed = state.rest.list_training_runs().result()
     assert run in [found.training_run_id for found in listed.training_runs]
     assert state.rest.get_training_run(run).result().lora_rank == 8
+    path = state.paths["state"]
+    assert state.rest.get_training_run_by_tinker_path(path).result().training_run_id == run
 
 
 @call
@@ -386,6 +523,31 @@ def sessions(state: State) -> None:
 
 
 @call
+def assign_session_project(state: State) -> None:
+    run, session = state.training.model_id, state.training.model_id.split(":")[0]
+    state.rest.assign_session_project(session, "a-project").result()
+    if "project_id" not in inspect.signature(state.rest.list_training_runs).parameters:
+        return
+    for project, expected in (("a-project", True), ("another", False)):
+        listed = state.rest.list_training_runs(project_id=project).result().training_runs
+        assert (run in [found.training_run_id for found in listed]) == expected
+
+
+@call
+def search_sessions(state: State) -> None:
+    if not hasattr(state.rest, "search_sessions"):
+        raise Skip("no search_sessions")
+    session = state.training.model_id.split(":")[0]
+    asked = types.SessionSearchRequest(session_id=session, project_ids=["a-project"])
+    (found,) = state.rest.search_sessions(asked).result().sessions
+    assert (found.session_id, found.project_id) == (session, "a-project")
+    assert found.status is not None
+    assert found.checkpoints_count > 0
+    none = types.SessionSearchRequest(display_name="of nobody")
+    assert state.rest.search_sessions(none).result().sessions == []
+
+
+@call
 def get_sampler(state: State) -> None:
     if not hasattr(state.rest, "get_sampler"):
         raise Skip("no get_sampler")
@@ -399,6 +561,29 @@ def set_checkpoint_ttl(state: State) -> None:
     if not hasattr(state.rest, name):
         raise Skip(f"no {name}")
     getattr(state.rest, name)(state.paths["sampler"], 3600).result()
+
+
+@call
+def a_checkpoint_with_a_time(state: State) -> None:
+    path = state.training.save_state("for-an-hour", ttl_seconds=3600).result().path
+    listed = state.rest.list_checkpoints(state.training.model_id).result().checkpoints
+    (found,) = (one for one in listed if one.tinker_path == path)
+    assert 3500 < found.expires_at.timestamp() - time.time() < 3700
+
+
+@call
+def get_checkpoint_archive_url(state: State) -> None:
+    if not hasattr(state.rest, "get_checkpoint_archive_url"):
+        raise Skip("no get_checkpoint_archive_url")
+    path = state.paths["sampler"]
+    run, kind, name = path.removeprefix("tinker://").split("/")
+    by_id = state.rest.get_checkpoint_archive_url(run, f"{kind}/{name}").result().url
+    by_path = state.rest.get_checkpoint_archive_url_from_tinker_path(path).result().url
+    for url in (by_id, by_path):
+        with urllib.request.urlopen(url) as answer:
+            content = io.BytesIO(answer.read())
+        with tarfile.open(fileobj=content) as packed:
+            assert {"adapter_config.json", "checkpoint_complete"} <= set(packed.getnames())
 
 
 @call
@@ -430,22 +615,135 @@ def publish_and_unpublish(state: State) -> None:
 
 @call
 def copy_weights(state: State) -> None:
-    if not hasattr(state.rest, "copy_weights"):
+    """Into a session of its own; newer versions name its project, too."""
+    if not hasattr(state.service, "copy_weights"):
         raise Skip("no copy_weights")
-    path = state.rest.copy_weights(state.paths["sampler"], "an-archive").result()
-    sampler = made(state.service.create_sampling_client(model_path=path))
+    os.environ["TINKER_PROJECT_ID"] = "an-archive"
+    asked: list[Callable[[], Any]]
+    asked = [lambda: state.service.copy_weights(state.paths["sampler"])]
+    if hasattr(state.rest, "copy_weights"):
+        asked.append(lambda: state.rest.copy_weights(state.paths["sampler"], "an-archive"))
     params = types.SamplingParams(max_tokens=4, temperature=0.0)
-    assert sampler.sample(prompt(), 1, params).result().sequences[0].tokens == TOKENS[4:8]
+    for copy in asked:
+        path = made(copy())
+        path = path if isinstance(path, str) else path.tinker_path
+        sampler = made(state.service.create_sampling_client(model_path=path))
+        assert sampler.sample(prompt(), 1, params).result().sequences[0].tokens == TOKENS[4:8]
 
 
 @call
 def delete_checkpoint(state: State) -> None:
+    run, kind, name = state.paths["state"].removeprefix("tinker://").split("/")
+    state.rest.delete_checkpoint(run, f"{kind}/{name}").result()
     state.rest.delete_checkpoint_from_tinker_path(state.paths["sampler"]).result()
-    found = state.rest.list_checkpoints(state.training.model_id).result().checkpoints
-    assert state.paths["sampler"] not in {c.tinker_path for c in found}
+    found = state.rest.list_checkpoints(run).result().checkpoints
+    assert not {state.paths["state"], state.paths["sampler"]} & {c.tinker_path for c in found}
+
+
+def learn(state: State, loss: str, **inputs: Any) -> Any:
+    return state.training.forward_backward([datum(**inputs)], loss)
+
+
+def unpublished(state: State, loss: str, **inputs: Any) -> None:
+    if loss not in get_args(types.LossFnType):
+        raise Skip(f"no {loss}")
+    refused(lambda: learn(state, loss, **inputs), "is not published")
+
+
+@call
+def forward_backward_gspo(state: State) -> None:
+    inputs = {"logprobs": [-2.0] * 8, "advantages": [1.0] * 8, "sequence_ratio_mask": [1.0] * 8}
+    unpublished(state, "gspo", **inputs)
+
+
+@call
+def forward_backward_stable_reinforce(state: State) -> None:
+    inputs = {"logprobs": [-2.0] * 8, "advantages": [1.0] * 8}
+    unpublished(state, "stable_reinforce", **inputs)
+
+
+@call
+def several_targets_of_a_position(state: State) -> None:
+    targets = types.TensorData(data=TOKENS[1:] * 2, dtype="int64", shape=[8, 2])
+    weights = types.TensorData(data=[0.5] * 16, dtype="float32", shape=[8, 2])
+    asked = functools.partial(learn, state, "cross_entropy", target_tokens=targets)
+    refused(lambda: asked(weights=weights), "one number a token")
+
+
+@call
+def images(state: State) -> None:
+    picture = types.ImageChunk(data=b"no picture", format="png", expected_tokens=1)
+    text = types.EncodedTextChunk(tokens=TOKENS[:4])
+    whole = types.ModelInput(chunks=[text, picture])
+    params = types.SamplingParams(max_tokens=1)
+    refused(lambda: state.sampler.sample(whole, 1, params), "takes text")
+
+
+@call
+def other_optimizers(state: State) -> None:
+    if not hasattr(types, "DimuonOptimizerConfig"):
+        raise Skip("no optimizer but AdamW")
+    create = state.service.create_lora_training_client
+    dimuon = types.DimuonOptimizerConfig()
+    refused(lambda: create(base_model=state.model, optimizer=dimuon), "no optimizer 'dimuon'")
+
+
+@call
+def encrypted_external_weights(state: State) -> None:
+    save = getattr(state.training, "save_weights_external", None)
+    if save is None or "age_encryption_recipients" not in inspect.signature(save).parameters:
+        raise Skip("no age_encryption_recipients")
+    refused(lambda: save("secret", age_encryption_recipients=["age1nobody"]), "not encrypted here")
+
+
+@call
+def whoami(state: State) -> None:
+    refused(state.rest.whoami, "requires JWT auth")
+
+
+@call
+def export_session_trace(state: State) -> None:
+    session = state.training.model_id.split(":")[0]
+    refused(lambda: state.rest.export_session_trace(session), "no traces are kept")
+
+
+@call
+def get_audit_log(state: State) -> None:
+    refused(state.rest.get_audit_log, "no log of who did what")
+
+
+@call
+def get_billing_usage(state: State) -> None:
+    day = "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"
+    refused(lambda: state.rest.get_billing_usage(*day), "nothing is billed")
+
+
+@call
+def get_current_checkpoint_storage_usage(state: State) -> None:
+    if not hasattr(state.rest, "get_current_checkpoint_storage_usage"):
+        raise Skip("no get_current_checkpoint_storage_usage")
+    refused(state.rest.get_current_checkpoint_storage_usage, "nothing is billed")
+
+
+@call
+def close(state: State) -> None:
+    """The session is over, as another client sees."""
+    if not hasattr(state.service, "close"):
+        raise Skip("no close")
+    session = state.training.model_id.split(":")[0]
+    state.service.close("success", detail="all was tried").result()
+    other = made(tinker.ServiceClient().create_rest_client())
+    assert state.training.model_id in other.get_session(session).result().training_run_ids
+    if not hasattr(other, "search_sessions"):
+        return
+    (found,) = (
+        other.search_sessions(types.SessionSearchRequest(session_id=session)).result().sessions
+    )
+    assert found.status.detail == "all was tried"
 
 
 def main(model: str) -> None:
+    methods = watch()
     state, told = State(model), {}
     for name, function in CALLS.items():
         began = time.perf_counter()
@@ -456,10 +754,13 @@ def main(model: str) -> None:
             told[name] = f"not in this version: {skipped}"
         except NotTried as missing:
             told[name] = f"not tried: {missing}"
+        except NotOffered as why:
+            told[name] = f"refused: {why}"
         except Exception as error:
             told[name] = f"fails: {type(error).__name__}: {error}"[:400]
         print(f"{name}: {told[name]} ({time.perf_counter() - began:.2f} s)", file=sys.stderr)
-    print(json.dumps({"version": tinker.__version__, "calls": told}))
+    untried = sorted(methods - USED)
+    print(json.dumps({"version": tinker.__version__, "calls": told, "untried": untried}))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import tarfile
 import time
 from pathlib import Path
 
@@ -104,6 +106,33 @@ def test_external_weights_are_downloaded_by_signed_addresses_alone(tmp_path: Pat
             assert (found.status, found.body) == (200, kept.read_bytes())
             for wrong in (path[:-1], path.replace("until=", "until=9"), path.partition("?")[0]):
                 assert (await nobody.request("GET", wrong)).status in (403, 422)
+
+    asyncio.run(through_the_server())
+
+
+def test_a_checkpoint_is_downloaded_as_one_archive(tmp_path: Path) -> None:
+    """As clients up to 0.34 take it, which look for a mark that it is complete."""
+
+    async def through_the_server() -> None:
+        async with serving(tmp_path) as app:
+            asking = Asking(app)
+            model = await asking.model(await asking.session())
+            await asking.do("save_weights_for_sampler", model, path="out")
+            asked = f"training_runs/{model}/checkpoints/sampler_weights/out/archive"
+            told = (await asking.request("GET", asked)).json
+            path = told["url"].removeprefix("http://127.0.0.1:8000/api/v1/")
+            found = await Asking(app, "").request("GET", path)
+            (kept,) = tmp_path.rglob("sampler_weights/out/adapter")
+            with tarfile.open(fileobj=io.BytesIO(found.body)) as packed:
+                packed.extractall(tmp_path / "out", filter="data")
+            (tmp_path / "out" / "checkpoint_complete").unlink()
+            ours, theirs = (
+                {f.name: f.read_bytes() for f in folder.iterdir()}
+                for folder in (kept, tmp_path / "out")
+            )
+            assert theirs == ours
+            thief = Asking(app, "tml-another-tenant")
+            assert (await thief.request("GET", asked)).status == 422
 
     asyncio.run(through_the_server())
 

@@ -11,9 +11,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
 
 import pytest
 from wire_client import HELLO, KEY, Asking, NotBegun, OperationFailed, datum, serving
@@ -21,6 +22,7 @@ from wire_client import HELLO, KEY, Asking, NotBegun, OperationFailed, datum, se
 from customize import AdamW, Batch, CrossEntropy, LoRA, ModelFolder
 from customize.testing import ToyBackend
 from customize_tinker import endpoints, training
+from customize_tinker.app import App
 from customize_tinker.requests import ForwardBackward, encode_forward_backward
 from customize_tinker.responses import decode_output
 
@@ -249,6 +251,53 @@ def test_what_comes_after_an_operation_that_never_comes_fails_in_the_end(
             assert (await asking.result(f"{model}:6")).json["metrics"]["grad_norm"] > 0
 
     asyncio.run(through_servers())
+
+
+def test_a_client_that_dies_anywhere_leaves_every_step_to_be_taken_once(tmp_path: Path) -> None:
+    """In the middle of its request, before the answer, and while it waits for a result; another
+    that goes on for it sends everything anew.
+    """
+
+    async def through_the_server() -> list[float]:
+        async with serving(tmp_path) as app:
+            dying, other = Asking(app), Asking(app)
+            model = await dying.model(await dying.session())
+            for endpoint, body in requests_of(model):
+                assert (await cut(app, endpoint, body[: len(body) // 2])) == 400
+                lost = asyncio.create_task(dying.request("POST", endpoint, body))
+                await asyncio.sleep(0)
+                lost.cancel()
+                said = (await dying.request("POST", endpoint, body)).json
+                waiting = asyncio.create_task(dying.result(said["request_id"]))
+                await asyncio.sleep(0)
+                waiting.cancel()
+                assert (await other.request("POST", endpoint, body)).json == said
+            return await losses_of(other, model)
+
+    assert asyncio.run(through_the_server()) == expected_losses()
+
+
+async def cut(app: App, endpoint: str, body: bytes) -> int:
+    """The status that nobody hears: the connection ends after this much of the body."""
+    headers = {"host": "127.0.0.1:8000", "x-api-key": KEY}
+    parts: Iterator[Mapping[str, Any]] = iter(
+        [{"type": "http.request", "body": body, "more_body": True}, {"type": "http.disconnect"}]
+    )
+    sent: list[Mapping[str, Any]] = []
+
+    async def receive() -> Mapping[str, Any]:
+        return next(parts)
+
+    async def send(message: Mapping[str, Any]) -> None:
+        sent.append(message)
+
+    scope = {
+        **{"type": "http", "method": "POST", "scheme": "http", "query_string": b""},
+        "path": f"/api/v1/{endpoint}",
+        "headers": [(k.encode(), v.encode()) for k, v in headers.items()],
+    }
+    await app(scope, receive, send)
+    return int(sent[0]["status"])
 
 
 @pytest.fixture

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from wire_client import HELLO, Asking, OperationFailed, datum, floats, serving
+from wire_client import HELLO, KEY, Asking, OperationFailed, datum, floats, serving
 
+from customize_tinker.app import App
+from customize_tinker.endpoints import ENDPOINTS
 from customize_tinker.limits import Limits
 from customize_tinker.requests import Datum, ForwardBackward, encode_forward_backward
 from customize_tinker.tensors import Tensor
@@ -195,6 +200,94 @@ def test_a_page_in_a_browser_is_refused(tmp_path: Path) -> None:
     assert asyncio.run(through_the_server()) == [403, 403, 200]
 
 
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "FOO")
+PATHS = sorted({re.sub(r"[()]", "", e.path) for e in ENDPOINTS})
+
+
+@pytest.mark.parametrize("key", ["", "tml-a-key-of-nobody"])
+def test_every_method_on_every_route_is_refused_without_the_key(tmp_path: Path, key: str) -> None:
+    """But for the sign of life, and files, whose addresses are signed."""
+
+    async def through_the_server() -> set[tuple[str, str, int]]:
+        async with serving(tmp_path, tokens=("tml-12345678",)) as app:
+            asking, found = Asking(app, key), set()
+            for path in PATHS:
+                asked = path.replace("[^/]+", "x").replace(".+", "x").lstrip("/")
+                for method in METHODS:
+                    status = (await asking.request(method, asked, b"{}")).status
+                    if status not in (401, 405):
+                        found.add((method, asked, status))
+            return found
+
+    opened = {("GET", "healthz", 200), ("GET", "files/x/x/x/x/x", 404)}
+    assert asyncio.run(through_the_server()) == opened
+    assert len(PATHS) > 30
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b"\xff",
+        b'{"session_id": -1, "model_id": -1, "seq_id": -1, "limit": -1}',
+        b'{"seq_id": 9223372036854775808, "limit": 9223372036854775808, "model_id": "x"}',
+        b'{"seq_id": NaN}',
+        b'{"request_id": null, "session_id": {}, "tinker_path": [], "target": 5, "project_id": 7}',
+    ],
+)
+def test_no_route_makes_a_mistake_of_what_it_is_sent(tmp_path: Path, body: bytes) -> None:
+    """A 500 would be taken for a reason to send it again, for minutes."""
+
+    async def through_the_server() -> list[tuple[str, str]]:
+        async with serving(tmp_path) as app:
+            asking, wrong = Asking(app), []
+            for path in PATHS:
+                asked = path.replace("[^/]+", "x").replace(".+", "x").lstrip("/")
+                for method in METHODS:
+                    found = await asking.request(method, asked, body)
+                    if found.status >= 500 or found.status in (408, 409, 429):
+                        wrong.append((method, asked))
+            return wrong
+
+    assert asyncio.run(through_the_server()) == []
+
+
+def test_a_body_of_a_gigabyte_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    """One that says so at its head; one that does not as soon as it is too much."""
+    taken = 0
+
+    async def receive() -> Mapping[str, Any]:
+        nonlocal taken
+        taken += 1
+        return {"type": "http.request", "body": b"x" * (1 << 20), "more_body": taken < 1024}
+
+    async def status_of(app: App, headers: dict[str, str]) -> int:
+        sent: list[Mapping[str, Any]] = []
+
+        async def send(message: Mapping[str, Any]) -> None:
+            sent.append(message)
+
+        given = {"host": "127.0.0.1:8000", "x-api-key": KEY, **headers}
+        scope = {
+            **{"type": "http", "method": "POST", "scheme": "http", "query_string": b""},
+            "path": "/api/v1/forward_backward",
+            "headers": [(k.encode(), v.encode()) for k, v in given.items()],
+        }
+        await app(scope, receive, send)
+        return int(sent[0]["status"])
+
+    async def through_the_server() -> None:
+        async with serving(tmp_path) as app:
+            assert await status_of(app, {"content-length": str(1 << 30)}) == 413
+            assert taken == 0
+            assert await status_of(app, {}) == 413
+            assert taken == 65  # of a limit of 64 MB
+
+    asyncio.run(through_the_server())
+
+
 def test_methods_and_paths_that_are_not_there_are_said_so(tmp_path: Path) -> None:
     async def through_the_server() -> None:
         async with serving(tmp_path) as app:
@@ -205,6 +298,17 @@ def test_methods_and_paths_that_are_not_there_are_said_so(tmp_path: Path) -> Non
             assert (await asking.request("POST", "telemetry", b"not even JSON")).status == 200
 
     asyncio.run(through_the_server())
+
+
+def test_a_query_of_too_much_is_refused(tmp_path: Path) -> None:
+    async def through_the_server() -> list[int]:
+        async with serving(tmp_path) as app:
+            asking = Asking(app)
+            queries = ["&".join(f"a{n}=1" for n in range(99)), "limit=-1", "limit=1e9", "offset=x"]
+            sent = [await asking.request("GET", f"training_runs?{query}") for query in queries]
+            return [found.status for found in sent]
+
+    assert set(asyncio.run(through_the_server())) == {422}
 
 
 def test_a_number_that_does_not_end_is_no_protobuf() -> None:

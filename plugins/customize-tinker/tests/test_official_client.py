@@ -50,3 +50,5 @@ def test_every_call_of_the_client_works(url: str, model: Path) -> None:
         file.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
     wrong = {name: said for name, said in report["calls"].items() if said.startswith("fails")}
     assert not wrong, done.stderr
+    missing = report["untried"] if find_spec("torch") else []
+    assert not missing, f"public methods that no call here uses: {missing}"

@@ -64,7 +64,7 @@ def test_the_sampler_says_what_the_trainer_says(tmp_path: Path) -> None:
 
 
 def test_the_likeliest_tokens_of_each_place_are_told(tmp_path: Path) -> None:
-    """Against the toy's own table: what follows a token is all that matters there."""
+    """Against the toy's own table."""
 
     async def through_the_server() -> Samples:
         async with serving(tmp_path) as app:
@@ -76,19 +76,123 @@ def test_the_likeliest_tokens_of_each_place_are_told(tmp_path: Path) -> None:
             )
 
     samples = asyncio.run(through_the_server())
-    table = ToyBackend().load().table_VV  # type: ignore[attr-defined]  # the toy's
-    logprobs = table - np.log(np.exp(table).sum(axis=1, keepdims=True))
+    logprobs = table_of_the_toy()
     found = samples.likeliest_of_prompt
     assert found is not None
     assert (found.tokens[0] == 0).all()
     assert (found.logprobs[0] == -99999).all()
     for place, before in enumerate(HELLO[:-1], start=1):
-        best = sorted(range(len(table)), key=lambda token: -logprobs[before, token])[:3]
+        best = sorted(range(len(logprobs)), key=lambda token: -logprobs[before, token])[:3]
         assert found.tokens[place].tolist() == best
         np.testing.assert_allclose(found.logprobs[place], logprobs[before, best], atol=1e-6)
     for one, told in zip(samples.completions, samples.likeliest, strict=True):
         contexts = [HELLO[-1], *one.tokens[:-1].tolist()]
         assert told.tokens[:, 0].tolist() == [int(logprobs[token].argmax()) for token in contexts]
+
+
+def table_of_the_toy() -> np.ndarray:
+    """Log-probabilities of what follows a token, which is all that matters there."""
+    table = ToyBackend().load().table_VV  # type: ignore[attr-defined]  # the toy's
+    return np.asarray(table - np.log(np.exp(table).sum(axis=1, keepdims=True)))
+
+
+CHOSEN = [[-1, 4], [9, 9], [-1, -1], [0, 30], [6, -1], [2, 3], [-1, 1]]
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_chosen_tokens_of_each_place_are_scored(tmp_path: Path, sparse: bool) -> None:
+    """As a whole matrix, in which -1 asks for nothing, or as the cells that are asked for."""
+    cells = [(r, c, t) for r, row in enumerate(CHOSEN) for c, t in enumerate(row) if t >= 0]
+    asked: dict[str, object] = {
+        "dtype": "int64",
+        "shape": [7, 2],
+        "data": [t for row in CHOSEN for t in row],
+    }
+    if sparse:
+        asked |= {
+            "data": [token for _, _, token in cells],
+            "sparse_crow_indices": [sum(r < row for r, _, _ in cells) for row in range(8)],
+            "sparse_col_indices": [column for _, column, _ in cells],
+        }
+
+    async def through_the_server() -> Samples:
+        async with serving(tmp_path) as app:
+            asking = Asking(app)
+            sampler = await asking.sampler(await asking.session(), base_model="toy")
+            return await asking.sample(sampler, HELLO, target_prompt_logprobs=asked)
+
+    found = asyncio.run(through_the_server()).target_logprobs
+    logprobs, expected = table_of_the_toy(), np.zeros((7, 2), np.float32)
+    for row, column, token in cells:
+        expected[row, column] = logprobs[HELLO[row], token]
+    assert found is not None
+    assert found.shape == (7, 2)
+    if sparse:
+        assert found.sparse is not None
+        assert found.sparse.columns.tolist() == asked["sparse_col_indices"]
+        assert found.sparse.starts.tolist() == asked["sparse_crow_indices"]
+        expected = np.asarray([expected[row, column] for row, column, _ in cells], np.float32)
+    np.testing.assert_allclose(
+        found.values.astype(np.float32), expected.reshape(-1).astype(np.float32), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"shape": [6, 2], "data": [0] * 12}, "tokens of the prompt - 1"),
+        ({"dtype": "float32"}, "must be int64"),
+        ({"data": [0] * 13}, "13 ids for"),
+        ({"data": [-1] * 14}, "one id at least"),
+        ({"data": [0] * 13 + [10**6]}, "tokens are 0 to"),
+        ({"data": [0] * 13 + [1.5]}, "whole numbers"),
+        ({"sparse_crow_indices": [0] * 8, "sparse_col_indices": [0] * 14}, "no sparse matrix"),
+        ({"sparse_crow_indices": [0, *[14] * 7], "sparse_col_indices": [2] * 14}, "no sparse"),
+    ],
+)
+def test_chosen_tokens_that_are_no_matrix_of_tokens_fail(
+    tmp_path: Path, changed: dict[str, object], message: str
+) -> None:
+    asked = {"dtype": "int64", "shape": [7, 2], "data": [0] * 14, **changed}
+
+    async def through_the_server() -> None:
+        async with serving(tmp_path) as app:
+            asking = Asking(app)
+            sampler = await asking.sampler(await asking.session(), base_model="toy")
+            with pytest.raises(OperationFailed, match=message):
+                await asking.sample(sampler, HELLO, target_prompt_logprobs=asked)
+
+    asyncio.run(through_the_server())
+
+
+def test_tokens_are_drawn_for_each_place_of_a_prompt(tmp_path: Path) -> None:
+    """As often as they are likely at the temperature; their log-probabilities are the model's."""
+
+    async def through_the_server() -> list[Samples]:
+        async with serving(tmp_path) as app:
+            asking = Asking(app)
+            sampler = await asking.sampler(await asking.session(), base_model="toy")
+            prompt, found = [3, 1] * 20, []
+            for seq, (k, heat) in enumerate([(100, 2.0), (100, 2.0), (5, 0.0)]):
+                params = {"temperature": heat, "max_tokens": 1}
+                drawn = asking.sample(sampler, prompt, 1, seq, params, prompt_alt_tokens_k=k)
+                found.append(await drawn)
+            return found
+
+    first, again, coldest = (one.alternatives for one in asyncio.run(through_the_server()))
+    assert first is not None
+    assert again is not None
+    assert coldest is not None
+    logprobs, before = table_of_the_toy(), np.asarray([3, 1] * 20)[:-1]
+    np.testing.assert_array_equal(first.tokens, again.tokens)
+    np.testing.assert_allclose(first.logprobs, logprobs[before[:, None], first.tokens], atol=1e-6)
+    assert (coldest.tokens == logprobs.argmax(axis=1)[before][:, None]).all()
+    for token in (3, 1):
+        expected = np.exp(logprobs[token] / 2.0)
+        expected /= expected.sum()
+        drawn = first.tokens[before == token].reshape(-1)
+        counts = np.bincount(drawn, minlength=len(expected)) / len(drawn)
+        assert np.abs(counts - expected).max() < 4 * np.sqrt(expected.max() / len(drawn))
 
 
 def test_training_goes_on_beside_a_sampler_that_does_not_move(tmp_path: Path) -> None:
@@ -154,8 +258,8 @@ def test_one_bad_prompt_fails_alone(tmp_path: Path) -> None:
     ("asked", "message"),
     [
         ({"topk_prompt_logprobs": 101}, "topk_prompt_logprobs must be from 0 to 100"),
-        ({"prompt_alt_tokens_k": 2}, "does not offer prompt_alt_tokens_k"),
-        ({"record_stability_info": True}, "does not offer record_stability_info"),
+        ({"prompt_alt_tokens_k": 101}, "prompt_alt_tokens_k must be from 0 to 100"),
+        ({"record_stability_info": True}, "stable_reinforce, whose form is not published"),
         ({"something_new": 1}, "does not know something_new"),
         ({"sampling_params": {"top_p": 2}}, "top_p must be"),
         ({"sampling_params": {"min_p": 0.1}}, "does not know sampling_params.min_p"),

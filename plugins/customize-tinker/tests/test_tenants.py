@@ -6,10 +6,12 @@ import asyncio
 import json
 from pathlib import Path
 
+import click
 import pytest
 from wire_client import HELLO, Asking, datum, serving
 
 from customize import OptionError
+from customize_tinker.__main__ import command
 from customize_tinker.limits import Limits
 from customize_tinker.tenants import check_keys
 
@@ -149,6 +151,23 @@ async def _steps(asking: Asking, model: str, count: int) -> list[int]:
     """Steps that wait for the first, which does not come."""
     numbered = ({"model_id": model, "seq_id": n + 2} for n in range(count))
     return [(await asking.post("optim_step", value)).status for value in numbered]
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "message"),
+    [
+        ("queues=5", click.UsageError, "NAME is one of body_mb, tokens"),
+        ("queue", click.UsageError, "takes NAME=NUMBER"),
+        ("queue=-5", click.UsageError, "takes NAME=NUMBER"),
+        ("queue=0", OptionError, "queue must be >= 1"),
+    ],
+)
+def test_a_limit_that_is_none_is_said_before_the_server_begins(
+    tmp_path: Path, given: str, kind: type[Exception], message: str
+) -> None:
+    asked = [str(tmp_path), "--limit", "rank=8", "--limit", given]
+    with pytest.raises(kind, match=message):
+        command.main(asked, standalone_mode=False)
 
 
 def test_models_beyond_the_limit_are_opened_again_as_they_were(tmp_path: Path) -> None:

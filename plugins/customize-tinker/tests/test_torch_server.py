@@ -10,6 +10,7 @@ import pytest
 
 pytest.importorskip("customize_torch")
 
+import numpy as np
 from safetensors.numpy import load_file
 from wire_client import HELLO, Asking, datum, serving
 
@@ -67,6 +68,33 @@ async def learn(asking: Asking, model: str) -> list[float]:
         losses.append(output.metrics["loss:sum"])
         await asking.step(model, 0.01)
     return losses
+
+
+def test_the_sampler_and_the_trainer_do_not_differ(tmp_path: Path, model: ModelFolder) -> None:
+    """What is drawn is as likely to the one as to the other: the KL between them is rounding."""
+
+    async def through_the_server() -> tuple[list[float], list[float]]:
+        async with serving(tmp_path, CPU(dtype="float32", threads=1), model=model) as app:
+            asking = Asking(app)
+            trained = await asking.model(await asking.session())
+            await learn(asking, trained)
+            kept = await asking.do("save_weights_for_sampler", trained, sampling_session_seq_id=0)
+            drawn = await asking.sample(
+                kept["sampling_session_id"], HELLO, 8, params={"max_tokens": 12, "stop": []}
+            )
+            told: list[float] = []
+            scored: list[float] = []
+            for one in drawn.completions:
+                told += one.sampling_logprobs.tolist()
+                whole = datum([*HELLO, *one.tokens.tolist()])
+                output = await asking.learn(trained, [whole], forward_only=True)
+                scored += output.logprobs[0][-12:].tolist()
+            return told, scored
+
+    told, scored = np.asarray(asyncio.run(through_the_server()))
+    assert len(told) == 96
+    np.testing.assert_allclose(told, scored, atol=1e-5)
+    assert abs((told - scored).mean()) < 1e-6  # of samples of the one: the KL to the other
 
 
 @pytest.mark.parametrize(

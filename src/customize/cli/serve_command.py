@@ -137,7 +137,6 @@ def _train(
 
     server = import_module("customize_tinker.server")
     tokens = () if variable is None else (token_from(variable),)
-    click.echo(f"Training {sources[0]} at http://{host}:{port} (Ctrl-C ends)")
     server.serve(sources[0], server.Where(host, port, tokens), Path("tinker"))
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import attrs
 import click
 
 from customize import run_command
 from customize_tinker.forms import Forms
+from customize_tinker.limits import Limits
 from customize_tinker.server import Where, serve
 
 
@@ -38,6 +40,14 @@ def main() -> None:
     help="What save_weights_external makes beside PEFT's adapter: merged, or an exporter's name, "
     "as onnx; may be given again.",
 )
+@click.option(
+    "--limit",
+    "limits",
+    multiple=True,
+    metavar="NAME=NUMBER",
+    help="A bound on what clients may ask for, as queue=100; may be given again. The names are in "
+    "the reference.",
+)
 @click.option("--backend", default="auto", show_default=True, help="Where it runs.")
 @click.option(
     "--folder",
@@ -53,14 +63,27 @@ def command(
     tokens: Sequence[str],
     names: Sequence[str],
     forms: Sequence[str],
+    limits: Sequence[str],
     backend: str,
     folder: Path,
 ) -> None:
     """Let clients of the Tinker API train MODEL on this machine."""
-    url, key = f"http://{host}:{port}", "one of your tokens" if tokens else "tml-anything"
-    click.echo(f"TINKER_BASE_URL={url} TINKER_API_KEY={key}", err=True)
     where = Where(host, port, tuple(tokens))
-    serve(model, where, folder, backend, names, Forms.named(forms))
+    serve(model, where, folder, backend, names, Forms.named(forms), _limits(limits))
+
+
+def _limits(given: Sequence[str]) -> Limits:
+    """Raises UsageError, OptionError: there is no such limit, or it is out of bounds."""
+    known = [field.name for field in attrs.fields(Limits)]  # type: ignore[arg-type]  # it is of attrs
+    values: dict[str, int] = {}
+    for name, _, number in (one.partition("=") for one in given):
+        if name not in known or not number.isdecimal():
+            raise click.UsageError(
+                f"--limit takes NAME=NUMBER (got {name}={number}), where NAME is one of "
+                f"{', '.join(known)}"
+            )
+        values[name] = int(number)
+    return Limits(**values)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 from urllib.parse import parse_qs
@@ -17,7 +17,7 @@ from customize import CustomizeError
 from customize_tinker.asking import Answer, Ask, Handler
 from customize_tinker.endpoints import ENDPOINTS
 from customize_tinker.outcomes import JSON
-from customize_tinker.refusals import Refusal, missing
+from customize_tinker.refusals import Refusal, missing, unreadable
 from customize_tinker.service import Service
 from customize_tinker.tenants import Keys
 
@@ -81,7 +81,7 @@ class App:
         assert self._service is not None  # begun before the first request
         tenant = "" if is_open else self.keys.tenant(headers.get("x-api-key"))
         body = await _body(headers, receive, self._service.limits.body_mb << 20)
-        query = parse_qs(scope["query_string"].decode("latin-1"), max_num_fields=16)
+        query = _query(scope["query_string"].decode("latin-1"))
         waits = headers.get("prefer") == "wait"
         origin = f"{scope['scheme']}://{headers.get('host', '')}"
         owner = self._service.tenant(tenant)
@@ -105,6 +105,13 @@ def _route(method: str, path: str) -> tuple[Handler, tuple[str, ...], bool]:
     if allowed:
         raise Refusal(405, f"{method} is nothing one does with {path[:200]}")
     raise missing(f"endpoint {path[:200]} here")
+
+
+def _query(text: str) -> Mapping[str, Sequence[str]]:
+    try:
+        return parse_qs(text, max_num_fields=16)
+    except ValueError:
+        raise unreadable("the query has more than 16 fields") from None
 
 
 async def _body(headers: Mapping[str, str], receive: Receive, most: int) -> bytes:

@@ -14,6 +14,8 @@ from customize_tinker.refusals import unreadable
 from customize_tinker.service import Service
 from customize_tinker.store import Tenant
 
+_MANY = 1_000_000_000
+
 
 @attrs.frozen(eq=False)
 class Ask:
@@ -67,3 +69,10 @@ class Endpoint:
 
 def told(value: Mapping[str, Any]) -> Answer:  # any JSON
     return Answer(200, json.dumps(value, separators=(",", ":")).encode())
+
+
+def page(ask: Ask, found: Sequence[Any], limit: int) -> tuple[Sequence[Any], dict[str, int]]:
+    """The part of a list that the query asks for, and which part that is."""
+    limit, offset = ask.number("limit", limit), ask.number("offset", 0, _MANY)
+    cursor = {"offset": offset, "limit": limit, "total_count": len(found)}
+    return found[offset : offset + limit], cursor

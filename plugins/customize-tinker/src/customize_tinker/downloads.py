@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import io
 import secrets
+import tarfile
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from urllib.parse import urlencode
 
 from customize_tinker.asking import Answer, Ask, Endpoint, told
@@ -18,6 +21,7 @@ from customize_tinker.refusals import Refusal
 from customize_tinker.store import ADAPTER
 
 _VALID_S = 3600
+_ARCHIVE = "checkpoint.tar"  # no file of a checkpoint is called so
 _SECRET = secrets.token_bytes(32)  # of this process: a restart ends what was signed
 
 
@@ -42,20 +46,42 @@ def _path(ask: Ask, address: Address, file: str, until: int) -> str:
     tenant = ask.tenant.name
     signature = _signature(tenant, address, file, until)
     query = urlencode({"until": until, "signature": signature})
-    return f"/api/v1/files/{tenant}/{address.model_id}/{address.name}/{file}?{query}"
+    place = f"{address.model_id}/{address.kind}/{address.name}"
+    return f"/api/v1/files/{tenant}/{place}/{file}?{query}"
+
+
+async def archive(ask: Ask) -> Answer:
+    """One address for all files of a checkpoint: clients up to 0.34 take them so."""
+    id, name = ask.groups
+    address = Address.parse(f"tinker://{id}/{name}")
+    ask.tenant.checkpoint(address)
+    until = int(time.time()) + _VALID_S
+    url = f"{ask.origin}{_path(ask, address, _ARCHIVE, until)}"
+    return told({"url": url, "expires": datetime.fromtimestamp(until, UTC).isoformat()})
 
 
 async def download(ask: Ask) -> Answer:
     """The file, to whoever has the address."""
     tenant, id, name, file = ask.groups
-    address = Address.parse(f"tinker://{id}/external_weights/{name}")
+    address = Address.parse(f"tinker://{id}/{name}")
     until = ask.number("until", 0, at_most=1 << 40)
     given = ask.query.get("signature", [""])[-1]
     expected = _signature(tenant, address, file, until)
     if until < time.time() or not hmac.compare_digest(given.encode(), expected.encode()):
         raise Refusal(403, "this address is over, or not one of ours: ask for new ones")
     folder = ask.service.tenant(tenant).checkpoint(address).folder / ADAPTER
-    return Answer(200, (folder / file).read_bytes(), "application/octet-stream")
+    content = _packed(folder) if file == _ARCHIVE else (folder / file).read_bytes()
+    return Answer(200, content, "application/octet-stream")
+
+
+def _packed(folder: Path) -> bytes:
+    """A tar file; clients look for the mark that it is complete."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as packed:
+        for file in sorted(f for f in folder.rglob("*") if f.is_file()):
+            packed.add(file, file.relative_to(folder).as_posix())
+        packed.addfile(tarfile.TarInfo("checkpoint_complete"))
+    return out.getvalue()
 
 
 def _signature(tenant: str, address: Address, file: str, until: int) -> str:
@@ -66,5 +92,6 @@ def _signature(tenant: str, address: Address, file: str, until: int) -> str:
 _CHECKPOINT = "/training_runs/([^/]+)/checkpoints/([^/]+/[^/]+)"
 DOWNLOADS = (
     Endpoint("GET", f"{_CHECKPOINT}/external_weights_urls", urls),
-    Endpoint("GET", "/files/([^/]+)/([^/]+)/([^/]+)/(.+)", download, is_open=True),
+    Endpoint("GET", f"{_CHECKPOINT}/archive", archive),
+    Endpoint("GET", "/files/([^/]+)/([^/]+)/([^/]+/[^/]+)/(.+)", download, is_open=True),
 )

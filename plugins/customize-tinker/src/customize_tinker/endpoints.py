@@ -11,15 +11,13 @@ from customize_tinker.asking import Answer, Ask, Endpoint, Handler, told
 from customize_tinker.completions import Completion, Stream
 from customize_tinker.downloads import DOWNLOADS
 from customize_tinker.listing import LISTINGS
-from customize_tinker.refusals import Refusal, missing, unreadable
+from customize_tinker.refusals import Refusal, missing
 from customize_tinker.samplers import Source
 from customize_tinker.service import Told
+from customize_tinker.sessions import SESSIONS
 
 _LONG_POLL_S = 35.0  # the official client gives up at 45
 _POLL_S = 30.0  # of many: there it gives up at 45 as well
-_UNEMBED = (
-    "adapters here are on the linear layers of attention and MLP: train_unembed is not followed"
-)
 
 
 async def healthz(ask: Ask) -> Answer:
@@ -40,33 +38,6 @@ async def flags(ask: Ask) -> Answer:
 
 async def dynamic_flags(ask: Ask) -> Answer:
     return told({"sample_cancel_enabled": True})
-
-
-async def create_session(ask: Ask) -> Answer:
-    body = ask.json()
-    tags = body.raw("tags") or []
-    if not isinstance(tags, list) or len(json.dumps(tags)) > 65536:
-        raise unreadable("tags must be a list of at most 64 KiB")
-    facts = {
-        "tags": tags,
-        "metadata": body.labels("user_metadata"),
-        "display_name": body.maybe_text("display_name"),
-        "sdk_version": body.maybe_text("sdk_version"),
-    }
-    body.ignore("project_id")
-    body.end()
-    id = ask.service.begin_session(ask.tenant, facts)
-    return told({"type": "create_session", "session_id": id, "info_message": _UNEMBED})
-
-
-async def heartbeat(ask: Ask) -> Answer:
-    ask.service.check_session(ask.tenant, ask.json().text("session_id"))
-    return told({"type": "session_heartbeat"})
-
-
-async def finish_session(ask: Ask) -> Answer:
-    ask.service.finish_session(ask.tenant, ask.groups[0])
-    return told({"type": "finish_session"})
 
 
 async def telemetry(ask: Ask) -> Answer:
@@ -208,6 +179,19 @@ async def get_info(ask: Ask) -> Answer:
     )
 
 
+def _not_offered(why: str) -> Handler:
+    async def refuse(ask: Ask) -> Answer:
+        raise Refusal(404, f"this is not offered here: {why}")
+
+    return refuse
+
+
+_NOT_OFFERED = {
+    "/audit": "no log of who did what is kept",
+    "/auth/.+": "a key is all that is known of who asks",
+    "/billing/.+": "nothing is billed",
+    "/sessions/[^/]+/trace_export": "no traces are kept",
+}
 _COMMANDS = (
     "create_model",
     "load_weights",
@@ -229,14 +213,13 @@ ENDPOINTS = (
     Endpoint("POST", "/join_sampling_session", join_sampler),
     Endpoint("GET", "/samplers/([^/]+)", get_sampler),
     Endpoint("POST", "/get_info", get_info),
-    Endpoint("POST", "/session_heartbeat", heartbeat),
     Endpoint("POST", "/telemetry", telemetry),
     Endpoint("POST", "/client/config", flags),
     Endpoint("POST", "/client/dynamic_config", dynamic_flags),
-    Endpoint("POST", "/create_session", create_session),
-    Endpoint("POST", "/sessions/([^/]+)/finish", finish_session),
     Endpoint("GET", "/get_server_capabilities", capabilities),
     Endpoint("GET", "/healthz", healthz, is_open=True),
+    *(Endpoint("GET", path, _not_offered(why)) for path, why in _NOT_OFFERED.items()),
+    *SESSIONS,
     *LISTINGS,
     *DOWNLOADS,
 )

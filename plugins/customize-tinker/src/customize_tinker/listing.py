@@ -1,30 +1,32 @@
-"""What a tenant has: runs, checkpoints, sessions, and what may be done with them.
+"""What a tenant has: runs and checkpoints, and what may be done with them.
 
 Trains and samples nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from customize_tinker import ids
-from customize_tinker.asking import Answer, Ask, Endpoint, told
+from customize_tinker.asking import Answer, Ask, Endpoint, page, told
 from customize_tinker.ids import Address
 from customize_tinker.refusals import missing, unreadable
+from customize_tinker.sessions import PROJECT
 from customize_tinker.store import Checkpoint, Run, Tenant
 
 _TYPES = {"weights": "training", "sampler_weights": "sampler", "external_weights": "external"}
-_MANY = 1_000_000_000
 # Headers of copy_weights: another account's token, and what names one request that is sent twice.
 _ACCESS, _SAME = "x-tinker-weights-access-token", "x-idempotency-key"
 
 
 async def training_runs(ask: Ask) -> Answer:
-    runs = [run for id in ask.tenant.model_ids() if (run := ask.tenant.run(id)) is not None]
-    page, cursor = _page(ask, runs, 20)
-    return told({"training_runs": [_run(ask.tenant, run) for run in page], "cursor": cursor})
+    model_ids = ask.tenant.model_ids()
+    if project := ask.query.get("project_id"):
+        model_ids = [id for id in model_ids if ask.tenant.project_of(id) == project[-1]]
+    runs = [run for id in model_ids if (run := ask.tenant.run(id)) is not None]
+    shown, cursor = page(ask, runs, 20)
+    return told({"training_runs": [_run(ask.tenant, run) for run in shown], "cursor": cursor})
 
 
 async def training_run(ask: Ask) -> Answer:
@@ -38,8 +40,8 @@ async def run_checkpoints(ask: Ask) -> Answer:
 
 async def all_checkpoints(ask: Ask) -> Answer:
     found = [one for id in ask.tenant.model_ids() for one in ask.tenant.checkpoints(id)]
-    page, cursor = _page(ask, sorted(found, key=lambda one: -one.time_s), 100)
-    return told({"checkpoints": [_checkpoint(one) for one in page], "cursor": cursor})
+    shown, cursor = page(ask, sorted(found, key=lambda one: -one.time_s), 100)
+    return told({"checkpoints": [_checkpoint(one) for one in shown], "cursor": cursor})
 
 
 async def delete_checkpoint(ask: Ask) -> Answer:
@@ -67,17 +69,18 @@ async def unpublish(ask: Ask) -> Answer:
 
 
 async def copy_weights(ask: Ask) -> Answer:
-    """Of one's own, or of what was published. There are no projects here: any name will do."""
+    """Of one's own, or of what was published; a session is made for it where none is given."""
     body = ask.json()
     source, ttl = body.text("source_path"), body.maybe_integer("ttl_seconds", at_least=1)
     session_id, number = body.maybe_text("session_id"), body.maybe_integer("model_seq_id")
-    body.ignore("destination_project_id")
+    project = body.maybe_text("destination_project_id") or PROJECT
     if body.has("weights_access_token") or _ACCESS in ask.headers:
         raise unreadable(f"{_ACCESS} is not followed here: let its owner publish the checkpoint")
     body.end()
     found = ask.tenant.readable(Address.parse(source))
     if session_id is None:
-        session_id = ask.service.begin_session(ask.tenant, {}, ask.headers.get(_SAME))
+        facts = {"project_id": project}
+        session_id = ask.service.begin_session(ask.tenant, facts, ask.headers.get(_SAME))
     else:
         ask.service.check_session(ask.tenant, session_id)
     to = ids.model_id(session_id, number or 0)
@@ -99,24 +102,6 @@ async def weights_info(ask: Ask) -> Answer:
     )
 
 
-async def sessions(ask: Ask) -> Answer:
-    page, _ = _page(ask, ask.tenant.session_ids(), 20)
-    return told({"sessions": page})
-
-
-async def session(ask: Ask) -> Answer:
-    id = ask.groups[0]
-    facts = ask.service.check_session(ask.tenant, id)
-    return told(
-        {
-            "training_run_ids": ask.tenant.model_ids(id),
-            "sampler_ids": ask.tenant.sampler_ids(id),
-            "user_metadata": facts.get("metadata"),
-            "display_name": facts.get("display_name"),
-        }
-    )
-
-
 def _find_run(ask: Ask) -> Run:
     ids.session_of(ask.groups[0])
     run = ask.tenant.run(ask.groups[0])
@@ -128,12 +113,6 @@ def _find_run(ask: Ask) -> Run:
 def _address(ask: Ask) -> Address:
     id, checkpoint = ask.groups
     return Address.parse(f"tinker://{id}/{checkpoint}")
-
-
-def _page(ask: Ask, found: Sequence[Any], limit: int) -> tuple[Sequence[Any], dict[str, int]]:
-    limit, offset = ask.number("limit", limit), ask.number("offset", 0, _MANY)
-    cursor = {"offset": offset, "limit": limit, "total_count": len(found)}
-    return found[offset : offset + limit], cursor
 
 
 def _run(tenant: Tenant, run: Run) -> dict[str, Any]:
@@ -183,6 +162,4 @@ LISTINGS = (
     Endpoint("POST", "/copy_weights", copy_weights),
     Endpoint("GET", "/checkpoints", all_checkpoints),
     Endpoint("POST", "/weights_info", weights_info),
-    Endpoint("GET", "/sessions", sessions),
-    Endpoint("GET", "/sessions/([^/]+)", session),
 )

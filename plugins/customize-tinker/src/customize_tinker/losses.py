@@ -198,10 +198,10 @@ def _check_targets(targets: Tensor, where: str) -> None:
 
 
 def _flat(tensor: Tensor, length: int, where: str) -> npt.NDArray:  # type: ignore[type-arg]
-    if tensor.sparse or len(tensor.shape) != 1:
+    if tensor.sparse is not None or len(tensor.shape) != 1:
         raise Unsupported(
-            f"{where} is {'sparse' if tensor.sparse else f'of shape {list(tensor.shape)}'}: "
-            "one number a token is known here"
+            f"{where} is {'of' if tensor.sparse is None else 'sparse, of'} shape "
+            f"{list(tensor.shape)}: one number a token is known here"
         )
     if len(tensor.values) != length:
         raise DataError(f"{where} has {len(tensor.values)} entries for {length} tokens")

@@ -121,6 +121,5 @@ def _encoded_datum(datum: Datum) -> Writer:
     tokens = Writer().blob(1, datum.tokens.astype("<i4").tobytes())
     message = Writer().message(1, Writer().message(1, tokens))
     for name, tensor in datum.inputs.items():
-        values = encode_tensor(tensor.values.reshape(tensor.shape))
-        message.message(2, Writer().text(1, name).message(2, values))
+        message.message(2, Writer().text(1, name).message(2, encode_tensor(tensor)))
     return message

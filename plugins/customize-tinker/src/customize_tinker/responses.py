@@ -10,7 +10,16 @@ import numpy as np
 import numpy.typing as npt
 
 from customize import Completion
-from customize_tinker.tensors import FLOAT32, INT32, numbers
+from customize_tinker.tensors import (
+    FLOAT32,
+    INT32,
+    Tensor,
+    decode_tensor,
+    dense,
+    encode_tensor,
+    numbers,
+    size_of,
+)
 from customize_tinker.wire import Value, Writer, as_bytes, as_double, as_int, as_text, fields
 
 Floats = npt.NDArray[np.float32]
@@ -63,8 +72,9 @@ def _record(data: memoryview) -> list[Floats]:
 
 def _batched(data: memoryview) -> list[Floats]:
     held = {n: v for n, _, v in fields(data)}
-    values = numbers(as_bytes(held.get(1, memoryview(b""))), as_int(held[3]))
-    bounds = np.frombuffer(as_bytes(held[2]), "<i8") // values.itemsize
+    data, dtype = as_bytes(held.get(1, memoryview(b""))), as_int(held[3])
+    values = numbers(data, dtype)  # of more bytes than they came in, where they came in 16 bits
+    bounds = np.frombuffer(as_bytes(held[2]), "<i8") // size_of(dtype)
     return [values[a:b].astype(np.float32) for a, b in itertools.pairwise(bounds)]
 
 
@@ -80,16 +90,27 @@ class Likeliest:
 
 
 @attrs.frozen(eq=False)
+class Alternatives:
+    """Tokens drawn for each place but the first: int64 and float32 [T - 1, K]."""
+
+    tokens: npt.NDArray[np.int64]
+    logprobs: Floats
+
+
+@attrs.frozen(eq=False)
 class Samples:
     """Completions of a prompt, and what else was asked for.
 
-    prompt_logprobs: float32 [prompt tokens], NaN where there is none.
+    prompt_logprobs: float32 [prompt tokens], NaN where there is none. target_logprobs: of the
+    tokens that were chosen for each of its places.
     """
 
     completions: Sequence[Completion]
     prompt_logprobs: Floats | None = None
     likeliest_of_prompt: Likeliest | None = None
     likeliest: Sequence[Likeliest] = ()
+    target_logprobs: Tensor | None = None
+    alternatives: Alternatives | None = None
 
 
 def encode_samples(samples: Samples) -> bytes:
@@ -106,6 +127,13 @@ def encode_samples(samples: Samples) -> bytes:
         message.blob(2, samples.prompt_logprobs.astype("<f4").tobytes())
     if samples.likeliest_of_prompt is not None:
         message.message(3, _encoded_likeliest(samples.likeliest_of_prompt))
+    if samples.target_logprobs is not None:
+        message.message(5, encode_tensor(samples.target_logprobs))
+    if samples.alternatives is not None:
+        tokens, logprobs = (dense(a) for a in attrs.astuple(samples.alternatives))
+        message.message(
+            6, Writer().message(1, encode_tensor(tokens)).message(2, encode_tensor(logprobs))
+        )
     return message.done()
 
 
@@ -120,7 +148,7 @@ def decode_samples(body: bytes) -> Samples:
     """What is told of each completion; its ``logprobs`` are those that were drawn from."""
     completions: list[Completion] = []
     likeliest: list[Likeliest] = []
-    prompt = of_prompt = None
+    prompt = of_prompt = targets = drawn = None
     for number, _, value in fields(memoryview(body)):
         if number == 1:
             held = {n: v for n, _, v in fields(as_bytes(value))}
@@ -130,7 +158,11 @@ def decode_samples(body: bytes) -> Samples:
             prompt = numbers(as_bytes(value), FLOAT32).astype(np.float32)
         elif number == 3:
             of_prompt = _likeliest(as_bytes(value))
-    return Samples(completions, prompt, of_prompt, likeliest)
+        elif number == 5:
+            targets = decode_tensor(as_bytes(value))
+        elif number == 6:
+            drawn = _alternatives(as_bytes(value))
+    return Samples(completions, prompt, of_prompt, likeliest, targets, drawn)
 
 
 def _completion(held: Mapping[int, Value]) -> Completion:
@@ -145,3 +177,9 @@ def _likeliest(data: memoryview) -> Likeliest:
     shape = as_int(held[4]), as_int(held[3])
     tokens = numbers(as_bytes(held[1]), INT32).astype(np.int32).reshape(shape)
     return Likeliest(tokens, numbers(as_bytes(held[2]), FLOAT32).astype(np.float32).reshape(shape))
+
+
+def _alternatives(data: memoryview) -> Alternatives:
+    held = {n: decode_tensor(as_bytes(v)) for n, _, v in fields(data)}
+    tokens, logprobs = (held[n].values.reshape(held[n].shape) for n in (1, 2))
+    return Alternatives(tokens.astype(np.int64), logprobs.astype(np.float32))

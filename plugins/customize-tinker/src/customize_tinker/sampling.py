@@ -25,17 +25,11 @@ from customize_tinker.body import Body
 from customize_tinker.limits import Limits
 from customize_tinker.outcomes import PROTOBUF, Outcome, failed
 from customize_tinker.refusals import Refusal, unreadable
-from customize_tinker.responses import Likeliest, Samples, encode_samples
+from customize_tinker.responses import Samples, encode_samples
+from customize_tinker.scoring import Targets, alternatives, likeliest, target_logprobs
 
 Ints = npt.NDArray[np.int32]
-_MOST = 100  # of the likeliest tokens of a place
-_PLACES = 256  # whose distributions are held at a time
-_NOTHING = -99999.0
-_NOT_HERE = (
-    "target_prompt_logprobs",
-    "prompt_alt_tokens_k",
-    "record_stability_info",
-)
+_MOST = 100  # tokens of a place that are told
 
 
 @attrs.frozen(eq=False)
@@ -43,7 +37,7 @@ class SampleRequest:
     """Completions of one prompt.
 
     last_n: of the prompt's tokens that are scored; None for all. of_prompt, of_samples: how many of
-    the likeliest tokens are wanted of each place.
+    the likeliest tokens are wanted of each place; drawn: how many that are drawn.
     """
 
     prompt: Prompt
@@ -51,6 +45,8 @@ class SampleRequest:
     last_n: int | None
     of_prompt: int
     of_samples: int
+    drawn: int
+    targets: Targets | None
 
     def tell(self, snapshot: Snapshot, completions: Sequence[Completion]) -> Outcome:
         """The result in the client's bytes."""
@@ -59,31 +55,20 @@ class SampleRequest:
         if given is not None:
             given = given.copy()
             given[:first] = np.nan
-        of_prompt, of_samples = None, []
+        of_prompt, of_samples, scored, drawn = None, [], None, None
         if self.of_prompt:
             of_prompt = likeliest(snapshot, tokens, first, self.of_prompt, padding=first)
         if self.of_samples:
             whole = (np.concatenate([tokens, one.tokens]) for one in completions)
             k = self.of_samples
             of_samples = [likeliest(snapshot, one, len(tokens), k) for one in whole]
-        return Outcome(encode_samples(Samples(completions, given, of_prompt, of_samples)), PROTOBUF)
-
-
-def likeliest(snapshot: Snapshot, tokens: Ints, start: int, k: int, padding: int = 0) -> Likeliest:
-    """Of the places from ``start`` on, after so many of which nothing is told.
-
-    Raises:
-        Unsupported: the backend has no distributions.
-    """
-    found = [np.zeros((padding, k), np.int32)]
-    logprobs = [np.full((padding, k), _NOTHING, np.float32)]
-    for begin in range(start, len(tokens), _PLACES):
-        rows_TV = snapshot.distributions(tokens[: begin + _PLACES], begin)
-        if k > rows_TV.shape[1]:
-            raise DataError(f"the {k} likeliest of {rows_TV.shape[1]} tokens were asked for")
-        found.append(np.argsort(-rows_TV, axis=1, kind="stable")[:, :k].astype(np.int32))
-        logprobs.append(np.take_along_axis(rows_TV, found[-1], axis=1))
-    return Likeliest(np.concatenate(found), np.concatenate(logprobs))
+        if self.targets is not None:
+            scored = target_logprobs(snapshot, tokens, self.targets)
+        if self.drawn:
+            heat, seed = self.sampling.temperature, self.prompt.seed
+            drawn = alternatives(snapshot, tokens, self.drawn, heat, seed)
+        found = Samples(completions, given, of_prompt, of_samples, scored, drawn)
+        return Outcome(encode_samples(found), PROTOBUF)
 
 
 @attrs.frozen(eq=False)
@@ -122,10 +107,17 @@ def _request(body: Body, n: int, base: Base, limits: Limits) -> SampleRequest:
     of_prompt, of_samples = (
         body.integer(f"topk_{what}_logprobs", 0, at_most=_MOST) for what in ("prompt", "sample")
     )
-    if asked := sorted({*body.foreign()} & {*_NOT_HERE}):
-        raise Unsupported(f"this server does not offer {', '.join(asked)}")
+    drawn = body.integer("prompt_alt_tokens_k", 0, at_most=_MOST)
+    targets = None
+    if body.has("target_prompt_logprobs"):
+        targets = Targets.read(body.inner("target_prompt_logprobs"), len(tokens))
+    if body.flag("record_stability_info", False):
+        raise Unsupported(
+            "record_stability_info is for the loss stable_reinforce, whose form is not published: "
+            "it is not here"
+        )
     body.end()
-    return SampleRequest(prompt, sampling, last_n, of_prompt, of_samples)
+    return SampleRequest(prompt, sampling, last_n, of_prompt, of_samples, drawn, targets)
 
 
 def _sampling(params: Body, prompt_logprobs: bool, base: Base, num_tokens: int) -> Sampling:

@@ -8,11 +8,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import attrs
+import click
 import uvicorn
 
 from customize import Backend, ModelError, ModelFolder, choose_backend, held, resolve
 from customize_tinker.app import App
 from customize_tinker.base import Base
+from customize_tinker.connection import Connection
 from customize_tinker.forms import Forms
 from customize_tinker.limits import Limits
 from customize_tinker.service import Service
@@ -84,17 +86,22 @@ def serve(
     backend: str = "auto",
     names: Sequence[str] = (),
     forms: Forms | None = None,
+    limits: Limits | None = None,
 ) -> None:
     """Let clients of the Tinker API train the model, until Ctrl-C or SIGTERM.
 
     names: what clients may call it, beside the name that is given here. forms: of external
-    checkpoints, beside the adapter.
+    checkpoints, beside the adapter. Of several processes that torchrun started the first listens;
+    the others compute with it, and end when it does.
 
     Raises:
         CustomizeError: the model, the backend or the address is not to be had.
     """
     chosen = choose_backend(backend)
-    app = make_app(chosen, resolve(model), folder, where, (model, *names), forms=forms)
+    app = make_app(chosen, resolve(model), folder, where, (model, *names), limits, forms)
+    key = "one of your tokens" if where.tokens else "tml-anything"
+    address = f"http://{where.host}:{where.port}"
+    click.echo(f"Training {model}: TINKER_BASE_URL={address} TINKER_API_KEY={key}", err=True)
     make_server(app, where).run()
 
 
@@ -107,7 +114,7 @@ def make_server(app: App, where: Where) -> uvicorn.Server:
         log_level="warning",
         access_log=False,
         server_header=False,
-        http="h11",
+        http=Connection,
         loop="asyncio",
         lifespan="on",
         ws="none",

@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import attrs
 
@@ -35,6 +36,7 @@ from customize_tinker.training import Training, exists
 from customize_tinker.worker import Job, Worker
 
 _MAX_JOINED = 128  # rows of a batch of samples
+_SILENCE_S = 60.0
 _LARGEST_LOSS = 1 << 18  # bytes of one that is traced
 
 
@@ -78,6 +80,7 @@ class Service:
         self._samplers = Samplers(engine, limits.samplers)
         self._trainings: dict[str, Training] = {}
         self._sampled: dict[tuple[str, str], Job] = {}
+        self._heard: dict[tuple[str, str], float] = {}
         self._loop = asyncio.get_running_loop()
         self._worker.start()
 
@@ -94,9 +97,10 @@ class Service:
         """Its id; what comes again under the name ``same`` gets the one it got."""
         id = ids.new_session_id() if same is None else ids.session_id_of(tenant.name, same)
         write_json(tenant.session_file(id), {**facts, "time_s": time.time()})
+        self.hear_of(tenant, id)
         return id
 
-    def check_session(self, tenant: Tenant, session_id: str) -> dict[str, object]:
+    def check_session(self, tenant: Tenant, session_id: str) -> dict[str, Any]:  # any JSON
         """What its client said of it.
 
         Raises:
@@ -107,9 +111,30 @@ class Service:
             raise missing("such session")
         return found
 
-    def finish_session(self, tenant: Tenant, session_id: str) -> None:
-        """Let go of what a session kept for itself, after all that it asked for is done."""
-        self.check_session(tenant, session_id)
+    def change_session(self, tenant: Tenant, session_id: str, facts: Mapping[str, object]) -> None:
+        """Raises Refusal: the tenant has no such session."""
+        found = self.check_session(tenant, session_id)
+        write_json(tenant.session_file(session_id), {**found, **facts})
+
+    def hear_of(self, tenant: Tenant, session_id: str) -> None:
+        """Its client is there."""
+        self._heard[tenant.name, session_id] = time.monotonic()
+
+    def is_alive(self, tenant: Tenant, session_id: str) -> bool:
+        """Whether its client gave a sign of life of late, which it does every ten seconds."""
+        heard_s = self._heard.get((tenant.name, session_id), -_SILENCE_S)
+        return time.monotonic() - heard_s < _SILENCE_S
+
+    def finish_session(
+        self, tenant: Tenant, session_id: str, finished: Mapping[str, object]
+    ) -> None:
+        """Let go of what a session kept for itself, after all that it asked for is done.
+
+        What was told of its end first stays.
+        """
+        if "finished" not in self.check_session(tenant, session_id):
+            self.change_session(tenant, session_id, {"finished": finished})
+        self._heard.pop((tenant.name, session_id), None)
         forget = partial(self._samplers.forget, tenant, session_id)
         self._worker.submit(Job(tenant.name, lambda _: forget()))
 

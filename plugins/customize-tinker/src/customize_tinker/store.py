@@ -102,7 +102,14 @@ class Tenant:
     def session_ids(self) -> list[str]:
         """The newest first."""
         files = (self.folder / "sessions").glob("*.json")
-        return [file.stem for file in sorted(files, key=lambda file: -file.stat().st_mtime)]
+        begun = {file.stem: (read_json(file) or {}).get("time_s", 0.0) for file in files}
+        return sorted(begun, key=lambda id: (begun[id], id), reverse=True)
+
+    def project_of(self, model_id: str) -> str | None:
+        """What its session is filed under."""
+        facts = read_json(self.session_file(ids.session_of(model_id))) or {}
+        project: str | None = facts.get("project_id")
+        return project
 
     def inflight_folder(self, model_id: str) -> Path:
         """Of the weights that a model's inflight samplers share."""

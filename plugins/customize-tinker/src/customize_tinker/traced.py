@@ -95,7 +95,7 @@ def _inputs(graph: Graph, datum: Datum, where: str) -> list[Numbers]:
         tensor = datum.inputs.get(one.name)
         if tensor is None:
             raise DataError(f"{where} lacks the input {one.name}, which {graph.name!r} takes")
-        if tensor.sparse:
+        if tensor.sparse is not None:
             raise Unsupported(f"{where}: {one.name} is sparse: send it dense")
         shape = tensor.shape if one.rank else ()
         if len(shape) != one.rank or len(tensor.values) != math.prod(shape):

@@ -22,6 +22,8 @@ from customize import (
     options,
 )
 from customize_tinker.client.connection import Connection
+from customize_tinker.client.greeting import SDK_VERSION, Flags, keys_of
+from customize_tinker.client.heart import keep_alive
 from customize_tinker.client.session import PATH, Remote, TinkerSession, read_state
 
 CAPABILITIES = frozenset({"forward_backward", "sample", "snapshot", "base", "save", "lora", "peft"})
@@ -49,9 +51,12 @@ class Tinker(Backend):
         return CAPABILITIES
 
     def load(self, model: ModelFolder) -> Engine:
-        url = self.url or os.environ.get(_URL, "")
-        connection = Connection(url, os.environ.get(_KEY, ""))
-        return TinkerEngine(connection, model, self.base_model or model.name)
+        url, key = self.url or os.environ.get(_URL, ""), os.environ.get(_KEY, "")
+        plain = Connection(url, lambda: key)
+        flags = Flags.ask(plain)
+        keys = keys_of(plain, key, flags)
+        asking, beating = Connection(url, keys), Connection(url, keys)
+        return TinkerEngine(asking, beating, flags, model, self.base_model or model.name)
 
 
 class TinkerEngine(Engine):
@@ -59,12 +64,20 @@ class TinkerEngine(Engine):
 
     capabilities = CAPABILITIES
 
-    def __init__(self, connection: Connection, model: ModelFolder, base_model: str) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        beating: Connection,
+        flags: Flags,
+        model: ModelFolder,
+        base_model: str,
+    ) -> None:
         self.renderer = ChatRenderer.from_folder(model.path)
         self._model = model
-        asked = {"tags": ["customize"], "user_metadata": None, "sdk_version": "customize"}
+        asked = {"tags": ["customize"], "user_metadata": None, "sdk_version": SDK_VERSION}
         session_id = connection.told("create_session", asked)["session_id"]
-        self._remote = Remote(connection, session_id, base_model, self.renderer)
+        self._remote = Remote(connection, flags, session_id, base_model, self.renderer)
+        keep_alive(self._remote, beating, session_id)
 
     def open(self, adapter: Adapter | Path, seed: int = 0) -> Session:
         if isinstance(adapter, Path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -16,18 +17,52 @@ from customize import BackendError, DataError, NonFiniteError
 T = TypeVar("T")
 _TIMEOUT_S = 60.0  # a service holds what is not done for 35
 _PATIENCE_S = 120.0  # with one that does not answer
-_LATER = (408, 409, 425, 429, 500, 502, 503, 504)
+_BUSY_S = 3600.0  # with one that says it has too much to do
+_LONGEST_PAUSE_S = 60.0
+_HELD_S = 1.0  # a service that says "later" sooner did not wait itself
+_LATER = (409, 425, 429, 500, 502, 503, 504)
+_GONE = 410
+_TRIES = 5  # of a sample whose result is gone
+
+
+class Refused(BackendError):
+    """A service says no. status: of its answer; 0 where there was none."""
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@attrs.frozen
+class _Answer:
+    """headers: by names in small letters."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def is_for_later(self) -> bool:
+        said = self.headers.get("x-should-retry")
+        return said == "true" if said in ("true", "false") else self.status in _LATER
+
+    def pause_s(self, otherwise: float) -> float:
+        """How long it asks to be left alone."""
+        asked = self.headers.get("retry-after", "")
+        pause_s = float(asked) if asked.isdecimal() else otherwise
+        asked = self.headers.get("retry-after-ms", "")
+        return min(float(asked) / 1000 if asked.isdecimal() else pause_s, _LONGEST_PAUSE_S)
 
 
 class Connection:
     """One connection, kept; a request that may be sent again is, since operations have numbers."""
 
-    def __init__(self, url: str, key: str) -> None:
+    def __init__(self, url: str, key: Callable[[], str]) -> None:
         parts = urlsplit(url)
         self._kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
         self._place = parts.netloc
         self._prefix = f"{parts.path.rstrip('/')}/api/v1/"
-        self._headers = {"X-API-Key": key, "Accept": "application/x-protobuf, application/json"}
+        self._key = key
         self._open: HTTPConnection | None = None
 
     def told(self, path: str, value: Mapping[str, Any]) -> dict[str, Any]:  # any JSON
@@ -40,7 +75,7 @@ class Connection:
         """Media type and body of the answer.
 
         Raises:
-            BackendError: it refuses, or does not answer for two minutes.
+            Refused: it says no, or does not answer for two minutes.
         """
         return self._ask("POST", self._prefix + path, body, {"Content-Type": media})
 
@@ -49,10 +84,18 @@ class Connection:
 
     def download(self, url: str) -> bytes:
         """A file at an address that the service gave, which needs no key."""
-        other = Connection(url, "")
-        other._headers = {}
+        other = Connection(url, lambda: "")
         parts = urlsplit(url)
-        return other._ask("GET", f"{parts.path}?{parts.query}", b"", {})[1]
+        try:
+            return other._ask("GET", f"{parts.path}?{parts.query}", b"", {})[1]
+        finally:
+            other.close()
+
+    def close(self) -> None:
+        """It opens again where it is used again."""
+        if self._open is not None:
+            self._open.close()
+            self._open = None
 
     def result(self, request_id: str) -> tuple[str, bytes]:
         """Wait for an operation.
@@ -60,47 +103,71 @@ class Connection:
         Raises:
             DataError, NonFiniteError, BackendError: it failed.
         """
-        media, body = self.post(
-            "retrieve_future", json.dumps({"request_id": request_id}).encode(), "application/json"
-        )
-        if "protobuf" in media:
-            return media, body
-        told = json.loads(body)
-        if told.get("type") == "try_again":
-            return self.result(request_id)
-        if "error" in told:
-            raise _failure(told["error"], told.get("category"))
-        return media, body
+        asked = json.dumps({"request_id": request_id, "allow_metadata_only": False}).encode()
+        while True:
+            began = time.monotonic()
+            media, body = self.post("retrieve_future", asked, "application/json")
+            if "protobuf" in media:
+                return media, body
+            told = json.loads(body)
+            if "error" in told:
+                raise _failure(told["error"], told.get("category"))
+            if told.get("type") != "try_again":
+                return media, body
+            _hold_back(began)
 
     def _ask(
         self, method: str, path: str, body: bytes, headers: Mapping[str, str]
     ) -> tuple[str, bytes]:
         began, pause_s = time.monotonic(), 0.05
         while True:
-            try:
-                status, media, answer = self._once(method, path, body, headers)
-            except (OSError, HTTPException) as error:
-                status, media, answer = 503, "", f"no answer: {error}".encode()
-                self._open = None
-            if status == 200:
-                return media, answer
-            if status == 408:  # it held the request for as long as it does
+            asked = time.monotonic()
+            answer = self._tried(method, path, body, headers)
+            if answer.status == 200:
+                return answer.headers.get("content-type", ""), answer.body
+            if answer.status == 408:  # it held the request for as long as it does
+                _hold_back(asked)
                 began = time.monotonic()
                 continue
-            if status not in _LATER or time.monotonic() - began > _PATIENCE_S:
-                said = answer[:500].decode("utf-8", "replace")
-                raise BackendError(f"the service answers {status} to {path}: {said}")
-            time.sleep(pause_s)
+            patience_s = _BUSY_S if answer.status == 429 else _PATIENCE_S
+            if not answer.is_for_later or time.monotonic() - began > patience_s:
+                said = answer.body[:500].decode("utf-8", "replace")
+                raise Refused(
+                    f"the service answers {answer.status} to {path}: {said}", answer.status
+                )
+            time.sleep(answer.pause_s(otherwise=pause_s))
             pause_s = min(2 * pause_s, 5.0)
 
-    def _once(
-        self, method: str, path: str, body: bytes, headers: Mapping[str, str]
-    ) -> tuple[int, str, bytes]:
+    def _tried(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> _Answer:
+        try:
+            return self._once(method, path, body, headers)
+        except (OSError, HTTPException) as error:
+            self.close()
+            return _Answer(503, {}, f"no answer: {error}".encode())
+
+    def _once(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> _Answer:
         if self._open is None:
             self._open = self._kind(self._place, timeout=_TIMEOUT_S)
-        self._open.request(method, path, body, {**self._headers, **headers})
+        self._open.request(method, path, body, {**self._own_headers(), **headers})
         response = self._open.getresponse()
-        return response.status, response.getheader("content-type", ""), response.read()
+        told = {name.lower(): value for name, value in response.getheaders()}
+        return _Answer(response.status, told, response.read())
+
+    def _own_headers(self) -> dict[str, str]:
+        """Without a key none: an address that is signed may be anybody's."""
+        if not (key := self._key()):
+            return {}
+        return {
+            "X-API-Key": key,
+            "Accept": "application/x-protobuf, application/json",
+            "X-Tinker-Sampling-Backpressure": "1",  # 429 is understood
+        }
+
+
+def _hold_back(asked: float) -> None:
+    """Services hold a request until there is something to tell; one that does not is spared."""
+    if time.monotonic() - asked < _HELD_S:
+        time.sleep(0.05)
 
 
 def _failure(message: str, category: str | None) -> Exception:
@@ -111,21 +178,42 @@ def _failure(message: str, category: str | None) -> Exception:
 
 @attrs.define(eq=False)
 class Pending(Generic[T]):
-    """An operation that was sent. read: makes the value of the answer."""
+    """An operation that was sent. read: makes the value of the answer.
+
+    again: sends it anew, and says the new id; None for what changes a model.
+    """
 
     connection: Connection
     request_id: str
     read: Callable[[bytes], T]
+    again: Callable[[], str] | None = None
     _value: list[T] = attrs.field(factory=list)
 
     def result(self) -> T:
         if not self._value:
-            _, body = self.connection.result(self.request_id)
-            self._value.append(self.read(body))
+            self._value.append(self.read(self._body()))
         return self._value[0]
 
     def done(self) -> bool:
         return bool(self._value)
+
+    def _body(self) -> bytes:
+        for tries in itertools.count(1):
+            try:
+                return self.connection.result(self.request_id)[1]
+            except Refused as refused:
+                if refused.status != _GONE:
+                    raise
+                if self.again is None:
+                    raise BackendError(
+                        "the service no longer knows what became of an operation, and so nobody "
+                        "knows what the model is: the same command goes on from the last checkpoint"
+                    ) from refused
+                if tries == _TRIES:
+                    message = f"the service lost the result of a sample {tries} times"
+                    raise BackendError(message) from refused
+                self.request_id = self.again()
+        raise AssertionError("counting does not end")
 
 
 @attrs.define(eq=False)

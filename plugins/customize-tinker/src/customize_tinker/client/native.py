@@ -5,7 +5,7 @@ Shape legend: N tokens of the batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -53,6 +53,19 @@ def data_of(batch: Batch, loss: str) -> list[Datum]:
     else:
         columns = {name: of(batch) for name, of in _RATIO.items()}
     return [_datum(batch, columns, start, end) for start, end in bounds(batch)]
+
+
+def parts(data: Sequence[Datum], most: int, most_bytes: int) -> Iterator[Sequence[Datum]]:
+    """In the order given, one at least; a datum that is too large goes alone."""
+    part, size = list[Datum](), 0
+    for datum in data:
+        own = datum.tokens.nbytes + sum(one.values.nbytes for one in datum.inputs.values())
+        if part and (len(part) == most or size + own > most_bytes):
+            yield part
+            part, size = [], 0
+        part.append(datum)
+        size += own
+    yield part
 
 
 def bounds(batch: Batch) -> list[tuple[int, int]]:

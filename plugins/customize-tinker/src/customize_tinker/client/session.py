@@ -28,7 +28,8 @@ from customize import (
     Snapshot,
 )
 from customize_tinker.client.connection import Connection, Later, Pending
-from customize_tinker.client.native import data_of, joined, native, unscored
+from customize_tinker.client.greeting import Flags
+from customize_tinker.client.native import data_of, joined, native, parts, unscored
 from customize_tinker.client.snapshot import TinkerSnapshot
 from customize_tinker.requests import ForwardBackward, encode_forward_backward
 from customize_tinker.responses import Output, decode_output
@@ -42,9 +43,15 @@ class Remote:
     """What all sessions of an engine share. counter: of samplers and models of its session."""
 
     def __init__(
-        self, connection: Connection, session_id: str, base_model: str, renderer: Renderer
+        self,
+        connection: Connection,
+        flags: Flags,
+        session_id: str,
+        base_model: str,
+        renderer: Renderer,
     ) -> None:
         self.connection = connection
+        self.flags = flags
         self.session_id = session_id
         self.base_model = base_model
         self.renderer = renderer
@@ -107,14 +114,18 @@ class TinkerSession(Session):
 
     def _learn(
         self, batch: Batch, loss: str, config: dict[str, float], forward_only: bool = False
-    ) -> Pending[Output]:
-        self._seq += 1
-        data = data_of(batch, loss)
-        asked = ForwardBackward(self._id, self._seq, data, loss, config, forward_only)
-        _, body = self._connection.post(
-            "forward_backward", encode_forward_backward(asked), _PROTOBUF
-        )
-        return Pending(self._connection, json.loads(body)["request_id"], decode_output)
+    ) -> Later[Output]:
+        """In as many requests as the service wants: losses are sums, and gradients add up."""
+        flags, sent = self._remote.flags, list[Pending[Output]]()
+        for data in parts(data_of(batch, loss), flags.most_data, flags.most_bytes):
+            self._seq += 1
+            asked = ForwardBackward(self._id, self._seq, data, loss, config, forward_only)
+            _, body = self._connection.post(
+                "forward_backward", encode_forward_backward(asked), _PROTOBUF
+            )
+            id = json.loads(body)["request_id"]
+            sent.append(Pending(self._connection, id, decode_output))
+        return Later(lambda: _whole([one.result() for one in sent]))
 
     def optim_step(self, optimizer: AdamW) -> Handle[float]:
         adam = {
@@ -191,6 +202,11 @@ class TinkerSession(Session):
         asked = {"model_id": self._id, "seq_id": self._seq, **value}
         told = self._connection.told(endpoint, asked)
         return Pending(self._connection, told["request_id"], json.loads)
+
+
+def _whole(outputs: Sequence[Output]) -> Output:
+    total = sum(one.metrics.get("loss:sum", 0.0) for one in outputs)
+    return Output([each for one in outputs for each in one.logprobs], {"loss:sum": total})
 
 
 def read_state(file: Path) -> dict[str, Any]:  # any JSON

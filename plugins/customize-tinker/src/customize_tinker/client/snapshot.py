@@ -83,15 +83,18 @@ class TinkerSnapshot(Snapshot):
         chunk = {"type": "encoded_text", "tokens": prompt.tokens.tolist()}
         asked = {
             "sampling_session_id": self._id,
-            "seq_id": self._seq,
             "num_samples": prompt.n,
             "prompt": {"chunks": [chunk]},
             "sampling_params": {**params, "seed": prompt.seed},
             "prompt_logprobs": sampling.prompt_logprobs,
         }
-        self._seq += 1
-        told = self._connection.told("asample", asked)
-        return Pending(self._connection, told["request_id"], decode_samples)
+
+        def send() -> str:
+            numbered = {**asked, "seq_id": self._seq}
+            self._seq += 1
+            return str(self._connection.told("asample", numbered)["request_id"])
+
+        return Pending(self._connection, send(), decode_samples, again=send)
 
 
 def _given(sent: Pending[Samples]) -> Floats:
