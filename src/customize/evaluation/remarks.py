@@ -9,9 +9,10 @@ from customize.evaluation.contamination import FROM_TRAINING
 from customize.evaluation.evaluation import Evaluation
 from customize.evaluation.item import Item
 from customize.evaluation.measures import change, estimate
+from customize.evaluation.scoring import ALL
 from customize.evaluation.statistics import detectable, deviation, rule_of_three
 from customize.evaluation.wording import amount, points
-from customize.training.evaluation_plan import BASE, PROMPTED, RETRIEVED
+from customize.training.evaluation_plan import BASE, CUSTOMIZED, PROMPTED, RETRIEVED
 
 # Metrics of likelihood, as a sentence has them.
 _CALLED = {
@@ -31,6 +32,7 @@ def remarks(evaluation: Evaluation) -> list[str]:
         *_faults(evaluation),
         *_contaminated(evaluation),
         *_flags(evaluation),
+        *_uncounted(evaluation),
         *evaluation.decisions,
     ]
 
@@ -50,11 +52,18 @@ def headline(evaluation: Evaluation) -> str:
     better = sign * change.low > 0 and sign * change.high > 0
     worse = sign * change.low < 0 and sign * change.high < 0
     told = "is better than" if better else "is worse than" if worse else "cannot be told apart from"
-    rival = {PROMPTED: "the base with its best prompt", BASE: "the base"}
+    known = {PROMPTED: "the base with its best prompt", BASE: "the base"}
+    rival = known.get(evaluation.rival, evaluation.rival)
     return (
-        f"{evaluation.new.capitalize()} {told} {rival.get(evaluation.rival, evaluation.rival)} "
+        f"{_at_the_beginning(evaluation.new)} {told} {rival} "
         f"on {num} rows: {rate}{unit[0]}, a change of {show(change, True)}{unit[1]}."
     )
+
+
+def _at_the_beginning(column: str) -> str:
+    """Of a sentence: our own word with a capital, and a name as it is."""
+    ours = column in (BASE, PROMPTED, RETRIEVED, CUSTOMIZED)
+    return column.capitalize() if ours else column
 
 
 def broken(general: Evaluation) -> list[str]:
@@ -111,8 +120,10 @@ def _power(evaluation: Evaluation) -> list[str]:
     found = [c for c in evaluation.changes if (c.metric, c.slice) == (metric, "all")]
     if not found or found[0].num_items < 2:
         return []
-    num = found[0].num_items
-    least = detectable(deviation(found[0].interval, num), num)
+    num, interval = found[0].num_items, found[0].interval
+    if not interval.is_bounded:
+        return [f"{num} rows, or clusters of them, do not show how much {metric} varies."]
+    least = detectable(deviation(interval, num), num)
     told = f"{100 * min(least, 1):.0f} points" if metric in evaluation.rates else f"{least:.3g}"
     return [f"{num} rows show a change of {told} or more, in four of five evaluations."]
 
@@ -134,15 +145,40 @@ def _upper(num_rows: int) -> str:
 
 
 def _faults(evaluation: Evaluation) -> list[str]:
-    """A line for each scorer that failed, with how often, and the first error."""
+    """A line for each scorer that failed, with how often and the first error, or on what."""
+    of_answers = [fault for fault in evaluation.faults if fault.item != ALL]
     first: dict[str, str] = {}
-    for fault in evaluation.faults:
+    for fault in of_answers:
         first.setdefault(fault.scorer, f"{fault.item}: {fault.error}")
     return [
-        f"{scorer} failed on {sum(f.scorer == scorer for f in evaluation.faults)} answers, which "
-        f"have no such score ({error})."
-        for scorer, error in first.items()
+        *(
+            f"{scorer} failed on {sum(f.scorer == scorer for f in of_answers)} answers, which "
+            f"have no such score ({error})."
+            for scorer, error in first.items()
+        ),
+        *(
+            f"{fault.scorer} failed over all answers of {fault.column} ({fault.error})."
+            for fault in evaluation.faults
+            if fault.item == ALL
+        ),
     ]
+
+
+def _uncounted(evaluation: Evaluation) -> list[str]:
+    """Columns whose tokens are not known, and what is not known with them."""
+    told = []
+    for column, cost in evaluation.costs.items():
+        if cost.num_uncounted == cost.num_requests:
+            told.append(
+                f"{column} tells no usage: its tokens, and what a request costs by them, are not "
+                "known."
+            )
+        elif cost.num_uncounted:
+            told.append(
+                f"{column} tells no usage of {cost.num_uncounted} of {cost.num_requests} answers: "
+                "its tokens are those of the others."
+            )
+    return told
 
 
 def _contaminated(evaluation: Evaluation) -> list[str]:
