@@ -16,7 +16,7 @@ from customize.testing import ToyBackend
 from customize_rag.method import RAG
 from customize_sft.method import SFT
 
-PLAIN: dict[str, Any] = {"replay": 0.0, "turns": 2, "batch_size": 2}
+PLAIN: dict[str, Any] = {"replay": 0.0, "per_context": 2, "batch_size": 2}
 
 
 @pytest.fixture(autouse=True)
