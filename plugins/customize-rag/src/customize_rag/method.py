@@ -84,7 +84,7 @@ class RAG(Preferring, SFT):
             resume = None  # what comes next begins
         if self.prefers:
             before = None if resume is None or resume.number == last else resume
-            for step in self.preferred(session, asked, last, before):
+            for step in self.preferred(session, asked, self.lr, last, before):
                 yield attrs.evolve(step, state={**step.state, _ROWS: rows.fingerprint})
 
     def validate(self, snapshot: Snapshot, rows: Dataset) -> Mapping[str, float]:

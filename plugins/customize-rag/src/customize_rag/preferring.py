@@ -49,7 +49,9 @@ class Preferring(RowPlan):
         default=0.2, help="Share of the rows that dta holds back from SFT.", above=0.0, below=1.0
     )
     preference_steps: int = option(default=20, help="Optimizer steps of dta.", at_least=1)
-    preference_lr: float = option(default=5e-5, help="Peak learning rate of dta.", at_least=0.0)
+    preference_rate: float = option(
+        default=0.1, help="Peak learning rate of dta, as a share of lr.", above=0.0
+    )
 
     @property
     def prefers(self) -> bool:
@@ -57,10 +59,10 @@ class Preferring(RowPlan):
         return self.preference == "dta"
 
     def preferred(
-        self, session: Session, asked: Sequence[Row], last: int, resume: Step | None
+        self, session: Session, asked: Sequence[Row], lr: float, last: int, resume: Step | None
     ) -> Iterator[Step]:
         """The steps after ``last``, or after ``resume`` of them: pairs are mined once, and kept in
-        the state. None where no row is answered wrongly.
+        the state. None where no row is answered wrongly. lr: of SFT.
         """
         if resume is None:
             pairs, before = list(mistakes(session, asked, self.grounding())), None
@@ -74,7 +76,7 @@ class Preferring(RowPlan):
                 stacklevel=2,
             )
             return
-        dpo = DPO(lr=self.preference_lr, steps=self.preference_steps, batch_size=8, sft=_OWN)
+        dpo = DPO(lr=lr * self.preference_rate, steps=self.preference_steps, batch_size=8, sft=_OWN)
         for step in dpo.train(session, read(pairs, kind="preference"), before):
             yield attrs.evolve(
                 step,
