@@ -46,6 +46,11 @@ class RAG(Preferring, SFT):
     records: ClassVar[tuple[str, ...]] = (_ROWS, _LEFT_OUT, PAIRS)
 
     epochs: float = option(default=1.0, help="Passes over the rows.", above=0.0)
+    together: bool = option(
+        default=True,
+        help="Questions about the same passages, up to a step's, stay in one step, which computes "
+        "the passages once; else every row is shuffled by itself.",
+    )
     replay: float = option(
         default=0.05,
         help="Share of rows that are general prompts answered by the base itself: talk without "

@@ -26,8 +26,8 @@ class RowPlan(Grounding):
     )
     per_context: int = option(
         default=4,
-        help="Questions about the same passages, which are computed once for all of them: rows "
-        "that are learnt together and count as one in a batch.",
+        help="Questions about the same passages: rows that follow one another with one number as "
+        "their together.",
         at_least=1,
     )
     max_rows: int = option(
