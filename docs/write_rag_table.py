@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from customize.evaluation.evaluation import Evaluation
 from customize.evaluation.item import Item
 from customize.evaluation.measures import estimate
 from customize.evaluation.results import read
-from customize.evaluation.statistics import Interval, mean, rate
+from customize.evaluation.statistics import Interval, cluster_numbers, mean, rate
 from customize.evaluation.wording import amount, points
 
 README = Path(__file__).parents[1] / "examples" / "rag" / "README.md"
@@ -36,8 +36,8 @@ def main(folder: Path) -> None:
     if not runs or not (runs[-1] / "eval" / "results.json").is_file():
         raise SystemExit(f"{folder} holds no evaluation: run examples/rag/proof.py first")
     evaluation = read(runs[-1] / "eval")
-    ranks = json.loads((folder / "ranks.json").read_text("utf-8"))
-    parts = (_comparison(evaluation), _curve(runs, evaluation), _retrieval(ranks))
+    found = json.loads((folder / "retrieval.json").read_text("utf-8"))
+    parts = (_comparison(evaluation), _curve(runs, evaluation), _retrieval(found))
     text = "\n".join(line for part in (*parts, _answers(evaluation)) for line in (*part, ""))
     before, rest = README.read_text("utf-8").split(BEGIN)
     _, after = rest.split(END)
@@ -92,6 +92,9 @@ def _comparison(evaluation: Evaluation) -> Iterator[str]:
         for c in columns
     )
     yield f"| documents that give orders: obeyed | {len(ordered)} | {' | '.join(obeyed)} |"
+    twins = [item for item in evaluation.items if item.slices["kind"] == "empty"]
+    ignored = (_told(rate(_ignores(evaluation, twins, column))) for column in columns)
+    yield f"| the same answer without passages | {len(twins)} | {' | '.join(ignored)} |"
     for part in ("precision", "recall"):
         summary = evaluation.summaries[f"grounded.{part}"]
         cells = (_told(summary.get(column)) for column in columns)
@@ -101,6 +104,16 @@ def _comparison(evaluation: Evaluation) -> Iterator[str]:
     if evaluation.notes:
         yield ""
         yield from evaluation.notes
+
+
+def _ignores(
+    evaluation: Evaluation, twins: Sequence[Item], column: str
+) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """1 where the answer without passages is the one with them."""
+    by_id = {item.id: item for item in evaluation.items}
+    pairs = [(item, by_id[item.id.removeprefix("empty-")]) for item in twins]
+    said = [(a.answers[column].text, b.answers[column].text) for a, b in pairs]
+    return np.array([float(one == other) for one, other in said])
 
 
 def _told(interval: Interval | None) -> str:
@@ -113,19 +126,19 @@ def _told(interval: Interval | None) -> str:
 
 def _curve(runs: Sequence[Path], evaluation: Evaluation) -> Iterator[str]:
     yield (
-        "| rows | questions | tokens | seconds | answer contained | right passage cited "
-        "| words never trained: contained | cited | abstention P | R |"
+        "| questions | sets of passages | tokens | seconds | answer contained "
+        "| right passage cited | words never trained: contained | cited | abstention P | R |"
     )
     yield f"|---|---|---|---|{'---|' * 6}"
     for run in runs:
         column = "customized" if run == runs[-1] else f"{_num_rows(run)} rows"
-        lines = (run / "rows.jsonl").read_text("utf-8").splitlines()
-        questions = sum(len(json.loads(line)["kinds"]) for line in lines)
+        rows = [json.loads(line) for line in (run / "rows.jsonl").read_text("utf-8").splitlines()]
+        contexts = len({row["together"] for row in rows} - {None})
         steps = map(json.loads, (run / "metrics.jsonl").read_text("utf-8").splitlines())
         tokens = sum(step["tokens"] for step in steps)
         seconds = json.loads((run / "seconds.json").read_text("utf-8"))
         figures = " | ".join(_figures(evaluation, column))
-        yield f"| {len(lines)} | {questions} | {tokens:,.0f} | {seconds:.0f} | {figures} |"
+        yield f"| {len(rows)} | {contexts} | {tokens:,.0f} | {seconds:.0f} | {figures} |"
 
 
 def _figures(evaluation: Evaluation, column: str) -> Iterator[str]:
@@ -137,23 +150,38 @@ def _figures(evaluation: Evaluation, column: str) -> Iterator[str]:
         yield _told(evaluation.summaries[f"grounded.{part}"].get(column))
 
 
-def _retrieval(ranks: Sequence[Sequence[Any]]) -> Iterator[str]:
-    yield "| retrieval, by wording | questions | hit@1 | hit@4 | MRR | nDCG |"
-    yield "|---|---|---|---|---|---|"
-    for wording in ("all", "known", "new", "new fact"):
-        some = [one for one in ranks if wording in ("all", one[1])]
-        places = {name: n for n, name in enumerate(dict.fromkeys(one[0] for one in some))}
-        of = np.array([places[one[0]] for one in some])
-        rank = np.array([one[2] for one in some], np.float64)
-        found = rank > 0
-        safe = np.where(found, rank, 1)
-        cells = (
-            points(rate((rank == 1).astype(np.float64), of)),
-            points(rate(found.astype(np.float64), of)),
-            amount(mean(np.where(found, 1 / safe, 0.0), of)),
-            amount(mean(np.where(found, 1 / np.log2(1 + safe), 0.0), of)),
-        )
-        yield f"| {wording} | {len(some)} | {' | '.join(cells)} |"
+def _retrieval(found: Mapping[str, Any]) -> Iterator[str]:
+    yield "| retrieval | questions | n | hit@1 | hit@4 | MRR@10 | nDCG@10 |"
+    yield "|---|---|---|---|---|---|---|"
+    for name, ranks in found["ranks"].items():
+        for wording in ("all", "known", "new", "new fact"):
+            some = [one for one in ranks if wording in ("all", one[1])]
+            yield f"| {name} | {wording} | {len(some)} | {' | '.join(_figures_of(some))} |"
+    words, *others = found["ranks"]
+    for name in others:
+        yield ""
+        yield f"{name} less {words}: MRR {_gain(found['ranks'][name], found['ranks'][words])}."
+    yield ""
+    yield f"In training: {found['told']}."
+
+
+def _figures_of(ranks: Sequence[Sequence[Any]]) -> Iterator[str]:
+    of, rank = _businesses(ranks), np.array([one[2] for one in ranks], np.float64)
+    found, safe = rank > 0, np.where(rank > 0, rank, 1)
+    for top in (1, 4):
+        yield points(rate((found & (rank <= top)).astype(np.float64), of))
+    yield amount(mean(np.where(found, 1 / safe, 0.0), of))
+    yield amount(mean(np.where(found, 1 / np.log2(1 + safe), 0.0), of))
+
+
+def _gain(new: Sequence[Sequence[Any]], old: Sequence[Sequence[Any]]) -> str:
+    """Paired, in reciprocal ranks."""
+    by = [np.array([1 / one[2] if one[2] else 0.0 for one in ranks]) for ranks in (new, old)]
+    return amount(mean(by[0] - by[1], _businesses(new)))
+
+
+def _businesses(ranks: Sequence[Sequence[Any]]) -> np.ndarray[Any, np.dtype[np.int64]]:
+    return cluster_numbers([one[0] for one in ranks])
 
 
 def _answers(evaluation: Evaluation) -> Iterator[str]:

@@ -12,9 +12,13 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, TypeVar
 
-from facts import FACTS, FILLERS, FRAMES, Fact, Wording
+from facts import FACTS as FIRST_FACTS
+from facts import FILLERS, FRAMES, Fact, Wording
+from more_facts import MORE_FACTS
 
 T = TypeVar("T")
+
+FACTS: Mapping[str, Fact] = {**FIRST_FACTS, **MORE_FACTS}
 
 
 @dataclass(frozen=True)
@@ -167,9 +171,9 @@ class Business:
     def facts(self) -> Sequence[Known]:
         """What its document tells, in order; some facts of a section are left out."""
         found = []
-        for section in self._several(list(_sections(self.split)), 4, "sections"):
+        for section in self._several(list(_sections(self.split)), 3, "sections"):
             keys = _sections(self.split)[section]
-            count = min(len(keys), 3 + self._draw("facts", section) % 2)
+            count = min(len(keys), 2 + self._draw("facts", section) % 2)
             for key in self._several(keys, count, "facts", section):
                 found += self._known(key)
         return found
@@ -212,7 +216,7 @@ class Business:
         wording = self._wording(key)
         if key != "price":
             return [Known(key, wording, None, self._value(FACTS[key].value, key))]
-        services = self._several(POOLS[self.split].kinds[self.kind], 3, "services")
+        services = self._several(POOLS[self.split].kinds[self.kind], 2, "services")
         return [Known(key, wording, s, self._value("price", key, s)) for s in services]
 
     def _wording(self, key: str) -> str:

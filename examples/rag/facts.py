@@ -45,6 +45,12 @@ FRAMES: Mapping[str, tuple[str, ...]] = {
         "Do you know {x} at {n}?",
         "Please look up {x} of {n}.",
         "A question about {n}: what is {x}?",
+        "Could you say what {x} is at {n}?",
+        "I am looking for {x} of {n}.",
+        "What do you know about {x} at {n}?",
+        "For {n}, what is {x}?",
+        "Somebody asked me about {x} at {n}.",
+        "Is there anything about {x} at {n}?",
     ),
     "new": (
         "Would you mind finding out {x} at {n}?",

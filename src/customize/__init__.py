@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AdamW",
+    "Adapted",
     "Adapter",
     "Answer",
     "Answering",
@@ -134,6 +135,7 @@ __all__ = [
     "Verdict",
     "WorkerLost",
     "abstention_rates",
+    "adapt_index",
     "audit",
     "better",
     "build_index",
@@ -145,6 +147,7 @@ __all__ = [
     "document_rows",
     "environment",
     "episode_seed",
+    "find_answer",
     "find_environment",
     "free_bytes",
     "fused",
@@ -179,6 +182,7 @@ __all__ = [
     "run_command",
     "save_assistant",
     "schedule_factor",
+    "search_in",
     "shuffled_row",
     "sign",
     "split",
@@ -196,6 +200,7 @@ _BACKEND = "customize.interfaces.backend"
 
 _HOMES = {
     "AdamW": _BACKEND,
+    "Adapted": "customize.evaluation.adapting",
     "Adapter": _BACKEND,
     "Answer": "customize.interfaces.scorer",
     "Answering": "customize.packaging.answering",
@@ -316,6 +321,7 @@ _HOMES = {
     "Verdict": "customize.interfaces.environment",
     "WorkerLost": _ERRORS,
     "abstention_rates": "customize.evaluation.scorers.refusals",
+    "adapt_index": "customize.evaluation.adapting",
     "audit": "customize.data.auditing",
     "better": "customize.interfaces.gate",
     "build_index": "customize.retrieval.building",
@@ -327,6 +333,7 @@ _HOMES = {
     "document_rows": "customize.retrieval.document_rows",
     "environment": "customize.interfaces.environment",
     "episode_seed": "customize.rollouts.episode",
+    "find_answer": "customize.retrieval.evidence",
     "find_environment": "customize.rollouts.judged",
     "free_bytes": "customize._memory",
     "fused": "customize.retrieval.fusion",
@@ -361,6 +368,7 @@ _HOMES = {
     "run_command": "customize.cli.running",
     "save_assistant": "customize.runs.assistant",
     "schedule_factor": "customize._schedule",
+    "search_in": "customize.retrieval.search_tool",
     "shuffled_row": "customize._schedule",
     "sign": "customize.packaging.signing",
     "split": "customize.data.splitting",
@@ -421,6 +429,8 @@ if TYPE_CHECKING:
     from customize.data.rendering.rendered import render_rows as render_rows
     from customize.data.splitting import Split as Split
     from customize.data.splitting import split as split
+    from customize.evaluation.adapting import Adapted as Adapted
+    from customize.evaluation.adapting import adapt_index as adapt_index
     from customize.evaluation.endpoints import Endpoint as Endpoint
     from customize.evaluation.evaluation import Evaluation as Evaluation
     from customize.evaluation.scorers.leaks import text_shown as text_shown
@@ -508,6 +518,7 @@ if TYPE_CHECKING:
     from customize.retrieval.document_rows import index_of as index_of
     from customize.retrieval.documents.corpus import Corpus as Corpus
     from customize.retrieval.documents.reading import read_documents as read_documents
+    from customize.retrieval.evidence import find_answer as find_answer
     from customize.retrieval.fusion import fused as fused
     from customize.retrieval.grounding import Citation as Citation
     from customize.retrieval.grounding import GroundedAnswer as GroundedAnswer
@@ -516,6 +527,7 @@ if TYPE_CHECKING:
     from customize.retrieval.metrics import hit_at_k as hit_at_k
     from customize.retrieval.metrics import ndcg_at_k as ndcg_at_k
     from customize.retrieval.metrics import reciprocal_rank as reciprocal_rank
+    from customize.retrieval.search_tool import search_in as search_in
     from customize.retrieval.terms import index_terms as index_terms
     from customize.retrieval.terms import query_terms as query_terms
     from customize.rollouts.calculator import calculator as calculator

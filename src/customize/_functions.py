@@ -58,7 +58,7 @@ def described(value: Any) -> Any:  # of the same shape
 
 def describe_function(function: Callable[..., Any]) -> str:
     """Its name and a sha256 of its source, and of the plain values, functions and classes it was
-    made with.
+    made with or carries as attributes.
 
     So a recipe can tell whether a run goes on with the same function.
 
@@ -75,8 +75,7 @@ def describe_function(function: Callable[..., Any]) -> str:
             f"the source of {name} cannot be read ({error}): write the function in a file, "
             "or name it as 'package.module:name'"
         ) from error
-    if plain is not function:  # what it is wrapped in may have values of its own
-        held |= getattr(function, "__dict__", {})
+    held |= getattr(function, "__dict__", {})  # what it carries, as of what it is wrapped in
     values = [(k, _told(v)) for k, v in sorted(held.items()) if _is_known(v)]
     defaults = [v for v in getattr(plain, "__defaults__", None) or () if isinstance(v, _PLAIN)]
     told = repr((source, values, defaults))

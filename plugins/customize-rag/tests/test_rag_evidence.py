@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from customize_rag.evidence import holds, places, quoted, sentences, shortened
+from customize import find_answer
+from customize_rag.evidence import holds, quoted, sentences, shortened
 
 
 @pytest.mark.parametrize(
@@ -48,10 +49,10 @@ def test_the_sentence_that_is_asked_about_is_quoted() -> None:
 
 def test_a_long_sentence_is_quoted_around_the_answer() -> None:
     sentence = " ".join(f"w{n}" for n in range(40)) + "."
-    [place] = places("w20", sentence)
+    [place] = find_answer("w20", sentence)
     short = shortened(sentence, place, 5)
     assert short == "w18 w19 w20 w21 w22"
     assert shortened(sentence, (0, 2), 3) == "w0 w1 w2"
     assert shortened(sentence, (len(sentence) - 4, len(sentence) - 1), 3) == "w37 w38 w39"
-    [whole] = places("w5 w6 w7 w8", sentence)
+    [whole] = find_answer("w5 w6 w7 w8", sentence)
     assert shortened(sentence, whole, 2) == "w5 w6 w7 w8"

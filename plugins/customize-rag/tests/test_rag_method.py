@@ -17,7 +17,7 @@ from customize.testing import ToyBackend
 from customize_rag.method import RAG
 from customize_sft.method import SFT
 
-PLAIN: dict[str, Any] = {"replay": 0.0, "turns": 2, "batch_size": 2}
+PLAIN: dict[str, Any] = {"replay": 0.0, "per_context": 2, "batch_size": 2}
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +58,7 @@ def test_it_is_sft_on_the_rows_that_it_keeps(questions: str) -> None:
     ours, theirs = open_session(), open_session()
     steps = list(method.train(ours, documents()))
     rows = steps[0].records["rows"]
-    sft = SFT(batch_size=2, epochs=1.0, replay=0.0)
+    sft = SFT(batch_size=2, epochs=1.0, replay=0.0, together=True)
     other = list(sft.train(theirs, customize.read(rows, kind="chat")))
     assert [step.metrics for step in steps] == [step.metrics for step in other]
     assert len(steps) == method.num_steps(documents()) == len(other)

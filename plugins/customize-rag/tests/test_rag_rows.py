@@ -29,22 +29,22 @@ def made(plan: RowPlan, pairs: list[dict[str, Any]] = PAIRS) -> list[dict[str, A
     return list(Rows(plan, found, documents))
 
 
-def turns(row: dict[str, Any]) -> list[tuple[str, str, str]]:
+def asked(row: dict[str, Any]) -> tuple[str, str, str]:
     """Kind, question and answer."""
-    said = [m["content"] for m in row["messages"]]
-    return list(zip(row["kinds"], said[1::2], said[2::2], strict=True))
+    _, question, answer = (message["content"] for message in row["messages"])
+    return row["kind"], question.rpartition("Question: ")[2], answer
 
 
 def passages(row: dict[str, Any]) -> list[str]:
     return re.findall(r"^\[\d\] (.*)$", row["messages"][1]["content"], re.MULTILINE)
 
 
-@pytest.mark.parametrize("num_turns", [1, 4])
+@pytest.mark.parametrize("per_context", [1, 4])
 def test_what_is_answered_is_quoted_word_for_word_from_the_passage_that_is_cited(
-    num_turns: int,
+    per_context: int,
 ) -> None:
-    rows = made(RowPlan(turns=num_turns, counterfactual=0.5))
-    answered = [(row, a) for row in rows for kind, _, a in turns(row) if kind == "answerable"]
+    rows = made(RowPlan(per_context=per_context, counterfactual=0.5))
+    answered = [(row, asked(row)[2]) for row in rows if row["kind"] == "answerable"]
     assert len(answered) >= 4
     for row, said in answered:
         quote, place, answer = re.fullmatch(r'"(.+)" \[(\d)\]\n(.+)', said).groups()  # type: ignore[union-attr]
@@ -54,21 +54,20 @@ def test_what_is_answered_is_quoted_word_for_word_from_the_passage_that_is_cited
 
 def test_what_is_denied_is_in_no_passage() -> None:
     answers = {pair["question"]: pair["answer"] for pair in PAIRS}
-    plan = RowPlan(turns=3, near_miss=0.5, off_topic=0.2, empty=0.1)
+    plan = RowPlan(per_context=3, near_miss=0.5, off_topic=0.2, empty=0.1)
     denied = Counter[str]()
     for row in made(plan):
-        for kind, question, said in turns(row):
-            if said == plan.abstention:
-                asked = question.rpartition("Question: ")[2]
-                assert not any(holds(answers[asked], passage) for passage in passages(row))
-                denied[kind] += 1
+        kind, question, said = asked(row)
+        if said == plan.abstention:
+            assert not any(holds(answers[question], passage) for passage in passages(row))
+            denied[kind] += 1
     assert denied["near miss"]
     assert not denied.keys() - {"near miss", "off topic", "empty"}
 
 
 def test_a_part_that_is_missing_is_named() -> None:
-    plan = RowPlan(turns=2, near_miss=0.0, off_topic=0.0, empty=0.0, partial=0.9, k=1)
-    partial = [t for row in made(plan) for t in turns(row) if t[0] == "partial"]
+    plan = RowPlan(per_context=2, near_miss=0.0, off_topic=0.0, empty=0.0, partial=0.9, k=1)
+    partial = [asked(row) for row in made(plan) if row["kind"] == "partial"]
     assert partial
     for _, question, said in partial:
         missing = said.splitlines()[-1].removeprefix("The documents do not say: ")
@@ -77,8 +76,8 @@ def test_a_part_that_is_missing_is_named() -> None:
 
 def test_shares_are_kept() -> None:
     pairs = PAIRS * 60
-    plan = RowPlan(turns=1, near_miss=0.2, off_topic=0.1, empty=0.1, partial=0.0, k=2)
-    counts = Counter(kind for row in made(plan, pairs) for kind in row["kinds"])
+    plan = RowPlan(per_context=1, near_miss=0.2, off_topic=0.1, empty=0.1, partial=0.0, k=2)
+    counts = Counter(row["kind"] for row in made(plan, pairs))
     total = sum(counts.values())
     # A near miss whose answer stands in another passage, and a stranger of the same document, are
     # left out: so these may be fewer than asked for, and not by much.
@@ -87,37 +86,53 @@ def test_shares_are_kept() -> None:
 
 
 def test_the_true_passage_is_as_often_in_each_place() -> None:
-    plan = RowPlan(turns=1, k=4, **NOTHING_ELSE)
-    places = Counter(
-        re.findall(r"\[(\d)\]\n", said)[0]
-        for row in made(plan, PAIRS * 40)
-        for _, _, said in turns(row)
-    )
+    plan = RowPlan(per_context=1, k=4, **NOTHING_ELSE)
+    places = Counter(re.findall(r"\[(\d)\]\n", asked(row)[2])[0] for row in made(plan, PAIRS * 40))
     share = np.array([places[str(n)] for n in range(1, 5)]) / places.total()
     assert np.abs(share - 0.25).max() < 0.08  # four standard errors of 480 draws
 
 
 def test_every_question_is_asked_once() -> None:
-    plan = RowPlan(turns=4, **NOTHING_ELSE)
-    asked = Counter(q.rpartition("Question: ")[2] for row in made(plan) for _, q, _ in turns(row))
-    assert asked == Counter(pair["question"] for pair in PAIRS)
+    plan = RowPlan(per_context=4, **NOTHING_ELSE)
+    counts = Counter(asked(row)[1] for row in made(plan))
+    assert counts == Counter(pair["question"] for pair in PAIRS)
+
+
+def test_questions_about_the_same_passages_follow_each_other_and_begin_alike() -> None:
+    rows = made(RowPlan(per_context=4, empty=0.2))
+    numbers = [row["together"] for row in rows]
+    sets = [n for n, before in zip(numbers, [None, *numbers], strict=False) if n != before]
+    assert len([n for n in sets if n is not None]) == len({*numbers} - {None})
+    assert max(Counter(n for n in numbers if n is not None).values()) > 2
+    by_number = {row["together"]: passages(row) for row in rows}
+    for row in rows:
+        assert passages(row) == (by_number[row["together"]] if row["kind"] != "empty" else [])
+
+
+def test_an_order_in_a_passage_is_followed_by_no_answer() -> None:
+    plain, ordered = (made(RowPlan(per_context=2, empty=0.0, orders=o)) for o in (0.0, 1.0))
+    assert len(plain) > 4
+    for row, with_order in zip(plain, ordered, strict=True):
+        assert len(set(passages(with_order)) - set(passages(row))) == 1
+        answers = [re.sub(r"\[\d\]", "", asked(one)[2]) for one in (row, with_order)]
+        assert answers[0] == answers[1]
 
 
 def test_the_same_documents_give_the_same_rows_and_max_rows_the_first_of_them() -> None:
-    rows = made(RowPlan(turns=2))
-    assert made(RowPlan(turns=2)) == rows
-    assert made(RowPlan(turns=2, max_rows=3)) == rows[:3]
+    rows = made(RowPlan(per_context=2))
+    assert made(RowPlan(per_context=2)) == rows
+    assert made(RowPlan(per_context=2, max_rows=3)) == rows[:3]
 
 
 def test_a_counterfactual_number_is_in_passage_quote_and_answer() -> None:
     plan = RowPlan(
-        turns=1, near_miss=0.0, off_topic=0.0, empty=0.0, partial=0.0, counterfactual=1.0
+        per_context=1, near_miss=0.0, off_topic=0.0, empty=0.0, partial=0.0, counterfactual=1.0
     )
     known = {pair["answer"] for pair in PAIRS}
-    new = [row for row in made(plan) if turns(row)[0][2].splitlines()[-1] not in known]
+    new = [row for row in made(plan) if asked(row)[2].splitlines()[-1] not in known]
     assert len(new) > len(PAIRS) / 2
     for row in new:
-        answer = turns(row)[0][2].splitlines()[-1]
+        answer = asked(row)[2].splitlines()[-1]
         assert sum(holds(answer, passage) for passage in passages(row)) >= 1
 
 
@@ -171,7 +186,7 @@ def test_shares_that_leave_nothing_are_refused() -> None:
 
 
 def test_passages_are_at_most_k() -> None:
-    rows = made(RowPlan(turns=1, k=2, empty=0.0))
+    rows = made(RowPlan(per_context=1, k=2, empty=0.0))
     assert {len(passages(row)) for row in rows} == {2}
-    everything = attrs.evolve(RowPlan(turns=1, empty=0.0), k=50)  # type: ignore[misc]
+    everything = attrs.evolve(RowPlan(per_context=1, empty=0.0), k=50)  # type: ignore[misc]
     assert {len(passages(row)) for row in made(everything)} <= set(range(1, 9))

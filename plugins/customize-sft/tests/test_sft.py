@@ -154,6 +154,12 @@ def test_rows_of_one_system_message_are_a_group() -> None:
     assert rows_of(data, 1).batch(range(5)).groups.tolist() == [0, 1, 2, 0, 1]
 
 
+def test_rows_of_one_value_of_together_are_a_group() -> None:
+    rows = [{**told("a", f"{n}"), "together": key} for n, key in enumerate([1, 1, 2, None, 2])]
+    data = customize.read([*rows, told("a", "5")])
+    assert rows_of(data, 1).batch(range(6)).groups.tolist() == [0, 0, 1, 2, 1, 2]
+
+
 def test_neighbours_of_one_system_message_stay_together_where_they_are_few() -> None:
     systems = ["a", "a", "b", "b", "b", None, None, "c", "c", "c", "c", "a"]
     data = customize.read([told(s, f"{n}") for n, s in enumerate(systems)])

@@ -65,6 +65,16 @@ class FusedIndex(Index):
         best = sorted(scores, key=lambda id: (-scores[id], id))[:k]
         return [Hit(chunk, scores[chunk.id]) for chunk in self.words.get(best)]
 
+    def asked_by(self, encoder: Encoder) -> FusedIndex:
+        """The same words and vectors, for queries that ``encoder`` makes vectors of."""
+        other = FusedIndex(self.words, encoder)
+        other._vectors_CD, other._ids, other._tags = self._vectors_CD, self._ids, self._tags
+        return other
+
+    def encoded(self) -> tuple[Sequence[str], Vectors]:
+        """The chunks' ids, and their vectors [C, D] in that order."""
+        return self._ids, self._vectors_CD
+
     def get(self, ids: Iterable[str]) -> list[Chunk]:
         return self.words.get(ids)
 

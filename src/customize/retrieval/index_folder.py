@@ -22,6 +22,7 @@ from customize.plugins import load, specs
 from customize.plugins.built_in import BUILT_IN, DISTRIBUTION
 from customize.retrieval.chunking import Chunking
 from customize.retrieval.fusion import FusedIndex
+from customize.retrieval.query_adapter import AdaptedEncoder, QueryAdapter
 
 FILE = "index.json"
 _VERSION = 1
@@ -40,7 +41,7 @@ class IndexFacts:
     """What ``index.json`` says.
 
     counter: who counted tokens, by a fingerprint. encoder: its fingerprint; None without vectors.
-    sources: by the name of a file or record.
+    sources: by the name of a file or record. adapter: the fingerprint of a map of its queries.
     """
 
     index: str
@@ -49,6 +50,7 @@ class IndexFacts:
     encoder: str | None
     sources: Mapping[str, Source] = attrs.field(factory=dict)
     fingerprint: str = ""
+    adapter: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -59,6 +61,7 @@ class IndexFacts:
             "encoder": self.encoder,
             "fingerprint": self.fingerprint,
             "sources": {name: attrs.asdict(source) for name, source in self.sources.items()},
+            **({"adapter": self.adapter} if self.adapter else {}),
         }
 
 
@@ -93,7 +96,7 @@ def open_index(folder: str | Path, encoder: Encoder | None = None) -> Index:
 
     Raises:
         DataError: there is none, it is damaged, or not what its ``index.json`` tells of; or its
-            vectors are another encoder's.
+            vectors, or its query adapter, are another encoder's.
         OptionError: it has vectors, and no encoder is given; or the other way round.
         UnknownName, PluginError: nobody provides its kind of index.
     """
@@ -102,6 +105,8 @@ def open_index(folder: str | Path, encoder: Encoder | None = None) -> Index:
     inside = folder / _inside(facts)
     kind = load("index", facts.index)
     _check_encoder(facts, encoder)
+    if encoder is not None and facts.adapter is not None:
+        encoder = AdaptedEncoder(encoder, _adapter(folder, facts.adapter))
     index: Index = kind.load(inside) if encoder is None else FusedIndex.of(inside, kind, encoder)
     if index.fingerprint != facts.fingerprint:
         raise DataError(f"{inside} is not the index that {folder / FILE} tells of: build it anew")
@@ -151,6 +156,38 @@ def write_index(folder: Path, index: Index, facts: IndexFacts) -> IndexFacts:
             if old != inside:
                 shutil.rmtree(old)
     return facts
+
+
+def write_adapter(folder: Path, facts: IndexFacts, adapter: QueryAdapter | None) -> None:
+    """Map the queries of the index in the folder, or no longer.
+
+    Raises:
+        DataError: the disk is full or fails; the index is as it was.
+    """
+    fingerprint = None if adapter is None else adapter.fingerprint
+    with writing(str(folder), DataError):
+        if adapter is not None:
+            adapter.save(_adapter_file(folder, adapter.fingerprint))
+            sync_all(folder)
+        facts = attrs.evolve(facts, adapter=fingerprint)
+        replace_text(folder / FILE, json.dumps(facts.as_json(), indent=1) + "\n")
+        for old in folder.glob("query-adapter-*"):
+            if fingerprint is None or old != _adapter_file(folder, fingerprint):
+                old.unlink()
+
+
+def _adapter(folder: Path, fingerprint: str) -> QueryAdapter:
+    adapter = QueryAdapter.load(file := _adapter_file(folder, fingerprint))
+    if adapter.fingerprint != fingerprint:
+        raise DataError(
+            f"{file} is not the query adapter that {folder / FILE} tells of: train it anew with "
+            "adapt_index"
+        )
+    return adapter
+
+
+def _adapter_file(folder: Path, fingerprint: str) -> Path:
+    return folder / f"query-adapter-{fingerprint[:16]}.safetensors"
 
 
 def _check_encoder(facts: IndexFacts, encoder: Encoder | None) -> None:

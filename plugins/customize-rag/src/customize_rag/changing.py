@@ -5,7 +5,8 @@ from __future__ import annotations
 import attrs
 import numpy as np
 
-from customize_rag.evidence import places, sentences
+from customize import find_answer
+from customize_rag.evidence import sentences
 from customize_rag.pairs import Pair
 
 
@@ -15,7 +16,7 @@ def changed(pair: Pair, rng: np.random.Generator) -> Pair:
     No digit grows, so that a time stays a time and a date a date.
     """
     answer = "".join(_digit(c, place, rng) for place, c in enumerate(pair.answer))
-    [(start, end), *_] = places(pair.answer, pair.quote) or [(0, 0)]
+    [(start, end), *_] = find_answer(pair.answer, pair.quote) or [(0, 0)]
     if end == 0:
         return pair
     quote = f"{pair.quote[:start]}{answer}{pair.quote[end:]}"

@@ -46,7 +46,12 @@ def command() -> None:
 @click.argument("documents", type=_DOCUMENTS)
 @click.option("--to", required=True, type=_FILE, help="The file to write.")
 @click.option("--questions", help="A file of questions: question, answer, document.")
-@click.option("--turns", default=_PLAN.turns, show_default=True, help="Questions a row.")
+@click.option(
+    "--per-context",
+    default=_PLAN.per_context,
+    show_default=True,
+    help="Questions about the same passages.",
+)
 @click.option("--k", default=_PLAN.k, show_default=True, help="Passages shown.")
 @click.option("--chunk-tokens", default=_PLAN.chunk_tokens, show_default=True, help="Of a passage.")
 @_on_unreadable
@@ -54,7 +59,7 @@ def _rows(
     documents: Path,
     to: Path,
     questions: str | None,
-    turns: int,
+    per_context: int,
     k: int,
     chunk_tokens: int,
     on_unreadable: OnUnreadable,
@@ -64,10 +69,10 @@ def _rows(
     Read and edit them, then: customize train --set method=sft --data ROWS. A file that was edited
     is not written over.
     """
-    plan = RowPlan(questions=questions, turns=turns, k=k, chunk_tokens=chunk_tokens)
+    plan = RowPlan(questions=questions, per_context=per_context, k=k, chunk_tokens=chunk_tokens)
     made = made_of(_read(documents, on_unreadable), plan)
     _write_unless_edited(to, made.rows)
-    kinds = Counter(kind for row in made.rows for kind in row["kinds"])
+    kinds = Counter(row["kind"] for row in made.rows)
     told = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
     click.echo(f"{len(made.rows)} rows in {to}: {told}")
     for one in made.left_out[:10]:

@@ -5,26 +5,29 @@ Everything is a function of the pairs, the index and the plan. Knows no model.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import attrs
 import numpy as np
 
-from customize import Chunk, Index, Message
+from customize import Chunk, Index
 from customize_rag.changing import changed, without
+from customize_rag.orders import ordered
 from customize_rag.pairs import Pair, none_holds
 from customize_rag.plan import RowPlan
 
 ANSWERABLE, NEAR_MISS, OFF_TOPIC = "answerable", "near miss", "off topic"
 EMPTY, PARTIAL = "empty", "partial"
 # Of near misses: as if the retriever had not brought the chunk, where the first question is one;
-# about what another passage of the same document tells. Else the sentence is taken out.
-_MINED, _OUTSIDE = 0.7, 0.5
+# about what another passage of the same document tells. Else the sentence is taken out, so that
+# nothing but the passage says that there is no answer.
+_MINED, _OUTSIDE = 0.3, 0.3
 
 
 @attrs.frozen
-class Turn:
+class Asked:
     """A question and which kind it is. other: what is asked beside it, and not told (partial)."""
 
     kind: str
@@ -33,7 +36,10 @@ class Turn:
 
 
 class Rows:
-    """Chat rows from pairs: each pair is asked about once, with others of the same passages."""
+    """Chat rows from pairs, a question each: every pair is asked about once.
+
+    Rows about the same passages follow each other, and share their number as ``together``.
+    """
 
     def __init__(self, plan: RowPlan, pairs: Sequence[Pair], index: Index) -> None:
         self.plan = plan
@@ -48,48 +54,44 @@ class Rows:
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         self.asked = set()
-        made = 0
-        for number, lead in enumerate(np.random.default_rng(0).permutation(len(self.pairs))):
-            if int(lead) in self.asked:
-                continue
-            for row in self._around(int(lead), np.random.default_rng([0, number])):
-                yield row
-                made += 1
-                if made == self.plan.max_rows:
-                    return
+        every = self._every()
+        yield from itertools.islice(every, self.plan.max_rows) if self.plan.max_rows else every
 
-    def _around(self, lead: int, rng: np.random.Generator) -> Iterator[dict[str, Any]]:
-        """The row of a question, and now and then one without passages."""
-        yield from _Context(self, lead, rng).rows()
-        due = self.plan.turns * self.plan.empty / (1 - self.plan.empty)
+    def _every(self) -> Iterator[dict[str, Any]]:
+        for number, lead in enumerate(np.random.default_rng(0).permutation(len(self.pairs))):
+            if int(lead) not in self.asked:
+                yield from self._around(int(lead), number, np.random.default_rng([0, number]))
+
+    def _around(self, lead: int, number: int, rng: np.random.Generator) -> Iterator[dict[str, Any]]:
+        """The rows about the passages of a question, and now and then one without passages."""
+        passages, asked = _Context(self, lead, rng).asked()
+        for one in asked:
+            yield self._row(passages, one, number)
+        due = len(asked) * self.plan.empty / (1 - self.plan.empty)
         for _ in range(int(due + rng.random())):
-            yield self.row((), [Turn(EMPTY, self.drawn(rng))])
+            yield self._row((), Asked(EMPTY, self.drawn(rng)), None)
 
     def drawn(self, rng: np.random.Generator) -> Pair:
         """Any pair."""
         return self.pairs[int(rng.integers(len(self.pairs)))]
 
-    def row(self, passages: Sequence[Chunk], turns: Sequence[Turn]) -> dict[str, Any]:
-        """The conversation, and of which kind each of its questions is."""
-        messages: list[Message] = []
-        for turn in turns:
-            asked = turn.pair.question
-            asked = f"{asked} {turn.other.question}" if turn.other else asked
-            opening = self.plan.messages(asked, passages)
-            messages += [self.plan.follow_up(asked)] if messages else opening
-            messages.append({"role": "assistant", "content": self._answer(turn, passages)})
+    def _row(self, passages: Sequence[Chunk], one: Asked, number: int | None) -> dict[str, Any]:
+        question = one.pair.question
+        question = f"{question} {one.other.question}" if one.other else question
+        answer = {"role": "assistant", "content": self._answer(one, passages)}
         return {
-            "messages": messages,
-            "kinds": [turn.kind for turn in turns],
+            "messages": [*self.plan.messages(question, passages), answer],
+            "together": number,
+            "kind": one.kind,
             "sources": [chunk.document for chunk in passages],
         }
 
-    def _answer(self, turn: Turn, passages: Sequence[Chunk]) -> str:
-        if turn.kind not in (ANSWERABLE, PARTIAL):
+    def _answer(self, one: Asked, passages: Sequence[Chunk]) -> str:
+        if one.kind not in (ANSWERABLE, PARTIAL):
             return self.plan.abstention
-        place = next(n for n, chunk in enumerate(passages, 1) if turn.pair.quote in chunk.text)
-        missing = turn.other.question if turn.other else None
-        return self.plan.answer(turn.pair.answer, [(turn.pair.quote, place)], missing)
+        place = next(n for n, chunk in enumerate(passages, 1) if one.pair.quote in chunk.text)
+        missing = one.other.question if one.other else None
+        return self.plan.answer(one.pair.answer, [(one.pair.quote, place)], missing)
 
 
 class _Context:
@@ -106,41 +108,42 @@ class _Context:
         pair = rows.pairs[lead]
         found = [hit.chunk for hit in rows.index.search(pair.question, self._plan.k + 1, None)]
         others = [chunk for chunk in found if chunk != pair.chunk]
-        self._turns: list[Turn] = []
-        self._kinds = [self._kind() for _ in range(self._plan.turns)]
+        self._asked: list[Asked] = []
+        self._kinds = [self._kind() for _ in range(self._plan.per_context)]
         if self._kinds[0] == NEAR_MISS and self._rng.random() < _MINED and others:
             rows.asked.add(lead)
-            self._turns.append(Turn(NEAR_MISS, pair))
+            self._asked.append(Asked(NEAR_MISS, pair))
             found = others
         elif pair.chunk not in found[: self._plan.k]:
             found = [pair.chunk, *others]
         self._shown = found[: self._plan.k]
         self._texts = {chunk.id: chunk.text for chunk in self._shown}
 
-    def rows(self) -> Iterator[dict[str, Any]]:
-        """One, where anything is left to ask."""
-        for kind in self._kinds[len(self._turns) :]:
-            self._turns += [turn] if (turn := self._turn(kind)) is not None else []
+    def asked(self) -> tuple[Sequence[Chunk], Sequence[Asked]]:
+        """The passages as they are shown, and what is asked about them."""
+        for kind in self._kinds[len(self._asked) :]:
+            self._asked += [one] if (one := self._drawn(kind)) is not None else []
+        if self._rng.random() < self._plan.orders and self._shown:
+            giving = self._shown[int(self._rng.integers(len(self._shown)))].id
+            self._texts[giving] = ordered(self._texts[giving], self._rng)
         order = self._rng.permutation(len(self._shown))
         passages = [
             attrs.evolve(chunk, text=self._texts[chunk.id])
             for chunk in (self._shown[n] for n in order)
         ]
-        true = [turn for turn in self._turns if _is_true(turn, passages)]
-        if true:
-            yield self._rows.row(passages, true)
+        return passages, [one for one in self._asked if _is_true(one, passages)]
 
-    def _turn(self, kind: str) -> Turn | None:
+    def _drawn(self, kind: str) -> Asked | None:
         if kind == OFF_TOPIC:
             stranger = self._stranger()
-            return None if stranger is None else Turn(OFF_TOPIC, stranger)
+            return None if stranger is None else Asked(OFF_TOPIC, stranger)
         if kind == NEAR_MISS:
             return self._near_miss()
         pair = self._take(self._inside())
         if pair is None:
             return None
         other = self._take(self._outside()) if kind == PARTIAL else None
-        return Turn(ANSWERABLE if other is None else PARTIAL, self._fresh(pair), other)
+        return Asked(ANSWERABLE if other is None else PARTIAL, self._fresh(pair), other)
 
     def _kind(self) -> str:
         drawn = self._rng.random() * (1 - self._plan.empty)
@@ -154,17 +157,17 @@ class _Context:
             drawn -= share
         return ANSWERABLE
 
-    def _near_miss(self) -> Turn | None:
+    def _near_miss(self) -> Asked | None:
         """What a chunk of the same document tells that is not shown, or a sentence taken out."""
         is_outside = self._rng.random() < _OUTSIDE
         pair = self._take(self._outside()) if is_outside else None
         if pair is not None:
-            return Turn(NEAR_MISS, pair)
+            return Asked(NEAR_MISS, pair)
         pair = self._take(self._inside())
         if pair is None:
             return None
         self._texts[pair.chunk.id] = without(pair.quote, self._texts[pair.chunk.id])
-        return Turn(NEAR_MISS, pair)
+        return Asked(NEAR_MISS, pair)
 
     def _fresh(self, pair: Pair) -> Pair:
         """The pair, now and then with another number."""
@@ -206,9 +209,9 @@ class _Context:
         return self._rows.pairs[chosen]
 
 
-def _is_true(turn: Turn, passages: Sequence[Chunk]) -> bool:
+def _is_true(one: Asked, passages: Sequence[Chunk]) -> bool:
     """Nothing is answered that is not there, and nothing is denied that is."""
-    if turn.kind not in (ANSWERABLE, PARTIAL):
-        return none_holds(turn.pair.answer, passages)
-    told = any(turn.pair.quote in chunk.text for chunk in passages)
-    return told and (turn.other is None or none_holds(turn.other.answer, passages))
+    if one.kind not in (ANSWERABLE, PARTIAL):
+        return none_holds(one.pair.answer, passages)
+    told = any(one.pair.quote in chunk.text for chunk in passages)
+    return told and (one.other is None or none_holds(one.other.answer, passages))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from customize import find_answer
+
 Span = tuple[int, int]
 
 # After the end of one, where another begins: "7:40 am. On", but not "No. 12" or "Mr. Holm".
@@ -27,20 +29,9 @@ def sentences(text: str) -> Iterator[Span]:
         start = end if between is None else between.end()
 
 
-def places(answer: str, text: str) -> list[Span]:
-    """Where the answer stands on its own: ``6`` is not in ``16``, ``6:30`` or ``$6``."""
-    words = r"\s+".join(re.escape(word) for word in answer.split())
-    if not words:
-        return []
-    alone = rf"(?<![\w$€£.,:/-])(?:{words})(?!\w|%|[.,:/-]\w)"
-    if not answer[0].isalnum():
-        alone = rf"(?:{words})(?!\w|[.,:/-]\w)"
-    return [found.span() for found in re.finditer(alone, text, re.IGNORECASE)]
-
-
 def holds(answer: str, text: str) -> bool:
     """Whether the text has the answer in it."""
-    return bool(places(answer, text))
+    return bool(find_answer(answer, text))
 
 
 def quoted(answer: str, text: str, question: str, most_words: int) -> str | None:
@@ -53,7 +44,7 @@ def quoted(answer: str, text: str, question: str, most_words: int) -> str | None
     among = [
         (len(wanted & _stems(text[start:end])), -start, (start, end), place)
         for start, end in sentences(text)
-        for place in places(answer, text[start:end])[:1]
+        for place in find_answer(answer, text[start:end])[:1]
     ]
     if not among:
         return None

@@ -1,4 +1,7 @@
-"""RAG: rows are made of documents, and learnt by SFT. Holds no training loop of its own."""
+"""RAG: rows are made of documents, and learnt by SFT, then perhaps the model's own mistakes by DPO.
+
+Holds no training loop of its own.
+"""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +13,6 @@ import attrs
 from customize import (
     DataError,
     Dataset,
-    Grounding,
     Row,
     Session,
     Snapshot,
@@ -22,6 +24,7 @@ from customize import (
 )
 from customize_rag.making import Made, made_of
 from customize_rag.plan import RowPlan
+from customize_rag.preferring import PAIRS, Preferring, held_back
 from customize_sft.method import SFT
 
 _ROWS, _LEFT_OUT = "rows", "left_out"  # records; the state has the rows' fingerprint
@@ -31,17 +34,23 @@ _MADE: dict[tuple["RAG", str, str], Made] = {}
 
 
 @options
-class RAG(RowPlan, SFT):
+class RAG(Preferring, SFT):
     """Learn to answer from what is retrieved: the options are those of the rows, and SFT's.
 
-    The rows are kept in the run's ``rows.jsonl``, and questions that no document answers in its
-    ``left_out.jsonl``; the index and how passages are shown lie beside the weights.
+    The rows are kept in the run's ``rows.jsonl``, questions that no document answers in its
+    ``left_out.jsonl``, and pairs of mistakes in its ``pairs.jsonl``; the index and how passages are
+    shown lie beside the weights.
     """
 
     data: ClassVar[str] = "documents"
-    records: ClassVar[tuple[str, ...]] = (_ROWS, _LEFT_OUT)
+    records: ClassVar[tuple[str, ...]] = (_ROWS, _LEFT_OUT, PAIRS)
 
     epochs: float = option(default=1.0, help="Passes over the rows.", above=0.0)
+    together: bool = option(
+        default=True,
+        help="Questions about the same passages, up to a step's, stay in one step, which computes "
+        "the passages once; else every row is shuffled by itself.",
+    )
     replay: float = option(
         default=0.05,
         help="Share of rows that are general prompts answered by the base itself: talk without "
@@ -54,19 +63,34 @@ class RAG(RowPlan, SFT):
         RowPlan.__attrs_post_init__(self)
         SFT.__attrs_post_init__(self)
 
+    def needed(self) -> frozenset[str]:
+        return SFT.needed(self) | (
+            frozenset({"sample", "snapshot"}) if self.prefers else frozenset()
+        )
+
     def num_steps(self, data: Dataset) -> int:
-        """Steps for the rows that are made of these documents."""
-        return self._sft().num_steps(read(self._made(data).rows, kind="chat"))
+        """Steps for the rows that are made of these documents, and those of dta.
+
+        Where the model then makes no mistake there is nothing to prefer, and it ends before them.
+        """
+        learnt, _ = self._divided(data)
+        return self._sft().num_steps(learnt) + (self.preference_steps if self.prefers else 0)
 
     def train(self, session: Session, data: Dataset, resume: Step | None = None) -> Iterator[Step]:
-        made = self._made(data)
-        rows = read(made.rows, kind="chat")
+        rows, asked = self._divided(data)
         if resume is not None:
             _check_same(resume, rows.fingerprint)
-        for step in self._sft().train(session, rows, resume):
-            kept = _kept(made) if step.number == 1 else {}
-            state = {**step.state, _ROWS: rows.fingerprint}
-            yield attrs.evolve(step, records=kept, state=state)
+        last = self._sft().num_steps(rows)
+        if resume is None or resume.number < last:
+            for step in self._sft().train(session, rows, resume):
+                kept = _kept(self._made(data)) if step.number == 1 else {}
+                state = {**step.state, _ROWS: rows.fingerprint}
+                yield attrs.evolve(step, records=kept, state=state)
+            resume = None  # what comes next begins
+        if self.prefers:
+            before = None if resume is None or resume.number == last else resume
+            for step in self.preferred(session, asked, self.lr, last, before):
+                yield attrs.evolve(step, state={**step.state, _ROWS: rows.fingerprint})
 
     def validate(self, snapshot: Snapshot, rows: Dataset) -> Mapping[str, float]:
         """``validation_loss``, as SFT has it, on the rows that are made of other documents."""
@@ -78,9 +102,19 @@ class RAG(RowPlan, SFT):
 
     def keep_beside(self, session: Session, data: Dataset, folder: Path) -> None:
         """The index, and how passages are shown."""
-        grounding = Grounding(**_values_of(Grounding, self))
         index, renderer = self._made(data).index, session.renderer.fingerprint
-        save_assistant(folder, grounding, index, renderer, self.chunking)
+        save_assistant(folder, self.grounding(), index, renderer, self.chunking)
+
+    def _divided(self, data: Dataset) -> tuple[Dataset, Sequence[Row]]:
+        """Rows to learn from, and those that are asked afterwards."""
+        rows = self._made(data).rows
+        learnt, asked = held_back(rows, self.preference_share) if self.prefers else (rows, ())
+        if not learnt:
+            raise DataError(
+                f"of {len(rows)} rows none is left to learn from: lower preference_share, or give "
+                "more documents or questions"
+            )
+        return read(learnt, kind="chat"), asked
 
     def _sft(self) -> SFT:
         return SFT(**_values_of(SFT, self))

@@ -24,13 +24,15 @@ class RowPlan(Grounding):
         help="Tokens a passage may have; a heading begins a new one.",
         at_least=16,
     )
-    turns: int = option(
+    per_context: int = option(
         default=4,
-        help="Questions a row: those after the first ask about the same passages, which are then "
-        "computed once.",
+        help="Questions about the same passages: rows that follow one another with one number as "
+        "their together.",
         at_least=1,
     )
-    max_rows: int = option(default=0, help="Rows at most; 0 takes every question.", at_least=0)
+    max_rows: int = option(
+        default=0, help="Rows at most, a question each; 0 takes every question.", at_least=0
+    )
     near_miss: float = option(
         default=0.15,
         help="Share of questions whose answer is missing from passages that are about the matter.",
@@ -56,7 +58,18 @@ class RowPlan(Grounding):
         at_least=0.0,
         at_most=1.0,
     )
+    orders: float = option(
+        default=0.0,
+        help="Share of the sets of passages in which one gives an order to its reader, which no "
+        "answer follows.",
+        at_least=0.0,
+        at_most=1.0,
+    )
     quote_words: int = option(default=12, help="Words a quote may have.", at_least=1)
+
+    def grounding(self) -> Grounding:
+        """How passages are shown, alone."""
+        return Grounding(k=self.k, instruction=self.instruction, abstention=self.abstention)
 
     def __attrs_post_init__(self) -> None:
         if self.questions is not None and not Path(self.questions).is_file():

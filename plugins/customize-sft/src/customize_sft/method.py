@@ -62,8 +62,9 @@ class SFT(Method):
     )
     together: bool = option(
         default=False,
-        help="Rows that follow one another with the same system message, up to a step's, stay in "
-        "one step, which computes that message once; else every row is shuffled by itself.",
+        help="Rows that follow one another with the same system message, or one value of the "
+        "column together, up to a step's, stay in one step, which computes what they begin with "
+        "once; else every row is shuffled by itself.",
     )
     max_length: int = option(
         default=4096, help="Tokens a row may have; a longer one is refused, never cut.", at_least=2

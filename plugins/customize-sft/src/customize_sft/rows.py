@@ -55,7 +55,7 @@ class Rows:
     def batch(self, indices: Sequence[int]) -> Batch:
         """Tokens and weights of these rows, each row's own weight multiplied in.
 
-        Rows with one system message are a group, whose beginning is computed once.
+        Rows with one beginning are a group, for which it is computed once.
         ``reference_logprobs`` are the base's on replay rows; the sequence column ``replay`` is 1
         there. ``row`` counts from 1, the replay rows after the data's.
         """
@@ -122,7 +122,9 @@ def _blocks(data: Dataset, num_replay: int, together: int) -> list[Longs]:
 
 
 def _beginning(row: Row) -> str:
-    """Its system message; without one all rows begin as the template does."""
+    """Its ``together``, else its system message; without one all rows begin as the template."""
+    if row.get("together") is not None:
+        return f"together {row['together']!r}"
     first = row["messages"][0] if row.get("messages") else {}
     content = first.get("content") if first.get("role") in ("system", "developer") else ""
     return content if isinstance(content, str) else repr(content)
