@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -46,7 +47,8 @@ class TokenMeans(customize.Encoder):
 
     @cached_property
     def _embeddings_VD(self) -> Vectors:
-        tensors = dict(deserialize((self._folder / "model.safetensors").read_bytes()))
+        read: Any = deserialize  # it has no types
+        tensors = dict(read((self._folder / "model.safetensors").read_bytes()))
         stored = tensors[_EMBEDDINGS]
         # bfloat16, which numpy has not: the upper half of a float32.
         bits = np.frombuffer(stored["data"], np.uint16).astype(np.uint32) << 16

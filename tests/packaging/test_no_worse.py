@@ -96,11 +96,9 @@ def test_without_rows_the_package_says_that_its_task_was_not_asked(source: Expor
 
 def test_the_rows_are_the_recipes_own_or_those_held_out_with_expect(tmp_path: Path) -> None:
     asked = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}
-    for name, rows in {
-        "own": [asked],
-        "right": [{**asked, "expect": {"equals": "b"}}],
-        "some": [{**asked, "expect": {"equals": "b"}}, asked],
-    }.items():
+    right = {**asked, "expect": {"equals": "b"}}
+    files: dict[str, list[Any]] = {"own": [asked], "right": [right], "some": [right, asked]}
+    for name, rows in files.items():
         lines = "\n".join(json.dumps(row) for row in rows)
         (tmp_path / f"{name}.jsonl").write_text(lines, "utf-8")
 

@@ -114,7 +114,7 @@ def _blocks(data: Dataset, num_replay: int, together: int) -> list[Longs]:
             bounds.append(number)
         begun = text
     bounds += range(len(data), len(data) + num_replay + 1)
-    blocks = []
+    blocks: list[Longs] = []
     for start, end in itertools.pairwise(bounds):
         rows = np.arange(start, end)
         blocks += [rows] if len(rows) <= together else np.split(rows, len(rows))
