@@ -188,6 +188,7 @@ class Evaluation:
             for name, x in found.items()
             if x is not None
             for end, value in (("", x.estimate), ("_low", x.low), ("_high", x.high))
+            if math.isfinite(value)
         }
 
     def general_rate(self, column: str) -> Interval:

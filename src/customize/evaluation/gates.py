@@ -120,6 +120,8 @@ def _told(gate: Gate, measured: _Measured, verdict: Verdict) -> str:
     gain, n = measured.gain, measured.num_items
     shown = f"{points(gain, True)} points" if measured.is_rate else amount(gain, True)
     seen = f"{measured.new} against {measured.old} on {n} rows: a gain of {shown}"
+    if not gain.is_defined:
+        return f"{measured.new} against {measured.old} on {n} rows: {gate.metric} is not defined"
     if verdict != "inconclusive":
         return seen
     spread, distance = deviation(gain, n), gain.estimate + gate.margin

@@ -111,8 +111,10 @@ def _power(evaluation: Evaluation) -> list[str]:
     found = [c for c in evaluation.changes if (c.metric, c.slice) == (metric, "all")]
     if not found or found[0].num_items < 2:
         return []
-    num = found[0].num_items
-    least = detectable(deviation(found[0].interval, num), num)
+    num, interval = found[0].num_items, found[0].interval
+    if not interval.is_bounded:
+        return [f"{num} rows, or clusters of them, do not show how much {metric} varies."]
+    least = detectable(deviation(interval, num), num)
     told = f"{100 * min(least, 1):.0f} points" if metric in evaluation.rates else f"{least:.3g}"
     return [f"{num} rows show a change of {told} or more, in four of five evaluations."]
 

@@ -40,12 +40,13 @@ def judge_summaries(
         judged_N, labels_N, clusters_N = _of(items, [column])
         if np.isfinite(labels_N).any():
             found[KAPPA][column] = _agreement(judged_N, labels_N, clusters_N)
-            found[CORRECTED][column] = prediction_powered(judged_N, labels_N, clusters_N)
+            corrected = prediction_powered(judged_N, labels_N, clusters_N)
+            found[CORRECTED][column] = corrected.within(0.0, 1.0)
     for new, old in itertools.permutations(tuple(found[CORRECTED]), 2):
         judged_N, labels_N, clusters_N = _of(items, [new, old])
         if np.isfinite(labels_N).any():
             change = prediction_powered(judged_N, labels_N, clusters_N)
-            found[CORRECTED][f"{new} - {old}"] = change
+            found[CORRECTED][f"{new} - {old}"] = change.within(-1.0, 1.0)
     return {figure: by_column for figure, by_column in found.items() if by_column}
 
 

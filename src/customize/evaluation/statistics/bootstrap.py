@@ -5,6 +5,7 @@ Shape legend: N rows, C clusters, R resamples.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -32,6 +33,7 @@ def bootstrap(
 
     A paired difference is one statistic: both sides see the same rows. Resamples on which it is
     not defined are left out. It collapses where all rows are alike: rates have better intervals.
+    One row, or one cluster, has none: its ends are infinite.
     """
     estimate = float(statistic(np.ones((1, num_rows)))[0])
     rng, at_once = np.random.default_rng(seed), max(1, _ENTRIES // num_rows)
@@ -39,8 +41,9 @@ def bootstrap(
     drawn = [statistic(_weights(num_rows, clusters_N, count, rng)) for count in counts]
     drawn_R = np.concatenate(drawn)
     drawn_R = drawn_R[np.isfinite(drawn_R)]
-    if not len(drawn_R):
-        return Interval(estimate, float("nan"), float("nan"))
+    num = num_rows if clusters_N is None else len(np.unique(clusters_N))
+    if num < 2 or not math.isfinite(estimate) or not len(drawn_R):
+        return Interval(estimate, -math.inf, math.inf)
     low, high = np.percentile(drawn_R, [2.5, 97.5])
     return Interval(estimate, float(low), float(high))
 

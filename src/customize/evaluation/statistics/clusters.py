@@ -46,18 +46,21 @@ def mean(values_N: Floats, clusters_N: Ints | None = None) -> Interval:
 
 
 def rate(right_N: Floats, clusters_N: Ints | None = None) -> Interval:
-    """Share of ones, by Wilson's interval on the effective number of rows."""
+    """Share of ones, by Wilson's interval on the effective number of rows; 0 to 1 for a cluster."""
     share, n = float(right_N.mean()), effective_rows(right_N, clusters_N)
-    return wilson(share * n, n)
+    return wilson(share * n, n) if n else Interval(share, 0.0, 1.0)
 
 
 def rate_difference(new_N: Floats, old_N: Floats, clusters_N: Ints | None = None) -> Interval:
     """new - old of paired ones and zeros, by Tango's interval on the effective number of rows.
 
     The scaling of counts by the design effect is that of Rao and Scott (Biometrics 48, 1992).
+    One cluster says -1 to 1.
     """
     difference_N = new_N - old_N
     n = effective_rows(difference_N, clusters_N)
+    if not n:
+        return Interval(float(difference_N.mean()), -1.0, 1.0)
     scale = n / len(difference_N)
     only_new, only_old = float((difference_N > 0).sum()), float((difference_N < 0).sum())
     return paired_difference(only_new * scale, only_old * scale, n)
@@ -67,7 +70,7 @@ def effective_rows(values_N: Floats, clusters_N: Ints | None = None) -> float:
     """How many rows without clusters would say as much, the fewness of clusters allowed for.
 
     Where all rows are alike nothing shows what clusters share: each then counts as if its rows
-    were copies.
+    were copies. One cluster says nothing of others: 0.
     """
     if clusters_N is None:
         return float(len(values_N))
@@ -75,7 +78,7 @@ def effective_rows(values_N: Floats, clusters_N: Ints | None = None) -> float:
     num, n = len(sizes_C), len(values_N)
     copies = float(sizes_C @ sizes_C) / n
     if num < 2:
-        return n / copies
+        return 0.0
     alone = standard_error(values_N)
     shared = (standard_error(values_N, clusters_N) / alone) ** 2 if alone > 0 else copies
     return n / min(max(shared, 1.0), copies) * (Z / t_quantile(num - 1)) ** 2

@@ -13,11 +13,25 @@ _NORMAL = 1000  # degrees of freedom from which t and normal differ by less than
 
 @attrs.frozen
 class Interval:
-    """An estimate with its 95 % interval."""
+    """An estimate with its 95 % interval; an end that is not known is infinite."""
 
     estimate: float
     low: float
     high: float
+
+    @property
+    def is_defined(self) -> bool:
+        """Whether there is an estimate: a share of nothing is none."""
+        return math.isfinite(self.estimate)
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether both ends are known: one row, or one cluster, does not show how much they vary."""
+        return math.isfinite(self.low) and math.isfinite(self.high)
+
+    def within(self, least: float, most: float) -> Interval:
+        """The same of what cannot lie elsewhere."""
+        return Interval(*(min(most, max(least, x)) for x in attrs.astuple(self)))
 
 
 @lru_cache(maxsize=1024)

@@ -15,7 +15,8 @@ def wilson(successes: float, n: float) -> Interval:
     rate, z2 = successes / n, Z**2
     centre = (rate + z2 / (2 * n)) / (1 + z2 / n)
     half = Z / (1 + z2 / n) * math.sqrt(rate * (1 - rate) / n + z2 / (4 * n * n))
-    return Interval(rate, max(0.0, centre - half), min(1.0, centre + half))
+    low, high = max(0.0, centre - half), min(1.0, centre + half)
+    return Interval(rate, min(low, rate), max(high, rate))  # rounding may pass the estimate
 
 
 def rule_of_three(n: int) -> float:
