@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -73,6 +74,34 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     lines = [json.loads(x) for x in (tmp_path / "eval/items.jsonl").read_text().splitlines()]
     assert set(lines[0]["answers"]["base"]) >= {"text", "num_tokens", "latency_s"}
     assert lines[0]["hash"] != lines[1]["hash"]
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def test_what_is_not_finite_is_null_and_read_back_as_it_was(tmp_path: Path) -> None:
+    rows = [
+        asked(n, answerable=True, trait="ab"[n > 0], customized="yes it is " * (n + 1))
+        for n in range(3)
+    ]
+    got = compared(rows, scorers=as_scorers(["abstention", "degeneration"]))
+    one = attrs.evolve(got.items[0].answers["base"], logprob=-math.inf)
+    item = attrs.evolve(got.items[0], answers={**got.items[0].answers, "base": one})
+    write(attrs.evolve(got, items=(item, *got.items[1:])), tmp_path)
+    results = json.loads((tmp_path / "results.json").read_text(), parse_constant=_refuse)
+    words = results["estimates"]["degeneration.words"]["customized"]["trait=a"]
+    assert words == {"estimate": 3.0, "low": None, "high": None}
+    nothing = {"estimate": None, "low": None, "high": None}
+    assert results["summaries"]["abstention.precision"]["customized"] == nothing
+    for line in (tmp_path / "items.jsonl").read_text().splitlines():
+        json.loads(line, parse_constant=_refuse)
+    again = read(tmp_path)
+    figure = again.summaries["abstention.precision"]["customized"]
+    assert math.isnan(figure.estimate)
+    assert (figure.low, figure.high) == (-math.inf, math.inf)
+    slice_of_one = again.rate("customized", "trait=a", "degeneration.words")
+    assert attrs.astuple(slice_of_one) == (3.0, -math.inf, math.inf)
 
 
 def test_an_evaluation_of_another_version_is_refused(tmp_path: Path) -> None:

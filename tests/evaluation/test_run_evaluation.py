@@ -71,7 +71,7 @@ def test_the_folder_keeps_results_items_junit_and_a_page(run: Run) -> None:
     names = {file.name for file in kept.iterdir()}
     assert names == {"results.json", "items.jsonl", "junit.xml", "report.html", "answers.jsonl"}
     results = json.loads((kept / "results.json").read_text())
-    assert (results["schema"], results["verdict"]) == (3, "pass")
+    assert (results["schema"], results["verdict"]) == (4, "pass")
     assert results["estimates"]["right"]["customized"]["trait=one"]["estimate"] == 1
 
 

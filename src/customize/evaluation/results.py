@@ -1,11 +1,13 @@
 """An evaluation on disk: results.json, items.jsonl, junit.xml. Knows no page and no run.
 
 results.json has the key ``schema``, which grows when a reader of the one before would be wrong.
+What is not finite, such as an interval's end that is not known, is null in all of them.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ from customize.evaluation.measures import estimate
 from customize.evaluation.scoring import Fault
 from customize.evaluation.statistics import Interval
 
-SCHEMA = 3
+SCHEMA = 4
 RESULTS, ITEMS, JUNIT = "results.json", "items.jsonl", "junit.xml"
 
 
@@ -31,13 +33,13 @@ def write(evaluation: Evaluation, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     suites = {"rows": evaluation, "general": evaluation.general}
     lines = [
-        json.dumps({"suite": suite, **item.to_json()})
+        _json({"suite": suite, **item.to_json()})
         for suite, of in suites.items()
         for item in (of.items if of else ())
     ]
     replace_text(folder / ITEMS, "".join(f"{line}\n" for line in lines))
     replace_text(folder / JUNIT, junit(evaluation))
-    replace_text(folder / RESULTS, json.dumps(to_json(evaluation), indent=1) + "\n")
+    replace_text(folder / RESULTS, _json(to_json(evaluation), indent=1) + "\n")
 
 
 def read(folder: Path) -> Evaluation:
@@ -73,7 +75,7 @@ def _from_json(value: dict[str, Any], items: list[Item], general: Evaluation | N
         metric_names=tuple(value["metrics"]),
         lower_is_better=frozenset(value["lower_is_better"]),
         summaries={
-            figure: {column: Interval(**one) for column, one in found.items()}
+            figure: {column: _interval(**one) for column, one in found.items()}
             for figure, found in value["summaries"].items()
         },
         faults=tuple(Fault(**fault) for fault in value["faults"]),
@@ -85,8 +87,30 @@ def _from_json(value: dict[str, Any], items: list[Item], general: Evaluation | N
     )
 
 
+def _interval(estimate: float | None, low: float | None, high: float | None) -> Interval:
+    """As it was before what is not finite became null."""
+    return Interval(
+        math.nan if estimate is None else estimate,
+        -math.inf if low is None else low,
+        math.inf if high is None else high,
+    )
+
+
+def _json(value: object, indent: int | None = None) -> str:
+    return json.dumps(_finite(value), indent=indent, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    """The same with null for each number that JSON does not have."""
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def to_json(evaluation: Evaluation) -> dict[str, Any]:
-    """Everything but the items, as JSON values."""
+    """Everything but the items, as JSON values; numbers may be infinite, or none."""
     return {
         "schema": SCHEMA,
         "columns": dict(evaluation.told),

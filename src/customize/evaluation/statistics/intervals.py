@@ -26,7 +26,7 @@ class Interval:
 
     @property
     def is_bounded(self) -> bool:
-        """Whether both ends are known: one row, or one cluster, does not show how much they vary."""
+        """Whether both ends are known: one row or cluster does not show how much rows vary."""
         return math.isfinite(self.low) and math.isfinite(self.high)
 
     def within(self, least: float, most: float) -> Interval:
