@@ -107,6 +107,7 @@ def _compared(
 ) -> Evaluation:
     """What the items show of the last column; ``lower_is_better`` beside what scorers say."""
     names = [column.name for column in columns]
+    figures, failed = summaries(items, names, scorers)
     return Evaluation(
         columns=tuple(names),
         items=tuple(items),
@@ -115,8 +116,8 @@ def _compared(
         told={column.name: column.told for column in columns},
         metric_names=_metrics(items),
         lower_is_better=_lower(scorers) | lower_is_better,
-        summaries=summaries(items, names, scorers) | judge_summaries(items, names),
-        faults=tuple(faults),
+        summaries=figures | judge_summaries(items, names),
+        faults=(*faults, *failed),
     )
 
 

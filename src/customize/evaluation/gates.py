@@ -10,7 +10,7 @@ import attrs
 from customize._errors import OptionError
 from customize.evaluation.evaluation import Evaluation, GateResult
 from customize.evaluation.measures import change
-from customize.evaluation.scoring import RIGHT
+from customize.evaluation.scoring import EXPECT, RIGHT, Fault
 from customize.evaluation.statistics import (
     Interval,
     Verdict,
@@ -24,6 +24,10 @@ from customize.evaluation.wording import amount, points
 from customize.interfaces.gate import Gate
 
 GENERAL = "general"  # right answers on the general suite; general.METRIC is another of its metrics
+
+
+class _NoScore(OptionError):
+    """No row has the score, or the figure is not there."""
 
 
 @attrs.frozen
@@ -49,12 +53,20 @@ def judged(evaluation: Evaluation, gates: Iterable[Gate]) -> Evaluation:
 
 def judge(evaluation: Evaluation, gate: Gate) -> GateResult:
     """One gate; a metric with faults never passes, as what is missing might be what is wrong."""
-    measured = _measured(evaluation, gate)
+    try:
+        measured = _measured(evaluation, gate)
+    except _NoScore:
+        failed = _faults(evaluation, gate.metric)
+        if not failed:
+            raise
+        return GateResult(
+            str(gate), "inconclusive", f"{failed[0].scorer} failed: {failed[0].error}"
+        )
     verdict = _verdict(gate, measured.gain)
     told = _told(gate, measured, verdict)
     if measured.num_faults and verdict == "pass":
         return GateResult(
-            str(gate), "inconclusive", f"{told}, but {measured.num_faults} answers have no score"
+            str(gate), "inconclusive", f"{told}, but {measured.num_faults} scores are missing"
         )
     return GateResult(str(gate), verdict, told)
 
@@ -79,7 +91,7 @@ def _measured(evaluation: Evaluation, gate: Gate) -> _Measured:
     if found is None:
         raise _no_score(evaluation, gate, new, old)
     gain = _gain(evaluation, metric, found.interval)
-    missing = _faults(evaluation, "expect" if metric == RIGHT else metric)
+    missing = len(_faults(evaluation, metric))
     return _Measured(gain, found.num_items, new, old, missing, metric in evaluation.rates)
 
 
@@ -90,24 +102,24 @@ def _of_summary(evaluation: Evaluation, gate: Gate, new: str, old: str) -> _Meas
     if found is None:
         raise _no_score(evaluation, gate, new, old)
     gain = _gain(evaluation, gate.metric, found)
-    num_faults = _faults(evaluation, gate.metric)
+    num_faults = len(_faults(evaluation, gate.metric))
     return _Measured(gain, len(evaluation.items), new, old, num_faults, is_rate=False)
 
 
-def _no_score(evaluation: Evaluation, gate: Gate, new: str, old: str) -> OptionError:
+def _no_score(evaluation: Evaluation, gate: Gate, new: str, old: str) -> _NoScore:
     among = [
         *evaluation.metric_names,
         *evaluation.summaries,
         *([GENERAL] if evaluation.general else []),
     ]
     if gate.metric in among:
-        return OptionError(f"{gate}: no row has the score {gate.metric!r} of both {new} and {old}")
-    return OptionError(f"{gate}: no score {gate.metric!r}: there are {', '.join(among)}")
+        return _NoScore(f"{gate}: no row has the score {gate.metric!r} of both {new} and {old}")
+    return _NoScore(f"{gate}: no score {gate.metric!r}: there are {', '.join(among)}")
 
 
-def _faults(evaluation: Evaluation, metric: str) -> int:
-    scorer = metric.partition(".")[0]
-    return sum(fault.scorer == scorer for fault in evaluation.faults)
+def _faults(evaluation: Evaluation, metric: str) -> list[Fault]:
+    scorer = EXPECT if metric == RIGHT else metric.partition(".")[0]
+    return [fault for fault in evaluation.faults if fault.scorer == scorer]
 
 
 def _gain(evaluation: Evaluation, metric: str, interval: Interval) -> Interval:

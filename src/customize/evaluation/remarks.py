@@ -9,6 +9,7 @@ from customize.evaluation.contamination import FROM_TRAINING
 from customize.evaluation.evaluation import Evaluation
 from customize.evaluation.item import Item
 from customize.evaluation.measures import change, estimate
+from customize.evaluation.scoring import ALL
 from customize.evaluation.statistics import detectable, deviation, rule_of_three
 from customize.evaluation.wording import amount, points
 from customize.training.evaluation_plan import BASE, PROMPTED, RETRIEVED
@@ -136,14 +137,22 @@ def _upper(num_rows: int) -> str:
 
 
 def _faults(evaluation: Evaluation) -> list[str]:
-    """A line for each scorer that failed, with how often, and the first error."""
+    """A line for each scorer that failed, with how often and the first error, or on what."""
+    of_answers = [fault for fault in evaluation.faults if fault.item != ALL]
     first: dict[str, str] = {}
-    for fault in evaluation.faults:
+    for fault in of_answers:
         first.setdefault(fault.scorer, f"{fault.item}: {fault.error}")
     return [
-        f"{scorer} failed on {sum(f.scorer == scorer for f in evaluation.faults)} answers, which "
-        f"have no such score ({error})."
-        for scorer, error in first.items()
+        *(
+            f"{scorer} failed on {sum(f.scorer == scorer for f in of_answers)} answers, which "
+            f"have no such score ({error})."
+            for scorer, error in first.items()
+        ),
+        *(
+            f"{fault.scorer} failed over all answers of {fault.column} ({fault.error})."
+            for fault in evaluation.faults
+            if fault.item == ALL
+        ),
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import attrs
 
@@ -11,17 +12,23 @@ from customize._errors import Unsupported
 from customize.evaluation.answer_store import AnswerStore
 from customize.evaluation.answering import Tell, likelihoods
 from customize.evaluation.columns import Column
+from customize.evaluation.expectations import Expectation
 from customize.evaluation.questions import Question
 from customize.interfaces.scorer import Answer, Likelihood, Score, Scorer
 
 RIGHT = "right"  # the metric of ``expect``
+ALL = "all"  # in place of a row's id: what went wrong was over all of them
+EXPECT = "expect"  # in place of a scorer's name
 
 Scores = dict[str, float]
 
 
 @attrs.frozen
 class Fault:
-    """A scorer that raised, or gave no number: the answer then has no such score."""
+    """A scorer that raised, or gave no number: the answer then has no such score.
+
+    item: `ALL` where no single answer was at fault; then all, or a figure over them, are without.
+    """
 
     item: str
     column: str
@@ -43,13 +50,12 @@ def score(
     """
     faults: list[Fault] = []
     given = _with_likelihoods(column, questions, answers, scorers, store, weighing, faults)
-    _prepare(questions, given, scorers)
+    unprepared = _prepare(questions, given, scorers)
     scores: list[Scores] = []
     for question, answer in zip(questions, given, strict=True):
-        own: Scores = {}
-        scores.append(own)
-        for name, part in _judged(column.name, question, answer, scorers, faults):
-            own[name] = part
+        judged = _Judged(column.name, question, answer, unprepared)
+        scores.append(judged.scores(scorers))
+        faults += judged.faults
     return scores, faults
 
 
@@ -73,41 +79,68 @@ def needs_answer(question: Question, scorers: Mapping[str, Scorer]) -> bool:
 
 def _prepare(
     questions: Sequence[Question], answers: Sequence[Answer], scorers: Mapping[str, Scorer]
-) -> None:
-    """Rows that share an expectation, as a trait's do, are told to it together."""
-    for scorer in scorers.values():
-        scorer.prepare(answers, [question.row for question in questions])
-    shared: dict[int, list[int]] = {}
+) -> dict[int, str]:
+    """Rows that share an expectation, as a trait's do, are told to it together.
+
+    Returns what a scorer or an expectation raised, by its identity.
+    """
+    told: dict[int, tuple[Scorer | Expectation, list[int]]] = {
+        id(scorer): (scorer, list(range(len(questions)))) for scorer in scorers.values()
+    }
     for number, question in enumerate(questions):
         if question.expectation is not None:
-            shared.setdefault(id(question.expectation), []).append(number)
-    for numbers in shared.values():
-        expectation = questions[numbers[0]].expectation
+            key = id(question.expectation)
+            told.setdefault(key, (question.expectation, []))[1].append(number)
+    raised: dict[int, str] = {}
+    for key, (one, numbers) in told.items():
+        try:
+            one.prepare([answers[n] for n in numbers], [questions[n].row for n in numbers])
+        except Exception as error:
+            raised[key] = told_of(error)
+    return raised
+
+
+@attrs.define
+class _Judged:
+    """One answer, and what becomes of it. unprepared: what was raised, by who raised it."""
+
+    column: str
+    question: Question
+    answer: Answer
+    unprepared: Mapping[int, str]
+    faults: list[Fault] = attrs.field(factory=list)
+
+    def scores(self, scorers: Mapping[str, Scorer]) -> Scores:
+        """By ``expect`` first, so that scorers know what it said."""
+        found: Scores = {}
+        if (expectation := self.question.expectation) is not None:
+            found |= self._of(expectation, EXPECT, self._right)
+        for name, scorer in scorers.items():
+            found |= self._of(scorer, name, partial(self._scored, name, scorer))
+        return found
+
+    def _of(self, judge: object, name: str, scored: Callable[[], Scores]) -> Scores:
+        if (raised := self.unprepared.get(id(judge))) is not None:
+            self._at_fault(name, raised)
+            return {}
+        try:
+            return scored()
+        except Exception as error:
+            self._at_fault(name, told_of(error))
+            return {}
+
+    def _at_fault(self, name: str, told: str) -> None:
+        self.faults.append(Fault(self.question.id, self.column, name, told))
+
+    def _right(self) -> Scores:
+        expectation, row = self.question.expectation, self.question.row
         assert expectation is not None
-        expectation.prepare([answers[n] for n in numbers], [questions[n].row for n in numbers])
+        right = expectation.holds(self.answer, row)
+        self.answer = attrs.evolve(self.answer, right=right)
+        return {RIGHT: float(right)}
 
-
-def _judged(
-    column: str,
-    question: Question,
-    answer: Answer,
-    scorers: Mapping[str, Scorer],
-    faults: list[Fault],
-) -> list[tuple[str, float]]:
-    found: list[tuple[str, float]] = []
-    if question.expectation is not None:
-        try:
-            right = question.expectation.holds(answer, question.row)
-            answer = attrs.evolve(answer, right=right)
-            found.append((RIGHT, float(right)))
-        except Exception as error:
-            faults.append(Fault(question.id, column, "expect", _told(error)))
-    for name, scorer in scorers.items():
-        try:
-            found += _parts(name, scorer.score(answer, question.row))
-        except Exception as error:
-            faults.append(Fault(question.id, column, name, _told(error)))
-    return found
+    def _scored(self, name: str, scorer: Scorer) -> Scores:
+        return dict(_parts(name, scorer.score(self.answer, self.question.row)))
 
 
 def _parts(name: str, score: Score) -> list[tuple[str, float]]:
@@ -123,7 +156,8 @@ def _number(value: object) -> float:
     return float(value)
 
 
-def _told(error: Exception) -> str:
+def told_of(error: Exception) -> str:
+    """An error as a fault tells it."""
     return f"{type(error).__name__}: {error}"
 
 
@@ -145,7 +179,7 @@ def _with_likelihoods(
         replies = [(questions[n], text) for n, text in wanted]
         found = likelihoods(column, replies, store, weighing(len(wanted)))
     except Unsupported as error:
-        faults.append(Fault("all", column.name, "log-probabilities", _told(error)))
+        faults.append(Fault(ALL, column.name, "log-probabilities", told_of(error)))
         return list(answers)
     by_number: dict[int, dict[str, Likelihood]] = {}
     for (number, text), likelihood in zip(wanted, found, strict=True):
@@ -166,5 +200,5 @@ def replies_of(
         try:
             texts |= dict.fromkeys(scorer.likelihoods(question.row))
         except Exception as error:
-            faults.append(Fault(question.id, column, name, _told(error)))
+            faults.append(Fault(question.id, column, name, told_of(error)))
     return list(texts)

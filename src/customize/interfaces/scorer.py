@@ -65,7 +65,7 @@ class Scorer(ABC):
 
     There a 1 holds, and a 0 in a part of which less is better.
 
-    What it raises is counted and told with its name, and is never a score.
+    What it raises, in whichever of these, is counted and told with its name, and is never a score.
     """
 
     # The scores, by part or "" for the only one, of which less is better.
