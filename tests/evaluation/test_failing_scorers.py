@@ -89,7 +89,7 @@ def test_a_scorer_whose_figures_fail_keeps_its_scores_and_everything_else(scorer
     result = judge(got, better(f"{name}.sum"))
     assert result.verdict == "inconclusive"
     assert result.told.startswith(f"{name} failed: ")
-    with pytest.raises(OptionError, match="no score 'calibration.sum'"):
+    with pytest.raises(OptionError, match=r"no score 'calibration\.sum'"):
         judge(got, better("calibration.sum"))
 
 

@@ -10,8 +10,10 @@ from typing import Any
 import attrs
 import numpy as np
 import pytest
+from saying import Says, asked
 
 from customize import Answer, DataError, Likelihood, OptionError, Row, Scorer, UnknownName
+from customize.evaluation import Terms, evaluate
 from customize.evaluation.expectations import parse_expect, said
 from customize.evaluation.scorers import as_scorers, make_scorer
 from customize.evaluation.scorers.calibration import coverage_risk
@@ -272,11 +274,37 @@ def test_calibration_is_that_of_a_loop_over_bins() -> None:
     assert got["risk"] == pytest.approx(np.mean(by_k))
 
 
-def test_confidence_is_the_probability_of_the_whole_answer() -> None:
+def test_confidence_is_that_of_what_expect_judged() -> None:
     scorer = make_scorer("calibration")
-    answer = attrs.evolve(said("x"), logprob=math.log(0.8), right=False)
+    answer = attrs.evolve(said("x"), confidence=0.8, right=False)
     assert scorer.score(answer, {}) == pytest.approx({"confidence": 0.8, "held": 0, "brier": 0.64})
-    assert scorer.score(said("x"), {}) is None
+    assert scorer.score(attrs.evolve(said("x"), right=False), {}) is None
+    assert scorer.score(attrs.evolve(said("x"), confidence=0.8), {}) is None
+    whole = parse_expect({"equals": "x"}, "row 1")
+    assert whole.confidence(attrs.evolve(said("x"), logprob=math.log(0.8)), {}) == pytest.approx(
+        0.8
+    )
+    assert whole.confidence(said("x"), {}) is None
+
+
+def test_rows_answered_by_choice_are_as_sure_as_their_choice_and_nothing_is_written() -> None:
+    rows = [
+        {**asked(n), "choices": ["a", "bbb"], "answer": n % 2, "expect": {"choice": True}}
+        for n in range(4)
+    ]
+    columns = [Says("base"), Says("customized")]
+    got = evaluate(columns, rows, Terms(scorers=as_scorers(["calibration", "choice"])))
+    assert [column.asked for column in columns] == [0, 0]
+    sure = 1 / (1 + math.exp(-2))  # log-probabilities of -1 and -3
+    for n, item in enumerate(got.items):
+        scores = item.scores["customized"]
+        assert scores["calibration.confidence"] == pytest.approx(sure)
+        assert scores["calibration.confidence"] == scores["choice.confidence"]
+        assert scores["calibration.held"] == scores["right"] == float(n % 2 == 0)
+    # Where something else reads what is written, it is written, and is still not what was judged.
+    read = evaluate(columns, rows, Terms(scorers=as_scorers(["calibration", "degeneration"])))
+    assert columns[1].asked == 4
+    assert read.items[0].scores["customized"]["calibration.confidence"] == pytest.approx(sure)
 
 
 def test_weights_are_rows_repeated() -> None:

@@ -5,6 +5,7 @@ Knows scorers by name alone.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import attrs
@@ -33,6 +34,17 @@ class Expectation:
             DataError: one gives something between 0 and 1, or nothing.
         """
         return all(_holds(n, s, s.score(answer, row)) for n, s in self.scorers.items())
+
+    def confidence(self, answer: Answer, row: Row) -> float | None:
+        """The probability of what is judged: of the answer, or of what was likelier than others.
+
+        None where that is not known, as behind an interface, or of several choices at once.
+        """
+        if any(scorer.reads_answer for scorer in self.scorers.values()):
+            return None if answer.logprob is None else math.exp(min(0.0, answer.logprob))
+        scores = [scorer.score(answer, row) for scorer in self.scorers.values()]
+        found = [s["confidence"] for s in scores if isinstance(s, Mapping) and "confidence" in s]
+        return found[0] if len(found) == 1 else None
 
 
 def parse_expect(value: object, where: str) -> Expectation:

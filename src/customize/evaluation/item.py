@@ -79,5 +79,5 @@ class Item:
 
 
 def _answer(given: Answer) -> dict[str, Any]:
-    skipped = ("likelihoods", "right")
+    skipped = ("likelihoods", "right", "confidence")
     return attrs.asdict(given, filter=lambda field, _: field.name not in skipped)

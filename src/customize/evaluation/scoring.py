@@ -136,7 +136,8 @@ class _Judged:
         expectation, row = self.question.expectation, self.question.row
         assert expectation is not None
         right = expectation.holds(self.answer, row)
-        self.answer = attrs.evolve(self.answer, right=right)
+        confidence = expectation.confidence(self.answer, row)
+        self.answer = attrs.evolve(self.answer, right=right, confidence=confidence)
         return {RIGHT: float(right)}
 
     def _scored(self, name: str, scorer: Scorer) -> Scores:

@@ -42,6 +42,8 @@ class Answer:
     share_s: the batch's seconds divided by its answers.
     likelihoods: of the replies that scorers asked for.
     right: whether the row's ``expect`` held; None where there is none.
+    confidence: the probability of what ``expect`` judged, the whole answer or a choice; None where
+        that is not known.
     memory_bytes: the most that the process held meanwhile; None where that is not known.
     device_bytes: the same of a device's own memory; None where there is none.
     """
@@ -56,6 +58,7 @@ class Answer:
     share_s: float
     likelihoods: Mapping[str, Likelihood] = attrs.field(factory=dict)
     right: bool | None = None
+    confidence: float | None = None
     memory_bytes: int | None = None
     device_bytes: int | None = None
 

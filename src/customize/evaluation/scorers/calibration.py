@@ -5,7 +5,6 @@ Shape legend: N rows, R resamples.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -17,7 +16,9 @@ from customize.interfaces.scorer import Answer, Doubles, Score, Scorer
 
 @options
 class Calibration(Scorer):
-    """Confidence, the probability of the whole answer, against whether ``expect`` held.
+    """Confidence, the probability of what ``expect`` judged, against whether it held.
+
+    That is the whole answer, or the row's likeliest choice among the choices.
 
     brier: squared distance of the two. Over all rows: ece, the expected calibration error
     (arXiv 1706.04599), and risk, the mean share of wrong answers among the most confident, over
@@ -25,14 +26,14 @@ class Calibration(Scorer):
     """
 
     lower_is_better = frozenset({"brier", "ece", "risk"})
+    reads_answer = False  # but by ``expect``, which says so itself
 
     bins: int = option(default=10, help="Bins of equal width for ece.", at_least=1)
 
     def score(self, answer: Answer, row: Row) -> Score:
-        if answer.right is None or answer.logprob is None:
+        if answer.right is None or answer.confidence is None:
             return None
-        confidence = math.exp(min(0.0, answer.logprob))
-        right = float(answer.right)
+        confidence, right = answer.confidence, float(answer.right)
         return {"confidence": confidence, "held": right, "brier": (confidence - right) ** 2}
 
     def summary(self, scores: Mapping[str, Doubles], weights_RN: Doubles) -> Mapping[str, Doubles]:
