@@ -9,13 +9,15 @@ from typing import Any
 import attrs
 import numpy as np
 import pytest
-from saying import Says, asked, taught
+from saying import Says, asked, compared, taught
 
 from customize import OptionError, Snapshot
 from customize._memory import peak_bytes, resident_bytes
 from customize.evaluation import Item, SnapshotColumn, Terms, evaluate
 from customize.evaluation.cost import costs, decision
 from customize.evaluation.expectations import said
+from customize.evaluation.remarks import remarks
+from customize.evaluation.results import read
 from customize.runs.report import keep
 from customize.training.prices import prices_of
 
@@ -65,6 +67,78 @@ def test_the_decision_is_one_line() -> None:
     assert told is not None
     assert "big is cheaper at any number" in told
     assert decision({}, {}, "customized", "big") is None
+
+
+@pytest.mark.parametrize("mine", [0.5, 2.0, 4.5])
+@pytest.mark.parametrize("once", [0.0, 1.0, 6.0])
+@pytest.mark.parametrize("theirs_once", [0.0, 1.0, 6.0])
+def test_the_decision_is_right_at_every_number_of_requests(
+    mine: float, once: float, theirs_once: float
+) -> None:
+    """All quadrants of cheaper and dearer, once and for each request; 2 a thousand for big."""
+    prices = prices_of(
+        {
+            "customized": {"hour": 7.2 * mine, "fixed": once},  # half a second each
+            "big": {"input": 2, "output": 0, "fixed": theirs_once},
+        }
+    )
+    told = decision(costs(items(), ["customized", "big"], prices), prices, "customized", "big")
+    assert told is not None
+    for requests in range(0, 12_001, 7):
+        ours, theirs = once + mine * requests / 1000, theirs_once + 2.0 * requests / 1000
+        cheaper = _says(told, requests)
+        if cheaper == "same":
+            assert ours == pytest.approx(theirs)
+        elif cheaper is not None:
+            assert (ours <= theirs + 1e-9) if cheaper == "customized" else (theirs <= ours + 1e-9)
+
+
+def _says(told: str, requests: int) -> str | None:
+    """Who is cheaper then; None within a request of the break-even, where it is rounded."""
+    if "both cost the same" in told:
+        return "same"
+    if always := re.search(r"(\w+) is cheaper at any number", told):
+        return always[1]
+    back, up_to = (
+        "earned back after ([0-9,]+) req",
+        r"(\w+) is cheaper up to ([0-9,]+) requests, and",
+    )
+    if found := re.search(back, told):
+        first, last, even = "big", "customized", found[1]
+    else:
+        found = re.search(rf"{up_to} (\w+) from there on", told)
+        assert found, told
+        first, last, even = found[1], found[3], found[2]
+    at = int(even.replace(",", ""))
+    return None if abs(requests - at) <= 1 else first if requests < at else last
+
+
+def test_a_column_without_usage_keeps_its_latency_and_says_what_is_not_known(
+    tmp_path: Path,
+) -> None:
+    silent = attrs.evolve(BIG, num_prompt_tokens=0, num_tokens=0)
+    given = [attrs.evolve(i, answers={**i.answers, "big": silent}) for i in items()]
+    prices = prices_of({"customized": {"hour": 3.6}, "big": {"input": 3, "output": 15}})
+    found = costs(given, ["customized", "big"], prices)
+    assert (found["big"].p50_s, found["big"].num_requests) == (4.0, 10)
+    assert (
+        found["big"].tokens_read is found["big"].tokens_per_s is found["big"].per_thousand is None
+    )
+    assert decision(found, prices, "customized", "big") is None
+    by_hour = costs(given, ["big"], prices_of({"big": {"hour": 3.6}}))["big"]
+    assert by_hour.per_thousand == pytest.approx(1.0)
+    given[0] = items()[0]
+    one = costs(given, ["big"], prices)["big"]
+    assert (one.num_uncounted, one.tokens_read, one.tokens_per_s) == (9, 1000, 100)
+    for cost, told in (
+        (found, "big tells no usage: its tokens"),
+        ({"big": one}, "big tells no usage of 9 of 10 answers"),
+    ):
+        got = attrs.evolve(compared([asked(n) for n in range(3)]), costs=cost)
+        assert any(line.startswith(told) for line in remarks(got))
+        keep(got, tmp_path, None)
+        assert read(tmp_path).costs == cost
+    assert "not known" in (tmp_path / "report.html").read_text("utf-8")
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ def remarks(evaluation: Evaluation) -> list[str]:
         *_faults(evaluation),
         *_contaminated(evaluation),
         *_flags(evaluation),
+        *_uncounted(evaluation),
         *evaluation.decisions,
     ]
 
@@ -154,6 +155,23 @@ def _faults(evaluation: Evaluation) -> list[str]:
             if fault.item == ALL
         ),
     ]
+
+
+def _uncounted(evaluation: Evaluation) -> list[str]:
+    """Columns whose tokens are not known, and what is not known with them."""
+    told = []
+    for column, cost in evaluation.costs.items():
+        if cost.num_uncounted == cost.num_requests:
+            told.append(
+                f"{column} tells no usage: its tokens, and what a request costs by them, are not "
+                "known."
+            )
+        elif cost.num_uncounted:
+            told.append(
+                f"{column} tells no usage of {cost.num_uncounted} of {cost.num_requests} answers: "
+                "its tokens are those of the others."
+            )
+    return told
 
 
 def _contaminated(evaluation: Evaluation) -> list[str]:

@@ -274,14 +274,18 @@ def _costs(evaluation: Evaluation) -> list[dict[str, str]]:
         {
             "column": column,
             "latency": f"{cost.p50_s:.2g} s, {cost.p95_s:.2g} s",
-            "speed": f"{cost.tokens_per_s:,.0f}",
-            "tokens": f"{cost.tokens_read:,.0f}, {cost.tokens_written:,.0f}",
+            "speed": _counted(cost.tokens_per_s),
+            "tokens": _counted(cost.tokens_read, cost.tokens_written),
             "memory": _megabytes(cost.memory_bytes),
             "device": _megabytes(cost.device_bytes),
             "price": "" if cost.per_thousand is None else f"{cost.per_thousand:.3g}",
         }
         for column, cost in evaluation.costs.items()
     ]
+
+
+def _counted(*counts: float | None) -> str:
+    return ", ".join(f"{count:,.0f}" for count in counts if count is not None)
 
 
 def _megabytes(count: int | None) -> str:
