@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from saying import asked, compared
 
 import customize
 from customize import Evaluation, Run
@@ -154,3 +155,12 @@ def test_the_headline_claims_no_more_than_the_interval(
     base: int, customized: int, said: str
 ) -> None:
     assert headline(items(base, customized)).startswith(f"Customized {said} the base on 40 rows:")
+
+
+@pytest.mark.parametrize("name", ["Pizza-V2", "pizza", "retrieved"])
+def test_a_headline_writes_names_as_they_are_and_its_own_words_as_a_sentence_begins(
+    name: str,
+) -> None:
+    rows = [asked(n, **{name: "yes"}) for n in range(3)]
+    shown = {"retrieved": "Retrieved"}.get(name, name)
+    assert headline(compared(rows, f"base {name}")).startswith(f"{shown} cannot be told apart")

@@ -12,7 +12,7 @@ from customize.evaluation.measures import change, estimate
 from customize.evaluation.scoring import ALL
 from customize.evaluation.statistics import detectable, deviation, rule_of_three
 from customize.evaluation.wording import amount, points
-from customize.training.evaluation_plan import BASE, PROMPTED, RETRIEVED
+from customize.training.evaluation_plan import BASE, CUSTOMIZED, PROMPTED, RETRIEVED
 
 # Metrics of likelihood, as a sentence has them.
 _CALLED = {
@@ -52,11 +52,18 @@ def headline(evaluation: Evaluation) -> str:
     better = sign * change.low > 0 and sign * change.high > 0
     worse = sign * change.low < 0 and sign * change.high < 0
     told = "is better than" if better else "is worse than" if worse else "cannot be told apart from"
-    rival = {PROMPTED: "the base with its best prompt", BASE: "the base"}
+    known = {PROMPTED: "the base with its best prompt", BASE: "the base"}
+    rival = known.get(evaluation.rival, evaluation.rival)
     return (
-        f"{evaluation.new.capitalize()} {told} {rival.get(evaluation.rival, evaluation.rival)} "
+        f"{_at_the_beginning(evaluation.new)} {told} {rival} "
         f"on {num} rows: {rate}{unit[0]}, a change of {show(change, True)}{unit[1]}."
     )
+
+
+def _at_the_beginning(column: str) -> str:
+    """Of a sentence: our own word with a capital, and a name as it is."""
+    ours = column in (BASE, PROMPTED, RETRIEVED, CUSTOMIZED)
+    return column.capitalize() if ours else column
 
 
 def broken(general: Evaluation) -> list[str]:
