@@ -99,11 +99,8 @@ def _says(told: str, requests: int) -> str | None:
         return "same"
     if always := re.search(r"(\w+) is cheaper at any number", told):
         return always[1]
-    back, up_to = (
-        "earned back after ([0-9,]+) req",
-        r"(\w+) is cheaper up to ([0-9,]+) requests, and",
-    )
-    if found := re.search(back, told):
+    up_to = r"(\w+) is cheaper up to ([0-9,]+) requests, and"
+    if found := re.search("earned back after ([0-9,]+) requests", told):
         first, last, even = "big", "customized", found[1]
     else:
         found = re.search(rf"{up_to} (\w+) from there on", told)

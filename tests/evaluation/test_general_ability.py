@@ -16,6 +16,7 @@ from customize.evaluation import SnapshotColumn, Terms, evaluate
 from customize.evaluation.answer_store import AnswerStore
 from customize.evaluation.gates import judge
 from customize.evaluation.general_ability import kl_to_base
+from customize.evaluation.progress import AnswerProgress
 from customize.evaluation.questions import Question
 from customize.evaluation.remarks import broken
 from customize.evaluation.results import read, write
@@ -84,7 +85,7 @@ def test_it_is_told_in_a_line_and_read_again(evaluated: Evaluation, tmp_path: Pa
 def test_the_distance_is_that_of_log_probabilities_on_the_bases_own_answers() -> None:
     base, new = columns()
     questions = [Question(str(n), {}, [{"role": "user", "content": f"q{n}"}]) for n in range(5)]
-    got = kl_to_base(base, new, questions, AnswerStore())
+    got = kl_to_base(base, new, questions, AnswerStore(), _quiet)
     tables = [_table(column) for column in (base, new)]
     for question, value in zip(questions, got, strict=True):
         tokens = base.snapshot.renderer.prompt(question.messages)
@@ -96,7 +97,8 @@ def test_the_distance_is_that_of_log_probabilities_on_the_bases_own_answers() ->
         steps = list(itertools.pairwise(path))
         ours, theirs = (sum(t[a, b] for a, b in steps) for t in tables)
         assert value == pytest.approx((ours - theirs) / len(steps), rel=1e-4)
-    assert kl_to_base(base, base, questions, AnswerStore()) == pytest.approx([0.0] * 5, abs=1e-6)
+    none = kl_to_base(base, base, questions, AnswerStore(), _quiet)
+    assert none == pytest.approx([0.0] * 5, abs=1e-6)
 
 
 def _table(column: SnapshotColumn) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
@@ -111,9 +113,22 @@ def _table(column: SnapshotColumn) -> np.ndarray[tuple[int, int], np.dtype[np.fl
 def test_the_distance_is_computed_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     base, new = columns()
     questions = [Question("1", {}, [{"role": "user", "content": "q"}])]
-    first = kl_to_base(base, new, questions, AnswerStore(tmp_path / "answers.jsonl"))
+    file = tmp_path / "answers.jsonl"
+    first = kl_to_base(base, new, questions, AnswerStore(file), _quiet)
     monkeypatch.setattr(SnapshotColumn, "drawn", None)
-    assert kl_to_base(base, new, questions, AnswerStore(tmp_path / "answers.jsonl")) == first
+    assert kl_to_base(base, new, questions, AnswerStore(file), _quiet) == first
+
+
+def _quiet(count: int) -> None:
+    pass
+
+
+def test_the_distance_is_a_part_of_the_progress() -> None:
+    stream = io.StringIO()
+    progress = AnswerProgress(stream)
+    terms = Terms(max_tokens=4, general=NUM)
+    evaluate(columns(), [row("one", includes="yes")], terms, progress=progress)
+    assert "customized: 30/30 distances from the base  took" in stream.getvalue()
 
 
 def test_columns_behind_an_interface_have_no_distance() -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +136,57 @@ def test_a_killed_evaluation_goes_on_where_it_was(
     assert asked == [30]  # the base had answered
 
 
+KILLED = """
+import json, os, signal, sys
+import customize
+from customize.evaluation.columns import SnapshotColumn
+from customize.testing import ToyBackend
+
+whole, batches = SnapshotColumn.answers, []
+
+def dies(self, questions, draw):
+    if len(batches) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    batches.append(len(questions))
+    return whole(self, questions, draw)
+
+SnapshotColumn.answers = dies
+run = customize.open(sys.argv[1], backend=ToyBackend())
+run.evaluate(json.loads(sys.argv[2]), max_tokens=16)
+"""
+
+
+def test_an_evaluation_killed_with_9_goes_on_from_the_answers_it_kept(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run.folder is not None
+    rows: list[dict[str, Any]] = [
+        {**TEST[0], "id": str(n), "messages": [{"role": "user", "content": f"other {n}"}]}
+        for n in range(50)
+    ]
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, str(run.folder.path), json.dumps(rows)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert not (run.folder.evaluation / "results.json").exists()
+    whole, asked = SnapshotColumn.answers, []
+
+    def counts(self: SnapshotColumn, questions: Any, draw: Any) -> Any:
+        asked.append((self.name, len(questions)))
+        return whole(self, questions, draw)
+
+    monkeypatch.setattr(SnapshotColumn, "answers", counts)
+    got = run.evaluate(rows, **QUICK)
+    assert asked == [("customized", 32), ("customized", 18)]  # the base had answered
+    fresh = run.evaluate(rows, to=tmp_path / "fresh", **QUICK)
+    assert [item.scores for item in got.items] == [item.scores for item in fresh.items]
+    said = [[item.answers["base"].text for item in each.items] for each in (got, fresh)]
+    assert said[0] == said[1]
+
+
 def test_several_prompts_need_development_rows(run: Run) -> None:
     with pytest.raises(OptionError, match="need development rows"):
         run.evaluate(TEST, prompts=["a", "b"], **QUICK)
@@ -208,8 +262,53 @@ def test_two_runs_are_compared(run: Run, tmp_path: Path) -> None:
     got = compare_runs(run, other, Asked(TEST, **QUICK), None)
     assert (got.new, got.rival) == ("run", "other")
     assert got.change("run", "other").low > 0
+    assert got.columns == ("base", "other", "run")
+    assert any("no base with its best prompt" in note for note in got.notes)
     with pytest.raises(DataError, match="are one run"):
         compare_runs(run, run, Asked(TEST), None)
+
+
+def test_a_comparison_stands_beside_the_runs_own_evaluation(run: Run, tmp_path: Path) -> None:
+    assert run.folder is not None
+    run.evaluate(TEST[:5], **QUICK)
+    own = {file: file.read_bytes() for file in run.folder.evaluation.iterdir()}
+    pages = [(run.folder.path / name).read_bytes() for name in ("report.html", "README.md")]
+    other = train(tmp_path / "deeper" / "run", options={"lr": 0.001})
+    got = compare_runs(run, other, Asked(TEST, **QUICK), None)
+    assert got.rival == "deeper/run"
+    assert (tmp_path / "run" / "eval-against-deeper-run" / "report.html").is_file()
+    assert {file: file.read_bytes() for file in run.folder.evaluation.iterdir()} == own
+    again = [(run.folder.path / name).read_bytes() for name in ("report.html", "README.md")]
+    assert again == pages
+
+
+def test_what_either_run_learnt_from_is_looked_for(tmp_path: Path) -> None:
+    runs = {}
+    for name, rows in (("old", ROWS[:4]), ("new", ROWS[4:])):
+        data = tmp_path / f"{name}.jsonl"
+        data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        runs[name] = customize.train(
+            model="toy", data=data, to=tmp_path / name, backend=ToyBackend(), options={"steps": 1}
+        )
+    asked: list[Any] = [{**TEST[n], "messages": ROWS[n]["messages"][:1]} for n in (0, 7)]
+    got = compare_runs(runs["new"], runs["old"], Asked([*asked, TEST[1]], **QUICK), None)
+    assert [item.flags for item in got.items] == [("asked in training",)] * 2 + [()]
+    (tmp_path / "old.jsonl").write_text("")
+    got = compare_runs(runs["new"], runs["old"], Asked([*asked, TEST[1]], **QUICK), None)
+    assert any("not at hand" in note for note in got.notes)
+
+
+class OtherBase(ToyBackend):
+    name = "other"
+
+
+def test_runs_of_two_bases_are_told_and_both_bases_answer(run: Run, tmp_path: Path) -> None:
+    other = Run(train(tmp_path / "other").folder, None, OtherBase())
+    got = compare_runs(run, other, Asked(TEST, general=20, **QUICK), None)
+    assert got.columns == ("base", "other_base", "other", "run")
+    assert any("other is made of another base than run" in note for note in got.notes)
+    assert got.general is not None
+    assert got.general.columns == ("base", "run")
 
 
 def test_a_gate_that_fails_raises_and_the_results_are_kept(tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ _OPTIONS = (
         "--to",
         metavar="FOLDER",
         type=click.Path(path_type=Path, file_okay=False),
-        help="Where the results go; the run's eval folder unless given.",
+        help="Where the results go; a folder of the run's unless given.",
     ),
 )
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from customize._batch import Batch
 from customize.evaluation.answer_store import AnswerStore
+from customize.evaluation.answering import Tell
 from customize.evaluation.collecting import Collector
 from customize.evaluation.columns import Column, Draw, SnapshotColumn
 from customize.evaluation.grouping import Grouping
@@ -53,12 +54,15 @@ def general_ability(
         more, wrong = plain.items(columns, _questions(asked), scorers, Grouping())
         items += more
         faults += wrong
-    drawn = _questions(written[:_NUM_DRAWN])
-    return _with_distance(items, columns, drawn, plain.store), faults
+    return _with_distance(items, columns, _questions(written[:_NUM_DRAWN]), plain), faults
 
 
 def kl_to_base(
-    base: SnapshotColumn, new: SnapshotColumn, questions: Sequence[Question], store: AnswerStore
+    base: SnapshotColumn,
+    new: SnapshotColumn,
+    questions: Sequence[Question],
+    store: AnswerStore,
+    tell: Tell,
 ) -> list[float]:
     """By question: log p(base) - log p(new), in nats a token, of an answer drawn from the base.
 
@@ -67,12 +71,14 @@ def kl_to_base(
     draw = Draw(_MAX_TOKENS, temperature=1.0)
     keys = [_key(base, new, question, draw) for question in questions]
     found = {n: kept for n, key in enumerate(keys) if (kept := store.likelihood(key))}
+    tell(len(found))
     missing = [n for n in range(len(questions)) if n not in found]
     for start in range(0, len(missing), _AT_ONCE):
         batch = missing[start : start + _AT_ONCE]
         ratios = _ratios(base, new, [questions[n] for n in batch], draw)
         store.keep({keys[n]: ratio for n, ratio in zip(batch, ratios, strict=True)})
         found |= dict(zip(batch, ratios, strict=True))
+        tell(len(batch))
     return [found[n].logprob / found[n].num_tokens for n in range(len(questions))]
 
 
@@ -84,14 +90,15 @@ def _with_distance(
     items: Sequence[Item],
     columns: Sequence[Column],
     questions: Sequence[Question],
-    store: AnswerStore,
+    collect: Collector,
 ) -> list[Item]:
     if len(columns) < 2:
         return list(items)
     base, new = columns
     if not isinstance(base, SnapshotColumn) or not isinstance(new, SnapshotColumn):
         return list(items)
-    found = kl_to_base(base, new, questions, store)
+    tell = collect.tell(new.name, len(questions), "distances from the base")
+    found = kl_to_base(base, new, questions, collect.store, tell)
     by_id = {question.id: kl for question, kl in zip(questions, found, strict=True)}
     return [_scored(i, base.name, new.name, by_id[i.id]) if i.id in by_id else i for i in items]
 

@@ -38,6 +38,7 @@ from customize.runs.report import keep
 from customize.runs.run_columns import (
     Source,
     column_of,
+    have_one_base,
     is_customized,
     other_column,
     prompted,
@@ -46,11 +47,14 @@ from customize.runs.run_columns import (
 from customize.training.evaluation_plan import (
     BASE,
     CUSTOMIZED,
+    MAX_TURNS,
+    OTHER_BASE,
     PROMPTED,
+    SOLVED,
     EvaluationPlan,
     JudgePlan,
     check_columns,
-    check_played,
+    check_used,
     columns_of,
     judge_plan_of,
     parse_gates,
@@ -64,6 +68,10 @@ ANSWERS = "answers.jsonl"
 Rows = str | Path | Sequence[Mapping[str, Any]]
 
 _NO_PROMPT = "No prompt was given: the base with its best prompt is left out."
+_NO_PROMPTED = (
+    "Two runs are compared, and no base with its best prompt: customize evaluate NEW --prompt TEXT "
+    "--against old=OLD has it beside both."
+)
 _NOT_KNOWN = (
     "The rows of training are not at hand (they moved, changed, or were given in Python): what "
     "the test rows share with them is not known."
@@ -91,13 +99,12 @@ class Asked:
     gates: Sequence[Gate] = ()
     prices: Mapping[str, Any] = attrs.field(factory=dict)
     environment: str | Function | Environment | None = None
-    max_turns: int = 16
-    solved: float = 1.0
+    max_turns: int = MAX_TURNS
+    solved: float = SOLVED
     notes: Sequence[str] = ()  # what is to be told of the rows
 
     def __attrs_post_init__(self) -> None:
-        if self.environment is not None:
-            check_played(self)
+        check_used(self)
 
     def read(self) -> tuple[list[Row], Playing | None]:
         """The rows, and how they are played where there is an environment.
@@ -141,7 +148,7 @@ def evaluate_run(run: Run, asked: Asked, to: Path | None) -> Evaluation:
     columns += [column_of(run, CUSTOMIZED)] if is_customized(run) else []
     told = [] if note is None or (playing is not None and note == _NO_PROMPT) else [note]
     notes = (*asked.notes, *told)
-    return _kept(run, columns, terms, asked.gates, rows, playing, notes, store, folder)
+    return _kept([run], columns, terms, asked.gates, rows, playing, notes, store, folder)
 
 
 def _check_asked(run: Run, asked: Asked, terms: Terms) -> None:
@@ -180,21 +187,32 @@ def planned(plan: EvaluationPlan) -> Asked:
 
 
 def compare_runs(new: Run, old: Run, asked: Asked, to: Path | None) -> Evaluation:
-    """Two runs on the same rows; the second is judged against the first."""
+    """Two runs on the same rows; the first is judged against the second.
+
+    Where their bases differ, both are columns. ``to`` keeps the results; unless given a folder
+    of the new run's, beside its own evaluation.
+    """
     for run in (new, old):
         if run.folder is None:
             raise DataError(f"{run!r} is a base model: compare takes two runs' folders")
     assert new.folder is not None
     assert old.folder is not None
     names = _apart(old.folder, new.folder)
-    terms = terms_of(asked, names[0])
-    check_columns((BASE, *names), asked.gates, terms.prices)
-    folder = new.folder.evaluation if to is None else to
-    store = _store(folder)
     columns: list[Column] = [column_of(new, BASE, base=True)]
+    notes = [*asked.notes, _NO_PROMPTED]
+    if not have_one_base(new, old):
+        columns.append(column_of(old, OTHER_BASE, base=True))
+        notes.append(
+            f"{names[0]} is made of another base than {names[1]}: a change between them is one of "
+            f"their bases ({OTHER_BASE}, {BASE}) too."
+        )
     columns += [column_of(old, names[0]), column_of(new, names[1])]
+    terms = terms_of(asked, names[0])
+    check_columns([column.name for column in columns], asked.gates, terms.prices)
+    folder = new.folder.compared_with(names[0]) if to is None else to
+    store = _store(folder)
     rows, playing = asked.read()
-    return _kept(new, columns, terms, asked.gates, rows, playing, (), store, folder)
+    return _kept([new, old], columns, terms, asked.gates, rows, playing, notes, store, folder)
 
 
 def raise_for_gates(evaluation: Evaluation) -> None:
@@ -211,7 +229,7 @@ def raise_for_gates(evaluation: Evaluation) -> None:
 
 
 def _kept(
-    run: Run,
+    runs: Sequence[Run],
     columns: Sequence[Column],
     terms: Terms,
     gates: Sequence[Gate],
@@ -221,7 +239,12 @@ def _kept(
     store: AnswerStore,
     folder: Path | None,
 ) -> Evaluation:
-    learnt = None if run.folder is None else learnt_by(run.folder)
+    """The evaluation of the last column, a customization by the first of the runs.
+
+    What any of the runs learnt from is looked for in the rows.
+    """
+    folders = [run.folder for run in runs if run.folder is not None]
+    learnt = learnt_by(*folders) if folders else None
     unknown = [_NOT_KNOWN] if learnt is not None and learnt.num_missing else []
     evaluation = evaluate(
         columns,
@@ -235,7 +258,7 @@ def _kept(
     )
     evaluation = judged(evaluation, gates)
     if folder is not None:
-        keep(evaluation, folder, run.folder)
+        keep(evaluation, folder, runs[0].folder)
     return evaluation
 
 

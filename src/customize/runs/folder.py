@@ -67,6 +67,10 @@ class RunFolder:
         """The last evaluation."""
         return self.path / "eval"
 
+    def compared_with(self, name: str) -> Path:
+        """The last comparison with a run of that name, or of the end of that path."""
+        return self.path / f"eval-against-{name.replace('/', '-')}"
+
     @property
     def finished(self) -> bool:
         return (self.path / "finished.json").is_file()

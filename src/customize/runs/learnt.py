@@ -18,7 +18,7 @@ _MADE = "rows.jsonl"  # where a method keeps the rows that it made, of documents
 
 @attrs.frozen
 class Learnt:
-    """The rows of all stages. num_missing: of stages whose rows are gone, or are others now."""
+    """The rows of all runs and stages. num_missing: of those whose rows are gone or changed."""
 
     data: tuple[IndexedDataset, ...]
     num_missing: int
@@ -28,9 +28,9 @@ class Learnt:
             yield from (rows[number] for number in range(len(rows)))
 
 
-def learnt_by(folder: RunFolder) -> Learnt:
-    """What the run in the folder, and those of the stages before it, were trained on."""
-    found = [_rows(run) for run in (*folder.before, folder)]
+def learnt_by(*folders: RunFolder) -> Learnt:
+    """What the runs in the folders, and those of the stages before them, were trained on."""
+    found = [_rows(run) for folder in folders for run in (*folder.before, folder)]
     there = tuple(rows for rows in found if rows is not None)
     return Learnt(there, len(found) - len(there))
 

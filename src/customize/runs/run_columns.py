@@ -109,6 +109,13 @@ def fingerprint_of(run: Run, base: bool = False) -> str:
     return _base(run) if base or weights is None else f"{_base(run)} {_hash(weights)}"
 
 
+def have_one_base(one: Run, other: Run) -> bool:
+    """Whether two runs were made of the same weights; loads nothing."""
+    if one.model is None or other.model is None:
+        return _base(one) == _base(other)  # the toy backend holds no model
+    return one.model.fingerprint == other.model.fingerprint
+
+
 def _weights(run: Run) -> Path | None:
     return run.folder.weights() if run.folder else run.adapter
 

@@ -13,6 +13,8 @@ from customize.training.structuring import Faults, structure
 
 # The columns of a run's evaluation, beside others that answer under names of their own.
 BASE, PROMPTED, RETRIEVED, CUSTOMIZED = "base", "prompted", "retrieved", "customized"
+MAX_ROWS, MAX_TURNS, SOLVED = 200, 16, 1.0  # unless given
+OTHER_BASE = "other_base"  # of the older one of two runs, where it is another
 OWN = "own"  # the index that a run keeps beside its weights
 
 
@@ -46,7 +48,7 @@ class EvaluationPlan:
         "rows unless given.",
     )
     max_rows: int = option(
-        default=200, help="Of the run's held-out rows at most, evenly spread.", at_least=1
+        default=MAX_ROWS, help="Of the run's held-out rows at most, evenly spread.", at_least=1
     )
     prompts: tuple[str, ...] = option(
         default=(), help="Prompts for the base to compare with; of several the best is taken."
@@ -100,9 +102,9 @@ class EvaluationPlan:
         default=None,
         help="Play the rows in it: package.module:name, or what a plugin offers, as gsm8k:level=3.",
     )
-    max_turns: int = option(default=16, help="Replies of an episode at most.", at_least=1)
+    max_turns: int = option(default=MAX_TURNS, help="Replies of an episode at most.", at_least=1)
     solved: float = option(
-        default=1.0, help="The reward from which an episode counts as solved.", at_least=-1e9
+        default=SOLVED, help="The reward from which an episode counts as solved.", at_least=-1e9
     )
 
     def __attrs_post_init__(self) -> None:
@@ -110,8 +112,12 @@ class EvaluationPlan:
         check_choice(self.prompts, self.shots, self.development is not None)
         check_samples(self.samples, self.temperature)
         judge_plan_of(self.judge)
-        if self.environment is not None:
-            check_played(self)
+        check_used(self)
+        if self.data is not None and self.max_rows != MAX_ROWS:
+            raise OptionError(
+                f"max_rows={self.max_rows} is of held-out rows, and data names a file, of which "
+                "every row is taken: leave one of them out"
+            )
         check_columns(self.columns, parse_gates(self.gates), prices_of(self.prices))
 
     @property
@@ -221,15 +227,40 @@ def judge_plan_of(given: Mapping[str, Any] | None) -> JudgePlan | None:
     return made
 
 
-def check_played(given: object) -> None:
-    """Refuse, of an evaluation with an environment, what the environment says itself.
+def check_used(given: Any) -> None:  # a plan, or what has its fields
+    """Refuse what would be read by nobody.
 
     Raises:
-        OptionError: a prompt, scorer, judge or price is given too.
+        OptionError: development rows with nothing to choose, what is of an environment's episodes
+            without one, or with one what the environment says itself.
     """
+    if given.development is not None and not given.prompts and max(given.shots, default=0) == 0:
+        raise OptionError(
+            "development rows are there to choose a prompt on, and none is given: give prompts, or "
+            "shots above 0, or leave development out"
+        )
+    if given.environment is not None:
+        _check_played(given)
+        return
+    of_episodes = [
+        f"{name}={value}"
+        for name, value, default in (
+            ("max_turns", given.max_turns, MAX_TURNS),
+            ("solved", given.solved, SOLVED),
+        )
+        if value != default
+    ]
+    if of_episodes:
+        raise OptionError(
+            f"{' and '.join(of_episodes)}: only an environment's episodes have that: give an "
+            "environment, or leave it out"
+        )
+
+
+def _check_played(given: Any) -> None:
     beside = ("prompts", "development", "index", "scorers", "judge", "prices")
     both = [name for name in beside if getattr(given, name)]
-    if both or max(given.shots, default=0) > 0:  # type: ignore[attr-defined]  # a plan, or as it
+    if both or max(given.shots, default=0) > 0:
         raise OptionError(
             "an environment says itself what is asked and what is right: leave out "
             f"{', '.join(both) or 'shots'}"
