@@ -1,7 +1,8 @@
 """The report as a browser shows it: light and dark, printed, and 400 pixels wide.
 
-Needs Chromium, and is skipped where there is none. Set ``REPORT_PICTURES`` to a folder to look at
-the pictures.
+Needs Chromium. Where there is none it is skipped, and fails where ``CUSTOMIZE_REQUIRE`` names
+chromium or ``CI`` says that nobody is there to read what was skipped. Set ``REPORT_PICTURES`` to a
+folder to look at the pictures.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ import shutil
 import struct
 import subprocess
 import zlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NoReturn
 
 import attrs
 import numpy as np
@@ -33,7 +36,38 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 LIGHT, DARK = 1, 0  # Blink's preferredColorScheme
 TEMPLATE = Path(report.__file__).with_name("report.html").read_text("utf-8")
 
-needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium to look with")
+
+def wanting(environment: Mapping[str, str]) -> Callable[[str], NoReturn]:
+    """What becomes of a test that needs Chromium where there is none."""
+    required = "chromium" in environment.get("CUSTOMIZE_REQUIRE", "").split(",")
+    is_ci = environment.get("CI", "").lower() not in ("", "0", "false")
+    return pytest.fail if required or is_ci else pytest.skip
+
+
+@pytest.fixture
+def browser() -> str:
+    if CHROMIUM is None:
+        wanting(os.environ)("there is no Chromium to look with: install it")
+    return CHROMIUM
+
+
+@pytest.mark.parametrize(
+    ("environment", "outcome"),
+    [
+        ({}, pytest.skip.Exception),
+        ({"CI": "false", "CUSTOMIZE_REQUIRE": "cuda"}, pytest.skip.Exception),
+        ({"CUSTOMIZE_REQUIRE": "cuda,chromium"}, pytest.fail.Exception),
+        ({"CI": "true"}, pytest.fail.Exception),
+    ],
+)
+def test_a_missing_browser_is_no_silent_skip_where_it_is_required(
+    environment: dict[str, str], outcome: type[BaseException]
+) -> None:
+    with pytest.raises(outcome):
+        wanting(environment)("there is none")
+
+
+needs_browser = pytest.mark.usefixtures("browser")
 
 
 @pytest.fixture(scope="module")
@@ -169,9 +203,27 @@ def test_nothing_sticks_out_of_a_narrow_window(width: int, page: Path, tmp_path:
 @needs_browser
 def test_it_prints_on_white_paper_whatever_the_scheme(page: Path, tmp_path: Path) -> None:
     place = Path(os.environ.get("REPORT_PICTURES", tmp_path)) / "print.pdf"
+    assert grounds(tmp_path, page, place) == {"1 1 1"}
+    black = page.with_name("black.html")
+    black.write_text(page.read_text("utf-8").replace("--paper: #fff", "--paper: #14181f"))
+    assert "1 1 1" not in grounds(tmp_path, black, tmp_path / "black.pdf")
+
+
+def grounds(folder: Path, page: Path, place: Path) -> set[str]:
+    """The colours of rectangles that fill more than half of a printed page, as the PDF has them."""
     dark = f"--blink-settings=preferredColorScheme={DARK}"
-    browse(tmp_path, page, f"--print-to-pdf={place}", "--no-pdf-header-footer", dark)
-    assert place.read_bytes().startswith(b"%PDF")
+    browse(folder, page, f"--print-to-pdf={place}", "--no-pdf-header-footer", dark)
+    packed = re.findall(rb"/FlateDecode.*?stream\r?\n(.*?)endstream", place.read_bytes(), re.DOTALL)
+    found, colour, area = set(), "", 0.0
+    for line in b"\n".join(zlib.decompressobj().decompress(each) for each in packed).splitlines():
+        words = line.decode("latin1").split()
+        if words[-1:] == ["rg"]:
+            colour = " ".join(words[-4:-1])
+        elif len(words) == 5 and words[-1] == "re":
+            area = float(words[2]) * float(words[3])
+        elif words == ["f"] and area > 0.5 * 816 * 1056:  # US letter in CSS pixels
+            found.add(colour)
+    return found
 
 
 @pytest.mark.parametrize("scheme", [0, 1])

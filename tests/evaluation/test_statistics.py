@@ -119,10 +119,16 @@ def test_cluster_numbers_are_one_a_key() -> None:
     assert ours.cluster_numbers(["b", "a", "b"]).tolist() == [1, 0, 1]
 
 
-def test_the_bootstrap_of_a_mean_is_scipys() -> None:
+def test_the_bootstrap_of_a_mean_is_scipys_at_the_level_of_student() -> None:
     values = np.random.default_rng(1).gamma(2.0, size=60)
+    wide = math.sqrt(60 / 59) * stats.t.ppf(0.975, 59)
     expected = stats.bootstrap(
-        (values,), np.mean, n_resamples=20_000, method="percentile", rng=np.random.default_rng(2)
+        (values,),
+        np.mean,
+        n_resamples=20_000,
+        method="percentile",
+        confidence_level=1 - 2 * stats.norm.sf(wide),
+        rng=np.random.default_rng(2),
     ).confidence_interval
     got = ours.bootstrap(ours.weighted_mean(values), 60, resamples=20_000)
     assert (got.low, got.high) == pytest.approx((expected.low, expected.high), abs=0.01)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from customize.evaluation.statistics.intervals import Interval
+from customize.evaluation.statistics.intervals import Interval, t_quantile
 
 _ENTRIES = 2**21  # weights made at once: bounds the memory
 
@@ -31,6 +31,8 @@ def bootstrap(
 ) -> Interval:
     """The percentile interval (Efron 1979) of ``statistic``; its estimate counts each row once.
 
+    It is expanded for few rows or clusters, as Student's is (Hesterberg, American Statistician 69,
+    2015): of 20 clusters the plain one covers 92 %.
     A paired difference is one statistic: both sides see the same rows. Resamples on which it is
     not defined are left out. It collapses where all rows are alike: rates have better intervals.
     One row, or one cluster, has none: its ends are infinite.
@@ -44,8 +46,14 @@ def bootstrap(
     num = num_rows if clusters_N is None else len(np.unique(clusters_N))
     if num < 2 or not math.isfinite(estimate) or not len(drawn_R):
         return Interval(estimate, -math.inf, math.inf)
-    low, high = np.percentile(drawn_R, [2.5, 97.5])
+    low, high = np.percentile(drawn_R, [tail := _tail(num), 100 - tail])
     return Interval(estimate, float(low), float(high))
+
+
+def _tail(num: int) -> float:
+    """The per cent of resamples beyond each end: 2.5 for many rows or clusters, less for few."""
+    wide = math.sqrt(num / (num - 1)) * t_quantile(num - 1)
+    return 100 * math.erfc(wide / math.sqrt(2)) / 2
 
 
 def weighted_mean(values_N: Floats) -> Statistic:
