@@ -49,6 +49,11 @@ def test_a_recipe_is_refused_before_anything_is_trained(tmp_path: Any) -> None:
     assert not (tmp_path / "run").exists()
 
 
+def test_an_environment_is_not_told_to_bring_prompts() -> None:
+    with pytest.raises(OptionError, match=r"an environment says itself .* leave out development"):
+        EvaluationPlan(environment="games:guess", development="dev.jsonl")
+
+
 def test_what_is_read_is_not_refused() -> None:
     for given in (
         {"development": "dev.jsonl", "prompts": ("a",)},

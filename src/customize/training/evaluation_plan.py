@@ -234,14 +234,14 @@ def check_used(given: Any) -> None:  # a plan, or what has its fields
         OptionError: development rows with nothing to choose, what is of an environment's episodes
             without one, or with one what the environment says itself.
     """
+    if given.environment is not None:
+        _check_played(given)
+        return
     if given.development is not None and not given.prompts and max(given.shots, default=0) == 0:
         raise OptionError(
             "development rows are there to choose a prompt on, and none is given: give prompts, or "
             "shots above 0, or leave development out"
         )
-    if given.environment is not None:
-        _check_played(given)
-        return
     of_episodes = [
         f"{name}={value}"
         for name, value, default in (
