@@ -219,10 +219,10 @@ def grounds(folder: Path, page: Path, place: Path) -> set[str]:
         words = line.decode("latin1").split()
         if words[-1:] == ["rg"]:
             colour = " ".join(words[-4:-1])
-        elif len(words) == 5 and words[-1] == "re":
-            area = float(words[2]) * float(words[3])
-        elif words == ["f"] and area > 0.5 * 816 * 1056:  # US letter in CSS pixels
+        if words == ["f"] and area > 0.5 * 816 * 1056:  # US letter in CSS pixels
             found.add(colour)
+        is_rectangle = len(words) == 5 and words[-1] == "re"
+        area = float(words[2]) * float(words[3]) if is_rectangle else 0.0
     return found
 
 
