@@ -126,7 +126,7 @@ def test_the_split_of_variances_is_that_of_anovas_mean_squares(seed: int) -> Non
 def test_rows_that_are_all_alike_have_no_variance_between_them() -> None:
     scores = np.tile([0.0, 1.0, 1.0], (6, 1))
     got = ours.variance_split(scores)
-    assert got.between == 0
+    assert got.between == 0.0
     assert got.within == pytest.approx(1 / 3)
 
 
