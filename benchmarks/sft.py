@@ -130,10 +130,10 @@ def page(results: Results) -> str:
 def _apart(found: Results) -> str:
     steps, rows, alike = found["weighed"]
     length = " of one length" if alike else ""
+    ours = f", {found['our rounding']:.1e} of customize's" if "our rounding" in found else ""
     return (
         f"{steps} steps of {rows} rows{length}: {found['fp32']:.1e} in fp32, "
-        f"{found['bf16']:.1e} in bf16; rounding {found['rounding']:.1e} of TRL's, "
-        f"{found['our rounding']:.1e} of customize's"
+        f"{found['bf16']:.1e} in bf16; rounding {found['rounding']:.1e} of TRL's{ours}"
     )
 
 
