@@ -17,6 +17,7 @@ from customize.testing import ToyBackend
 CHATS = [
     {
         "messages": [
+            {"role": "system", "content": f"You answer for shop {n}."},  # nothing is shared
             {"role": "user", "content": f"question {n} {'again ' * (n % 7)}"},
             {"role": "assistant", "content": "yes " * (1 + n % 3)},
         ]

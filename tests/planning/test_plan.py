@@ -57,8 +57,17 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, Any]
 
 
 def write_rows(path: Path, num: int) -> None:
+    """Each begins in its own way, so that nothing is computed once for several."""
     lines = [
-        json.dumps({"prompt": f"ask {n} " + "more " * (n % 5), "completion": "yes"})
+        json.dumps(
+            {
+                "messages": [
+                    {"role": "system", "content": f"shop {n}"},
+                    {"role": "user", "content": f"ask {n} " + "more " * (n % 5)},
+                    {"role": "assistant", "content": "yes"},
+                ]
+            }
+        )
         for n in range(num)
     ]
     path.write_text("\n".join(lines) + "\n")

@@ -218,11 +218,11 @@ class Died(BaseException):
     """As a kill: no handler of ours stops it."""
 
 
-@pytest.mark.parametrize("nth", range(1, 11))
+@pytest.mark.parametrize("nth", range(1, 12))
 def test_killed_at_any_file_of_either_folder_it_is_bit_equal(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nth: int
 ) -> None:
-    """Dead before the nth of the files that mark a folder; there are eight of them."""
+    """Dead before the nth of the files that mark a folder; there are nine of them."""
     from customize.runs.folder import RunFolder
 
     write = RunFolder._write
@@ -236,12 +236,12 @@ def test_killed_at_any_file_of_either_folder_it_is_bit_equal(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(RunFolder, "_write", dying)
-        if nth <= 8:
+        if nth <= 9:
             with pytest.raises(Died):
                 train(tmp_path / "died")
         else:
             train(tmp_path / "died")
-            assert len(written) == 8
+            assert len(written) == 9
     train(tmp_path / "died")
     assert outcome(tmp_path / "died") == outcome(whole)
 

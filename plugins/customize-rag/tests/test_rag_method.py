@@ -180,7 +180,9 @@ def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     docs = tmp_path / "docs"
     docs.mkdir()
     with pytest.raises(DataError, match="holds no document"):
-        customize.train(model="toy", data=docs, to=tmp_path / "run", method="rag")
+        customize.train(
+            model="toy", data=docs, to=tmp_path / "run", method="rag", backend=ToyBackend()
+        )
 
 
 def test_a_run_of_another_method_has_no_assistant(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ pytest.importorskip("torch")
 pytestmark = pytest.mark.slow
 
 ASKED = "When does the Clock Shop open?"
-OPTIONS: dict[str, Any] = {"k": 1, "turns": 1, "replay": 0.0, "batch_size": 2, "max_rows": 4}
+OPTIONS: dict[str, Any] = {"k": 1, "replay": 0.0, "batch_size": 2, "max_rows": 4}
 FORMS = ["hf", *(["onnx"] if find_spec("onnxruntime") else [])]
 
 

@@ -86,7 +86,7 @@ CASES = {
         {**POLICY, "kl": 0.05, "updates": 2, "temperature": 0.8, "behaviour": "sampler"},
         evenness,
     ),
-    "rag": Case("rag", DOCUMENTS, {**STEPS, "replay": 0.25, "turns": 2}),
+    "rag": Case("rag", DOCUMENTS, {**STEPS, "replay": 0.25}),
 }
 
 

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from customize._errors import OptionError
 from customize.interfaces.backend import Backend
+from customize.interfaces.runtime import Runtime
 from customize.packaging.manifest import Manifest
 from customize.packaging.opening import open_package
 from customize.retrieval.library import Library
@@ -103,16 +104,15 @@ def _packages(folders: Mapping[str, Path]) -> list[Offer]:
     runtime = open_package(first, beside)
     names = {name: next(iter(runtime.adapters), None)}
     names |= {other: known for (other, _), known in zip(others, beside, strict=True)}
-    renderer = runtime.renderer.fingerprint
     return [
-        Offer(one, runtime, adapter, _packaged_library(folders[one], renderer))
+        Offer(one, runtime, adapter, _packaged_library(folders[one], runtime))
         for one, adapter in names.items()
     ]
 
 
-def _packaged_library(folder: Path, renderer: str) -> Library | None:
+def _packaged_library(folder: Path, runtime: Runtime) -> Library | None:
     kept = packaged_assistant(folder)
-    return None if kept is None else library_in(kept, renderer)
+    return None if kept is None else library_in(kept, runtime.renderer.fingerprint)
 
 
 def _run_base(name: str, run: Run) -> Hashable:

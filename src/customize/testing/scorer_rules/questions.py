@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -88,4 +89,5 @@ def _answer(
         latency_s=0.5,
         share_s=0.25,
         right=right,
+        confidence=None if right is None or logprob is None else math.exp(logprob),
     )
