@@ -84,11 +84,17 @@ def check_likelihoods_are_texts(subject: ScorerSubject) -> None:
 
 
 def check_unread_answers_do_not_count(subject: ScorerSubject) -> None:
-    """With ``reads_answer`` False every answer to a row has the same score: none is made then."""
+    """With ``reads_answer`` False every answer to a row has the same score: none is made then.
+
+    But what ``expect`` found, and how sure it was of that, may tell answers apart.
+    """
     if subject.scorer.reads_answer:
         raise NotApplicable("reads answers")
-    for row in subject.rows:
-        trials = [trial for trial in subject.trials if trial.row is row]
+    alike: dict[tuple[int, object, object], list[Trial]] = {}
+    for trial in subject.trials:
+        known = id(trial.row), trial.answer.right, trial.answer.confidence
+        alike.setdefault(known, []).append(trial)
+    for trials in alike.values():
         found = {_outcome(subject, trial): trial.what for trial in trials}
         expect(len(found) == 1, "; ".join(f"{what} gives {got}" for got, what in found.items()))
 
