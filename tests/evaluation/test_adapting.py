@@ -193,7 +193,7 @@ class Copying(Snapshot):
     def __init__(self) -> None:
         self.renderer = ToyBackend().load(None).open(LoRA(), 0).renderer
 
-    def forward(self, batch: Batch) -> Done[np.ndarray]:  # type: ignore[type-arg]
+    def forward(self, batch: Batch) -> Done[np.ndarray]:
         logprobs = np.zeros(batch.num_tokens, np.float32)
         for begin, end in zip(batch.offsets[:-1], batch.offsets[1:], strict=True):
             tokens = batch.tokens[begin:end].tolist()
