@@ -36,7 +36,7 @@ def searching(query: str) -> str:
 
 
 def test_what_is_retrieved_has_weight_0_and_what_is_said_has_not() -> None:
-    method = GRPO(reward=right, tools=[customize.search_in(index())])
+    method = GRPO(reward=right, tools=(customize.search_in(index()),))
     said = iter([searching("When do the doors open?")] * 2 + ["At 7:40 am.", "At noon."])
     episodes = play(method.played(), lambda text: next(said), size=2, max_tokens=200)
     shown = "[1] Climbing Hall: The doors open at 7:40 am."
