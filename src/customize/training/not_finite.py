@@ -7,27 +7,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import attrs
 import numpy as np
 
-from customize._batch import Batch, Floats, Ints
+from customize._batch import Batch, Floats
 from customize._differentiate import Couples
 from customize._errors import NonFiniteError
 from customize._losses import NAMED_LOSSES, Loss, Numbers
-from customize.interfaces.backend import (
-    AdamW,
-    Completion,
-    Handle,
-    LossOutput,
-    OnToken,
-    Prompt,
-    Sampling,
-    Session,
-    Snapshot,
-)
+from customize.interfaces.backend import AdamW, Handle, LossOutput, Session
+from customize.training.around import SessionAround
 
 _MOST_TOLD = 8
 _Seen = Sequence[tuple[Batch, Handle[LossOutput]]]
@@ -38,7 +28,7 @@ def finite(metrics: Mapping[str, float]) -> dict[str, float]:
     return {name: value for name, value in metrics.items() if math.isfinite(value)}
 
 
-class TolerantSession(Session):
+class TolerantSession(SessionAround):
     """Another session, of whose steps ``allowed`` may be left out where they are not finite.
 
     Of a step that is left out weights and optimizer are as they were; its norm, and a loss that
@@ -46,18 +36,12 @@ class TolerantSession(Session):
     """
 
     def __init__(self, session: Session, allowed: int, left_out: int = 0) -> None:
-        self.renderer = session.renderer
-        self.capabilities = session.capabilities
+        super().__init__(session)
         self.left_out = left_out
         self.why = ""
-        self._session = session
         self._allowed = allowed
         self._seen: list[tuple[Batch, Handle[LossOutput]]] = []
         self._refused: list[NonFiniteError] = []
-
-    @property
-    def seed(self) -> int:  # type: ignore[override]  # a loaded state brings its own
-        return self._session.seed
 
     def forward_backward(self, batch: Batch, loss: Loss) -> Handle[LossOutput]:
         if self._allowed and type(loss) not in NAMED_LOSSES.values():
@@ -83,41 +67,6 @@ class TolerantSession(Session):
         self.left_out += 1
         self.why = why
         return math.nan
-
-    def forward(self, batch: Batch) -> Handle[Floats]:
-        return self._session.forward(batch)
-
-    def sample(
-        self, prompts: Sequence[Prompt], sampling: Sampling, on_token: OnToken | None = None
-    ) -> Handle[list[list[Completion]]]:
-        return self._session.sample(prompts, sampling, on_token)
-
-    def distributions(self, tokens: Ints, start: int) -> Floats:
-        return self._session.distributions(tokens, start)
-
-    def device_peak(self) -> int | None:
-        return self._session.device_peak()
-
-    def snapshot(self, name: str | None = None) -> Snapshot:
-        return self._session.snapshot(name)
-
-    def named_snapshot(self, name: str) -> Snapshot:
-        return self._session.named_snapshot(name)
-
-    def base(self) -> Snapshot:
-        return self._session.base()
-
-    def save(self, folder: Path) -> None:
-        self._session.save(folder)
-
-    def load(self, folder: Path) -> None:
-        self._session.load(folder)
-
-    def save_weights(self, folder: Path) -> None:
-        self._session.save_weights(folder)
-
-    def close(self) -> None:
-        self._session.close()
 
 
 @attrs.frozen
