@@ -178,7 +178,7 @@ def test_plugins_are_listed_as_json() -> None:
 def test_a_plugins_options_are_shown_with_help_and_bounds() -> None:
     pytest.importorskip("customize_sft")
     shown = customize("plugins", "show", "sft").stdout
-    assert "lr = 0.0005 (>= 0)" in shown
+    assert "lr = 0.0005 (>= 0), 5e-05 with adapter: full" in shown
     assert "Peak learning rate" in shown
 
 

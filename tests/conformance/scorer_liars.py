@@ -80,6 +80,24 @@ class Peeking(Honest):
     reads_answer = False
 
 
+class Cut(Honest):
+    """Peeks at no more than whether an answer came to its end."""
+
+    reads_answer = False
+
+    def score(self, answer: Answer, row: Row) -> Any:
+        return {"nats": 0.0, "words": float(answer.finished)}
+
+
+class Told(Honest):
+    """Peeks at no more than whether an answer's log-probability is known."""
+
+    reads_answer = False
+
+    def score(self, answer: Answer, row: Row) -> Any:
+        return {"nats": 0.0, "words": float(answer.logprob is None)}
+
+
 @options
 class Unbounded(Honest):
     factor: float = option(default=1.0, help="A number without bounds.")

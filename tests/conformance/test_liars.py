@@ -20,7 +20,7 @@ import pytest
 import sampling_liars
 import scorer_liars
 
-from customize import find_environment
+from customize import Scorer, find_environment
 from customize.retrieval.sqlite_index import SqliteIndex
 from customize.testing.backend_rules.subject import BackendSubject
 from customize.testing.dataset_rules.subject import DatasetSubject
@@ -156,6 +156,11 @@ def test_a_lying_observer_is_caught_by_its_rule_alone(rule: str | None) -> None:
 def test_a_lying_scorer_is_caught_by_its_rule_alone(rule: str | None) -> None:
     made = scorer_liars.Honest() if rule is None else scorer_liars.LIARS[rule]()
     assert broken(ScorerSubject("liar", made)) == ([] if rule is None else [rule])
+
+
+@pytest.mark.parametrize("peeking", [scorer_liars.Cut, scorer_liars.Told])
+def test_a_scorer_that_looks_at_anything_of_an_answer_reads_it(peeking: type[Scorer]) -> None:
+    assert broken(ScorerSubject("liar", peeking())) == ["check_unread_answers_do_not_count"]
 
 
 @pytest.mark.parametrize("rule", [None, *environment_liars.LIARS])

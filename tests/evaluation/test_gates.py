@@ -101,6 +101,17 @@ def test_a_gate_may_judge_another_column_than_the_last() -> None:
     assert judge(got, better()).verdict == "inconclusive"
 
 
+@pytest.mark.parametrize("than", ["prompted", '"prompted"', "'prompted'"])
+def test_a_columns_name_may_be_in_quotes_as_in_python(than: str) -> None:
+    assert parse_gate(f"better(right, than={than})") == better("right", "prompted")
+
+
+def test_rows_that_are_there_already_are_not_asked_for() -> None:
+    got = compared([asked(n, base="no", customized="yes") for n in range(2)])
+    told = judge(got, better()).told
+    assert told.endswith("; more than 2 rows are needed")
+
+
 def test_a_gate_on_what_only_one_column_has_is_refused() -> None:
     def only(text: str, row: Row) -> float | None:
         return 1.0 if text == "yes" else None

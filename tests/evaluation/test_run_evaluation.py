@@ -268,6 +268,15 @@ def test_two_runs_are_compared(run: Run, tmp_path: Path) -> None:
         compare_runs(run, run, Asked(TEST), None)
 
 
+@pytest.mark.parametrize("name", ["base", "prompted"])
+def test_a_run_in_a_folder_called_as_a_column_of_ours_has_a_name_of_its_own(
+    run: Run, tmp_path: Path, name: str
+) -> None:
+    other = train(tmp_path / name, options={"lr": 0.001})
+    got = compare_runs(run, other, Asked(TEST[:5], **QUICK), None)
+    assert got.rival == f"{tmp_path.name}/{name}"
+
+
 def test_a_comparison_stands_beside_the_runs_own_evaluation(run: Run, tmp_path: Path) -> None:
     assert run.folder is not None
     run.evaluate(TEST[:5], **QUICK)

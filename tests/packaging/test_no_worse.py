@@ -14,9 +14,10 @@ from table_format import Table, TableFile, exportable, tables
 from customize import Exportable, Parity
 from customize.cli.parity_text import parity_text
 from customize.packaging.parity import Limits
-from customize.runs.no_worse import held_to_evaluation, rows_that_judge
+from customize.runs.no_worse import Task, held_to_evaluation, task_of
 from customize.testing import write_tiny_model
 from customize.training.evaluation_plan import EvaluationPlan
+from customize.training.recipe import Recipe
 from customize.training.recipe_making import make_recipe
 
 PASSED = Parity("int8", Limits.of("int8"), {}, None)
@@ -34,11 +35,9 @@ def judged(source: Exportable, folder: Path, noise: float) -> Parity | None:
         {"messages": [{"role": "user", "content": f"Row {n}?"}], "expect": {"equals": answer}}
         for n, answer in enumerate([_answer(session)] * 100)
     ]
-    data = folder / "rows.jsonl"
-    data.write_text("\n".join(json.dumps(row) for row in rows), "utf-8")
     exporter = TableFile(noise=noise, kept="int8")
-    plan = EvaluationPlan(max_tokens=8)
-    further = held_to_evaluation(plan, str(data), exporter, source, session, margin=0.05)
+    task = Task(EvaluationPlan(max_tokens=8), "rows.jsonl", rows)
+    further = held_to_evaluation(task, exporter, source, session, margin=0.05)
     assert further is not None
     package = folder / "package"
     shutil.copytree(source.model.path, package)
@@ -79,46 +78,62 @@ def test_one_that_is_worse_is_refused_by_the_first_row_it_lost(
 def test_exact_weights_are_not_asked(source: Exportable, kept: str) -> None:
     session: Any = Table(source.renderer, np.zeros((256, 256)))  # type: ignore[arg-type]
     exporter = TableFile(kept=kept)
-    asked = held_to_evaluation(EvaluationPlan(), "rows.jsonl", exporter, source, session, 0.05)
+    task = Task(EvaluationPlan(), "rows.jsonl", [])
+    asked = held_to_evaluation(task, exporter, source, session, 0.05)
     assert (asked is None) == kept.startswith("float")
 
 
 def test_without_rows_the_package_says_that_its_task_was_not_asked(source: Exportable) -> None:
     session: Any = Table(source.renderer, np.zeros((256, 256)))  # type: ignore[arg-type]
     exporter = TableFile(kept="int8")
-    asked = held_to_evaluation(EvaluationPlan(), None, exporter, source, session, 0.05)
+    asked = held_to_evaluation(None, exporter, source, session, 0.05)
     assert asked is not None
     parity = asked(PASSED, Path("nowhere"))
     assert parity.task is not None
     assert parity.task["verdict"] == "not asked"
-    assert "the task: not asked: the run holds out no rows" in parity_text(parity.to_json())
+    assert "the task: not asked: the run's recipe evaluates on no rows" in parity_text(
+        parity.to_json()
+    )
 
 
-def test_the_rows_are_the_recipes_own_or_those_held_out_with_expect(tmp_path: Path) -> None:
+def recipe_of(folder: Path, validation: str | None, **changed: Any) -> Recipe:
+    held_out = None if validation is None else str(folder / f"{validation}.jsonl")
+    values = {
+        "model": "toy",
+        "data": str(folder / "own.jsonl"),
+        "method": "sft",
+        "to": str(folder / "run"),
+        "validation": held_out,
+    }
+    return make_recipe({**values, **changed})
+
+
+def test_the_rows_are_those_that_the_runs_evaluation_asks(tmp_path: Path) -> None:
     asked = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}
     right = {**asked, "expect": {"equals": "b"}}
-    files: dict[str, list[Any]] = {"own": [asked], "right": [right], "some": [right, asked]}
+    files: dict[str, list[Any]] = {
+        "own": [asked],
+        "right": [right],
+        "some": [right, asked],
+        "bad": [right, {"messages": []}],
+        "many": [{**right, "id": str(n)} for n in range(30)],
+    }
     for name, rows in files.items():
         lines = "\n".join(json.dumps(row) for row in rows)
         (tmp_path / f"{name}.jsonl").write_text(lines, "utf-8")
+    own = {"data": str(tmp_path / "own.jsonl")}
 
-    def judging(validation: str | None, **evaluate: str) -> str | None:
-        held_out = None if validation is None else str(tmp_path / f"{validation}.jsonl")
-        recipe = make_recipe(
-            {
-                "model": "toy",
-                "data": str(tmp_path / "own.jsonl"),
-                "method": "sft",
-                "to": str(tmp_path / "run"),
-                "validation": held_out,
-                "evaluate": evaluate or True,
-            }
-        )
-        found = rows_that_judge(recipe)
-        return None if found is None else Path(found).stem
+    def judging(validation: str | None, **changed: Any) -> str | None:
+        task = task_of(recipe_of(tmp_path, validation, **changed))
+        return None if task is None else Path(task.name).stem
 
     assert judging("right") == "right"
     assert judging("some") is None
+    assert judging("some", evaluate={"scorers": ["normalized"]}) == "some"
     assert judging(None) is None
-    assert judging("right", data=str(tmp_path / "own.jsonl")) == "own"
-    assert judging("right", data="moved.jsonl") == "right"
+    assert judging("right", evaluate=False) is None
+    assert judging("right", evaluate=own) == "own"
+    assert judging("bad", on_bad_rows="skip") == "bad"
+    few = task_of(recipe_of(tmp_path, "many", evaluate={"max_rows": 10}))
+    assert few is not None
+    assert [row["id"] for row in few.rows] == [str(n) for n in range(0, 30, 3)]

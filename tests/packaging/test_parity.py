@@ -137,6 +137,7 @@ def test_saying_otherwise_than_one_computes_is_a_fault_at_any_precision() -> Non
         ("float16", 0.06, False),
         ("int8", 0.15, True),
         ("int8", 0.25, False),
+        ("q8_0", 0.06, False),
     ],
 )
 def test_own_probabilities_may_lead_by_what_rounding_does(

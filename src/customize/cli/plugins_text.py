@@ -53,10 +53,9 @@ def options_text(target: object) -> Iterator[str]:
     yield "  options" if found else "  no options"
     for option in found:
         default = "" if option.default is attrs.NOTHING else f" = {option.default!r}"
-        if option.full is not None:
-            default += f" ({option.full!r} with adapter: full)"
         bounds = f" ({option.bounds})" if str(option.bounds) else ""
-        yield f"    {option.name}{default}{bounds}"
+        full = "" if option.full is None else f", {option.full!r} with adapter: full"
+        yield f"    {option.name}{default}{bounds}{full}"
         yield from _wrapped("        ", option.help)
 
 

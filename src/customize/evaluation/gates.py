@@ -141,6 +141,8 @@ def _told(gate: Gate, measured: _Measured, verdict: Verdict) -> str:
     if not math.isfinite(least) or (measured.is_rate and least > 1):
         return f"{seen}; so few rows, or clusters of them, do not show how much it varies"
     if distance > 0:
-        return f"{seen}; about {rows_needed(spread, distance)} rows are needed"
+        needed = rows_needed(spread, distance)
+        about = f"about {needed}" if needed > n else f"more than {n}"
+        return f"{seen}; {about} rows are needed"
     told = f"{100 * least:.0f} points" if measured.is_rate else f"{least:.3g}"
     return f"{seen}; so many rows show one of {told} or more"

@@ -129,7 +129,7 @@ def _without_gain(evaluation: Evaluation) -> list[str]:
         and one.num_items >= FEW
         and min(sign * one.interval.low, sign * one.interval.high) <= 0
     ]
-    told = "no gain is shown (the change's interval is not above 0) for"
+    told = "no gain is shown (the change's interval reaches none) for"
     return [f"{told}: {', '.join(without)}."] if without else []
 
 

@@ -90,8 +90,11 @@ def parse_gate(text: str) -> Gate:
 
 
 def _pair(text: str) -> tuple[str, str]:
-    key, _, value = text.partition("=")
-    return key.strip(), value.strip()
+    """Of which the value may be in quotes, as in Python."""
+    key, _, value = (part.strip() for part in text.partition("="))
+    if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+        value = value[1:-1]
+    return key, value
 
 
 def _number(text: str, gate: str) -> float:

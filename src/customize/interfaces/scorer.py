@@ -75,7 +75,8 @@ class Scorer(ABC):
     lower_is_better: ClassVar[frozenset[str]] = frozenset()
     # What is told of a row whose answer has such a score above 0, by part.
     red_flags: ClassVar[Mapping[str, str]] = MappingProxyType({})
-    # False where likelihoods are all it looks at: then nothing need be answered for it.
+    # False where likelihoods, and what ``expect`` found, are all it looks at: then nothing need
+    # be answered for it.
     reads_answer: ClassVar[bool] = True
 
     @abstractmethod

@@ -19,6 +19,7 @@ from customize.packaging.reference import Case
 Doubles = npt.NDArray[np.float64]
 _EXACT = ("float32",)
 _ROUNDED = ("float16", "bfloat16")
+_BY_KERNEL = ("int8", "int4")
 # Nats by which a likeliest token may lead another that is said: what rounding in float32 does.
 _ROUNDING = 1e-4
 # Of the way from the base to the session, how far a package must have come at least; and nats a
@@ -35,9 +36,9 @@ class Limits:
     margin: nats by which another token may lead where the greedy answer differs from the
         session's; None: it may differ anywhere, since activations are quantized too.
     own_margin: nats by which another token may lead, by the package's own log-probabilities of
-        the whole answer at once, where it differs. One token and many are computed by other
-        kernels, and what rounds activations to 8 bits rounds them otherwise then: to second order
-        a divergence of d is a spread of sqrt(2 d) nats.
+        the whole answer at once, where it differs. onnxruntime computes products in blocks of
+        integers by other kernels for one token than for many, which round activations otherwise:
+        to second order a divergence of d is a spread of sqrt(2 d) nats.
     """
 
     divergence: float
@@ -51,7 +52,7 @@ class Limits:
             return cls(1e-8, _ROUNDING, _ROUNDING)
         if precision in _ROUNDED:
             return cls(1e-4, 0.05, 0.05)
-        return cls(2e-2, None, math.sqrt(2 * 2e-2))
+        return cls(2e-2, None, math.sqrt(2 * 2e-2) if precision in _BY_KERNEL else 0.05)
 
 
 @attrs.frozen

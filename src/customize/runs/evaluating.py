@@ -50,6 +50,7 @@ from customize.training.evaluation_plan import (
     MAX_TURNS,
     OTHER_BASE,
     PROMPTED,
+    RETRIEVED,
     SOLVED,
     EvaluationPlan,
     JudgePlan,
@@ -323,10 +324,11 @@ def _best_prompting(
 
 
 def _apart(old: RunFolder, new: RunFolder) -> tuple[str, str]:
-    """Names of two folders that differ: as much of each path as needed."""
+    """Names of two folders that differ, and are none of our own columns': as much as needed."""
     one, other = old.path.resolve(), new.path.resolve()
     if one == other:
         raise DataError(f"{old.path} and {new.path} are one run: compare takes two")
-    if one.name != other.name:
+    ours = {BASE, PROMPTED, RETRIEVED, CUSTOMIZED, OTHER_BASE}
+    if one.name != other.name and not ours & {one.name, other.name}:
         return one.name, other.name
     return f"{one.parent.name}/{one.name}", f"{other.parent.name}/{other.name}"

@@ -33,10 +33,9 @@ from customize.runs.assistant_package import pack_assistant
 from customize.runs.backends import quiet_libraries
 from customize.runs.card import package_card
 from customize.runs.folder import RunFolder
-from customize.runs.no_worse import held_to_evaluation, rows_that_judge
+from customize.runs.no_worse import held_to_evaluation, is_exact, task_of
 from customize.runs.package import PackagedRun
 from customize.runs.report import evaluation_of, write_report
-from customize.training.evaluation_plan import EvaluationPlan
 from customize.training.structuring import Faults, structure
 
 if TYPE_CHECKING:
@@ -77,6 +76,7 @@ def export_run(
     # What can be refused is, before anything large is loaded.
     source = Exportable(name, run.model, weights, ChatRenderer.from_folder(run.model.path))
     check_exportable(source, exporter, to)
+    task = None if is_exact(exporter) else task_of(run.folder.recipe())
     asked = [*_held_out(run.folder, source.renderer), *_from_documents(run, source)]
     questions = [*asked, *hard_questions(source)]
     with LiveLine() as line:
@@ -85,9 +85,7 @@ def export_run(
         session = engine.open(weights)
         line.show(f"asking the run {len(questions)} prompts")
         cases = reference_cases(session, engine.base(), questions)
-    recipe = run.folder.recipe()
-    plan, rows = recipe.evaluation_chosen() or EvaluationPlan(), rows_that_judge(recipe)
-    further = held_to_evaluation(plan, rows, exporter, source, session, margin)
+    further = held_to_evaluation(task, exporter, source, session, margin)
     proof = Proof(cases, further, despite_parity)
     lineage = _lineage(run.folder, run.model, exporter)
     beside = partial(_pack_assistant, run)

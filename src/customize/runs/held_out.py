@@ -43,15 +43,20 @@ def of_held_out(asked: Asked, held_out: IndexedDataset, method: Method, max_rows
 
 
 def _with_rows(asked: Asked, held_out: Dataset | Sequence[Row], max_rows: int) -> Asked:
-    num = min(len(held_out), max_rows)
-    rows = [held_out[n * len(held_out) // num] for n in range(num)]
+    rows = spread(held_out, max_rows)
     if any("messages" not in row for row in rows):
         raise DataError(
             "the held-out rows are documents, which ask nothing: give rows with messages and "
             "expect as data of evaluate"
         )
-    cut = f"{num:,} of {len(held_out):,} held-out rows, evenly spread (max_rows of evaluate)."
-    return attrs.evolve(asked, rows=rows, notes=[cut] if num < len(held_out) else [])
+    cut = f"{len(rows):,} of {len(held_out):,} held-out rows, evenly spread (max_rows of evaluate)."
+    return attrs.evolve(asked, rows=rows, notes=[cut] if len(rows) < len(held_out) else [])
+
+
+def spread(rows: Dataset | Sequence[Row], max_rows: int) -> list[Row]:
+    """So many at most, evenly spread."""
+    num = min(len(rows), max_rows)
+    return [rows[n * len(rows) // num] for n in range(num)]
 
 
 def _played(asked: Asked, method: Method) -> Asked:

@@ -6,7 +6,7 @@ they are still right. Knows no format.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 
@@ -18,60 +18,78 @@ from customize.evaluation.evaluate import evaluate
 from customize.evaluation.gates import judge
 from customize.evaluation.progress import AnswerProgress
 from customize.interfaces.backend import Session
+from customize.interfaces.dataset import Row
 from customize.interfaces.exporter import Exportable, Exporter
 from customize.interfaces.gate import no_worse
 from customize.interfaces.runtime import Runtime
 from customize.packaging.parity import Fault, Limits, Parity
 from customize.packaging.snapshot import RuntimeSnapshot
 from customize.runs.evaluating import planned, terms_of
+from customize.runs.held_out import spread
 from customize.training.evaluation_plan import EvaluationPlan
 from customize.training.recipe import Recipe
 
 _RUN, _PACKAGE = "run", "package"
 _NOT_ASKED = {
     "verdict": "not asked",
-    "told": "the run holds out no rows with expect, and its recipe evaluates on none",
+    "told": "the run's recipe evaluates on no rows, and holds out none with expect",
 }
 
 
-def rows_that_judge(recipe: Recipe) -> str | None:
-    """The file of rows that the run's evaluation asks: the recipe's own, or those held out.
+@attrs.frozen
+class Task:
+    """Rows that the run's evaluation asks, what they are called, and how they are asked."""
 
-    Held-out rows judge where each says by ``expect`` what is right.
+    plan: EvaluationPlan
+    name: str
+    rows: Sequence[Row]
+
+
+def task_of(recipe: Recipe) -> Task | None:
+    """The recipe's own rows, or those that it holds out where something says what is right.
+
+    None where there are none, and where the recipe says that nothing evaluates the run.
+
+    Raises:
+        DataError: the rows cannot be read.
     """
-    plan = recipe.evaluation_chosen() or EvaluationPlan()
+    plan = recipe.evaluation_chosen()
+    if plan is None:
+        return None
     if plan.data is not None and Path(plan.data).is_file():
-        return plan.data
+        return Task(plan, plan.data, list(read(plan.data)))
     held_out = recipe.validation
     if held_out is None or not Path(held_out).is_file():
         return None
-    return held_out if all(row.get("expect") for row in read(held_out)) else None
+    rows = spread(read(held_out, on_bad_rows=recipe.on_bad_rows), plan.max_rows)
+    judged = plan.scorers or plan.judge is not None or all(row.get("expect") for row in rows)
+    return Task(plan, held_out, rows) if judged else None
+
+
+def is_exact(exporter: Exporter) -> bool:
+    """Whether greedy answers are held to the run's, and the task need not be asked."""
+    return Limits.of(exporter.precision).margin is not None
 
 
 def held_to_evaluation(
-    plan: EvaluationPlan,
-    rows: str | None,
-    exporter: Exporter,
-    source: Exportable,
-    session: Session,
-    margin: float,
+    task: Task | None, exporter: Exporter, source: Exportable, session: Session, margin: float
 ) -> Callable[[Parity, Path], Parity] | None:
     """What to ask of a package; nothing where its weights are exact.
 
-    Without rows the package says that its task was not asked.
+    Without a task the package says that it was not asked.
     """
-    if Limits.of(exporter.precision).margin is not None:
+    if is_exact(exporter):
         return None
 
     def further(parity: Parity, folder: Path) -> Parity:
-        if rows is None:
+        if task is None:
             return attrs.evolve(parity, task=_NOT_ASKED)
         base = source.model.path if exporter.needs_base(source) else None
         module, _, name = exporter.runtime.partition(":")
         opened: type[Runtime] = getattr(import_module(module), name)
         runtime = opened.open(folder, {}, base)
         try:
-            return _compared(parity, plan, rows, session, runtime, margin)
+            return _compared(parity, task, session, runtime, margin)
         finally:
             runtime.close()
 
@@ -79,24 +97,19 @@ def held_to_evaluation(
 
 
 def _compared(
-    parity: Parity,
-    plan: EvaluationPlan,
-    rows: str,
-    session: Session,
-    runtime: Runtime,
-    margin: float,
+    parity: Parity, task: Task, session: Session, runtime: Runtime, margin: float
 ) -> Parity:
     adapter = runtime.adapters[0] if runtime.adapters else None
     columns = [
         SnapshotColumn(_RUN, session),
         SnapshotColumn(_PACKAGE, RuntimeSnapshot(runtime, adapter)),
     ]
-    terms = attrs.evolve(terms_of(planned(plan), _RUN), general=0, prices={})
-    evaluation = evaluate(columns, list(read(rows)), terms, progress=AnswerProgress())
+    terms = attrs.evolve(terms_of(planned(task.plan), _RUN), general=0, prices={})
+    evaluation = evaluate(columns, task.rows, terms, progress=AnswerProgress())
     gate = judge(evaluation, no_worse(evaluation.metric_names[0], margin, than=_RUN))
-    task = {"rows": rows, **attrs.asdict(gate)}
+    told = {"rows": task.name, **attrs.asdict(gate)}
     if gate.verdict != "fail":
-        return attrs.evolve(parity, task=task)
+        return attrs.evolve(parity, task=told)
     lost = [item.id for item in evaluation.items if item.right(_RUN) and not item.right(_PACKAGE)]
-    told = f"it is worse on the rows of {rows}: {gate.told}"
-    return attrs.evolve(parity, task=task, fault=Fault(lost[0] if lost else "all rows", told))
+    why = f"it is worse on the rows of {task.name}: {gate.told}"
+    return attrs.evolve(parity, task=told, fault=Fault(lost[0] if lost else "all rows", why))

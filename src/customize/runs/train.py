@@ -35,6 +35,7 @@ from customize.runs.given import Given, Source, of_python, of_recipe
 from customize.runs.report import write_report
 from customize.runs.run import Run
 from customize.training import sealed
+from customize.training.checkpoints import latest
 from customize.training.lock import held
 from customize.training.loop import Loop
 from customize.training.observers import Observers
@@ -42,6 +43,7 @@ from customize.training.recipe import OF_A_STAGE, Recipe
 from customize.training.recipe_making import into_options, trains_all_weights
 
 Rows = Sequence[Mapping[str, Any]]
+_LOST_IN_VAIN = 3  # times in a row that workers may be lost at one checkpoint
 
 
 def train(
@@ -271,16 +273,23 @@ def _train(
 def _to_the_end(
     stage: _Stage, begin: Callable[[], Session], loop: Loop
 ) -> tuple[Session, Step, bool]:
-    """A session after its last step, and whether it is the first one: no worker was lost."""
-    is_unbroken = True
+    """A session after its last step, and whether it is the first one: no worker was lost.
+
+    Raises:
+        WorkerLost: workers are lost again and again, and the run gets no further.
+    """
+    lost_at: list[int] = []
     while True:
         try:
             session = begin()
             last = loop.run(stage.method, session, stage.data, stage.validation)
-            return session, last, is_unbroken
+            return session, last, not lost_at
         except WorkerLost as error:
+            kept = latest(loop.checkpoints, _say)
+            lost_at.append(kept.step if kept else 0)
+            if lost_at[-_LOST_IN_VAIN:] == [lost_at[-1]] * _LOST_IN_VAIN:
+                raise
             _say(f"{error}: the run goes on from its last checkpoint")
-            is_unbroken = False
 
 
 def _keep_skipped(folder: RunFolder, *read: IndexedDataset) -> None:

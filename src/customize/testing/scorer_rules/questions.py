@@ -41,6 +41,7 @@ ROWS: tuple[Row, ...] = (
         "answerable": False,
     },
 )
+_LOGPROB = -2.5
 USUAL = 'Two are $18 [1]: "a Margherita is nine dollars".'
 _TEXTS = {
     "a usual answer": USUAL,
@@ -60,9 +61,13 @@ def answers_to(row: Row) -> Mapping[str, Answer]:
     if last["role"] == "assistant":
         found["the row's own answer"] = _answer(last)
     found["a call whose arguments are no JSON"] = _answer(_called("{pizza:"))
+    short = {"role": "assistant", "content": "Two are"}
     found["an answer without log-probability, cut short"] = _answer(
-        {"role": "assistant", "content": "Two are"}, logprob=None, finished=False, right=None
+        short, logprob=None, finished=False, right=None, confidence=None
     )
+    # What ``expect`` found is that of the usual answer, as where it judges a choice.
+    found["a usual answer, cut short"] = _answer(short, finished=False)
+    found["a usual answer without log-probability"] = _answer(short, logprob=None)
     return found
 
 
@@ -74,9 +79,10 @@ def _called(arguments: str) -> dict[str, Any]:
 
 def _answer(
     message: Mapping[str, Any],
-    logprob: float | None = -2.5,
+    logprob: float | None = _LOGPROB,
     finished: bool = True,
     right: bool | None = True,
+    confidence: float | None = math.exp(_LOGPROB),
 ) -> Answer:
     text = str(message.get("content") or "")
     return Answer(
@@ -89,5 +95,5 @@ def _answer(
         latency_s=0.5,
         share_s=0.25,
         right=right,
-        confidence=None if right is None or logprob is None else math.exp(logprob),
+        confidence=confidence,
     )

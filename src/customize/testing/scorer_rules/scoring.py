@@ -86,7 +86,8 @@ def check_likelihoods_are_texts(subject: ScorerSubject) -> None:
 def check_unread_answers_do_not_count(subject: ScorerSubject) -> None:
     """With ``reads_answer`` False every answer to a row has the same score: none is made then.
 
-    But what ``expect`` found, and how sure it was of that, may tell answers apart.
+    But what ``expect`` found, and how sure it was of that, may tell answers apart: where it reads
+    them itself, they are made for it.
     """
     if subject.scorer.reads_answer:
         raise NotApplicable("reads answers")
