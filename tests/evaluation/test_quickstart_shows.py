@@ -52,5 +52,5 @@ def test_traits_that_did_not_gain_are_named_below_the_table() -> None:
         )
     ]
     told = [line for line in caption(compared(rows)).splitlines() if "no gain" in line]
-    assert told == ["no gain is shown (the change's interval is not above 0) for: stays."]
+    assert told == ["no gain is shown (the change's interval reaches none) for: stays."]
     assert "no gain" not in caption(compared(rows[:20]))

@@ -91,9 +91,8 @@ def test_without_rows_the_package_says_that_its_task_was_not_asked(source: Expor
     parity = asked(PASSED, Path("nowhere"))
     assert parity.task is not None
     assert parity.task["verdict"] == "not asked"
-    assert "the task: not asked: the run's recipe evaluates on no rows" in parity_text(
-        parity.to_json()
-    )
+    told = parity_text(parity.to_json())
+    assert "the task: not asked: the run's recipe evaluates on no rows" in told
 
 
 def recipe_of(folder: Path, validation: str | None, **changed: Any) -> Recipe:
