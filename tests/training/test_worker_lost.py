@@ -31,7 +31,8 @@ def trained(to: Path) -> customize.Run:
 
 def lost_at(monkeypatch: pytest.MonkeyPatch, *calls: int) -> list[int]:
     """Workers are gone at these optimizer steps, counted over all attempts."""
-    step, asked = toy.ToySession.optim_step, []
+    step = toy.ToySession.optim_step
+    asked: list[int] = []
 
     def losing(self: toy.ToySession, optimizer: AdamW) -> Any:
         asked.append(len(asked) + 1)

@@ -61,7 +61,8 @@ def task_of(recipe: Recipe) -> Task | None:
     held_out = recipe.validation
     if held_out is None or not Path(held_out).is_file():
         return None
-    rows = spread(read(held_out, on_bad_rows=recipe.on_bad_rows), plan.max_rows)
+    every = read(held_out, on_bad_rows=recipe.on_bad_rows)  # type: ignore[arg-type]
+    rows = spread(every, plan.max_rows)
     judged = plan.scorers or plan.judge is not None or all(row.get("expect") for row in rows)
     return Task(plan, held_out, rows) if judged else None
 
