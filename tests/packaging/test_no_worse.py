@@ -130,7 +130,7 @@ def test_the_rows_are_those_that_the_runs_evaluation_asks(tmp_path: Path) -> Non
     assert judging("some") is None
     assert judging("some", evaluate={"scorers": ["normalized"]}) == "some"
     assert judging(None) is None
-    assert judging("right", evaluate=False) is None
+    assert judging("right", evaluate=False) == "right"
     assert judging("right", evaluate=own) == "own"
     assert judging("bad", on_bad_rows="skip") == "bad"
     few = task_of(recipe_of(tmp_path, "many", evaluate={"max_rows": 10}))

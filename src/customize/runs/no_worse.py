@@ -48,14 +48,12 @@ class Task:
 def task_of(recipe: Recipe) -> Task | None:
     """The recipe's own rows, or those that it holds out where something says what is right.
 
-    None where there are none, and where the recipe says that nothing evaluates the run.
+    A recipe that leaves the evaluation of its run out leaves no check of a package out.
 
     Raises:
         DataError: the rows cannot be read.
     """
-    plan = recipe.evaluation_chosen()
-    if plan is None:
-        return None
+    plan = recipe.evaluation_chosen() or EvaluationPlan()
     if plan.data is not None and Path(plan.data).is_file():
         return Task(plan, plan.data, list(read(plan.data)))
     held_out = recipe.validation
