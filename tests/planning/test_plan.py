@@ -57,17 +57,8 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, Any]
 
 
 def write_rows(path: Path, num: int) -> None:
-    """Each begins in its own way, so that nothing is computed once for several."""
     lines = [
-        json.dumps(
-            {
-                "messages": [
-                    {"role": "system", "content": f"shop {n}"},
-                    {"role": "user", "content": f"ask {n} " + "more " * (n % 5)},
-                    {"role": "assistant", "content": "yes"},
-                ]
-            }
-        )
+        json.dumps({"prompt": f"ask {n} " + "more " * (n % 5), "completion": "yes"})
         for n in range(num)
     ]
     path.write_text("\n".join(lines) + "\n")
@@ -263,6 +254,37 @@ def test_where_memory_is_short_the_cheapest_change_is_told_and_helps(
     assert plan(made(recipe)).advice == (
         "a smaller model, or another machine: its weights alone leave too little room"
     )
+
+
+def test_advice_counts_what_sampling_holds_as_the_plan_does(
+    recipe: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fewer tokens together help nothing where the most is held while it draws."""
+    free = float("inf")
+    monkeypatch.setattr(CPU, "available_bytes", lambda self: free)
+    drawn = {"keys and values": 1e9, "logits": 0.0}
+    monkeypatch.setattr(CPU, "sampling_memory", lambda self, shape, rows, tokens: drawn)
+    sampling = {**recipe, "options": {**recipe["options"], "replay": 0.25}}
+
+    whole = plan(made(sampling, adapter={"rank": 64}))
+    assert "keys and values" in whole.memory
+    free = whole.num_bytes - 1e3
+    assert plan(made(sampling, adapter={"rank": 64})).advice == (
+        "--set adapter.rank=16: a smaller adapter"
+    )
+
+
+def test_a_backend_that_takes_no_budget_itself_is_not_told_to(
+    recipe: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("customize_torchrun")
+    given = {**recipe, "backend": "torchrun"}
+    given["backend_options"] = {"on": "cpu", "on_options": recipe["backend_options"]}
+    free = plan(made(given)).num_bytes - 1e3
+    monkeypatch.setattr(CPU, "available_bytes", lambda self: free)
+    told = plan(made(given)).advice
+    assert told is not None
+    assert "token_budget" not in told
 
 
 def test_an_adapter_that_is_gone_on_with_is_planned_as_it_is(
