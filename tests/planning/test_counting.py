@@ -23,6 +23,7 @@ CHATS = [
     }
     for n in range(20)
 ]
+REPLY = [{"role": "assistant", "content": "yes"}]
 
 
 def counted(method: Any, rows: Any) -> CountingSession:
@@ -118,6 +119,39 @@ def test_some_rows_are_drawn_from_all_and_always_the_same() -> None:
     assert SomeRows(rows, 50).fingerprint == rows.fingerprint
     with pytest.raises(IndexError):
         some[5]
+
+
+@pytest.mark.parametrize(("num", "most"), [(20, 5), (1010, 1000), (230, 120), (51, 50), (3, 9)])
+def test_some_rows_are_as_many_as_asked_and_follow_one_another(num: int, most: int) -> None:
+    chats = [{"messages": [{"role": "user", "content": f"{n}"}, *REPLY]} for n in range(num)]
+    some = SomeRows(customize.read(chats, kind="chat"), most)
+    drawn = [int(some[n]["messages"][0]["content"]) for n in range(len(some))]
+    assert len(set(drawn)) == min(num, most)
+    gaps = np.count_nonzero(np.diff(drawn) != 1)
+    assert gaps <= most // 50 + 1
+    assert drawn == sorted(drawn)
+
+
+def test_what_rows_that_stay_together_share_is_seen_in_some_of_them(sft: Any) -> None:
+    said = "You answer for the shop at the corner. " * 4
+    chats = [
+        {
+            "messages": [
+                {"role": "system", "content": f"{n // 5} {said}"},
+                {"role": "user", "content": f"question {n}"},
+                *REPLY,
+            ]
+        }
+        for n in range(600)
+    ]
+    rows = customize.read(chats, kind="chat")
+    whole, some = (
+        counted(sft(epochs=1.0, batch_size=10, together=True), seen).ledger.steps
+        for seen in (rows, SomeRows(rows, 100))
+    )
+    shared = [1 - sum(s.computed for s in w) / sum(s.tokens for s in w) for w in (whole, some)]
+    assert shared[0] > 0.5
+    assert shared[1] == pytest.approx(shared[0], rel=0.05)
 
 
 def test_work_adds_up_and_scales() -> None:
