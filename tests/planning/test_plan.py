@@ -27,7 +27,7 @@ from customize import (
 )
 from customize.cli.plan_command import command
 from customize.models.shape import ModelShape
-from customize.planning.amounts import training_flops
+from customize.planning.amounts import forward_flops, training_flops
 from customize.planning.counting import Work
 from customize.planning.offers import Offer, read_offers
 from customize.planning.rates import Rate, rate_of, remember
@@ -164,6 +164,7 @@ def test_the_evaluation_that_ends_a_run_is_counted_as_it_asks(
     from customize_torch.session import TorchSnapshot
 
     asked = Counter[str]()
+    weighed: list[Batch] = []
     sample, forward = TorchSnapshot.sample, TorchSnapshot.forward
 
     def sampling(self: Any, prompts: Any, how: Any, *rest: Any) -> Any:
@@ -173,7 +174,7 @@ def test_the_evaluation_that_ends_a_run_is_counted_as_it_asks(
         return sample(self, prompts, how, *rest)
 
     def weighing(self: Any, batch: Batch) -> Any:
-        asked["weighed"] += batch.num_tokens
+        weighed.append(batch)
         return forward(self, batch)
 
     monkeypatch.setattr(TorchSnapshot, "sample", sampling)
@@ -192,18 +193,18 @@ def test_the_evaluation_that_ends_a_run_is_counted_as_it_asks(
         given = {**recipe, "validation": str(file), "to": str(tmp_path / name)}
         found[name] = plan(made(given)).evaluation
         asked.clear()
+        weighed.clear()
         customize.train(**given)
         work = found[name]
         assert work is not None
         assert work.rows == len(some)
         told = Counter(answers=work.answers, read=int(work.read), drawn=int(work.drawn))
-        assert told == Counter({k: v for k, v in asked.items() if k != "weighed"})
-        assert (asked["weighed"] > 0) == (name == "likely")
+        assert told == asked
+        assert (len(weighed) > 0) == (name == "likely")
         assert work.flops > 0
     shape = ModelShape.of_folder(Path(recipe["model"]))
-    assert found["likely"].flops == pytest.approx(
-        2 * shape.linear_parameters * asked["weighed"], rel=0.5
-    )
+    seen = sum(forward_flops(shape, Work.of(batch)) for batch in weighed)
+    assert found["likely"].flops == pytest.approx(seen, rel=1e-9)
     assert plan(made(recipe, evaluate=False, validation=recipe["data"])).evaluation is None
 
 
