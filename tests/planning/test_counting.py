@@ -17,13 +17,13 @@ from customize.testing import ToyBackend
 CHATS = [
     {
         "messages": [
-            {"role": "system", "content": f"You answer for shop {n}."},  # nothing is shared
             {"role": "user", "content": f"question {n} {'again ' * (n % 7)}"},
             {"role": "assistant", "content": "yes " * (1 + n % 3)},
         ]
     }
     for n in range(20)
 ]
+REPLY = [{"role": "assistant", "content": "yes"}]
 
 
 def counted(method: Any, rows: Any) -> CountingSession:
@@ -52,6 +52,22 @@ def test_every_step_of_sft_is_counted_as_it_is_trained(sft: Any, tmp_path: Path)
     assert [step.scored for step in ledger.steps] == [step["trained_tokens"] for step in logged]
 
 
+def test_a_shared_system_message_is_trained_on_in_every_row_and_computed_once_a_step(
+    sft: Any, tmp_path: Path
+) -> None:
+    shop = {"role": "system", "content": "You answer for the shop at the corner."}
+    chats = [{"messages": [shop, *row["messages"]]} for row in CHATS]
+    options = {"epochs": 1.0, "batch_size": 4}
+    run = customize.train(
+        model="toy", data=chats, to=tmp_path / "run", backend=ToyBackend(), options=options, seed=3
+    )
+    assert run.folder is not None
+    steps = counted(sft(**options), customize.read(chats, kind="chat")).ledger.steps
+    assert [step.tokens for step in steps] == [one["tokens"] for one in run.folder.metrics()]
+    said = len(str(shop["content"]).split())
+    assert all(step.tokens - step.computed >= 3 * said for step in steps)
+
+
 def test_replay_is_counted_as_prompts_read_and_tokens_drawn_at_most(sft: Any) -> None:
     ledger = counted(sft(epochs=1.0, replay=0.5), customize.read(CHATS, kind="chat")).ledger
     assert ledger.drawn == 20 * 96
@@ -75,12 +91,21 @@ def test_what_a_group_shares_at_its_start_counts_once() -> None:
     rows.append(([5, 6, 7], {"weights": [0.0, 1.0, 1.0]}))
     rows[1][0][-1] = 9
     work = Work.of(Batch.from_sequences(rows, groups=[0, 0, 0, 1]))
-    assert work.tokens == 40 + 3 * 2 + 3 - 2  # they also share the 7
+    assert work.tokens == 3 * 42 + 3
+    assert work.computed == 40 + 3 * 2 + 3 - 2  # they also share the 7
     assert work.scored == 8
     assert work.squares == 3 * 42**2 + 3**2
     assert work.largest == 44
     alone = Work.of(Batch.from_sequences(rows))
-    assert (alone.tokens, alone.largest) == (129, 42)
+    assert (alone.tokens, alone.computed, alone.largest) == (129, 129, 42)
+
+
+@pytest.mark.parametrize(("couples", "largest"), [("token", 42), ("sequence", 42), ("group", 79)])
+def test_only_a_loss_over_groups_needs_a_whole_one_at_once(couples: Any, largest: int) -> None:
+    rows = [([n, *range(41)], {"weights": [0.0] * 41 + [1.0]}) for n in (100, 101)]
+    rows.append(([100, *range(40, 3, -1)], {"weights": [0.0] * 37 + [1.0]}))
+    work = Work.of(Batch.from_sequences(rows, groups=[0, 1, 0]), couples)
+    assert work.largest == largest  # of a group, whose two begin with the 100, 42 + 38 - 1
 
 
 def test_some_rows_are_drawn_from_all_and_always_the_same() -> None:
@@ -96,7 +121,40 @@ def test_some_rows_are_drawn_from_all_and_always_the_same() -> None:
         some[5]
 
 
+@pytest.mark.parametrize(("num", "most"), [(20, 5), (1010, 1000), (230, 120), (51, 50), (3, 9)])
+def test_some_rows_are_as_many_as_asked_and_follow_one_another(num: int, most: int) -> None:
+    chats = [{"messages": [{"role": "user", "content": f"{n}"}, *REPLY]} for n in range(num)]
+    some = SomeRows(customize.read(chats, kind="chat"), most)
+    drawn = [int(some[n]["messages"][0]["content"]) for n in range(len(some))]
+    assert len(set(drawn)) == min(num, most)
+    gaps = np.count_nonzero(np.diff(drawn) != 1)
+    assert gaps <= most // 50 + 1
+    assert drawn == sorted(drawn)
+
+
+def test_what_rows_that_stay_together_share_is_seen_in_some_of_them(sft: Any) -> None:
+    said = "You answer for the shop at the corner. " * 4
+    chats = [
+        {
+            "messages": [
+                {"role": "system", "content": f"{n // 5} {said}"},
+                {"role": "user", "content": f"question {n}"},
+                *REPLY,
+            ]
+        }
+        for n in range(600)
+    ]
+    rows = customize.read(chats, kind="chat")
+    whole, some = (
+        counted(sft(epochs=1.0, batch_size=10, together=True), seen).ledger.steps
+        for seen in (rows, SomeRows(rows, 100))
+    )
+    shared = [1 - sum(s.computed for s in w) / sum(s.tokens for s in w) for w in (whole, some)]
+    assert shared[0] > 0.5
+    assert shared[1] == pytest.approx(shared[0], rel=0.05)
+
+
 def test_work_adds_up_and_scales() -> None:
-    one = Work(tokens=3, scored=2, squares=9, largest=3)
-    assert one.plus(one.scaled(2)) == Work(tokens=9, scored=6, squares=27, largest=3)
+    one = Work(tokens=3, computed=2, scored=2, squares=9, largest=3)
+    assert one.plus(one.scaled(2)) == Work(tokens=9, computed=6, scored=6, squares=27, largest=3)
     assert np.isclose(one.scaled(0.5).tokens, 1.5)

@@ -27,7 +27,7 @@ from customize import (
 )
 from customize.cli.plan_command import command
 from customize.models.shape import ModelShape
-from customize.planning.amounts import training_flops
+from customize.planning.amounts import forward_flops, training_flops
 from customize.planning.counting import Work
 from customize.planning.offers import Offer, read_offers
 from customize.planning.rates import Rate, rate_of, remember
@@ -57,17 +57,8 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, Any]
 
 
 def write_rows(path: Path, num: int) -> None:
-    """Each begins in its own way, so that nothing is computed once for several."""
     lines = [
-        json.dumps(
-            {
-                "messages": [
-                    {"role": "system", "content": f"shop {n}"},
-                    {"role": "user", "content": f"ask {n} " + "more " * (n % 5)},
-                    {"role": "assistant", "content": "yes"},
-                ]
-            }
-        )
+        json.dumps({"prompt": f"ask {n} " + "more " * (n % 5), "completion": "yes"})
         for n in range(num)
     ]
     path.write_text("\n".join(lines) + "\n")
@@ -126,7 +117,6 @@ def test_a_plan_says_steps_tokens_and_memory(recipe: Mapping[str, Any]) -> None:
         "head",
         "runtime",
         "activations",
-        "freed, not yet given back",
     }
     assert found.memory["weights"] == 4 * found.num_parameters
     assert found.seconds is None
@@ -174,6 +164,7 @@ def test_the_evaluation_that_ends_a_run_is_counted_as_it_asks(
     from customize_torch.session import TorchSnapshot
 
     asked = Counter[str]()
+    weighed: list[Batch] = []
     sample, forward = TorchSnapshot.sample, TorchSnapshot.forward
 
     def sampling(self: Any, prompts: Any, how: Any, *rest: Any) -> Any:
@@ -183,7 +174,7 @@ def test_the_evaluation_that_ends_a_run_is_counted_as_it_asks(
         return sample(self, prompts, how, *rest)
 
     def weighing(self: Any, batch: Batch) -> Any:
-        asked["weighed"] += batch.num_tokens
+        weighed.append(batch)
         return forward(self, batch)
 
     monkeypatch.setattr(TorchSnapshot, "sample", sampling)
@@ -202,18 +193,18 @@ def test_the_evaluation_that_ends_a_run_is_counted_as_it_asks(
         given = {**recipe, "validation": str(file), "to": str(tmp_path / name)}
         found[name] = plan(made(given)).evaluation
         asked.clear()
+        weighed.clear()
         customize.train(**given)
         work = found[name]
         assert work is not None
         assert work.rows == len(some)
         told = Counter(answers=work.answers, read=int(work.read), drawn=int(work.drawn))
-        assert told == Counter({k: v for k, v in asked.items() if k != "weighed"})
-        assert (asked["weighed"] > 0) == (name == "likely")
+        assert told == asked
+        assert (len(weighed) > 0) == (name == "likely")
         assert work.flops > 0
     shape = ModelShape.of_folder(Path(recipe["model"]))
-    assert found["likely"].flops == pytest.approx(
-        2 * shape.linear_parameters * asked["weighed"], rel=0.5
-    )
+    seen = sum(forward_flops(shape, Work.of(batch)) for batch in weighed)
+    assert found["likely"].flops == pytest.approx(seen, rel=1e-9)
     assert plan(made(recipe, evaluate=False, validation=recipe["data"])).evaluation is None
 
 
@@ -263,6 +254,37 @@ def test_where_memory_is_short_the_cheapest_change_is_told_and_helps(
     assert plan(made(recipe)).advice == (
         "a smaller model, or another machine: its weights alone leave too little room"
     )
+
+
+def test_advice_counts_what_sampling_holds_as_the_plan_does(
+    recipe: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fewer tokens together help nothing where the most is held while it draws."""
+    free = float("inf")
+    monkeypatch.setattr(CPU, "available_bytes", lambda self: free)
+    drawn = {"keys and values": 1e9, "logits": 0.0}
+    monkeypatch.setattr(CPU, "sampling_memory", lambda self, shape, rows, tokens: drawn)
+    sampling = {**recipe, "options": {**recipe["options"], "replay": 0.25}}
+
+    whole = plan(made(sampling, adapter={"rank": 64}))
+    assert "keys and values" in whole.memory
+    free = whole.num_bytes - 1e3
+    assert plan(made(sampling, adapter={"rank": 64})).advice == (
+        "--set adapter.rank=16: a smaller adapter"
+    )
+
+
+def test_a_backend_that_takes_no_budget_itself_is_not_told_to(
+    recipe: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("customize_torchrun")
+    given = {**recipe, "backend": "torchrun"}
+    given["backend_options"] = {"on": "cpu", "on_options": recipe["backend_options"]}
+    free = plan(made(given)).num_bytes - 1e3
+    monkeypatch.setattr(CPU, "available_bytes", lambda self: free)
+    told = plan(made(given)).advice
+    assert told is not None
+    assert "token_budget" not in told
 
 
 def test_an_adapter_that_is_gone_on_with_is_planned_as_it_is(

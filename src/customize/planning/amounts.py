@@ -17,16 +17,16 @@ _ATTENTION_BACKWARD = 2.5  # of the forward pass: its scores are made again (arX
 def forward_flops(shape: ModelShape, work: Work) -> float:
     """Of a forward pass of the base."""
     return (
-        2.0 * shape.linear_parameters * work.tokens + _head(shape, work) + _attention(shape, work)
+        2.0 * shape.linear_parameters * work.computed + _head(shape, work) + _attention(shape, work)
     )
 
 
 def training_flops(shape: ModelShape, adapter: Adapter, work: Work) -> float:
     """Of forward and backward together."""
-    products = 2.0 * shape.linear_parameters * work.tokens
+    products = 2.0 * shape.linear_parameters * work.computed
     attention = (1 + _ATTENTION_BACKWARD) * _attention(shape, work)
     if isinstance(adapter, LoRA):
-        own = 6.0 * shape.trainable(adapter) * work.tokens
+        own = 6.0 * shape.trainable(adapter) * work.computed
         return 2 * products + 2 * _head(shape, work) + attention + own
     return 3 * products + 3 * _head(shape, work) + attention
 

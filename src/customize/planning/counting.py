@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from customize._batch import Batch, Floats
+from customize._differentiate import Couples
 from customize._losses import Loss
 from customize.interfaces.backend import (
     AdamW,
@@ -30,14 +31,16 @@ from customize.interfaces.renderer import Renderer
 
 @attrs.frozen
 class Work:
-    """Tokens by what is done with them; what a group shares at its start counts once.
+    """Tokens by what is done with them.
 
-    squares: the sum of T² over sequences, which attention is in proportion to. scored: tokens
-    whose log-probability is wanted. drawn: tokens that are sampled, at most.
+    tokens: all of them, as a run logs them. computed: the same, where what a group shares at its
+    start counts once. scored: tokens whose log-probability is wanted. squares: the sum of T² over
+    sequences, which attention is in proportion to.
     largest: tokens of the largest unit that is computed at once, whatever the budget.
     """
 
     tokens: float = 0.0
+    computed: float = 0.0
     scored: float = 0.0
     squares: float = 0.0
     largest: int = 0
@@ -46,6 +49,7 @@ class Work:
         """Both."""
         return Work(
             self.tokens + other.tokens,
+            self.computed + other.computed,
             self.scored + other.scored,
             self.squares + other.squares,
             max(self.largest, other.largest),
@@ -53,18 +57,30 @@ class Work:
 
     def scaled(self, times: float) -> Work:
         """The same so many times."""
-        return Work(self.tokens * times, self.scored * times, self.squares * times, self.largest)
+        return Work(
+            self.tokens * times,
+            self.computed * times,
+            self.scored * times,
+            self.squares * times,
+            self.largest,
+        )
 
     @classmethod
-    def of(cls, batch: Batch) -> Work:
-        """What a batch asks for."""
-        repeated, largest = _repeated(batch)
+    def of(cls, batch: Batch, couples: Couples = "group") -> Work:
+        """What a batch asks for, for a loss that ``couples`` so much.
+
+        Only a loss over groups needs one of them at once; any other group that is more than the
+        budget is cut into its sequences.
+        """
+        repeated, group = _repeated(batch)
+        sequence = int(batch.lengths.max())
         lengths = batch.lengths.astype(np.float64)
         return cls(
-            tokens=float(batch.num_tokens - repeated),
+            tokens=float(batch.num_tokens),
+            computed=float(batch.num_tokens - repeated),
             scored=float(batch.scored.sum()),
             squares=float((lengths**2).sum()),
-            largest=largest,
+            largest=max(sequence, group) if couples == "group" else sequence,
         )
 
 
@@ -130,7 +146,7 @@ class CountingSession(CountingSnapshot, Session):
         return self._ledger
 
     def forward_backward(self, batch: Batch, loss: Loss) -> Done[LossOutput]:
-        self._ledger.pending = self._ledger.pending.plus(Work.of(batch))
+        self._ledger.pending = self._ledger.pending.plus(Work.of(batch, loss.couples))
         return Done(LossOutput(0.0, np.zeros(batch.num_tokens, np.float32)))
 
     def optim_step(self, optimizer: AdamW) -> Done[float]:
@@ -158,8 +174,8 @@ class CountingSession(CountingSnapshot, Session):
 
 
 def _repeated(batch: Batch) -> tuple[int, int]:
-    """Tokens that a group's sequences share at their start, beyond the first; the largest unit."""
-    repeated, largest = 0, int(batch.lengths.max())
+    """Tokens that a group's sequences share at their start, beyond the first; the largest group."""
+    repeated, largest = 0, 0
     groups, counts = np.unique(batch.groups, return_counts=True)
     for group in groups[counts > 1]:
         members = np.flatnonzero(batch.groups == group)

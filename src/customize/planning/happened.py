@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import attrs
 
@@ -28,16 +29,27 @@ class Happened:
 
     def lines(self) -> list[str]:
         """For a terminal."""
-        planned = "" if self.planned_s is None else f", planned {self.planned_s:.0f} s"
-        lines = [f"The run is finished: training took {self.seconds:.0f} s{planned}."]
+        planned = _planned(self.planned_s, _seconds)
+        lines = [f"The run is finished: training took {_seconds(self.seconds)}{planned}."]
         if self.evaluation_s is not None:
-            expected = self.planned_evaluation_s
-            planned = "" if expected is None else f", planned {expected:.0f} s"
-            lines.append(f"Its evaluation took {self.evaluation_s:.0f} s{planned}.")
+            planned = _planned(self.planned_evaluation_s, _seconds)
+            lines.append(f"Its evaluation took {_seconds(self.evaluation_s)}{planned}.")
         if self.peak_bytes is not None:
-            told = "" if self.planned_bytes is None else f", planned {self.planned_bytes / 1e9:.2f}"
-            lines.append(f"At most {self.peak_bytes / 1e9:.2f} GB were held{told}.")
+            planned = _planned(self.planned_bytes, _gigabytes)
+            lines.append(f"At most {_gigabytes(self.peak_bytes)} were held{planned}.")
         return lines
+
+
+def _planned(amount: float | None, told: Callable[[float], str]) -> str:
+    return "" if amount is None else f", planned {told(amount)}"
+
+
+def _seconds(amount: float) -> str:
+    return f"{amount:.0f} s"
+
+
+def _gigabytes(num_bytes: float) -> str:
+    return f"{num_bytes / 1e9:.2f} GB"
 
 
 def compared(plan: Plan, folder: RunFolder) -> Happened | None:

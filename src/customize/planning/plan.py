@@ -42,6 +42,7 @@ _ENOUGH_S = 1.0  # of counting steps, once there are a few
 _FEW = 8
 _Z = 1.96
 _PEFT = "adapter_config.json"
+_BUDGET = "token_budget"
 _LAID_OUT, _STAYING = "laid out", ("weights", "adapter and optimizer", "runtime")
 
 
@@ -49,8 +50,9 @@ _LAID_OUT, _STAYING = "laid out", ("weights", "adapter and optimizer", "runtime"
 class StagePlan:
     """One stage. tokens: [estimate, low, high] of what is trained on, over all steps.
 
-    flops: of training, validation, and what comes before the first step. sampled: the most that is
-    drawn at once.
+    flops: of training, validation, and what comes before the first step. step_tokens: of the
+    largest step, what a group shares at its start counted once. sampled: the most that is drawn at
+    once.
     """
 
     method: str
@@ -184,7 +186,7 @@ def _stage(
         tokens=(training.tokens, training.tokens - spread, training.tokens + spread),
         flops=flops,
         largest=training.largest,
-        step_tokens=float(each.max()),
+        step_tokens=max(step.computed for step in ledger.steps),
         sampled=ledger.sampled,
     )
 
@@ -229,10 +231,8 @@ def _summed(
 ) -> Plan:
     flops, tokens = sum(s.flops for s in stages), sum(s.tokens[0] for s in stages)
     evaluating = 0.0 if evaluation is None else evaluation.flops
-    largest = max(s.largest for s in stages)
     memory = _most(backend, shape, adapter, stages, evaluation)
     available, num_bytes = backend.available_bytes(), sum(memory.values())
-    short = available is not None and num_bytes > available
     machine = machine_name(backend.name, backend.numerics(), processor())
     rate, other = rate_of(machine), rate_of(evaluating_on(machine))
     return Plan(
@@ -251,7 +251,9 @@ def _summed(
         offers=tuple(
             estimated(n, o, flops + evaluating, tokens, num_bytes) for n, o in offers.items()
         ),
-        advice=_advice(backend, shape, adapter, largest, available) if short else None,
+        advice=None
+        if available is None or num_bytes <= available
+        else _advice(backend, shape, adapter, stages, evaluation, available),
     )
 
 
@@ -280,19 +282,35 @@ def _most(
 
 
 def _advice(
-    backend: Backend, shape: ModelShape, adapter: Adapter, largest: int, available: float | None
+    backend: Backend,
+    shape: ModelShape,
+    adapter: Adapter,
+    stages: Sequence[StagePlan],
+    evaluation: EvaluationWork | None,
+    available: float,
 ) -> str:
-    """The first change that makes it fit, of those that cost more and more."""
+    """The first change that makes it fit, of those that cost more and more, each with the others
+    before it: by what the plan itself would say then.
+    """
+    largest = max(stage.largest for stage in stages)
     lora = adapter if isinstance(adapter, LoRA) else LoRA()
     low = LoRA(**{**options_to_dict(lora), "rank": max(1, lora.rank // 4)})
-    together = f"--set backend={backend.name} --set backend_options.token_budget={largest}"
+    together = f"--set backend={backend.name} --set backend_options.{_BUDGET}={largest}"
     changes: list[tuple[Adapter, int, str]] = [
-        (adapter, largest, f"{together}: the same result, a little slower"),
         (lora, largest, "--set 'adapter={rank: 16}': LoRA in place of all weights"),
         (low, largest, f"--set adapter.rank={low.rank}: a smaller adapter"),
-        (low, largest // 2, f"rows of {largest // 2} tokens at most: the longest has {largest}"),
     ]
+    in_pieces = _BUDGET in options_to_dict(backend)
+    if in_pieces:
+        half = largest // 2
+        short = f"rows of {half} tokens at most: the longest has {largest}"
+        changes.insert(0, (adapter, largest, f"{together}: the same result, a little slower"))
+        changes.append((low, half, short))
     for changed, tokens, told in changes:
-        if sum(backend.memory(shape, changed, tokens, tokens).values()) <= (available or 0.0):
+        if in_pieces:
+            backend = type(backend)(**{**options_to_dict(backend), _BUDGET: tokens})
+            stages = [attrs.evolve(s, largest=min(s.largest, tokens)) for s in stages]
+        memory = _most(backend, shape, changed, stages, evaluation)
+        if sum(memory.values()) <= available:
             return told
     return "a smaller model, or another machine: its weights alone leave too little room"

@@ -1,10 +1,15 @@
-"""Some rows of a data set, drawn at random and always the same. Knows no method."""
+"""Some rows of a data set, drawn at random and always the same. Knows no method.
+
+They are drawn in runs, since a method may train on rows together that follow one another.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
 from customize.interfaces.dataset import Dataset, Row
+
+_RUN = 50
 
 
 class SomeRows:
@@ -13,8 +18,11 @@ class SomeRows:
     def __init__(self, rows: Dataset, most: int) -> None:
         self._rows = rows
         self._num = min(most, len(rows))
-        chosen = np.random.default_rng(0).choice(len(rows), self._num, replace=False)
-        self._chosen = np.sort(chosen)
+        run = min(_RUN, most)
+        starts = run * np.random.default_rng(0).permutation(-(-len(rows) // run))
+        enough = starts[: 1 + -(-most // run)]  # the last run of the rows may be a short one
+        drawn = (enough[:, None] + np.arange(run)).ravel()
+        self._chosen = np.sort(drawn[drawn < len(rows)][: self._num])
 
     @property
     def kind(self) -> str:

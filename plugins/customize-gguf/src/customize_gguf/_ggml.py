@@ -20,7 +20,9 @@ from customize import MissingDependency
 from customize_gguf._safetensors import Floats
 
 BLOCK = 256  # values that are quantized together; a row is a number of them
-TYPES = ("Q4_K", "Q5_K", "Q6_K")
+# What rows that do not divide into such blocks have instead, as llama.cpp quantises.
+UNDIVIDED = {"Q4_K": "Q5_0", "Q5_K": "Q5_1", "Q6_K": "Q8_0"}
+TYPES = tuple(UNDIVIDED)
 
 
 def check() -> None:

@@ -33,9 +33,7 @@ DTYPES = {
 }
 BASE_DTYPE = "customize.base_dtype"
 _BLOCK = 32  # values that share a scale in each quantization but K-quants
-# As llama.cpp quantises: what rows that do not divide into blocks of 256 have instead; and the
-# tables of tokens, which lose most by few bits, in more of them.
-_UNDIVIDED = {"Q4_K": "Q5_0", "Q5_K": "Q5_1", "Q6_K": "Q8_0"}
+# As llama.cpp quantises: the tables of tokens, which lose most by few bits, in more of them.
 _IN_TABLES = {"Q4_0": "Q8_0", "Q4_1": "Q8_0", "Q4_K": "Q6_K", "Q5_K": "Q6_K"}
 _TABLES = ("token_embd.weight", "output.weight")
 
@@ -142,7 +140,7 @@ def _type(weight: Weight, dtype: str) -> str:
         return "F16"
     if weight.gguf in _TABLES:
         wanted = _IN_TABLES.get(wanted, wanted)
-    return _UNDIVIDED.get(wanted, wanted) if weight.shape[-1] % _ggml.BLOCK else wanted
+    return _ggml.UNDIVIDED.get(wanted, wanted) if weight.shape[-1] % _ggml.BLOCK else wanted
 
 
 def _chat_template(folder: Path, settings: dict[str, Any]) -> str:

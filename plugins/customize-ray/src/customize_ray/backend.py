@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from customize import Backend, Engine, ModelFolder, option, options
+from customize_torch.group.each import EACH
 
 if TYPE_CHECKING:
     from customize_ray.cluster import Team
@@ -31,7 +32,7 @@ class Ray(Backend):
         default="auto",
         help="The backend each worker computes on; auto gives each a GPU where the cluster has as "
         "many.",
-        choices=("auto", "cuda", "rocm", "cpu"),
+        choices=("auto", *EACH),
     )
     on_options: Mapping[str, Any] = option(
         factory=dict, help="Options of that backend. A GPU's device is the worker's own."

@@ -19,8 +19,7 @@ class Team:
         _connect(address, workers, cpus)
         self._asked = (workers, cpus, _gpus(on, workers), timeout_s)
         self._left = restarts
-        self._crew = RayCrew(*self._asked)
-        self._conductor = Conductor(self._crew)
+        self._begin()
 
     def conductor(self) -> Conductor:
         """Of the crew there is.
@@ -35,9 +34,12 @@ class Team:
                     "whole: the same command goes on from it"
                 )
             self._left -= 1
-            self._crew = RayCrew(*self._asked)
-            self._conductor = Conductor(self._crew)
+            self._begin()
         return self._conductor
+
+    def _begin(self) -> None:
+        self._crew = RayCrew(*self._asked)
+        self._conductor = Conductor(self._crew)
 
 
 team_of = functools.cache(Team)

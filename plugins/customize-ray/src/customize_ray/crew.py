@@ -14,11 +14,10 @@ import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayError
 
 from customize import BackendError, Unsupported, WorkerLost
-from customize_ray.worker import Worker
+from customize_ray.worker import LOOPBACK, Worker
 from customize_torch.group.crew import Beside, Crew, raise_refusals
 from customize_torch.group.parcel import Array, Parcel, unpack
 
-_LOOPBACK = "127.0.0.1"
 _BEGINNING_S = 300.0  # until a cluster has made room, and torch is imported
 _CAUSE_S = 5.0  # a lost actor's peers may raise before Ray knows of the loss
 
@@ -61,7 +60,7 @@ class RayCrew(Crew):
     def _meet(self, devices: bool) -> None:
         places = self._answers([w.where.remote() for w in self._workers], _BEGINNING_S)
         is_one_machine = len({node for node, _ in places}) == 1
-        address = _LOOPBACK if is_one_machine else places[0][1]
+        address = LOOPBACK if is_one_machine else places[0][1]
         (port,) = self._answers([self._workers[0].host.remote(address)], _BEGINNING_S)
         meeting = (address, port, self._timeout_s, devices)
         self._answers([w.meet.remote(*meeting) for w in self._workers], _BEGINNING_S)

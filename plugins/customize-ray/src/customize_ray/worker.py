@@ -5,8 +5,6 @@ What is said to it and what it says are texts and bytes; Ray carries them.
 
 from __future__ import annotations
 
-import os
-import sys
 from datetime import timedelta
 
 import numpy as np
@@ -16,11 +14,12 @@ import torch.distributed as dist
 
 from customize import CustomizeError
 from customize_torch.group.crew import refusal
+from customize_torch.group.joining import join
 from customize_torch.group.parcel import Parcel, unpack
 from customize_torch.group.part import Part
 
 Bytes = npt.NDArray[np.uint8]
-_LOOPBACK = "127.0.0.1"
+LOOPBACK = "127.0.0.1"  # where all are on one machine
 
 
 class Worker:
@@ -42,19 +41,18 @@ class Worker:
 
     def meet(self, address: str, port: int, timeout_s: float, devices: bool) -> None:
         """Join the others; returns when all have."""
-        if address == _LOOPBACK and sys.platform == "linux":
-            os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
         limit = timedelta(seconds=timeout_s)
         if self._rank:
             self._store = dist.TCPStore(
                 address, port, None, False, timeout=limit, wait_for_workers=False
             )
-        dist.init_process_group(
-            "cpu:gloo,cuda:nccl" if devices else "gloo",
-            store=self._store,
-            rank=self._rank,
-            world_size=self._world,
-            timeout=limit,
+        join(
+            self._store,
+            self._rank,
+            self._world,
+            timeout_s,
+            devices=devices,
+            one_machine=address == LOOPBACK,
         )
 
     def do(self, label: str, content: Bytes) -> tuple[str, Bytes]:

@@ -11,6 +11,7 @@ import io
 import secrets
 import tarfile
 import time
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlencode
@@ -27,19 +28,33 @@ _SECRET = secrets.token_bytes(32)  # of this process: a restart ends what was si
 
 async def urls(ask: Ask) -> Answer:
     """One address for each file of an external checkpoint."""
-    id, name = ask.groups
-    address = Address.parse(f"tinker://{id}/{name}")
+    address = _asked(ask)
     if address.kind != "external_weights":
         raise Refusal(400, f"{address} is not for download: take save_weights_external")
-    until = int(time.time()) + _VALID_S
     folder = ask.tenant.checkpoint(address).folder / ADAPTER
     files = sorted(f.relative_to(folder).as_posix() for f in folder.rglob("*") if f.is_file())
-    return told(
-        {
-            "urls": {file: f"{ask.origin}{_path(ask, address, file, until)}" for file in files},
-            "expires": datetime.fromtimestamp(until, UTC).isoformat(),
-        }
-    )
+    signed, expires = _addresses(ask, address, files)
+    return told({"urls": signed, "expires": expires})
+
+
+async def archive(ask: Ask) -> Answer:
+    """One address for all files of a checkpoint: clients up to 0.34 take them so."""
+    address = _asked(ask)
+    ask.tenant.checkpoint(address)
+    signed, expires = _addresses(ask, address, [_ARCHIVE])
+    return told({"url": signed[_ARCHIVE], "expires": expires})
+
+
+def _asked(ask: Ask) -> Address:
+    id, name = ask.groups
+    return Address.parse(f"tinker://{id}/{name}")
+
+
+def _addresses(ask: Ask, address: Address, files: Sequence[str]) -> tuple[Mapping[str, str], str]:
+    """By file, and when they end."""
+    until = int(time.time()) + _VALID_S
+    signed = {file: f"{ask.origin}{_path(ask, address, file, until)}" for file in files}
+    return signed, datetime.fromtimestamp(until, UTC).isoformat()
 
 
 def _path(ask: Ask, address: Address, file: str, until: int) -> str:
@@ -48,16 +63,6 @@ def _path(ask: Ask, address: Address, file: str, until: int) -> str:
     query = urlencode({"until": until, "signature": signature})
     place = f"{address.model_id}/{address.kind}/{address.name}"
     return f"/api/v1/files/{tenant}/{place}/{file}?{query}"
-
-
-async def archive(ask: Ask) -> Answer:
-    """One address for all files of a checkpoint: clients up to 0.34 take them so."""
-    id, name = ask.groups
-    address = Address.parse(f"tinker://{id}/{name}")
-    ask.tenant.checkpoint(address)
-    until = int(time.time()) + _VALID_S
-    url = f"{ask.origin}{_path(ask, address, _ARCHIVE, until)}"
-    return told({"url": url, "expires": datetime.fromtimestamp(until, UTC).isoformat()})
 
 
 async def download(ask: Ask) -> Answer:

@@ -120,8 +120,7 @@ async def search(ask: Ask) -> Answer:
 def _all(ask: Ask) -> Sequence[Found]:
     """The newest first."""
     out = []
-    for id in ask.tenant.session_ids():
-        facts = ask.service.check_session(ask.tenant, id)
+    for id, facts in ask.tenant.sessions().items():
         created = datetime.fromtimestamp(facts["time_s"], UTC)
         out.append(Found(id, created, facts, _status(ask, id, facts)))
     return out

@@ -99,11 +99,16 @@ class Tenant:
         newest = sorted(folders, key=lambda file: -file.stat().st_mtime)
         return [file.parent.name.replace("-", ":") for file in newest]
 
+    def sessions(self) -> dict[str, dict[str, Any]]:  # any JSON
+        """By id what their clients said of them, the newest first."""
+        files = (self.folder / "sessions").glob("*.json")
+        found = {file.stem: facts for file in files if (facts := read_json(file)) is not None}
+        newest = sorted(found, key=lambda id: (found[id].get("time_s", 0.0), id), reverse=True)
+        return {id: found[id] for id in newest}
+
     def session_ids(self) -> list[str]:
         """The newest first."""
-        files = (self.folder / "sessions").glob("*.json")
-        begun = {file.stem: (read_json(file) or {}).get("time_s", 0.0) for file in files}
-        return sorted(begun, key=lambda id: (begun[id], id), reverse=True)
+        return list(self.sessions())
 
     def project_of(self, model_id: str) -> str | None:
         """What its session is filed under."""

@@ -16,7 +16,7 @@ from customize import (
     option,
     options,
 )
-from customize_torch.estimating import SHARE, SLACK, sampling_bytes, training_bytes
+from customize_torch.estimating import SHARE, sampling_bytes, training_bytes
 
 if TYPE_CHECKING:
     from customize_torch.engine import TorchEngine
@@ -81,8 +81,7 @@ class CPU(Backend):
         tokens = max(largest, min(self.token_budget, step_tokens))
         size = 4 if self.dtype == "float32" else 2
         free = self.activation_mb * (1 << 20) / SHARE if self.activation_mb else free_bytes()
-        found = training_bytes(shape, adapter, tokens, size, free, self.recompute)
-        return {**found, "freed, not yet given back": (SLACK - 1) * found["activations"]}
+        return training_bytes(shape, adapter, tokens, size, free, self.recompute)
 
     def sampling_memory(self, shape: ModelShape, rows: int, tokens: int) -> Mapping[str, float]:
         size = 4 if self.dtype == "float32" else 2

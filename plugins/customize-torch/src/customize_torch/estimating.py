@@ -11,7 +11,6 @@ from customize import Adapter, LoRA, ModelShape
 RUNTIME = 420e6  # torch, transformers and Python themselves
 _MASTER, _GRADIENT, _MOMENTS = 4, 4, 8  # bytes a trained parameter
 SHARE = 0.6  # of the memory that is free that kept activations may take
-SLACK = 1.5  # of kept activations: what a processor's memory may have free before it is given back
 _POSITIONS = 256  # that the head computes at once at least
 _COPIES = 3  # of logits, while a token is drawn
 # A token that waits in the cache takes about a sixteenth of what its activations take in training,

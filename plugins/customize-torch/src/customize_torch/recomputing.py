@@ -16,8 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 from customize import free_bytes
 from customize_torch.attention import following, plan_in_force
-from customize_torch.estimating import SHARE, SLACK
-from customize_torch.heap import give_back
+from customize_torch.estimating import SHARE
 from customize_torch.lora import Switchboard
 
 _log = logging.getLogger(__name__)
@@ -43,8 +42,7 @@ class Recomputing:
         self._switchboard = switchboard
         self._on = False
         self._bytes_per_token = 0.0
-        self._most = 0  # tokens of the largest piece so far
-        self._decoder = decoder
+        self._device = next(decoder.parameters()).device
         self._weights = {p.untyped_storage().data_ptr() for p in decoder.parameters()}
         for layer in layers:
             layer.forward = self._forward(layer, layer.forward)
@@ -53,9 +51,6 @@ class Recomputing:
     def deciding(self, num_tokens: int) -> Iterator[None]:
         """Inside, a forward pass over so many tokens keeps all it needs, or little."""
         before, self._on = self._on, self._needed(num_tokens)
-        if self._when == "auto" and torch.is_grad_enabled():
-            self._most = max(self._most, num_tokens)
-            give_back(but=SLACK * self._most * self._bytes_per_token)
         with ExitStack() as stack:
             if self._when == "auto" and not self._bytes_per_token:
                 stack.enter_context(self._measuring(num_tokens))
@@ -67,8 +62,7 @@ class Recomputing:
     def _needed(self, num_tokens: int) -> bool:
         if self._when != "auto":
             return self._when == "always"
-        device = next(self._decoder.parameters()).device
-        limit = self._limit or _free_bytes(device) * SHARE
+        limit = self._limit or _free_bytes(self._device) * SHARE
         wanted = num_tokens * self._bytes_per_token
         if wanted <= limit:
             return False

@@ -17,7 +17,7 @@ from customize import (
     option,
     options,
 )
-from customize_torch.group.each import EACH, each_on
+from customize_torch.group.each import EACH, WITHOUT, each_on
 from customize_torchrun.launch import launched
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Torchrun(Backend):
 
     def capabilities(self) -> frozenset[str]:
         own = self._each().capabilities()
-        return own - {"full", "serve"} if self.shard else own
+        return own - WITHOUT if self.shard else own
 
     def settled(self, kept: Mapping[str, Any]) -> Backend:
         each = self._each(kept.get("on")).settled(kept)

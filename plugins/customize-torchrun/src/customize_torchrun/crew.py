@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import atexit
 import functools
-import os
 import signal
 import socket
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -24,6 +22,7 @@ from torch import Tensor
 
 from customize import BackendError, CustomizeError, Unsupported
 from customize_torch.group.crew import NOTHING, Beside, Crew, raise_refusals, refusal
+from customize_torch.group.joining import join
 from customize_torch.group.parcel import Array, Parcel, size_of, unpack
 from customize_torch.group.part import Part
 from customize_torchrun.heart import GO_ON, Heart
@@ -50,16 +49,15 @@ class Launched(Crew):
         self._timeout_s = timeout_s
         self._orders = 0
         self._in_order = False
-        if launch.world == launch.local_world and sys.platform == "linux":
-            os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
         store = functools.partial(_store, launch)
         self._store = store(hosts=launch.rank == 0 and not launch.agent, timeout=_FOR_EVER)
-        dist.init_process_group(
-            "cpu:gloo,cuda:nccl" if devices else "gloo",
-            store=dist.PrefixStore("group", store(timeout=_MEETING)),
-            rank=launch.rank,
-            world_size=launch.world,
-            timeout=timedelta(seconds=timeout_s),
+        join(
+            dist.PrefixStore("group", store(timeout=_MEETING)),
+            launch.rank,
+            launch.world,
+            timeout_s,
+            devices=devices,
+            one_machine=launch.world == launch.local_world,
         )
         watched = range(1, launch.world) if launch.rank == 0 else [0]
         beats = store(timeout=timedelta(seconds=silence_s))

@@ -8,6 +8,7 @@ from typing import Any
 from customize import Backend, UnknownName, Unsupported, choose_backend
 
 EACH = ("cuda", "rocm", "cpu")  # the best first
+WITHOUT = frozenset({"full", "serve"})  # what a sharded base does not offer
 
 
 def each_on(name: str, options: Mapping[str, Any]) -> Backend:

@@ -35,7 +35,7 @@ Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
 
 
-class _Spread(Snapshot):
+class SpreadSnapshot(Snapshot):
     """Weights that every member holds under one number."""
 
     def __init__(self, conductor: Conductor, number: int, renderer: Renderer) -> None:
@@ -64,11 +64,7 @@ class _Spread(Snapshot):
         return max((told.value["bytes"] for told in replies if told.value["bytes"]), default=None)
 
 
-class SpreadSnapshot(_Spread):
-    """Weights that do not move."""
-
-
-class SpreadSession(_Spread, Session):
+class SpreadSession(SpreadSnapshot, Session):
     """One customization, the same in every member."""
 
     def __init__(

@@ -21,11 +21,11 @@ from customize_torch.budget import Budget
 from customize_torch.cutting import Longs, pieces
 from customize_torch.engine import CAPABILITIES, TorchEngine
 from customize_torch.few_rows import Packing
+from customize_torch.group.each import WITHOUT
 from customize_torch.kernels import Place
 from customize_torch.policy import Base, Policy
 
 T = TypeVar("T")
-WITHOUT = frozenset({"full", "serve"})
 
 
 class ShardedEngine(TorchEngine):
