@@ -33,6 +33,7 @@ from customize.retrieval.index_folder import (
 )
 from customize.retrieval.library import Library
 from customize.training import sealed
+from customize.training.structuring import Faults, structure
 
 if TYPE_CHECKING:
     from customize.runs.run import Run
@@ -126,7 +127,7 @@ class AssistantFacts:
         try:
             told = json.loads(file.read_text("utf-8"))
             _check_rules(file, told)
-            grounding = Grounding(**told["grounding"])
+            grounding = _grounding(told["grounding"])
             return cls(grounding, told["index"], told["encoder"], tuple(told["renderers"]))
         except DataError:
             raise
@@ -232,6 +233,17 @@ def _own_index(kept: Path, facts: AssistantFacts, encoder: Encoder | None) -> In
         if getattr(told, name) != {"encoder": facts.encoder, "fingerprint": facts.index}[name]:
             raise DataError(f"the {name} of the index in {kept} is not the one in {FILE}: {_AGAIN}")
     return open_index(kept / INDEX, encoder)
+
+
+def _grounding(told: Mapping[str, Any]) -> Grounding:
+    """
+    Raises:
+        OptionError: a value is of another type, or beyond its bounds.
+    """
+    grounding = structure(Grounding, told, faults := Faults())
+    faults.raise_if_any("grounding")
+    assert grounding is not None
+    return grounding
 
 
 def _check_rules(file: Path, told: Mapping[str, Any]) -> None:
