@@ -12,6 +12,7 @@ import pytest
 
 import customize
 from customize import Chunk, DataError, Encoder, OptionError, fused
+from customize.retrieval.fusion import FusedIndex
 from customize.testing import conformance
 
 pytest.importorskip("lancedb")
@@ -113,6 +114,24 @@ def test_another_encoder_is_refused(tmp_path: Path) -> None:
     LanceIndex(str(tmp_path / "plain")).add(CHUNKS)
     with pytest.raises(OptionError, match="leave out the encoder"):
         LanceIndex(str(tmp_path / "plain"), encoder=Letters())
+
+
+def test_an_index_with_an_encoder_is_saved_fused_and_not_by_itself(tmp_path: Path) -> None:
+    uri = str(tmp_path / "here")
+    index = LanceIndex(uri, encoder=Letters())
+    index.add(CHUNKS)
+    with pytest.raises(OptionError, match=r"save FusedIndex\(LanceIndex\(\), encoder\)"):
+        index.save(tmp_path / "saved")
+    assert not (tmp_path / "saved").exists()
+    with pytest.raises(DataError, match=r"has vectors: open it with LanceIndex\('.*here', encoder"):
+        LanceIndex.load(tmp_path / "here")
+    fused_index = FusedIndex(LanceIndex(), Letters())
+    fused_index.add(CHUNKS)
+    fused_index.save(tmp_path / "fused")
+    loaded = FusedIndex.of(tmp_path / "fused", LanceIndex, Letters())
+    found = {hit.chunk.id: hit.score for hit in loaded.search("cabbage", 9, None)}
+    expected = {hit.chunk.id: hit.score for hit in index.search("cabbage", 9, None)}
+    assert found == pytest.approx(expected)
 
 
 def test_a_folder_of_documents_is_built_updated_and_opened(tmp_path: Path) -> None:
