@@ -105,5 +105,5 @@ def test_an_assistant_is_kept_with_it(tmp_path: Path) -> None:
     index.add(corpus(20))
     customize.save_assistant(tmp_path, customize.Grounding(), index, "renderer")
     told = json.loads((tmp_path / "index" / "index.json").read_text())
-    assert told["index"] == "tantivy"
+    assert told["index"] == "customize-tantivy:tantivy"
     assert customize.open_index(tmp_path / "index").fingerprint == index.fingerprint
