@@ -270,7 +270,7 @@ def _row(chunk: Chunk) -> dict[str, Any]:
         "text": chunk.text,
         "tags": sorted(chunk.tags),
         "everyone": not chunk.tags,
-        "terms": " ".join(index_terms(" ".join([*chunk.heading, chunk.text]))),
+        "terms": " ".join(index_terms(chunk.headed)),
     }
 
 
