@@ -12,13 +12,10 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, TypeVar
 
-from facts import FACTS as FIRST_FACTS
-from facts import FILLERS, FRAMES, Fact, Wording
-from more_facts import MORE_FACTS
+from facts import FACTS
+from wordings import FILLERS, FRAMES, Fact, Wording
 
 T = TypeVar("T")
-
-FACTS: Mapping[str, Fact] = {**FIRST_FACTS, **MORE_FACTS}
 
 
 @dataclass(frozen=True)

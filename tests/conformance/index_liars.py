@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Self
@@ -117,6 +118,34 @@ class Writing(SqliteIndex):
                 file.replace(self.folder / file.name)
 
 
+class Settled(SqliteIndex):
+    """Saves what it was loaded from, whatever was changed since."""
+
+    folder: Path | None = None
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        loaded = super().load(folder)
+        loaded.folder = folder
+        return loaded
+
+    def save(self, folder: Path) -> None:
+        if self.folder is None:
+            super().save(folder)
+        else:
+            shutil.copytree(self.folder, folder)
+
+
+class Visiting(SqliteIndex):
+    """Writes down that it was opened."""
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        loaded = super().load(folder)
+        (folder / "visits.txt").write_text("one")
+        return loaded
+
+
 class Counting(SqliteIndex):
     """Its fingerprint tells which chunk was the first."""
 
@@ -171,6 +200,8 @@ LIARS: dict[str, Callable[[], Index]] = {
     "check_all_are_added_or_none": Halfway,
     "check_what_is_loaded_was_saved": Forgetful,
     "check_changes_stay_out_of_the_folder": Writing,
+    "check_a_loaded_index_is_changed_and_saved": Settled,
+    "check_reading_changes_no_file": Visiting,
     "check_the_fingerprint_is_of_the_chunks": Counting,
     "check_deleted_text_is_not_saved": Leaving,
     "check_a_folder_without_an_index_is_refused": Unfounded,

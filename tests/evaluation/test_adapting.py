@@ -27,7 +27,7 @@ from customize import (
     update_index,
 )
 from customize.interfaces.index import Vectors
-from customize.retrieval.fitting import Wanted, fitted, loss_and_gradient
+from customize.retrieval.fitting import By, Wanted, fitted, loss_and_gradient
 from customize.testing import ToyBackend
 
 RNG = np.random.default_rng(3)
@@ -39,7 +39,7 @@ def units(count: int, dimensions: int) -> Vectors:
     return np.asarray(drawn / np.linalg.norm(drawn, axis=1, keepdims=True), np.float32)
 
 
-def wanted(by: str) -> Wanted:
+def wanted(by: By) -> Wanted:
     shares_QC = RNG.random((5, 7)) * (RNG.random((5, 7)) < 0.6)
     shares_QC[:, 0] += 0.1
     compared_QC = np.ones((5, 7), bool) if by == "labels" else shares_QC > 0
@@ -48,7 +48,7 @@ def wanted(by: str) -> Wanted:
 
 
 @pytest.mark.parametrize("by", ["labels", "likelihoods"])
-def test_the_gradient_is_that_of_finite_differences(by: str) -> None:
+def test_the_gradient_is_that_of_finite_differences(by: By) -> None:
     problem, map_DD = wanted(by), np.eye(4) + 0.1 * RNG.normal(size=(4, 4))
     _, gradient_DD = loss_and_gradient(map_DD, problem)
     for place in np.ndindex(4, 4):

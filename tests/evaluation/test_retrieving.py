@@ -16,6 +16,7 @@ from customize.evaluation.questions import Question, questions_of
 from customize.evaluation.remarks import remarks
 from customize.evaluation.retrieving import RetrievingColumn
 from customize.evaluation.scorers import as_scorers
+from customize.retrieval.library import Library
 from customize.testing import ToyBackend
 
 DOCS: list[dict[str, Any]] = [
@@ -39,8 +40,8 @@ def index() -> Index:
 
 
 def column(index: Index, **more: Any) -> RetrievingColumn:
-    grounding = Grounding(k=2, instruction="Quote.")
-    return RetrievingColumn("retrieved", taught("yes"), index=index, grounding=grounding, **more)
+    library = Library(index, Grounding(k=2, instruction="Quote."))
+    return RetrievingColumn("retrieved", taught("yes"), library=library, **more)
 
 
 def question(row: dict[str, Any]) -> Question:

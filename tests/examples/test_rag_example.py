@@ -17,8 +17,9 @@ HERE = Path(__file__).parents[2] / "examples" / "rag"
 sys.path.insert(0, str(HERE))
 
 from asking import ORDER, Shelf, rows_of  # noqa: E402
-from businesses import FACTS, POOLS, Business, businesses, pairs  # noqa: E402
-from facts import FRAMES  # noqa: E402
+from businesses import POOLS, Business, businesses, pairs  # noqa: E402
+from facts import FACTS  # noqa: E402
+from wordings import FRAMES  # noqa: E402
 
 COUNTS = {
     **{"known": 20, "new": 20, "new fact": 10, "near miss": 20, "off topic": 10, "empty": 5},

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from customize import PluginError, UnknownName
-from customize.plugins import hooks, listing, load, names
+from customize.plugins import hooks, listing, load, name_of, names
 from customize.plugins.specs import KINDS, plural
 
 Install = Callable[..., None]
@@ -54,6 +54,15 @@ def test_two_plugins_with_one_name_raise_on_use_and_name_both(install: Install) 
     with pytest.raises(UnknownName, match="use 'acme-kto:kto' or 'other-kto:kto'"):
         load("method", "kto")
     assert load("method", "other-kto:kto")
+
+
+def test_what_stands_behind_a_name_is_told_by_its_full_name(install: Install) -> None:
+    install("acme-kto", method("kto", target="json:loads"))
+    install("other-kto", method("kto", target="json:dumps"))
+    assert name_of("method", "json:dumps") == "other-kto:kto"
+    assert name_of("method", "json:load") is None
+    own = name_of("index", "customize.retrieval.sqlite_index:SqliteIndex")
+    assert own == "customize:sqlite"
 
 
 def test_an_unknown_name_suggests_the_nearest(install: Install) -> None:

@@ -174,6 +174,23 @@ def test_tokens_and_their_tags_are_read_from_the_environment(
         Address.take(port=0, askers={"short": frozenset({"hr"})})
 
 
+def test_two_askers_of_one_token_are_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STAFF_TOKEN", STAFF)
+    monkeypatch.setenv("GUEST_TOKEN", STAFF)
+    with pytest.raises(OptionError, match="STAFF_TOKEN and GUEST_TOKEN hold one token") as told:
+        askers_from(["STAFF_TOKEN=staff", "GUEST_TOKEN=guests"])
+    assert STAFF not in str(told.value)
+    monkeypatch.setenv("GUEST_TOKEN", GUEST)
+    both = askers_from(["STAFF_TOKEN=staff", "GUEST_TOKEN=guests"])
+    assert both == {STAFF: {"staff"}, GUEST: {"guests"}}
+
+
+def test_a_token_without_tags_is_no_askers() -> None:
+    with pytest.raises(OptionError, match="the token of --token-from is also an asker's") as told:
+        Address.take(port=0, token=STAFF, askers={STAFF: frozenset({"staff"})})
+    assert STAFF not in str(told.value)
+
+
 TOOL = {"type": "function", "function": {"name": "look"}}
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-import customize
 from customize import Chunk, DataError, Encoder, OptionError, fused
+from customize.retrieval.fusion import FusedIndex
 from customize.testing import conformance
 
 pytest.importorskip("lancedb")
@@ -92,16 +92,6 @@ def test_a_tag_is_no_syntax_and_hides_from_both_rankings() -> None:
     assert len(index) == len(CHUNKS)
 
 
-def test_an_index_that_is_opened_and_searched_changes_no_file(tmp_path: Path) -> None:
-    index = LanceIndex()
-    index.add(CHUNKS)
-    index.save(tmp_path / "index")
-    before = {f: f.read_bytes() for f in (tmp_path / "index").rglob("*") if f.is_file()}
-    loaded = LanceIndex.load(tmp_path / "index")
-    loaded.search("cabbage", 3)
-    assert {f: f.read_bytes() for f in (tmp_path / "index").rglob("*") if f.is_file()} == before
-
-
 def test_another_encoder_is_refused(tmp_path: Path) -> None:
     uri = str(tmp_path / "index")
     LanceIndex(uri, encoder=Letters()).add(CHUNKS)
@@ -115,17 +105,19 @@ def test_another_encoder_is_refused(tmp_path: Path) -> None:
         LanceIndex(str(tmp_path / "plain"), encoder=Letters())
 
 
-def test_a_folder_of_documents_is_built_updated_and_opened(tmp_path: Path) -> None:
-    docs = tmp_path / "docs"
-    docs.mkdir()
-    (docs / "menu.md").write_text("# Menu\n\nA margherita is 9 euros.\n")
-    (docs / "pay.md").write_text("The cook earns 3000 euros.\n")
-    (docs / "access.yaml").write_text('"pay.md": [hr]\n')
-    customize.build_index(docs, tmp_path / "index", index="lancedb")
-    (docs / "menu.md").write_text("# Menu\n\nA margherita is 10 euros.\n")
-    done = customize.update_index(tmp_path / "index", docs)
-    assert (done.num_added, done.num_deleted, done.num_unchanged) == (1, 1, 1)
-    index = customize.open_index(tmp_path / "index")
-    assert [hit.chunk.document for hit in index.search("euros", 9)] == ["menu.md"]
-    assert "10 euros" in index.search("margherita", 1)[0].chunk.text
-    assert index.search("cook", 9, ["hr"])[0].chunk.document == "pay.md"
+def test_an_index_with_an_encoder_is_saved_fused_and_not_by_itself(tmp_path: Path) -> None:
+    uri = str(tmp_path / "here")
+    index = LanceIndex(uri, encoder=Letters())
+    index.add(CHUNKS)
+    with pytest.raises(OptionError, match=r"save FusedIndex\(LanceIndex\(\), encoder\)"):
+        index.save(tmp_path / "saved")
+    assert not (tmp_path / "saved").exists()
+    with pytest.raises(DataError, match=r"has vectors: open it with LanceIndex\('.*here', encoder"):
+        LanceIndex.load(tmp_path / "here")
+    fused_index = FusedIndex(LanceIndex(), Letters())
+    fused_index.add(CHUNKS)
+    fused_index.save(tmp_path / "fused")
+    loaded = FusedIndex.of(tmp_path / "fused", LanceIndex, Letters())
+    found = {hit.chunk.id: hit.score for hit in loaded.search("cabbage", 9, None)}
+    expected = {hit.chunk.id: hit.score for hit in index.search("cabbage", 9, None)}
+    assert found == pytest.approx(expected)

@@ -215,6 +215,29 @@ def test_a_folder_that_was_made_for_something_else_is_refused_by_name(
 
 
 @pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"k": "4"}, "k must be a whole number"),
+        ({"k": [1]}, "k must be a whole number"),
+        ({"k": 4.5}, "k must be a whole number"),
+        ({"k": 0}, "k must be >= 1"),
+        ({"instruction": 7}, "instruction must be text"),
+        ({"depth": 2}, "unknown key 'depth'"),
+    ],
+)
+def test_a_grounding_of_another_type_is_refused_by_name(
+    run: customize.Run, given: dict[str, object], named: str
+) -> None:
+    assert run.folder is not None
+    kept = run.folder.assistant
+    told = json.loads((kept / "rag.json").read_text("utf-8"))
+    told["grounding"] |= given
+    (kept / "rag.json").write_text(json.dumps(told), "utf-8")
+    with pytest.raises(DataError, match=named):
+        library_in(kept, run.customized.renderer.fingerprint)
+
+
+@pytest.mark.parametrize(
     ("lines", "told"),
     [
         ('{"question": "When?"}\n', "line 1 must read"),

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from rag_corpus import PAIRS, index
 
-from customize import Chunk, OptionError
+from customize import Chunk, Grounding, OptionError
 from customize_rag.changing import changed, without
 from customize_rag.contexts import Rows
 from customize_rag.evidence import holds
@@ -190,3 +190,9 @@ def test_passages_are_at_most_k() -> None:
     assert {len(passages(row)) for row in rows} == {2}
     everything = attrs.evolve(RowPlan(per_context=1, empty=0.0), k=50)  # type: ignore[misc]
     assert {len(passages(row)) for row in made(everything)} <= set(range(1, 9))
+
+
+def test_every_option_of_how_passages_are_shown_is_kept() -> None:
+    given: dict[str, Any] = {"k": 7, "instruction": "Quote it.", "abstention": "Nothing is said."}
+    assert given.keys() == {field.name for field in attrs.fields(Grounding)}
+    assert RowPlan(**given, per_context=2).grounding() == Grounding(**given)

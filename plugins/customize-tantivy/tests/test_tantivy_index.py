@@ -1,4 +1,4 @@
-"""The index in Tantivy: the rules of every index, the scores of BM25, and a folder of documents."""
+"""The index in Tantivy: the rules of every index, the scores of BM25, and what keeps it."""
 
 from __future__ import annotations
 
@@ -65,31 +65,6 @@ def test_the_score_is_bm25_whoever_asks() -> None:
         assert [hit.score for hit in hits] == pytest.approx(best, rel=0.02)
 
 
-def test_a_folder_of_documents_is_built_updated_and_opened(tmp_path: Path) -> None:
-    docs = tmp_path / "docs"
-    docs.mkdir()
-    (docs / "menu.md").write_text("# Menu\n\nA margherita is 9 euros.\n")
-    (docs / "pay.md").write_text("The cook earns 3000 euros.\n")
-    (docs / "access.yaml").write_text('"pay.md": [hr]\n')
-    customize.build_index(docs, tmp_path / "index", index="tantivy")
-    (docs / "menu.md").write_text("# Menu\n\nA margherita is 10 euros.\n")
-    done = customize.update_index(tmp_path / "index", docs)
-    assert (done.num_added, done.num_deleted, done.num_unchanged) == (1, 1, 1)
-    index = customize.open_index(tmp_path / "index")
-    assert [hit.chunk.document for hit in index.search("euros", 9)] == ["menu.md"]
-    assert "10 euros" in index.search("margherita", 1)[0].chunk.text
-    assert index.search("cook", 9, ["hr"])[0].chunk.document == "pay.md"
-
-
-def test_an_index_that_is_opened_and_searched_changes_no_file(tmp_path: Path) -> None:
-    index = TantivyIndex()
-    index.add(corpus(20))
-    index.save(tmp_path / "index")
-    before = {f.name: f.read_bytes() for f in (tmp_path / "index").iterdir()}
-    TantivyIndex.load(tmp_path / "index").search("word3", 3)
-    assert {f.name: f.read_bytes() for f in (tmp_path / "index").iterdir()} == before
-
-
 def test_a_damaged_folder_is_refused(tmp_path: Path) -> None:
     index = TantivyIndex()
     index.add(corpus(20))
@@ -105,5 +80,5 @@ def test_an_assistant_is_kept_with_it(tmp_path: Path) -> None:
     index.add(corpus(20))
     customize.save_assistant(tmp_path, customize.Grounding(), index, "renderer")
     told = json.loads((tmp_path / "index" / "index.json").read_text())
-    assert told["index"] == "tantivy"
+    assert told["index"] == "customize-tantivy:tantivy"
     assert customize.open_index(tmp_path / "index").fingerprint == index.fingerprint

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import attrs
 import numpy as np
@@ -21,7 +21,7 @@ from customize.evaluation.statistics import Interval, cluster_numbers, mean, sup
 from customize.interfaces.backend import Snapshot
 from customize.interfaces.index import Chunk, Encoder
 from customize.retrieval.evidence import find_answer
-from customize.retrieval.fitting import Doubles, Wanted, fitted
+from customize.retrieval.fitting import By, Doubles, Wanted, fitted
 from customize.retrieval.fusion import FusedIndex
 from customize.retrieval.grounding import Grounding
 from customize.retrieval.index_folder import open_index, read_facts, write_adapter
@@ -184,9 +184,7 @@ def _found(index: FusedIndex, question: str) -> list[Chunk]:
     return [hit.chunk for hit in index.search(question, _DEPTH, None)]
 
 
-def _wanted(
-    index: FusedIndex, sought: Sequence[_Sought], by: Literal["labels", "likelihoods"]
-) -> Wanted:
+def _wanted(index: FusedIndex, sought: Sequence[_Sought], by: By) -> Wanted:
     """Compared are what is near any question and what is sought; of likelihoods what was read."""
     ids, vectors_CD = index.encoded()
     queries_QD = index.encoder.encode_queries([one.question for one in sought])

@@ -6,20 +6,19 @@ import attrs
 
 from customize.evaluation.columns import SnapshotColumn
 from customize.evaluation.questions import Question
-from customize.interfaces.index import Index
-from customize.retrieval.grounding import Grounding, last_question
+from customize.retrieval.grounding import last_question
+from customize.retrieval.library import Library
 
 
 @attrs.frozen
 class RetrievingColumn(SnapshotColumn):
-    """Every question is put after the passages that its index finds for it.
+    """Every question is put after the passages that its library finds for it.
 
     It searches with what the user said last, and sees what every asker may see. The time of the
     search is in no latency.
     """
 
-    index: Index = attrs.field(kw_only=True)
-    grounding: Grounding = attrs.field(kw_only=True)
+    library: Library = attrs.field(kw_only=True)
 
     def as_asked(self, question: Question) -> Question:
         """With passages; a row that brings documents of its own is asked with those.
@@ -30,9 +29,10 @@ class RetrievingColumn(SnapshotColumn):
         if place is None or question.documents:
             return question
         said = str(question.messages[place].get("content") or "")
-        chunks = [hit.chunk for hit in self.index.search(said, self.grounding.k)]
+        grounding = self.library.grounding
+        chunks = [hit.chunk for hit in self.library.hits(said)]
         return attrs.evolve(
             question,
-            messages=self.grounding.within(question.messages, place, chunks),
-            row={**question.row, "passages": [self.grounding.passage(c) for c in chunks]},
+            messages=grounding.within(question.messages, place, chunks),
+            row={**question.row, "passages": [grounding.passage(c) for c in chunks]},
         )

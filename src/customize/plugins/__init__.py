@@ -13,6 +13,7 @@ from customize.plugins.registry import left_out as left_out
 from customize.plugins.registry import listing as listing
 from customize.plugins.registry import load as load
 from customize.plugins.registry import load_offer as load_offer
+from customize.plugins.registry import name_of as name_of
 from customize.plugins.registry import names as names
 from customize.plugins.registry import observers_for as observers_for
 from customize.plugins.registry import specs as specs

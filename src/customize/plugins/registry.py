@@ -119,6 +119,15 @@ def find(kind: str, name: str) -> Offer:
     return matching[0]
 
 
+def name_of(kind: str, target: str) -> str | None:
+    """The full name under which an import string is provided, ``customize:name`` where it is our
+    own; None where nobody provides it."""
+    for name, own in built_in.BUILT_IN.get(kind, {}).items():
+        if own == target:
+            return f"{built_in.DISTRIBUTION}:{name}"
+    return next((o.full_name for o in _offers(kind) if o.spec.target == target), None)
+
+
 def kinds_of(name: str) -> list[str]:
     """The kinds in which somebody provides ``name`` or ``distribution:name``."""
     return [kind for kind in KINDS if _matching(kind, name)]

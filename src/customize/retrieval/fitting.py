@@ -5,6 +5,8 @@ Shape legend: Q questions, C chunks, D dimensions.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import attrs
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +14,7 @@ import numpy.typing as npt
 from customize.interfaces.index import Vectors
 
 Doubles = npt.NDArray[np.float64]
+By = Literal["labels", "likelihoods"]
 
 _TEMPERATURE = 0.05  # of the softmax over cosines
 _LEAST = 1e-30  # a share whose logarithm is still finite
@@ -33,7 +36,7 @@ class Wanted:
     chunks_CD: Vectors
     shares_QC: Doubles
     compared_QC: npt.NDArray[np.bool_]
-    by: str
+    by: By
 
     def of(self, questions: npt.NDArray[np.bool_]) -> Wanted:
         """The same of some questions, [Q] of them marked."""

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from customize._errors import DataError, OptionError
 from customize.interfaces.index import Chunk, Encoder, Hit, Index, Vectors
 
-_K = 60  # of reciprocal rank fusion (Cormack, Clarke, Büttcher, SIGIR 2009)
+RRF_K = 60  # of reciprocal rank fusion (Cormack, Clarke, Büttcher, SIGIR 2009)
 _DEPTH = 50  # of each ranking, at least
 _BATCH = 256
 _WORDS, _VECTORS = "words", "vectors.safetensors"
@@ -157,5 +157,5 @@ def fused(rankings: Iterable[Sequence[str]]) -> dict[str, float]:
     scores: dict[str, float] = {}
     for ranking in rankings:
         for rank, id in enumerate(ranking, start=1):
-            scores[id] = scores.get(id, 0.0) + 1 / (_K + rank)
+            scores[id] = scores.get(id, 0.0) + 1 / (RRF_K + rank)
     return scores

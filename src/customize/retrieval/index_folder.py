@@ -18,8 +18,7 @@ from customize._errors import DataError, OptionError
 from customize._files import replace_text, sync_all, writing
 from customize._options import options_to_dict
 from customize.interfaces.index import Encoder, Index
-from customize.plugins import load, specs
-from customize.plugins.built_in import BUILT_IN, DISTRIBUTION
+from customize.plugins import load, name_of
 from customize.retrieval.chunking import Chunking
 from customize.retrieval.fusion import FusedIndex
 from customize.retrieval.query_adapter import AdaptedEncoder, QueryAdapter
@@ -127,12 +126,9 @@ def kind_of(index: Index) -> str:
     """
     cls = type(index.words if isinstance(index, FusedIndex) else index)
     target = f"{cls.__module__}:{cls.__qualname__}"
-    offered = {f"{DISTRIBUTION}:{name}": own for name, own in BUILT_IN["index"].items()}
-    offered |= {name: spec.target for name, spec in specs("index").items()}
-    for name, own in offered.items():
-        if own == target:
-            return name
-    raise OptionError(f"{target} is no index that is offered by a name: add an IndexSpec of it")
+    if (name := name_of("index", target)) is None:
+        raise OptionError(f"{target} is no index that is offered by a name: add an IndexSpec of it")
+    return name
 
 
 def write_index(folder: Path, index: Index, facts: IndexFacts) -> IndexFacts:

@@ -32,8 +32,10 @@ class QueryAdapter:
         return hashlib.sha256(self.encoder.encode() + content).hexdigest()
 
     def applied(self, queries_ND: Vectors) -> Vectors:
-        """Queries as they are compared with chunks: mapped, and of length 1."""
-        return normalised(queries_ND @ self.map_DD)
+        """Queries as they are compared with chunks: mapped, and of length 1; what is 0 stays so."""
+        mapped_ND = queries_ND @ self.map_DD
+        lengths_N = np.linalg.norm(mapped_ND, axis=-1, keepdims=True)
+        return np.asarray(mapped_ND / np.where(lengths_N > 0, lengths_N, 1), np.float32)
 
     def save(self, file: Path) -> None:
         from safetensors.numpy import save_file
@@ -84,9 +86,3 @@ class AdaptedEncoder(Encoder):
 
     def encode_chunks(self, texts: Sequence[str]) -> Vectors:
         return self.encoder.encode_chunks(texts)
-
-
-def normalised(vectors_ND: Vectors) -> Vectors:
-    """Of length 1; what is 0 stays so."""
-    lengths_N = np.linalg.norm(vectors_ND, axis=-1, keepdims=True)
-    return np.asarray(vectors_ND / np.where(lengths_N > 0, lengths_N, 1), np.float32)

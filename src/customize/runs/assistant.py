@@ -22,7 +22,7 @@ from customize.interfaces.backend import Prompt, Sampling, Snapshot
 from customize.interfaces.index import Encoder, Hit, Index
 from customize.packaging.manifest import MANIFEST, Manifest
 from customize.retrieval.chunking import Chunking, counter
-from customize.retrieval.fusion import FusedIndex
+from customize.retrieval.fusion import RRF_K, FusedIndex
 from customize.retrieval.grounding import GroundedAnswer, Grounding
 from customize.retrieval.index_folder import (
     IndexFacts,
@@ -33,6 +33,7 @@ from customize.retrieval.index_folder import (
 )
 from customize.retrieval.library import Library
 from customize.training import sealed
+from customize.training.structuring import Faults, structure
 
 if TYPE_CHECKING:
     from customize.runs.run import Run
@@ -44,7 +45,7 @@ _PACKAGED = re.compile(rf"({PACKAGED}[0-9a-f]+)/{re.escape(FILE)}")
 _FORMAT = 2
 # What the code does, which a file of another version may ask for otherwise.
 _ORDINALS = "[n] is the n-th passage shown, from 1"
-_FUSION = "reciprocal rank, k = 60"
+_FUSION = f"reciprocal rank, k = {RRF_K}"
 _AGAIN = "use the version of customize that wrote it, or train anew"
 
 
@@ -126,7 +127,7 @@ class AssistantFacts:
         try:
             told = json.loads(file.read_text("utf-8"))
             _check_rules(file, told)
-            grounding = Grounding(**told["grounding"])
+            grounding = _grounding(told["grounding"])
             return cls(grounding, told["index"], told["encoder"], tuple(told["renderers"]))
         except DataError:
             raise
@@ -228,10 +229,23 @@ def packaged_assistant(package: Path) -> Path | None:
 
 def _own_index(kept: Path, facts: AssistantFacts, encoder: Encoder | None) -> Index:
     told = read_facts(kept / INDEX)
-    for name in ("encoder", "fingerprint"):
-        if getattr(told, name) != {"encoder": facts.encoder, "fingerprint": facts.index}[name]:
-            raise DataError(f"the {name} of the index in {kept} is not the one in {FILE}: {_AGAIN}")
+    differs = f"of the index in {kept} is not the one in {FILE}: {_AGAIN}"
+    if told.encoder != facts.encoder:
+        raise DataError(f"the encoder {differs}")
+    if told.fingerprint != facts.index:
+        raise DataError(f"the fingerprint {differs}")
     return open_index(kept / INDEX, encoder)
+
+
+def _grounding(told: Mapping[str, Any]) -> Grounding:
+    """
+    Raises:
+        OptionError: a value is of another type, or beyond its bounds.
+    """
+    grounding = structure(Grounding, told, faults := Faults())
+    faults.raise_if_any("grounding")
+    assert grounding is not None
+    return grounding
 
 
 def _check_rules(file: Path, told: Mapping[str, Any]) -> None:

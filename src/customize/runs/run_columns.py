@@ -19,6 +19,7 @@ from customize.evaluation.retrieving import RetrievingColumn
 from customize.interfaces.index import Index
 from customize.retrieval.grounding import Grounding
 from customize.retrieval.index_folder import open_index
+from customize.retrieval.library import Library
 from customize.training.evaluation_plan import OWN, RETRIEVED
 
 if TYPE_CHECKING:
@@ -82,19 +83,18 @@ def retrieved_column(run: Run, index: Index | str | os.PathLike[str]) -> Retriev
     own = column_of(run, RETRIEVED)
     if index == OWN or run.has_assistant:
         assistant = run.assistant(None if index == OWN else index)
-        opened, grounding = assistant.index, assistant.grounding
+        library = Library(assistant.index, assistant.grounding)
     else:
         opened = index if isinstance(index, Index) else open_index(Path(index))
-        grounding = Grounding()
+        library = Library(opened, Grounding())
     whence = "an open index" if isinstance(index, Index) else f"the index {os.fspath(index)}"
     return RetrievingColumn(
         name=own.name,
         snapshot=own.snapshot,
         fingerprint=own.fingerprint,
-        told=f"{own.told}; {grounding.k} passages of {whence}",
+        told=f"{own.told}; {library.grounding.k} passages of {whence}",
         family=own.family,
-        index=opened,
-        grounding=grounding,
+        library=library,
     )
 
 

@@ -56,15 +56,22 @@ def askers_from(given: Sequence[str]) -> Mapping[str, Set[str]]:
     """Tags by token, of ``VARIABLE=TAG,TAG``.
 
     Raises:
-        OptionError: one reads otherwise, or its variable holds no token.
+        OptionError: one reads otherwise, its variable holds no token, or another's token.
     """
-    askers = {}
+    askers: dict[str, Set[str]] = {}
+    variables: dict[str, str] = {}
     for text in given:
         variable, sign, tags = text.partition("=")
         named = frozenset(filter(None, tags.split(",")))
         if not sign or not named:
             raise OptionError(f"an asker reads VARIABLE=TAG,TAG (got {text!r})")
-        askers[token_from(variable)] = named
+        token = token_from(variable)
+        if token in askers:
+            raise OptionError(
+                f"the environment variables {variables[token]} and {variable} hold one token, and "
+                "its tags would be only those of one: give each asker a token of its own"
+            )
+        askers[token], variables[token] = named, variable
     return askers
 
 

@@ -40,9 +40,14 @@ class Address:
         """Port 0 takes any that is free. Who has ``token`` has no tags.
 
         Raises:
-            OptionError: it cannot be had; a token is too short, or missing where other machines
-                reach the host.
+            OptionError: it cannot be had; a token is too short, an asker's too, or missing where
+                other machines reach the host.
         """
+        if token in askers:
+            raise OptionError(
+                "the token of --token-from is also an asker's, who has tags: give each a token of "
+                "its own"
+            )
         every = {**({} if token is None else {token: frozenset()}), **askers}
         is_local = _is_loopback(host)
         if not every and not is_local:

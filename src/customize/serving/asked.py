@@ -13,7 +13,6 @@ from customize.interfaces.backend import Sampling
 from customize.interfaces.index import Hit
 from customize.interfaces.renderer import Message, Tool
 from customize.interfaces.runtime import Query
-from customize.retrieval.grounding import last_question
 from customize.serving.limits import Limits
 from customize.serving.menu import Served
 from customize.serving.refusal import Refusal
@@ -114,8 +113,8 @@ class AskedChat(Asked):
         library = self.served.library
         if library is None:
             return self
-        place = last_question(self.messages)
-        if place is None or place < len(self.messages) - 1:
+        place = len(self.messages) - 1
+        if self.messages[place]["role"] != "user":
             reason = f"{self.served.name} answers from documents: the last is to be a question"
             raise Refusal(400, f"messages: {reason}", param="messages")
         hits = library.hits(str(self.messages[place]["content"]), self.tags)

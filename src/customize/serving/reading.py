@@ -20,6 +20,7 @@ from customize.serving.response_format import read_schema
 
 _MOST_CHOICES, _MOST_STOPS, _MOST_TOP = 16, 16, 20
 _MOST_SEED = 2**63 - 1
+_TEMPERATURE = 1.0  # where a request names none
 # Colder than this, logits over the temperature leave the range of 32-bit numbers.
 _COLDEST = 0.01
 # Of the interface, and not done here; let through with a value that asks for nothing.
@@ -52,9 +53,7 @@ _WITHOUT_IN_CHAT = {
 _WITHOUT_IN_COMPLETIONS = {**_WITHOUT, "best_of": ("1",), "echo": ("false",), "suffix": ()}
 
 
-def read_chat(
-    body: Mapping[str, Any], menu: Menu, limits: Limits, tags: Set[str] = frozenset()
-) -> AskedChat:
+def read_chat(body: Mapping[str, Any], menu: Menu, limits: Limits, tags: Set[str]) -> AskedChat:
     """``tags`` are the asker's. Raises Refusal, which names the field."""
     fields = Fields(body)
     given = _common(fields, menu, limits)
@@ -72,9 +71,11 @@ def read_chat(
     if schema is not None and tools is not None:
         fields.refuse("response_format", "and tools that may be called: give one of them")
     fields.finish(_WITHOUT_IN_CHAT)
-    if given["served"].library is not None:
+    is_grounded = given["served"].library is not None
+    if is_grounded:
         _check_grounded(fields, tools is not None, schema is not None)
-        given["temperature"] = float(body.get("temperature") or 0)
+    if given["temperature"] is None:
+        given["temperature"] = 0.0 if is_grounded else _TEMPERATURE
     top = (top or 0) if wanted else None
     given |= {"top_logprobs": top, "schema": schema}
     return AskedChat(**given, messages=messages, tools=tools, tags=tags)
@@ -91,6 +92,8 @@ def read_completion(body: Mapping[str, Any], menu: Menu, limits: Limits) -> Aske
     """Raises Refusal, which names the field."""
     fields = Fields(body)
     given = _common(fields, menu, limits)
+    if given["temperature"] is None:
+        given["temperature"] = _TEMPERATURE
     top = fields.integer("logprobs", 0, _MOST_TOP)
     texts = _given(fields.take("prompt"), given["served"].renderer.vocabulary_size)
     fields.finish(_WITHOUT_IN_COMPLETIONS)
@@ -98,7 +101,10 @@ def read_completion(body: Mapping[str, Any], menu: Menu, limits: Limits) -> Aske
 
 
 def _common(fields: Fields, menu: Menu, limits: Limits) -> dict[str, Any]:
-    """What both kinds of requests have, as arguments of ``Asked``."""
+    """What both kinds of requests have, as arguments of ``Asked``.
+
+    temperature: None where the request names none.
+    """
     name = fields.text("model")
     if name is None:
         fields.refuse("model", f"is missing; served here: {', '.join(menu.names)}")
@@ -114,7 +120,7 @@ def _common(fields: Fields, menu: Menu, limits: Limits) -> dict[str, Any]:
         "served": menu.find(name),
         "num_choices": fields.integer("n", 1, _MOST_CHOICES) or 1,
         "max_tokens": fields.integer("max_tokens", 1, limits.max_tokens),
-        "temperature": 1.0 if temperature is None else temperature,
+        "temperature": temperature,
         "top_p": 1.0 if top_p is None else top_p,
         "seed": secrets.randbelow(_MOST_SEED) if seed is None else seed,
         "stops": _stops(fields),

@@ -137,6 +137,16 @@ class LanceIndex(Index):
         return 0 if self._table is None else int(self._table.count_rows())
 
     def save(self, folder: Path) -> None:
+        """
+        Raises:
+            OptionError: it has an encoder, which a saved index is loaded without.
+        """
+        if self.encoder is not None:
+            raise OptionError(
+                "an index with an encoder stays where its uri says, and is opened there: save "
+                "FusedIndex(LanceIndex(), encoder), or let build_index(…, index='lancedb', "
+                "encoder=…) make it"
+            )
         folder.mkdir(parents=True)
         # Written anew, so that what was deleted is in no file.
         _fill(lancedb.connect(folder), self._rows())
@@ -148,6 +158,10 @@ class LanceIndex(Index):
         try:
             index = cls(str(folder))
             len(index)
+        except OptionError as error:
+            raise DataError(
+                f"{folder} has vectors: open it with LanceIndex({str(folder)!r}, encoder)"
+            ) from error
         except (OSError, RuntimeError, ValueError) as error:
             raise DataError(f"the index in {folder} is damaged: {error}") from error
         index._is_saved = True
@@ -186,7 +200,7 @@ class LanceIndex(Index):
         return [Hit(_chunk(row), -float(row["_distance"])) for row in rows]
 
     def _rows(self) -> pa.Table:
-        return _rows([], self.encoder) if self._table is None else self._table.to_arrow()
+        return _rows([], None) if self._table is None else self._table.to_arrow()
 
     def _make_own(self) -> None:
         """In a folder of its own, where this was loaded: the one it lies in stays as it is."""
@@ -256,7 +270,7 @@ def _row(chunk: Chunk) -> dict[str, Any]:
         "text": chunk.text,
         "tags": sorted(chunk.tags),
         "everyone": not chunk.tags,
-        "terms": " ".join(index_terms(" ".join([*chunk.heading, chunk.text]))),
+        "terms": " ".join(index_terms(chunk.headed)),
     }
 
 

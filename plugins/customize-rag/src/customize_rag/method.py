@@ -23,7 +23,7 @@ from customize import (
     save_assistant,
 )
 from customize_rag.making import Made, made_of
-from customize_rag.plan import RowPlan
+from customize_rag.plan import RowPlan, values_of
 from customize_rag.preferring import PAIRS, Preferring, held_back
 from customize_sft.method import SFT
 
@@ -117,7 +117,7 @@ class RAG(Preferring, SFT):
         return read(learnt, kind="chat"), asked
 
     def _sft(self) -> SFT:
-        return SFT(**_values_of(SFT, self))
+        return SFT(**values_of(SFT, self))
 
     def _made(self, data: Dataset) -> Made:
         self.check_rows(data)
@@ -127,11 +127,6 @@ class RAG(Preferring, SFT):
                 _MADE.clear()
             _MADE[key] = made_of(data, self)
         return _MADE[key]
-
-
-def _values_of(cls: type, method: RAG) -> dict[str, Any]:
-    """The method's values of another class's options."""
-    return {field.name: getattr(method, field.name) for field in attrs.fields(cls)}
 
 
 def _kept(made: Made) -> Mapping[str, Sequence[Mapping[str, Any]]]:

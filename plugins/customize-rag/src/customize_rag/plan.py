@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+import attrs
 
 from customize import Chunking, Grounding, OptionError, option, options
 
@@ -69,7 +72,7 @@ class RowPlan(Grounding):
 
     def grounding(self) -> Grounding:
         """How passages are shown, alone."""
-        return Grounding(k=self.k, instruction=self.instruction, abstention=self.abstention)
+        return Grounding(**values_of(Grounding, self))
 
     def __attrs_post_init__(self) -> None:
         if self.questions is not None and not Path(self.questions).is_file():
@@ -81,3 +84,8 @@ class RowPlan(Grounding):
     def chunking(self) -> Chunking:
         """How the documents are cut into passages."""
         return Chunking(most_tokens=self.chunk_tokens)
+
+
+def values_of(cls: type, plan: RowPlan) -> dict[str, Any]:
+    """The plan's values of another class's options."""
+    return {field.name: getattr(plan, field.name) for field in attrs.fields(cls)}

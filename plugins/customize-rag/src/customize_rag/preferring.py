@@ -76,7 +76,7 @@ class Preferring(RowPlan):
                 stacklevel=2,
             )
             return
-        dpo = DPO(lr=lr * self.preference_rate, steps=self.preference_steps, batch_size=8, sft=_OWN)
+        dpo = DPO(lr=lr * self.preference_rate, steps=self.preference_steps, sft=_OWN)
         for step in dpo.train(session, read(pairs, kind="preference"), before):
             yield attrs.evolve(
                 step,

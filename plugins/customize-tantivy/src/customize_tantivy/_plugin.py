@@ -13,5 +13,5 @@ def customize_indexes() -> Iterator[customize.IndexSpec]:
     yield customize.IndexSpec(
         name="tantivy",
         target="customize_tantivy.index:TantivyIndex",
-        summary="Words in Tantivy: faster than the default, and small.",
+        summary="Words in Tantivy, a search engine.",
     )

@@ -129,7 +129,7 @@ def _finish(engine: tantivy.Index, writer: tantivy.IndexWriter) -> None:
 
 def _document(chunk: Chunk) -> tantivy.Document:
     kept = [chunk.document, chunk.text, chunk.span, chunk.heading, sorted(chunk.tags)]
-    terms = index_terms(" ".join([*chunk.heading, chunk.text]))
+    terms = index_terms(chunk.headed)
     made = tantivy.Document(
         id=[chunk.id],
         tags=[f"={tag}" for tag in chunk.tags] or [_EVERYONE],

@@ -8,7 +8,7 @@ from contextlib import suppress
 from customize._errors import DataError
 from customize.interfaces.index import Chunk
 from customize.testing.expecting import expect, expect_raises
-from customize.testing.index_rules.subject import CHUNKS, IndexSubject, ids
+from customize.testing.index_rules.subject import CHUNKS, IndexSubject, contents, ids
 
 
 def check_chunks_come_by_place(subject: IndexSubject) -> None:
@@ -76,6 +76,34 @@ def check_changes_stay_out_of_the_folder(subject: IndexSubject) -> None:
     loaded.delete([CHUNKS[0].id])
     found = ids(index.load(folder).chunks())
     expect(found == ids(CHUNKS[:2]), f"the folder has {len(found)} chunks after the change")
+
+
+def check_a_loaded_index_is_changed_and_saved(subject: IndexSubject) -> None:
+    """What is added to a loaded index is in what it is then saved as, for who may see it, and what
+    is deleted from it is not.
+    """
+    loaded = subject.again(subject.index(CHUNKS[:2]))
+    loaded.delete([CHUNKS[0].id])
+    loaded.add(CHUNKS[3:])
+    saved = subject.again(loaded)
+    wanted = [CHUNKS[1], *CHUNKS[3:]]
+    expect(ids(saved.chunks()) == ids(wanted), f"it holds {len(saved)} other chunks")
+    for asker, expected in (((), wanted[:1]), (["hr"], wanted)):
+        hits = saved.search("nine margherita salary takeover", 9, asker)
+        found = ids(hit.chunk for hit in hits)
+        expect(found == ids(expected), f"asked as {asker}, {len(found)} chunks are found")
+
+
+def check_reading_changes_no_file(subject: IndexSubject) -> None:
+    """Loading an index and searching it leaves every file of its folder as it was."""
+    folder = subject.folder() / "index"
+    index = subject.index()
+    index.save(folder)
+    before = contents(folder)
+    index.load(folder).search("basil", 3)
+    after = contents(folder)
+    changed = sorted(n for n in before | after if before.get(n) != after.get(n))
+    expect(not changed, f"reading changes {', '.join(changed)}")
 
 
 def check_the_fingerprint_is_of_the_chunks(subject: IndexSubject) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import ClassVar
 
 from customize.interfaces.index import Chunk, Index
@@ -46,3 +47,9 @@ class IndexSubject(Subject):
 def ids(chunks: Iterable[Chunk]) -> list[str]:
     """Of chunks, sorted."""
     return sorted(chunk.id for chunk in chunks)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Of every file under it, by its place there."""
+    files = (file for file in folder.rglob("*") if file.is_file())
+    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in files}
