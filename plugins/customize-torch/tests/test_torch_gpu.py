@@ -14,17 +14,22 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from customize import BackendError
-from customize_torch import gpu, llama
+from customize import AdamW, BackendError, Batch, CrossEntropy, LoRA, ModelFolder
+from customize_torch import few_rows, gpu, llama
 from customize_torch.backend import CPU
 from customize_torch.checking import shapes, speed
 from customize_torch.checking.command import main
 from customize_torch.checking.page import table
 from customize_torch.device_memory import take_peak
 from customize_torch.drawing import Drawing
+from customize_torch.engine import TorchEngine
+from customize_torch.few_rows import Joint, Packing
 from customize_torch.gpu import GPU, built_for
 from customize_torch.kernels import PLAIN
+from customize_torch.lora import updates_of
+from customize_torch.session import TorchSession
 
 
 class Here(GPU):
@@ -141,6 +146,45 @@ def test_a_token_is_drawn_by_its_seed_index_and_place_alone() -> None:
         uniform = np.random.Generator(np.random.Philox(key=key, counter=counter)).random()
         mass = logits_RV[[0, 2]][row].double().softmax(-1).cumsum(-1)
         assert int(token_R[row]) == int((mass < np.float32(uniform)).sum())
+
+
+def test_weights_loaded_one_below_the_other_multiply_as_one(
+    model: ModelFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU, whose weights lie so; here the room is made on the processor."""
+    monkeypatch.setattr(few_rows, "lies_stacked", lambda device: True)
+    engine = CPU(dtype="float32").load(model)
+    assert isinstance(engine, TorchEngine)
+    for name, layer in engine._base.switchboard.layers.items():
+        stored = layer.weight.untyped_storage().nbytes() // layer.weight.nbytes
+        assert (stored > 1) == name.endswith(("q_proj", "k_proj", "v_proj", "gate_proj", "up_proj"))
+    session = engine.open(LoRA(rank=4), seed=1)
+    assert isinstance(session, TorchSession)
+    tokens = np.arange(1, 30, dtype=np.int32)
+    batch = Batch.from_sequences([(tokens, {"weights": tokens > 2})])
+    session.forward_backward(batch, CrossEntropy())
+    session.optim_step(AdamW(lr=1e-2)).result()
+    products = session.policy.ready().products
+    assert products is not None
+    policy = session.policy
+    learnt = updates_of(policy.tensors, policy.scale or 0.0, torch.float32)
+    for joint, product in products.joints.items():
+        x = torch.randn(1, 7, joint.layers[0].in_features)
+        with engine._base.switchboard.using(learnt):
+            wanted = joint(x)
+        for one, other in zip(product(x), wanted, strict=True):
+            torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-5)
+
+
+def test_weights_that_lie_apart_are_left_to_their_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(few_rows, "lies_stacked", lambda device: True)
+    layers = [nn.Linear(8, 8), nn.Linear(8, 8)]
+    whole = torch.zeros(16, 8)
+    assert Packing({Joint(*layers): "ab"}, nn.Linear(8, 9)).products({}) is None
+    for layer, rows in zip(layers, whole.split(8), strict=True):
+        layer.weight = nn.Parameter(rows, requires_grad=False)
+    assert Packing({Joint(*layers): "ab"}, nn.Linear(8, 9)).products({}) is not None
+    assert Packing({Joint(*layers[::-1]): "ba"}, nn.Linear(8, 9)).products({}) is None
 
 
 def test_the_processor_has_no_memory_of_its_own(model: Any) -> None:

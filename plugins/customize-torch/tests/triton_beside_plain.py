@@ -8,11 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from customize_torch.attention import Cache, Decode
 from customize_torch.kernels import PLAIN
 from customize_torch.triton_kernels import KERNELS
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 WITHIN = {torch.float32: 1e-6, torch.bfloat16: 4e-2}
+SUMMED = {torch.float32: 1e-5, torch.bfloat16: 4e-2}  # where hundreds of products are added
 
 
 def main() -> None:
@@ -26,8 +28,28 @@ def main() -> None:
         same("rms_norm", 1, within, random(1, 5, 48), random(48), 1e-5)
         same("rotate", 1, within, *turned)
         same("swiglu", 2, within, random(3, 100), random(3, 100))
+        same("swiglu", 2, within, *random(1, 3, 2400).split(1200, -1))
         targets_T = torch.randint(0, 9000, (5,), generator=made).to(DEVICE)
         same_softmax(random(5, 9000), targets_T, within)
+        for heads, num_keys, dim, window in ((6, 2, 24, 0), (3, 3, 64, 0), (4, 1, 32, 70)):
+            new = [random(1, 5, n, dim).transpose(1, 2) for n in (heads, num_keys, num_keys)]
+            held = random(5, num_keys, 200, dim), random(5, num_keys, 200, dim)
+            same_attention(new, held, window, SUMMED[dtype])
+
+
+def same_attention(
+    new: list[Tensor], held: tuple[Tensor, Tensor], window: int, within: float
+) -> None:
+    """Outputs, and the cache as it is afterwards."""
+    lengths_R = torch.tensor([0, 1, 64, 130, 199], device=DEVICE)
+    out, caches = [], []
+    for attend_new in (PLAIN.attend_new, KERNELS.attend_new):
+        cache = Cache({0: (held[0].clone(), held[1].clone())})
+        plan = Decode(cache, lengths_R, 200, attend_new)
+        out.append(plan.attend(0, new[0], new[1], new[2], 0.3, window))
+        caches.append(cache.layers[0])
+    torch.testing.assert_close(out[1], out[0], atol=within, rtol=within)
+    torch.testing.assert_close(caches[1], caches[0], atol=0, rtol=0)
 
 
 def same(name: str, num_learnt: int, within: float, *values: Any) -> None:

@@ -10,7 +10,7 @@ Shape legend: H query heads, K key heads, N tokens, D head dimension, R rows, L 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
@@ -73,13 +73,21 @@ class Decode:
     """One new token for each row of a cache; ``lengths`` [R] count what each row holds before.
 
     longest: tokens of the longest row afterwards; no more of the cache is read.
+    attend_new: that of ``Kernels``.
     """
 
-    def __init__(self, cache: Cache, lengths: Tensor, longest: int) -> None:
+    def __init__(
+        self,
+        cache: Cache,
+        lengths: Tensor,
+        longest: int,
+        attend_new: Callable[..., Tensor] | None = None,
+    ) -> None:
         # A cache that is nearly full is read whole: that is faster than a part of it.
         longest = cache.room if 2 * cache.room <= 3 * longest else longest
         self._cache = cache
         self._lengths = lengths
+        self._attend_new = attend_new
         self._longest = longest
         self._rows = torch.arange(len(lengths), device=lengths.device)
         self._places = torch.arange(longest, device=lengths.device)[None]
@@ -90,6 +98,12 @@ class Decode:
         self, layer: int, q_HND: Tensor, k_KND: Tensor, v_KND: Tensor, scale: float, window: int
     ) -> Tensor:
         keys, values = self._cache.layers[layer]
+        if self._attend_new is not None:
+            q_RHD, k_RKD, v_RKD = (x[0].transpose(0, 1) for x in (q_HND, k_KND, v_KND))
+            out_RHD = self._attend_new(
+                q_RHD, k_RKD, v_RKD, keys, values, self._lengths, scale, window
+            )
+            return out_RHD.transpose(0, 1)[None]
         keys[self._rows, :, self._lengths] = k_KND[0].transpose(0, 1)
         values[self._rows, :, self._lengths] = v_KND[0].transpose(0, 1)
         num_keys, num_rows = k_KND.shape[1], q_HND.shape[2]

@@ -60,10 +60,11 @@ class Decoding:
         return x.tolist
 
     def _logits(self, tokens_R: Tensor) -> Tensor:
-        plan = Decode(self._cache, self._lengths_R, self._longest)
-        return self._computed(tokens_R, self._lengths_R, plan)
+        return self._computed(tokens_R, self._lengths_R, self._longest)
 
-    def _computed(self, tokens_R: Tensor, lengths_R: Tensor, plan: Decode) -> Tensor:
+    def _computed(self, tokens_R: Tensor, lengths_R: Tensor, longest: int) -> Tensor:
+        attend_new = self._policy.base.place.kernels.attend_new
+        plan = Decode(self._cache, lengths_R, longest, attend_new)
         hidden_RC = self._policy.hidden(tokens_R, lengths_R, plan)
         return self._policy.logits(hidden_RC)
 
@@ -118,5 +119,4 @@ class GraphedDecoding(Decoding):
         return graph
 
     def _once(self) -> Tensor:
-        plan = Decode(self._cache, self._lengths_in, self._cache.room)
-        return self._computed(self._tokens_in, self._lengths_in, plan)
+        return self._computed(self._tokens_in, self._lengths_in, self._cache.room)

@@ -1,7 +1,9 @@
-"""Products of few rows on processors: layers that read one input as one, weights laid out once.
+"""Products of few rows: layers that read one input multiply as one. Knows no session.
 
-With few rows a product waits for memory, and laying the weight out for the processor, as each call
-does otherwise, takes longer than reading it. The numbers are the same to the bit. Knows no session.
+With few rows a product waits for memory. On a processor, laying the weight out for it, as each call
+does otherwise, takes longer than reading it: that is done once, and the numbers are the same to the
+bit. A GPU has as many kernels less to start, and computes an update's first product beside the
+base's.
 
 Shape legend: N rows, I inputs, O outputs, R rank.
 """
@@ -12,12 +14,15 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache
 
 import attrs
 import torch
+import torch.nn.functional as F  # noqa: N812 - torch's own convention
 from torch import Tensor, nn
 
 from customize import free_bytes
+from customize_torch.kernels import Place
 from customize_torch.lora import Update
 
 _log = logging.getLogger(__name__)
@@ -51,10 +56,9 @@ class Packed:
     def of(cls, layers: Sequence[nn.Linear]) -> Packed:
         """A copy of the layers' weights, laid out."""
         weight_OI = torch.cat([layer.weight for layer in layers])
-        biases = [layer.bias for layer in layers if layer.bias is not None]
         return cls(
             torch.ops.mkldnn._reorder_linear_weight(weight_OI, _ROWS),
-            torch.cat(biases) if biases else None,
+            _joined_bias(layers),
             [layer.out_features for layer in layers],
         )
 
@@ -66,20 +70,83 @@ class Packed:
 
 
 @attrs.frozen(eq=False)
+class Stacked:
+    """Frozen weights of layers that lie one below the other already."""
+
+    weight_OI: Tensor
+    bias_O: Tensor | None
+    sizes: Sequence[int]
+
+    @classmethod
+    def of(cls, layers: Sequence[nn.Linear]) -> Stacked:
+        """The layers' own weights: nothing is copied."""
+        first = layers[0].weight
+        sizes = [layer.out_features for layer in layers]
+        return cls(
+            first.detach().as_strided((sum(sizes), first.shape[1]), first.stride()),
+            _joined_bias(layers),
+            sizes,
+        )
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight_OI, self.bias_O)
+
+
+def lies_stacked(device: torch.device) -> bool:
+    """Whether weights that read one input lie one below the other there."""
+    return device.type == "cuda"
+
+
+def room_for(layers: Sequence[nn.Linear], place: Place) -> Sequence[Tensor]:
+    """For each layer's weight, one below the other."""
+    sizes = [layer.out_features for layer in layers]
+    shape = sum(sizes), layers[0].in_features
+    return torch.empty(shape, dtype=place.dtype, device=place.device).split(sizes)
+
+
+@attrs.frozen(eq=False)
 class Product:
     """What layers make of their input, each with its update or none."""
 
-    packed: Packed
+    base: Packed | Stacked
     updates: tuple[Tensor, Tensor] | None
     scale: float
 
     def __call__(self, x: Tensor) -> Sequence[Tensor]:
         x_NI = x.flatten(0, -2)
-        out_NO = self.packed(x_NI)
-        if self.updates is not None:
+        if self.updates is None:
+            out_NO = self.base(x_NI)
+        else:
             a_RI, b_OR = self.updates
-            out_NO.addmm_(x_NI @ a_RI.T, b_OR.T, alpha=self.scale)
-        return out_NO.view(*x.shape[:-1], -1).split(self.packed.sizes, -1)
+            with _beside(x_NI.device):
+                down_NR = x_NI @ a_RI.T
+            out_NO = self.base(x_NI)
+            _wait(x_NI.device)
+            out_NO.addmm_(down_NR, b_OR.T, alpha=self.scale)
+        return out_NO.view(*x.shape[:-1], -1).split(self.base.sizes, -1)
+
+
+@contextmanager
+def _beside(device: torch.device) -> Iterator[None]:
+    """What is computed inside takes no time of what follows, where a device can do two things."""
+    if device.type != "cuda":
+        yield
+        return
+    aside = _aside(device)
+    aside.wait_stream(torch.cuda.current_stream(device))
+    with torch.cuda.stream(aside):
+        yield
+
+
+def _wait(device: torch.device) -> None:
+    """For what was computed beside."""
+    if device.type == "cuda":
+        torch.cuda.current_stream(device).wait_stream(_aside(device))
+
+
+@cache
+def _aside(device: torch.device) -> torch.cuda.Stream:
+    return torch.cuda.Stream(device)
 
 
 @attrs.frozen(eq=False)
@@ -87,7 +154,7 @@ class Products:
     """Those of all layers of a decoder, and its head's."""
 
     joints: Mapping[Joint, Product]
-    head: Packed
+    head: Packed | Stacked
 
 
 _products: ContextVar[Products | None] = ContextVar("products", default=None)
@@ -104,7 +171,7 @@ def multiplying(products: Products) -> Iterator[None]:
 
 
 class Packing:
-    """A frozen base's weights laid out when they are first asked for, and kept.
+    """A frozen base's weights as few rows are multiplied by them: made when first asked for.
 
     joints: every linear layer but the head is in one.
     """
@@ -112,26 +179,34 @@ class Packing:
     def __init__(self, joints: Mapping[Joint, Sequence[str]], head: nn.Linear) -> None:
         self._joints = joints
         self._head = head
-        self._packed: tuple[Mapping[Joint, Packed], Packed] | None = None
+        self._bases: tuple[Mapping[Joint, Packed | Stacked], Packed | Stacked] | None = None
 
     @torch.no_grad()
     def products(self, updates: Mapping[str, Update]) -> Products | None:
         """The base's with these updates; None where nothing is gained or memory is short."""
-        if self._packed is None:
-            if not self._worth_it():
+        if self._bases is None:
+            kind = self._kind()
+            if kind is None:
                 return None
-            joints = {joint: Packed.of(joint.layers) for joint in self._joints}
-            self._packed = joints, Packed.of([self._head])
-        packed, head = self._packed
+            self._bases = {j: kind.of(j.layers) for j in self._joints}, kind.of([self._head])
+        bases, head = self._bases
         found = {
-            joint: Product(packed[joint], *_together(joint.layers, names, updates))
+            joint: Product(bases[joint], *_together(joint.layers, names, updates))
             for joint, names in self._joints.items()
         }
         return Products(found, head)
 
-    def _worth_it(self) -> bool:
+    def _kind(self) -> type[Packed | Stacked] | None:
+        if not self._joints:
+            return None
+        if lies_stacked(self._head.weight.device):
+            stacked = all(_is_stacked(joint.layers) for joint in self._joints)
+            return Stacked if stacked else None
+        return Packed if self._worth_packing() else None
+
+    def _worth_packing(self) -> bool:
         weight = self._head.weight
-        if not self._joints or weight.device.type != "cpu" or weight.dtype != torch.bfloat16:
+        if weight.device.type != "cpu" or weight.dtype != torch.bfloat16:
             return False
         if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
             return False
@@ -142,6 +217,23 @@ class Packing:
             return True
         _log.info("weights stay as they are: laid out they take %.0f MB more", wanted / 1e6)
         return False
+
+
+def _is_stacked(layers: Sequence[nn.Linear]) -> bool:
+    """Whether the weights are parts of one tensor, one below the other."""
+    weights = [layer.weight for layer in layers]
+    starts = [weight.storage_offset() for weight in weights]
+    ends = [start + w.numel() for start, w in zip(starts, weights, strict=True)]
+    return (
+        len({weight.untyped_storage().data_ptr() for weight in weights}) == 1
+        and all(weight.is_contiguous() for weight in weights)
+        and starts[1:] == ends[:-1]
+    )
+
+
+def _joined_bias(layers: Sequence[nn.Linear]) -> Tensor | None:
+    biases = [layer.bias for layer in layers if layer.bias is not None]
+    return torch.cat(biases) if biases else None
 
 
 def _together(

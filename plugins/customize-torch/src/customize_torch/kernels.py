@@ -13,7 +13,11 @@ from customize_torch import elementwise
 
 @attrs.frozen
 class Kernels:
-    """Functions with the meaning and the gradients of those in ``elementwise``."""
+    """Functions with the meaning and the gradients of those in ``elementwise``.
+
+    attend_new: attention of one new token for each row of a cache, see ``triton_attention``; None
+        where torch does it.
+    """
 
     name: str
     rms_norm: Callable[[Tensor, Tensor, float], Tensor]
@@ -21,6 +25,7 @@ class Kernels:
     swiglu: Callable[[Tensor, Tensor], Tensor]
     chosen: Callable[[Tensor, Tensor], Tensor]
     softmax: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+    attend_new: Callable[..., Tensor] | None = None
 
 
 PLAIN = Kernels(

@@ -15,8 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from customize import ModelError, ModelFolder
-from customize_torch import llama
-from customize_torch.few_rows import Packing
+from customize_torch import few_rows, llama
 from customize_torch.kernels import Place
 from customize_torch.lora import Switchboard
 from customize_torch.parts import Parts
@@ -45,7 +44,7 @@ def load(model: ModelFolder, place: Place, recompute: str, activation_mb: int) -
         names[id(parts.head)],
         switchboard,
         recomputing,
-        Packing(joints, parts.head),
+        few_rows.Packing(joints, parts.head),
         place,
         parts.layers,
     )
@@ -65,8 +64,9 @@ def _native(model: ModelFolder, place: Place) -> Parts | None:
         return None
     with torch.device("meta"):
         loaded = llama.CausalLM(shape, place.kernels)
+    rooms = _rooms(loaded, place)
     tensors = {
-        name: tensor.to(place.device, place.dtype)
+        name: _placed(tensor, place, rooms.get(name))
         for file in files
         for name, tensor in load_file(file).items()
     }
@@ -76,6 +76,24 @@ def _native(model: ModelFolder, place: Place) -> Parts | None:
     return Parts(
         loaded, loaded.model, loaded.lm_head, list(loaded.model.layers), loaded.model.joints
     )
+
+
+def _rooms(loaded: llama.CausalLM, place: Place) -> dict[str, Tensor]:
+    """Where weights lie that read one input, by their names, where a device has them so."""
+    if not few_rows.lies_stacked(place.device):
+        return {}
+    names = {id(module): name for name, module in loaded.named_modules()}
+    return {
+        f"{names[id(layer)]}.weight": room
+        for joint in loaded.model.joints
+        for layer, room in zip(joint.layers, few_rows.room_for(joint.layers, place), strict=True)
+    }
+
+
+def _placed(tensor: Tensor, place: Place, room: Tensor | None) -> Tensor:
+    if room is None or room.shape != tensor.shape:
+        return tensor.to(place.device, place.dtype)
+    return room.copy_(tensor)
 
 
 def _fill(model: ModelFolder, loaded: llama.CausalLM, tensors: dict[str, Tensor]) -> None:

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from customize_torch import elementwise
 from customize_torch.kernels import Kernels
+from customize_torch.triton_attention import attend_new
 
 _BLOCK, _WIDE_BLOCK = 1024, 4096
 
@@ -54,7 +55,7 @@ def softmax(logits_TV: Tensor, targets_T: Tensor) -> tuple[Tensor, Tensor]:
     return _softmaxed(logits_TV, targets_T, writes=True), logits_TV
 
 
-KERNELS = Kernels("triton", rms_norm, rotate, swiglu, chosen, softmax)
+KERNELS = Kernels("triton", rms_norm, rotate, swiglu, chosen, softmax, attend_new)
 
 
 class _RMSNorm(torch.autograd.Function):
@@ -100,15 +101,18 @@ class _Rotate(torch.autograd.Function):
 class _SwiGLU(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, gate_NI: Tensor, up_NI: Tensor) -> Tensor:
-        gate, up = gate_NI.contiguous(), up_NI.contiguous()
-        ctx.save_for_backward(gate, up)
-        out = torch.empty_like(gate)
-        _swiglu_forward[_blocks(gate)](gate, up, out, gate.numel(), block=_BLOCK)
-        return out
+        ctx.save_for_backward(gate_NI, up_NI)
+        gate, up = gate_NI.flatten(0, -2), up_NI.flatten(0, -2)
+        out = torch.empty_like(gate, memory_format=torch.contiguous_format)
+        rows, inner = gate.shape
+        _swiglu_forward[rows, triton.cdiv(inner, _BLOCK)](
+            *(gate, up, out, gate.stride(0), up.stride(0), inner), block=_BLOCK
+        )
+        return out.view(gate_NI.shape)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
-        gate, up = ctx.saved_tensors
+        gate, up = (x.contiguous() for x in ctx.saved_tensors)
         grad_gate, grad_up = torch.empty_like(gate), torch.empty_like(up)
         _swiglu_backward[_blocks(gate)](
             grad.contiguous(), gate, up, grad_gate, grad_up, gate.numel(), block=_BLOCK
@@ -239,14 +243,15 @@ def _rounded_product(x, factor, inside, kind: tl.constexpr):
 
 
 @triton.jit
-def _swiglu_forward(gate, up, out, size, block: tl.constexpr):
-    at = tl.program_id(0).to(tl.int64) * block + tl.arange(0, block)
-    inside = at < size
+def _swiglu_forward(gate, up, out, gate_stride, up_stride, inner, block: tl.constexpr):
+    row = tl.program_id(0).to(tl.int64)
+    at = tl.program_id(1) * block + tl.arange(0, block)
+    inside = at < inner
     kind = out.dtype.element_ty
-    g = tl.load(gate + at, mask=inside, other=0.0).to(tl.float32)
-    u = tl.load(up + at, mask=inside, other=0.0).to(tl.float32)
+    g = tl.load(gate + row * gate_stride + at, mask=inside, other=0.0).to(tl.float32)
+    u = tl.load(up + row * up_stride + at, mask=inside, other=0.0).to(tl.float32)
     silu = (g / (1.0 + tl.exp(-g))).to(kind).to(tl.float32)
-    tl.store(out + at, (silu * u).to(kind), mask=inside)
+    tl.store(out + row * inner + at, (silu * u).to(kind), mask=inside)
 
 
 @triton.jit
