@@ -3,22 +3,40 @@
 ``python grpo.py [WORK ...]`` runs every contestant in a process of its own, in turns, and writes
 ``grpo_results.json`` and ``GRPO_RESULTS.md`` beside this file. Nothing else may be at work on the
 machine. Samples are drawn by each side's own generator, so that no two say the same: what is
-compared is that as many tokens were sampled.
+compared is that as many tokens were sampled. Works on a GPU are left out where there is none.
 """
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 import race
+import torch
 from race import Contestant, Figure, Laps, Results
 from works import make_prompts
 
 WARM_UP = 1  # steps left out of seconds a step
-# Steps, prompts a step, episodes a prompt, tokens of an episode at most.
-WORKS = {"small llama": (6, 4, 8, 64), "SmolLM2-135M": (6, 4, 8, 64)}
 LR = 5e-5
+
+
+class Work(NamedTuple):
+    """A step samples ``group_size`` episodes of at most ``max_tokens`` for each of its prompts."""
+
+    model: str
+    steps: int
+    prompts: int
+    group_size: int
+    max_tokens: int
+    device: str = "cpu"
+
+
+WORKS = {
+    "small llama": Work("small llama", 6, 4, 8, 64),
+    "SmolLM2-135M": Work("SmolLM2-135M", 6, 4, 8, 64),
+    "Qwen2.5-0.5B shape on a GPU": Work("Qwen2.5-0.5B shape", 6, 8, 8, 256, "cuda"),
+}
 CONTESTANTS = {
     "customize": Contestant("ours_grpo.py", {}),
     "TRL, best": Contestant("trl_grpo_trainer.py", {"best": True}),
@@ -35,19 +53,15 @@ FIGURES = (
 
 def measure(work: str, folder: Path) -> Results:
     """Sample, judge and train on the work."""
-    steps, prompts, group_size, max_tokens = WORKS[work]
-    steps = int(os.environ.get("STEPS", steps))
-    make_prompts(work, folder, prompts, steps)
-    asked = {
-        "work": str(folder),
-        "steps": steps,
-        "prompts": prompts,
-        "group_size": group_size,
-        "max_tokens": max_tokens,
-        "lr": LR,
-        "dtype": "bfloat16",
-    }
-    return race.take_turns(CONTESTANTS, asked, _summary)[1]
+    given = WORKS[work]
+    steps = int(os.environ.get("STEPS", given.steps))
+    make_prompts(given.model, folder, given.prompts, steps)
+    asked = {**given._asdict(), "work": str(folder), "steps": steps, "lr": LR, "dtype": "bfloat16"}
+    del asked["model"]
+    found = race.take_turns(CONTESTANTS, asked, _summary)[1]
+    if given.device == "cuda":
+        found["made with"]["GPU"] = torch.cuda.get_device_name()
+    return found
 
 
 def _summary(laps: Laps) -> dict[str, float]:
@@ -69,8 +83,9 @@ def page(results: Results) -> str:
         "",
         "Written by `grpo.py`. Medians over rounds in which the contestants take turns; each runs",
         "in a process of its own. A step samples 8 episodes of at most 64 tokens for each of 4",
-        "prompts, judges them and trains on them. Ratios are customize's share: of tokens a step",
-        "equal is fair, of all else less is better.",
+        "prompts, on a GPU of 256 for each of 8, judges them and trains on them. Ratios are",
+        "customize's share: of tokens a step equal is fair, of all else less is better. Peak MB on",
+        "a GPU are the device's.",
         "",
         *race.table(results, CONTESTANTS, FIGURES),
         *race.made_with(results),
@@ -79,4 +94,5 @@ def page(results: Results) -> str:
 
 
 if __name__ == "__main__":
-    race.hold(list(WORKS), measure, page, "grpo_")
+    here = [name for name, w in WORKS.items() if w.device == "cpu" or torch.cuda.is_available()]
+    race.hold(here, measure, page, "grpo_")

@@ -21,9 +21,10 @@ class LapTimes:
         seconds = time.time() - self._start
         self._steps.append({"seconds": seconds, "tokens": tokens, "loss": loss})
 
-    def print(self) -> None:
-        """Write the result as the last line of the output."""
-        peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+    def print(self, device_bytes: float = 0.0) -> None:
+        """Write the result as the last line of the output. device_bytes: the most a GPU held."""
+        process_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+        peak_mb = device_bytes / 1e6 or process_mb
         print(json.dumps({"steps": self._steps, "peak_mb": peak_mb}), flush=True)
 
 

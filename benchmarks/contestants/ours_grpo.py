@@ -13,7 +13,6 @@ from letters import letters
 
 import customize
 from customize_grpo.method import GRPO
-from customize_torch.backend import CPU
 
 LAPS = LapTimes()
 
@@ -33,7 +32,14 @@ class Timed(GRPO):
 
 
 def main(
-    work: Path, steps: int, prompts: int, group_size: int, max_tokens: int, lr: float, dtype: str
+    work: Path,
+    steps: int,
+    prompts: int,
+    group_size: int,
+    max_tokens: int,
+    lr: float,
+    dtype: str,
+    device: str,
 ) -> None:
     """Train once in a folder that is thrown away."""
     method = customize.options(Timed)(
@@ -46,15 +52,16 @@ def main(
         lr=lr,
     )
     with tempfile.TemporaryDirectory() as folder:
-        customize.train(
+        run = customize.train(
             model=work / "model",
             data=work / "rows.jsonl",
             to=Path(folder, "run"),
             method=method,
-            backend=CPU(dtype=dtype),
+            backend=customize.choose_backend(device, {"dtype": dtype}),
             seed=0,
         )
-    LAPS.print()
+        cost = run.folder.cost() if run.folder else None
+    LAPS.print(cost["peak_bytes"] if cost and device != "cpu" else 0.0)
 
 
 if __name__ == "__main__":

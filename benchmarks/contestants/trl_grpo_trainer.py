@@ -62,7 +62,7 @@ def main(asked: dict[str, Any]) -> None:
             lr_scheduler_type="constant",
             adam_beta2=0.95,
             bf16=asked["dtype"] == "bfloat16",
-            use_cpu=True,
+            use_cpu=asked["device"] == "cpu",
             save_strategy="no",
             report_to="none",
             disable_tqdm=True,
@@ -76,7 +76,7 @@ def main(asked: dict[str, Any]) -> None:
         )
         trainer.add_callback(each_step(trainer, LAPS))
         trainer.train()
-    LAPS.print()
+    LAPS.print(torch.cuda.max_memory_allocated())
 
 
 if __name__ == "__main__":

@@ -21,7 +21,9 @@ from customize import (
     Sampling,
     Session,
 )
+from customize_torch import drawing
 from customize_torch.backend import CPU
+from customize_torch.drawing import Drawing, _where_passed
 from customize_torch.policy import Policy
 from customize_torch.sampling import _Row, _together
 
@@ -158,3 +160,32 @@ def test_equal_prompts_of_other_seeds_are_computed_once(
     together = session.sample(mixed, sampling).result()
     assert seen[0] == len(group[0].tokens) + len(mixed[1].tokens)
     assert [c.tokens.tolist() for (c,) in together] == [c.tokens.tolist() for c in alone]
+
+
+@pytest.mark.parametrize("size", [3, 511, 512, 513, 2000])
+@pytest.mark.parametrize("uniform", [0.0, 1e-12, 0.37, 0.999999, 1.0])
+def test_a_token_is_found_by_its_block_and_never_one_without_mass(
+    size: int, uniform: float
+) -> None:
+    """``uniform`` may be 1: the next below it rounds to that in 32 bits."""
+    generator = torch.Generator().manual_seed(size)
+    mass_RV = torch.rand(7, size, generator=generator)
+    mass_RV[mass_RV < 0.6] = 0
+    mass_RV[:, 1] = 0.5
+    mass_RV[0] = 0
+    mass_RV[0, size // 2] = 1e-30
+    found_R1 = _where_passed(mass_RV, torch.full((7, 1), uniform, dtype=torch.float64))
+    assert (mass_RV.gather(1, found_R1) > 0).all()
+    if 0 < uniform < 0.99:
+        exact_RV = mass_RV.double().cumsum(1)
+        assert ((exact_RV <= uniform * exact_RV[:, -1:]).sum(1) == found_R1[:, 0]).all()
+
+
+def test_rows_are_drawn_for_alike_in_parts_and_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    logits_RV = torch.randn(9, 700, generator=torch.Generator().manual_seed(0))
+    rows = Drawing(
+        [(5, n) for n in range(9)], Sampling(max_tokens=3, top_k=40), torch.device("cpu")
+    )
+    at_once = rows.draw(logits_RV, step=1)
+    monkeypatch.setattr(drawing, "_CACHED", 1500)
+    assert torch.equal(rows.draw(logits_RV, step=1), at_once)

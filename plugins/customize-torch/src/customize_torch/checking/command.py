@@ -1,9 +1,9 @@
 """``python -m customize_cuda.check``: what a GPU computes, and how well it is used.
 
 Four parts, each by itself with ``--only``: ``rules`` (the conformance kit), ``numbers`` (against
-the processor in float32), ``training`` (SFT and DPO of a real model) and ``speed``. Needs Python,
-torch and the distributions of customize; no network. Parts that are not asked for stay as they
-were in the file, where the machine is the same.
+the processor in float32), ``training`` (SFT, DPO and GRPO of a real model) and ``speed``. Needs
+Python, torch and the distributions of customize; no network. Parts that are not asked for stay as
+they were in the file, where the machine is the same.
 """
 
 from __future__ import annotations

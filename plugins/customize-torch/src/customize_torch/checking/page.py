@@ -51,11 +51,11 @@ def _numbers(found: Found) -> Iterator[str]:
 
 def _training(found: Found) -> Iterator[str]:
     training = found.get("training", {})
-    for name in ("sft", "dpo"):
+    for name, of in (("sft", "loss"), ("dpo", "loss"), ("grpo", "reward")):
         if row := training.get(name):
             yield (
                 f"* {name} of {training['model']}, {row['steps']} steps: "
-                f"loss {row['first_loss']:.3f} → {row['last_loss']:.3f}"
+                f"{of} {row[f'first_{of}']:.3f} → {row[f'last_{of}']:.3f}"
             )
 
 
