@@ -29,6 +29,7 @@ from customize.cli.plan_command import command
 from customize.models.shape import ModelShape
 from customize.planning.amounts import forward_flops, training_flops
 from customize.planning.counting import Work
+from customize.planning.happened import compared
 from customize.planning.offers import Offer, read_offers
 from customize.planning.rates import Rate, rate_of, remember
 from customize.testing import write_tiny_model
@@ -317,6 +318,43 @@ def test_a_finished_run_is_held_against_the_plan_and_remembered(recipe: Mapping[
     assert max(map(len, second.splitlines())) <= 80
 
 
+def test_what_a_run_held_beside_what_was_counted_is_in_the_next_plan(
+    recipe: Mapping[str, Any],
+) -> None:
+    first = plan(made(recipe))
+    assert first.held is None
+    folder = customize.train(**recipe).folder
+    assert folder is not None
+    cost = folder.cost()
+    assert cost is not None
+    folder.keep_cost({**cost, "peak_bytes": 1.25 * first.num_bytes})
+    happened = compared(first, folder)
+    assert happened is not None
+    assert happened.planned_bytes == first.num_bytes
+    second = plan(made(recipe))
+    assert second.memory == first.memory
+    assert second.num_bytes == pytest.approx(1.25 * first.num_bytes)
+    assert second.held == pytest.approx([1.25 * first.num_bytes / x for x in (1, 1.3, 0.7)])
+    # What is learnt next is what was counted, not what was already put right.
+    compared(second, folder)
+    assert plan(made(recipe)).num_bytes == pytest.approx(second.num_bytes)
+    settings = [f"--set={key}={recipe[key]}" for key in ("model", "data", "to", "backend")]
+    settings += ["--set=backend_options.dtype=float32", "--set=backend_options.threads=1"]
+    told = CliRunner().invoke(command, settings, catch_exceptions=False).output
+    assert "more, as runs on this machine have shown" in told
+
+
+def test_a_process_that_held_more_before_tells_nothing_of_a_run(recipe: Mapping[str, Any]) -> None:
+    before = np.ones(300 << 17)  # 300 MB, far more than the tiny run takes
+    del before
+    folder = customize.train(**recipe).folder
+    assert folder is not None
+    cost = folder.cost()
+    assert cost is not None
+    assert cost["seconds"] > 0
+    assert cost["peak_bytes"] is None
+
+
 def test_a_rate_is_the_median_and_its_spread(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -328,7 +366,7 @@ def test_a_rate_is_the_median_and_its_spread(
         remember("mine", name, 100.0, seconds)
     found = rate_of("mine")
     assert found is not None
-    assert (found.flops_per_s, found.runs) == (20.0, 3)
+    assert (found.middle, found.runs) == (20.0, 3)
     assert (found.low, found.high) == pytest.approx((8.0, 44.0))
     assert rate_of("another") is None
 

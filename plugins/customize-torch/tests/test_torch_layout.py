@@ -60,6 +60,14 @@ def test_a_prefix_is_found_and_laid_once(pairs: Batch) -> None:
     assert pairs.num_tokens - 4 * PREFIX <= length < pairs.num_tokens - 4 * PREFIX + 64
 
 
+def test_scored_positions_are_rounded_up_behind_the_batchs_own(pairs: Batch) -> None:
+    flat = lay(pairs, torch.device("cpu"))
+    assert flat.num_scored == pairs.scored.sum()
+    assert flat.num_scored % 32 > 0
+    assert len(flat.targets_T) == len(flat.before_T) == 32 * (flat.num_scored // 32 + 1)
+    assert flat.targets_T[: flat.num_scored].tolist() == pairs.tokens[pairs.scored].tolist()
+
+
 def test_each_sequence_keeps_a_token_of_its_own() -> None:
     tokens = np.arange(30)
     batch = Batch.from_sequences([(tokens, {"weights": tokens})] * 2, groups=[0, 0])

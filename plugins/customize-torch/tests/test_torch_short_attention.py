@@ -41,15 +41,17 @@ def fused(q: Tensor, k: Tensor, v: Tensor, cuts: list[Segment], masks: list[Tens
     ],
     ids=["one", "window", "prefix shared"],
 )
+@pytest.mark.parametrize("multiple", [1, 8], ids=["exact", "rounded up"])
 @pytest.mark.parametrize(
     ("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 3e-2)], ids=str
 )
 def test_outputs_and_gradients_are_those_of_the_fused_kernel_in_double(
-    cuts: list[Segment], window: int, dtype: torch.dtype, tolerance: float
+    cuts: list[Segment], window: int, dtype: torch.dtype, tolerance: float, multiple: int
 ) -> None:
-    masks = [
-        attention._mask(s.end - s.start, s.num_seen, window, torch.device("cpu")) for s in cuts
-    ]
+    masks, wide_masks = (
+        [attention._mask(s.end - s.start, s.num_seen, window, torch.device("cpu")) for s in some]
+        for some in (cuts, [s.widened(multiple, cuts[-1].end) for s in cuts])
+    )
     given = inputs(cuts[-1].end)
     grad = torch.randn(given[0].shape, dtype=torch.float64)
     exact = [t.clone().requires_grad_() for t in given]
@@ -57,12 +59,19 @@ def test_outputs_and_gradients_are_those_of_the_fused_kernel_in_double(
     wanted = fused(q, k, v, cuts, masks)
     wanted.backward(grad)
     q, k, v = leaves = [t.to(dtype).requires_grad_() for t in given]
-    found = attend_short(q, k, v, cuts, masks, SCALE)
+    found = attend_short(q, k, v, cuts, wide_masks, SCALE)
     found.backward(grad.to(dtype))
     torch.testing.assert_close(found.double(), wanted, atol=tolerance, rtol=tolerance)
     for leaf, other in zip(leaves, exact, strict=True):
         assert leaf.grad is not None
         torch.testing.assert_close(leaf.grad.double(), other.grad, atol=tolerance, rtol=tolerance)
+
+
+def test_a_segment_is_widened_within_its_row_alone() -> None:
+    assert Segment(3, 10, 0, 3).widened(8, 20) == Segment(3, 11, 0, 3)
+    assert Segment(3, 11).widened(8, 20) == Segment(3, 11)
+    assert Segment(12, 18).widened(8, 20) == Segment(12, 20)
+    assert Segment(13, 18).widened(8, 20) == Segment(13, 18)
 
 
 def test_short_and_long_segments_of_one_row_follow_the_same_plan() -> None:

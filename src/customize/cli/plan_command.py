@@ -76,7 +76,13 @@ def _memory(plan: Plan) -> list[str]:
     parts = [f"  {_bytes(size):>9}  {what}" for what, size in plan.memory.items()]
     free = "" if plan.available is None else f", {_bytes(plan.available)} are free"
     advice = [] if plan.advice is None else [f"  does not fit: {plan.advice}"]
-    return [f"Memory: about {_bytes(plan.num_bytes)}{free}", *parts, *advice]
+    about = f"Memory: about {_bytes(plan.num_bytes)}"
+    if plan.held is not None:
+        more = plan.num_bytes - sum(plan.memory.values())
+        told = "more" if more > 0 else "less"
+        parts.append(f"  {_bytes(abs(more)):>9}  {told}, as runs on this machine have shown")
+        about += f" ({_bytes(plan.held[1])} to {_bytes(plan.held[2])})"
+    return [f"{about}{free}", *parts, *advice]
 
 
 def _time(plan: Plan) -> list[str]:

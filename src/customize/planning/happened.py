@@ -9,7 +9,7 @@ import attrs
 
 from customize._files import replace_text
 from customize.planning.plan import Plan
-from customize.planning.rates import evaluating_on, remember
+from customize.planning.rates import evaluating_on, holding_on, remember
 from customize.runs.folder import RunFolder
 
 
@@ -76,6 +76,9 @@ def compared(plan: Plan, folder: RunFolder) -> Happened | None:
     remember(plan.machine, name, plan.flops, seconds)
     if plan.evaluation is not None and found.evaluation_s:
         remember(evaluating_on(plan.machine), name, plan.evaluation.flops, found.evaluation_s)
+    if plan.memory and found.peak_bytes:
+        counted = sum(plan.memory.values())
+        remember(holding_on(plan.machine), name, counted, found.peak_bytes)
     kept = {"plan": plan.to_dict(), "happened": attrs.asdict(found)}
     replace_text(folder.path / "plan.json", json.dumps(kept, indent=1))
     return found

@@ -29,7 +29,13 @@ from customize.planning.amounts import drawing_flops, forward_flops, training_fl
 from customize.planning.counting import CountingSession, Sampled, Work
 from customize.planning.evaluation_work import EvaluationWork, evaluation_work
 from customize.planning.offers import Estimate, Offer, estimated
-from customize.planning.rates import Rate, evaluating_on, machine_name, rate_of
+from customize.planning.rates import (
+    Rate,
+    evaluating_on,
+    holding_on,
+    machine_name,
+    rate_of,
+)
 from customize.planning.some_rows import SomeRows
 from customize.runs.backends import choose_backend
 from customize.runs.folder import processor
@@ -75,6 +81,7 @@ class Plan:
     evaluation: what ends the run; None where nothing does, or it cannot be counted.
     evaluation_seconds: as ``seconds``.
     offers: the same elsewhere. advice: what to change, where memory is short.
+    held: bytes in all, as ``seconds``, by what runs on this machine held beside what is counted.
     """
 
     model: str
@@ -91,6 +98,7 @@ class Plan:
     evaluation_seconds: tuple[float, float, float] | None
     offers: tuple[Estimate, ...]
     advice: str | None
+    held: tuple[float, float, float] | None = None
 
     @property
     def flops(self) -> float:
@@ -103,7 +111,7 @@ class Plan:
 
     @property
     def num_bytes(self) -> float:
-        return sum(self.memory.values())
+        return sum(self.memory.values()) if self.held is None else self.held[0]
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
@@ -232,9 +240,10 @@ def _summed(
     flops, tokens = sum(s.flops for s in stages), sum(s.tokens[0] for s in stages)
     evaluating = 0.0 if evaluation is None else evaluation.flops
     memory = _most(backend, shape, adapter, stages, evaluation)
-    available, num_bytes = backend.available_bytes(), sum(memory.values())
     machine = machine_name(backend.name, backend.numerics(), processor())
     rate, other = rate_of(machine), rate_of(evaluating_on(machine))
+    holding = rate_of(holding_on(machine))
+    available, num_bytes = backend.available_bytes(), _expected(memory, holding)
     return Plan(
         model=model,
         backend=backend.name,
@@ -244,17 +253,23 @@ def _summed(
         stages=tuple(stages),
         memory=memory,
         available=available,
-        seconds=None if rate is None else rate.seconds(flops),
+        seconds=None if rate is None else rate.expected(flops),
         rate=rate,
         evaluation=evaluation,
-        evaluation_seconds=None if other is None else other.seconds(evaluating),
+        evaluation_seconds=None if other is None else other.expected(evaluating),
         offers=tuple(
             estimated(n, o, flops + evaluating, tokens, num_bytes) for n, o in offers.items()
         ),
         advice=None
         if available is None or num_bytes <= available
-        else _advice(backend, shape, adapter, stages, evaluation, available),
+        else _advice(backend, shape, adapter, stages, evaluation, available, holding),
+        held=None if holding is None else holding.expected(sum(memory.values())),
     )
+
+
+def _expected(memory: Mapping[str, float], holding: Rate | None) -> float:
+    counted = sum(memory.values())
+    return counted if holding is None else holding.expected(counted)[0]
 
 
 def _most(
@@ -288,6 +303,7 @@ def _advice(
     stages: Sequence[StagePlan],
     evaluation: EvaluationWork | None,
     available: float,
+    holding: Rate | None,
 ) -> str:
     """The first change that makes it fit, of those that cost more and more, each with the others
     before it: by what the plan itself would say then.
@@ -311,6 +327,6 @@ def _advice(
             backend = type(backend)(**{**options_to_dict(backend), _BUDGET: tokens})
             stages = [attrs.evolve(s, largest=min(s.largest, tokens)) for s in stages]
         memory = _most(backend, shape, changed, stages, evaluation)
-        if sum(memory.values()) <= available:
+        if _expected(memory, holding) <= available:
             return told
     return "a smaller model, or another machine: its weights alone leave too little room"

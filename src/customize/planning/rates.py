@@ -1,4 +1,4 @@
-"""How fast this machine computes, as runs that were planned have shown. Knows no model."""
+"""How fast this machine computes, and what it holds, as planned runs have shown. Knows no model."""
 
 from __future__ import annotations
 
@@ -19,34 +19,36 @@ _LEAST_SPREAD = 0.15
 
 @attrs.frozen
 class Rate:
-    """Operations a second. low, high: between which four of five runs lie. runs: how many."""
+    """How much of what is counted goes into one of what is measured: operations into a second,
+    bytes counted into a byte that was held. low, high: between which four of five runs lie.
+    """
 
-    flops_per_s: float
+    middle: float
     low: float
     high: float
     runs: int
 
-    def seconds(self, flops: float) -> tuple[float, float, float]:
-        """That so many operations take: [estimate, low, high]."""
-        return flops / self.flops_per_s, flops / self.high, flops / self.low
+    def expected(self, counted: float) -> tuple[float, float, float]:
+        """What that will measure: [estimate, low, high]."""
+        return counted / self.middle, counted / self.high, counted / self.low
 
 
 def rate_of(machine: str) -> Rate | None:
     """What was remembered of a machine; None of a new one."""
     found = _read().get(machine, {})
-    speeds = sorted(run["flops"] / run["seconds"] for run in found.values())
-    if not speeds:
+    rates = [run["counted"] / run["measured"] for run in found.values()]
+    if not rates:
         return None
-    middle = float(np.median(speeds))
-    low, high = (float(x) for x in np.quantile(speeds, [0.1, 0.9]))
-    few = _LEAST_SPREAD if len(speeds) > 2 else 2 * _LEAST_SPREAD
-    return Rate(middle, min(low, middle * (1 - few)), max(high, middle * (1 + few)), len(speeds))
+    middle = float(np.median(rates))
+    low, high = (float(x) for x in np.quantile(rates, [0.1, 0.9]))
+    few = _LEAST_SPREAD if len(rates) > 2 else 2 * _LEAST_SPREAD
+    return Rate(middle, min(low, middle * (1 - few)), max(high, middle * (1 + few)), len(rates))
 
 
-def remember(machine: str, run: str, flops: float, seconds: float) -> None:
+def remember(machine: str, run: str, counted: float, measured: float) -> None:
     """Keep what a run took, once for each run."""
     found = _read()
-    runs = {**found.get(machine, {}), run: {"flops": flops, "seconds": seconds}}
+    runs = {**found.get(machine, {}), run: {"counted": counted, "measured": measured}}
     found[machine] = dict([*runs.items()][-_KEPT:])
     _file().parent.mkdir(parents=True, exist_ok=True)
     replace_text(_file(), json.dumps(found, indent=1))
@@ -63,8 +65,13 @@ def evaluating_on(machine: str) -> str:
     return f"{machine} evaluating"
 
 
+def holding_on(machine: str) -> str:
+    """The same for bytes that were held, in place of seconds."""
+    return f"{machine} holding"
+
+
 def _file() -> Path:
-    return cache_root() / "planning" / "rates.json"
+    return cache_root() / "planning" / "runs.json"
 
 
 def _read() -> dict[str, dict[str, dict[str, float]]]:

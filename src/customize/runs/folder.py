@@ -79,8 +79,9 @@ class RunFolder:
         """What training took; None where that was not kept.
 
         ``seconds``; ``peak_bytes``, of the device's memory, or of the process where it has none of
-        its own; and whether that is of the ``whole`` run and not of what was left of it. Also
-        ``evaluation_s``, where an evaluation ended it, which then counts for the peak too.
+        its own, None where the process had held as much before; and whether that is of the
+        ``whole`` run and not of what was left of it. Also ``evaluation_s``, where an evaluation
+        ended it, which then counts for the peak too.
         """
         is_kept = self.finished and (self.path / _COST).is_file()
         return self._read(_COST) if is_kept else None

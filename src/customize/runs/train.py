@@ -179,7 +179,7 @@ def _add_cost(folder: RunFolder, engine: Engine | None, seconds: float) -> None:
     if engine is None or cost is None or not is_evaluated(folder):
         return
     peak = cost["peak_bytes"]
-    if engine.base().device_peak() is None:
+    if peak is not None and engine.base().device_peak() is None:
         peak = peak_bytes()
     folder.keep_cost({**cost, "evaluation_s": seconds, "peak_bytes": peak})
 
@@ -257,10 +257,14 @@ def _train(
             skip_not_finite=recipe.skip_not_finite,
             facts={"recipe": recipe.hash},
         )
-        whole, began = not loop.checkpoints.is_dir(), time.monotonic()
+        whole, began, held = not loop.checkpoints.is_dir(), time.monotonic(), peak_bytes()
         session, last, is_unbroken = _to_the_end(stage, begin, loop)
-        seconds, peak = time.monotonic() - began, session.device_peak() or peak_bytes()
-        cost = {"seconds": seconds, "whole": whole and is_unbroken, "peak_bytes": peak}
+        seconds, peak = time.monotonic() - began, peak_bytes()
+        cost = {
+            "seconds": seconds,
+            "whole": whole and is_unbroken,
+            "peak_bytes": session.device_peak() or (peak if peak != held else None),
+        }
         _keep_weights(recipe, loop, session, folder)
         _keep_beside(stage, session, folder)
         write_report(folder)

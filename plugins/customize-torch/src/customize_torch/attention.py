@@ -24,6 +24,8 @@ from customize_torch import varlen_attention
 from customize_torch.segments import Segment
 from customize_torch.short_attention import FEW_KEYS, attend_rows, attend_short, seen_by
 
+_MULTIPLE = 16  # of a short segment's tokens, so that shapes come back
+
 
 class Plan(Protocol):
     """Which tokens see which."""
@@ -218,7 +220,8 @@ def _attended(q: Tensor, k: Tensor, v: Tensor, s: Segment, scale: float, window:
 def _attend_short(
     q: Tensor, k: Tensor, v: Tensor, segments: Sequence[Segment], scale: float, window: int
 ) -> Tensor:
-    masks = [_mask(s.end - s.start, s.num_seen, window, q.device) for s in segments]
+    wide = [s.widened(_MULTIPLE, q.shape[2]) for s in segments]
+    masks = [_mask(s.end - s.start, s.num_seen, window, q.device) for s in wide]
     return attend_short(q, k, v, segments, masks, scale)
 
 

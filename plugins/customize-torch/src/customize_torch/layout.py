@@ -1,7 +1,7 @@
-"""How a batch lies in one flat row: a group's shared prefix once, the length rounded up.
+"""How a batch lies in one flat row: a group's shared prefix once, the lengths rounded up.
 
 Knows no model. Rounding up makes shapes come back, so that the kernels and the memory made for a
-shape are used again; what is added is a segment of its own that nothing sees.
+shape are used again; what is added to the row is a segment of its own that nothing sees.
 
 Shape legend: N tokens of the row, T scored positions.
 """
@@ -26,13 +26,17 @@ _WORTH_SHARING = 16  # tokens; a shorter prefix costs more in attention than it 
 
 @attrs.frozen(eq=False)
 class Layout:
-    """before_T: where the hidden state lies that a scored token is predicted from."""
+    """before_T: where the hidden state lies that a scored token is predicted from.
+
+    num_scored: the first of T; the rest are there for the shape, and mean nothing.
+    """
 
     tokens_N: Tensor
     positions_N: Tensor
     segments: Sequence[Segment]
     before_T: Tensor
     targets_T: Tensor
+    num_scored: int
 
 
 def lay(batch: Batch, device: torch.device) -> Layout:
@@ -99,10 +103,15 @@ class _Row:
             tokens = np.pad(tokens, (0, missing))
             positions = np.concatenate([positions, np.arange(missing)])
         scored = self._batch.scored
+        num_scored = int(scored.sum())
+        more = (0, -num_scored % _MULTIPLE)
+        before = np.pad(self._before[scored], more)
+        targets = np.pad(self._batch.tokens[scored].astype(np.int64), more)
         return Layout(
             torch.from_numpy(tokens).to(device),
             torch.from_numpy(positions).to(device),
             self._segments,
-            torch.from_numpy(self._before[scored]).to(device),
-            torch.from_numpy(self._batch.tokens[scored].astype(np.int64)).to(device),
+            torch.from_numpy(before).to(device),
+            torch.from_numpy(targets).to(device),
+            num_scored,
         )

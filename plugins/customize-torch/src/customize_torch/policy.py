@@ -101,7 +101,10 @@ class Policy:
         plan = Segments(flat.segments, place.varlen)
         with self.base.recomputing.deciding(len(flat.tokens_N)):
             hidden_TC = self.hidden(flat.tokens_N, flat.positions_N, plan, flat.before_T)
-        return logprobs_of(hidden_TC, self.head_VC, flat.targets_T, place.kernels, place.logits)
+        logprobs_T = logprobs_of(
+            hidden_TC, self.head_VC, flat.targets_T, place.kernels, place.logits
+        )
+        return logprobs_T[: flat.num_scored]
 
     def distributions(self, tokens: npt.NDArray[np.int32], start: int) -> Tensor:
         """Log-probabilities of every token at each place from ``start`` on, float32 [T, V]."""

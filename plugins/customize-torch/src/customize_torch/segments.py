@@ -18,3 +18,11 @@ class Segment:
     def num_seen(self) -> int:
         """Tokens that its last one sees."""
         return self.end - self.start + self.prefix_end - self.prefix_start
+
+    def widened(self, multiple: int, room: int) -> Segment:
+        """It and what follows in the row, up to a multiple of tokens; itself where room ends.
+
+        What follows is seen by none of its own tokens, since those are before it.
+        """
+        end = self.end + (self.start - self.end) % multiple
+        return self if end > room else attrs.evolve(self, end=end)

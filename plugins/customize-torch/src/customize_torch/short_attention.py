@@ -12,7 +12,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import attrs
 import torch
+import torch.nn.functional as F  # noqa: N812 - torch's own convention
 from torch import Tensor
 
 from customize_torch.segments import Segment
@@ -31,6 +33,8 @@ def attend_short(
     """softmax(scale · q kᵀ) v, segment by segment where its mask says so; inputs lead with a 1.
 
     The segments lie in order; outputs [1, H, M, D] for the M queries that are in one of them.
+    A mask with more rows than its segment has tokens goes on into the row, for the shape of the
+    products alone: none of the segment's tokens may see what follows it.
     """
     out: Tensor = _Attention.apply(q_HND, k_KND, v_KND, segments, masks_MN, scale)
     return out
@@ -71,12 +75,14 @@ class _Attention(torch.autograd.Function):
         out_MHD = q_HND.new_empty(length, heads, dim)
         done, kept = 0, []
         for s, seen_MN in zip(segments, masks_MN, strict=True):
-            q, k, v = _of_segment(s, q_HND, k_KND, v_KND)
+            size = s.end - s.start
+            q, k, v = _of_segment(_wide(s, len(seen_MN)), q_HND, k_KND, v_KND)
             scores = torch.bmm(q, k.mT).float().mul_(scale)
             scores.view(-1, *seen_MN.shape).masked_fill_(~seen_MN, -torch.inf)
             probs = scores.softmax(-1).to(q.dtype)
-            here = slice(done, done := done + s.end - s.start)
-            out_MHD[here] = torch.bmm(probs, v).view(heads, -1, dim).transpose(0, 1)
+            probs.view(-1, *seen_MN.shape)[:, size:] = 0  # so nothing comes from these, nor back
+            here = slice(done, done := done + size)
+            out_MHD[here] = torch.bmm(probs, v).view(heads, -1, dim)[:, :size].transpose(0, 1)
             kept.append(probs)
         out_HMD = out_MHD.transpose(0, 1)[None]
         ctx.save_for_backward(q_HND, k_KND, v_KND, out_HMD, *kept)
@@ -92,16 +98,22 @@ class _Attention(torch.autograd.Function):
         along_HM1 = (grad.float() * out_HMD).sum(-1, keepdim=True)
         done = 0
         for s, probs in zip(ctx.segments, kept, strict=True):
-            q, k, v = _of_segment(s, q_HND, k_KND, v_KND)
-            here = slice(done, done := done + s.end - s.start)
-            grad_out = _by_key_head(grad[:, :, here], ctx.num_keys)
-            along = _by_key_head(along_HM1[:, :, here], ctx.num_keys)
+            size, rows = s.end - s.start, probs.shape[1] * ctx.num_keys // heads
+            q, k, v = _of_segment(_wide(s, rows), q_HND, k_KND, v_KND)
+            here, more = slice(done, done := done + size), (0, 0, 0, rows - size)
+            grad_out = _by_key_head(F.pad(grad[:, :, here], more), ctx.num_keys)
+            along = _by_key_head(F.pad(along_HM1[:, :, here], more), ctx.num_keys)
             scores = torch.bmm(grad_out, v.mT).float().sub_(along).mul_(probs).to(q.dtype)
             grad_q = torch.bmm(scores, k).mul_(ctx.scale)
-            grads[0][0, :, s.start : s.end] = grad_q.view(heads, -1, dim)
+            grads[0][0, :, s.start : s.end] = grad_q.view(heads, -1, dim)[:, :size]
             _add(grads[1], s, torch.bmm(scores.mT, q).mul_(ctx.scale))
             _add(grads[2], s, torch.bmm(probs.mT, grad_out))
         return *grads, None, None, None
+
+
+def _wide(s: Segment, num_rows: int) -> Segment:
+    """So many tokens of the row from where it starts."""
+    return attrs.evolve(s, end=s.start + num_rows)
 
 
 def _of_segment(
@@ -115,7 +127,7 @@ def _of_segment(
 def _add(grad_KND: Tensor, s: Segment, more_KND: Tensor) -> None:
     """To what the segment saw."""
     prefix = s.prefix_end - s.prefix_start
-    grad_KND[0, :, s.start : s.end] += more_KND[:, prefix:]
+    grad_KND[0, :, s.start : s.end] += more_KND[:, prefix : s.num_seen]
     if prefix:
         grad_KND[0, :, s.prefix_start : s.prefix_end] += more_KND[:, :prefix]
 
