@@ -48,7 +48,6 @@ def attend_new(
         block_group=max(_LEAST, triton.next_power_of_2(group)),
         block_dim=max(_LEAST, triton.next_power_of_2(dim)),
         block_keys=_KEYS,
-        exact=q_RHD.dtype == torch.float32,
         widens=_WIDENS,
     )
     return out_RHD
@@ -82,11 +81,9 @@ def _attend_new(
     block_group: tl.constexpr,
     block_dim: tl.constexpr,
     block_keys: tl.constexpr,
-    exact: tl.constexpr,
     widens: tl.constexpr,
 ):
     """One row and one key head, with the queries that share it."""
-    precision: tl.constexpr = "ieee" if exact else "tf32"
     kind: tl.constexpr = tl.float32 if widens else keys.dtype.element_ty
     row = tl.program_id(0).to(tl.int64)
     head = tl.program_id(1)
@@ -116,14 +113,14 @@ def _attend_new(
         seen = token < held
         there = seen[:, None] & inside[None, :]
         some = tl.load(keys + token[:, None] * keys_at + at[None, :], mask=there, other=0.0)
-        score = tl.dot(queries.to(kind), tl.trans(some.to(kind)), input_precision=precision) * scale
+        score = tl.dot(queries.to(kind), tl.trans(some.to(kind)), input_precision="ieee") * scale
         score = tl.where(seen[None, :], score, -float("inf"))
         new = tl.maximum(largest, tl.max(score, axis=1))
         share = tl.exp(score - new[:, None])
         shrunk = tl.exp(largest - new)
         some = tl.load(values + token[:, None] * values_at + at[None, :], mask=there, other=0.0)
         summed = summed * shrunk[:, None] + tl.dot(
-            share.to(kind), some.to(kind), input_precision=precision
+            share.to(kind), some.to(kind), input_precision="ieee"
         )
         total = total * shrunk + tl.sum(share, axis=1)
         largest = new
