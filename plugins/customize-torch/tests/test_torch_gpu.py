@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from customize import AdamW, BackendError, Batch, CrossEntropy, LoRA, ModelFolder
-from customize_torch import few_rows, gpu, llama
+from customize_torch import few_rows, gpu, llama, loading
 from customize_torch.backend import CPU
 from customize_torch.checking import shapes, speed
 from customize_torch.checking.command import main
@@ -152,7 +152,8 @@ def test_weights_loaded_one_below_the_other_multiply_as_one(
     model: ModelFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on a GPU, whose weights lie so; here the room is made on the processor."""
-    monkeypatch.setattr(few_rows, "lies_stacked", lambda device: True)
+    for module in (few_rows, loading):
+        monkeypatch.setattr(module, "lies_stacked", lambda device: True)
     engine = CPU(dtype="float32").load(model)
     assert isinstance(engine, TorchEngine)
     for name, layer in engine._base.switchboard.layers.items():

@@ -14,16 +14,21 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cache
 
 import attrs
 import torch
-import torch.nn.functional as F  # noqa: N812 - torch's own convention
 from torch import Tensor, nn
 
 from customize import free_bytes
-from customize_torch.kernels import Place
 from customize_torch.lora import Update
+from customize_torch.stacking import (
+    Stacked,
+    beside,
+    is_stacked,
+    joined_bias,
+    lies_stacked,
+    wait,
+)
 
 _log = logging.getLogger(__name__)
 _SHARE = 0.25  # of the memory that is free that weights laid out may take
@@ -58,7 +63,7 @@ class Packed:
         weight_OI = torch.cat([layer.weight for layer in layers])
         return cls(
             torch.ops.mkldnn._reorder_linear_weight(weight_OI, _ROWS),
-            _joined_bias(layers),
+            joined_bias(layers),
             [layer.out_features for layer in layers],
         )
 
@@ -67,41 +72,6 @@ class Packed:
             x, self.weight, self.bias_O, "none", [], ""
         )
         return out
-
-
-@attrs.frozen(eq=False)
-class Stacked:
-    """Frozen weights of layers that lie one below the other already."""
-
-    weight_OI: Tensor
-    bias_O: Tensor | None
-    sizes: Sequence[int]
-
-    @classmethod
-    def of(cls, layers: Sequence[nn.Linear]) -> Stacked:
-        """The layers' own weights: nothing is copied."""
-        first = layers[0].weight
-        sizes = [layer.out_features for layer in layers]
-        return cls(
-            first.detach().as_strided((sum(sizes), first.shape[1]), first.stride()),
-            _joined_bias(layers),
-            sizes,
-        )
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight_OI, self.bias_O)
-
-
-def lies_stacked(device: torch.device) -> bool:
-    """Whether weights that read one input lie one below the other there."""
-    return device.type == "cuda"
-
-
-def room_for(layers: Sequence[nn.Linear], place: Place) -> Sequence[Tensor]:
-    """For each layer's weight, one below the other."""
-    sizes = [layer.out_features for layer in layers]
-    shape = sum(sizes), layers[0].in_features
-    return torch.empty(shape, dtype=place.dtype, device=place.device).split(sizes)
 
 
 @attrs.frozen(eq=False)
@@ -118,35 +88,12 @@ class Product:
             out_NO = self.base(x_NI)
         else:
             a_RI, b_OR = self.updates
-            with _beside(x_NI.device):
+            with beside(x_NI.device):
                 down_NR = x_NI @ a_RI.T
             out_NO = self.base(x_NI)
-            _wait(x_NI.device)
+            wait(x_NI.device)
             out_NO.addmm_(down_NR, b_OR.T, alpha=self.scale)
         return out_NO.view(*x.shape[:-1], -1).split(self.base.sizes, -1)
-
-
-@contextmanager
-def _beside(device: torch.device) -> Iterator[None]:
-    """What is computed inside takes no time of what follows, where a device can do two things."""
-    if device.type != "cuda":
-        yield
-        return
-    aside = _aside(device)
-    aside.wait_stream(torch.cuda.current_stream(device))
-    with torch.cuda.stream(aside):
-        yield
-
-
-def _wait(device: torch.device) -> None:
-    """For what was computed beside."""
-    if device.type == "cuda":
-        torch.cuda.current_stream(device).wait_stream(_aside(device))
-
-
-@cache
-def _aside(device: torch.device) -> torch.cuda.Stream:
-    return torch.cuda.Stream(device)
 
 
 @attrs.frozen(eq=False)
@@ -200,7 +147,7 @@ class Packing:
         if not self._joints:
             return None
         if lies_stacked(self._head.weight.device):
-            stacked = all(_is_stacked(joint.layers) for joint in self._joints)
+            stacked = all(is_stacked(joint.layers) for joint in self._joints)
             return Stacked if stacked else None
         return Packed if self._worth_packing() else None
 
@@ -217,23 +164,6 @@ class Packing:
             return True
         _log.info("weights stay as they are: laid out they take %.0f MB more", wanted / 1e6)
         return False
-
-
-def _is_stacked(layers: Sequence[nn.Linear]) -> bool:
-    """Whether the weights are parts of one tensor, one below the other."""
-    weights = [layer.weight for layer in layers]
-    starts = [weight.storage_offset() for weight in weights]
-    ends = [start + w.numel() for start, w in zip(starts, weights, strict=True)]
-    return (
-        len({weight.untyped_storage().data_ptr() for weight in weights}) == 1
-        and all(weight.is_contiguous() for weight in weights)
-        and starts[1:] == ends[:-1]
-    )
-
-
-def _joined_bias(layers: Sequence[nn.Linear]) -> Tensor | None:
-    biases = [layer.bias for layer in layers if layer.bias is not None]
-    return torch.cat(biases) if biases else None
 
 
 def _together(

@@ -15,12 +15,14 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from customize import ModelError, ModelFolder
-from customize_torch import few_rows, llama
+from customize_torch import llama
+from customize_torch.few_rows import Packing
 from customize_torch.kernels import Place
 from customize_torch.lora import Switchboard
 from customize_torch.parts import Parts
 from customize_torch.policy import Base
 from customize_torch.recomputing import Recomputing
+from customize_torch.stacking import lies_stacked, room_for
 
 _log = logging.getLogger(__name__)
 _INDEX, _WHOLE = "model.safetensors.index.json", "model.safetensors"
@@ -44,7 +46,7 @@ def load(model: ModelFolder, place: Place, recompute: str, activation_mb: int) -
         names[id(parts.head)],
         switchboard,
         recomputing,
-        few_rows.Packing(joints, parts.head),
+        Packing(joints, parts.head),
         place,
         parts.layers,
     )
@@ -80,13 +82,13 @@ def _native(model: ModelFolder, place: Place) -> Parts | None:
 
 def _rooms(loaded: llama.CausalLM, place: Place) -> dict[str, Tensor]:
     """Where weights lie that read one input, by their names, where a device has them so."""
-    if not few_rows.lies_stacked(place.device):
+    if not lies_stacked(place.device):
         return {}
     names = {id(module): name for name, module in loaded.named_modules()}
     return {
         f"{names[id(layer)]}.weight": room
         for joint in loaded.model.joints
-        for layer, room in zip(joint.layers, few_rows.room_for(joint.layers, place), strict=True)
+        for layer, room in zip(joint.layers, room_for(joint.layers, place), strict=True)
     }
 
 
