@@ -251,6 +251,11 @@ def test_where_memory_is_short_the_cheapest_change_is_told_and_helps(
     assert plan(made(recipe)).advice == "--set adapter.rank=4: a smaller adapter"
     assert plan(made(recipe, adapter={"rank": 4}, backend_options=least)).advice is None
 
+    free = plan(made(recipe, adapter={"rank": 4}, backend_options=least)).num_bytes - 1e3
+    assert "--set backend_options.base=int8" in (plan(made(recipe)).advice or "")
+    held = {**least, "base": "int8"}
+    assert plan(made(recipe, adapter={"rank": 4}, backend_options=held)).advice is None
+
     free = 1.0
     assert plan(made(recipe)).advice == (
         "a smaller model, or another machine: its weights alone leave too little room"

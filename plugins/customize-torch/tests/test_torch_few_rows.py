@@ -12,7 +12,7 @@ from customize import AdamW, Batch, CrossEntropy, Engine, LoRA, ModelFolder, Pro
 from customize_torch import few_rows
 from customize_torch.backend import CPU
 from customize_torch.few_rows import Joint, Packing, multiplying
-from customize_torch.lora import Switchboard, Update
+from customize_torch.lora import Switchboard, Update, linear_layers
 from customize_torch.session import TorchSession
 
 pytestmark = pytest.mark.skipif(
@@ -50,7 +50,7 @@ def test_a_joint_gives_what_its_layers_give(layers: nn.ModuleDict, adapted: str,
     products = packed.products(updates)
     assert products is not None
     x = torch.randn(1, rows, 48).bfloat16()
-    with torch.no_grad(), Switchboard(layers, layers["head"]).using(updates):
+    with torch.no_grad(), Switchboard(linear_layers(layers, layers["head"]), {}).using(updates):
         wanted = joint(x)
         with multiplying(products):
             found = joint(x)

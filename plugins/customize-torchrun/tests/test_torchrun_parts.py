@@ -47,3 +47,10 @@ def test_one_process_does_not_shard(tmp_path: Path) -> None:
     assert "full" not in chosen.capabilities()
     with pytest.raises(Unsupported, match="shard needs several processes"):
         chosen.load(ModelFolder(tmp_path, "tiny", "tiny"))
+
+
+def test_a_base_in_few_bits_declares_and_remembers_what_it_is() -> None:
+    pytest.importorskip("torch")
+    chosen = choose_backend("torchrun", {"on": "cpu", "on_options": {"base": "nf4"}})
+    assert not {"full", "peft"} & chosen.capabilities()
+    assert chosen.numerics()["base"] == "nf4"

@@ -49,6 +49,7 @@ _FEW = 8
 _Z = 1.96
 _PEFT = "adapter_config.json"
 _BUDGET = "token_budget"
+_BASE, _PLAIN, _SMALLER = "base", "plain", "int8"
 _LAID_OUT, _STAYING = "laid out", ("weights", "adapter and optimizer", "runtime")
 
 
@@ -311,21 +312,26 @@ def _advice(
     largest = max(stage.largest for stage in stages)
     lora = adapter if isinstance(adapter, LoRA) else LoRA()
     low = LoRA(**{**options_to_dict(lora), "rank": max(1, lora.rank // 4)})
-    together = f"--set backend={backend.name} --set backend_options.{_BUDGET}={largest}"
-    changes: list[tuple[Adapter, int, str]] = [
-        (lora, largest, "--set 'adapter={rank: 16}': LoRA in place of all weights"),
-        (low, largest, f"--set adapter.rank={low.rank}: a smaller adapter"),
+    of_backend = f"--set backend={backend.name} --set backend_options."
+    changes: list[tuple[Adapter, Mapping[str, Any], str]] = [
+        (lora, {}, "--set 'adapter={rank: 16}': LoRA in place of all weights"),
+        (low, {}, f"--set adapter.rank={low.rank}: a smaller adapter"),
     ]
-    in_pieces = _BUDGET in options_to_dict(backend)
-    if in_pieces:
+    own = options_to_dict(backend)
+    if own.get(_BASE) == _PLAIN:
+        told = f"{of_backend}{_BASE}={_SMALLER}: the base in 8 bits, rounded, and slower"
+        changes.append((low, {_BASE: _SMALLER}, told))
+    if _BUDGET in own:
         half = largest // 2
-        short = f"rows of {half} tokens at most: the longest has {largest}"
-        changes.insert(0, (adapter, largest, f"{together}: the same result, a little slower"))
-        changes.append((low, half, short))
-    for changed, tokens, told in changes:
-        if in_pieces:
-            backend = type(backend)(**{**options_to_dict(backend), _BUDGET: tokens})
-            stages = [attrs.evolve(s, largest=min(s.largest, tokens)) for s in stages]
+        told = f"{of_backend}{_BUDGET}={largest}: the same result, a little slower"
+        changes.insert(0, (adapter, {_BUDGET: largest}, told))
+        told = f"rows of {half} tokens at most: the longest has {largest}"
+        changes.append((low, {_BUDGET: half}, told))
+    for changed, other, told in changes:
+        if other:
+            backend = type(backend)(**{**options_to_dict(backend), **other})
+        tokens = other.get(_BUDGET, largest)
+        stages = [attrs.evolve(s, largest=min(s.largest, tokens)) for s in stages]
         memory = _most(backend, shape, changed, stages, evaluation)
         if _expected(memory, holding) <= available:
             return told

@@ -56,7 +56,7 @@ def remember(machine: str, run: str, counted: float, measured: float) -> None:
 
 def machine_name(backend: str, numerics: Mapping[str, Any], processor: str) -> str:
     """What runs of equal speed share."""
-    told = [f"{key}={numerics[key]}" for key in ("dtype", "threads") if key in numerics]
+    told = [f"{key}={numerics[key]}" for key in ("dtype", "threads", "base") if key in numerics]
     return " ".join([backend, *told, processor])
 
 

@@ -16,7 +16,7 @@ import attrs
 
 from customize._errors import ModelError, RunError, Unsupported
 from customize._live_line import LiveLine
-from customize._options import options_to_dict
+from customize._options import options_of, options_to_dict
 from customize.data.reading import read
 from customize.data.rendering import ChatRenderer
 from customize.interfaces.backend import Backend
@@ -68,7 +68,7 @@ def export_run(
     backend = exact(run.backend)
     if missing := [name for name in NEEDED if name not in backend.capabilities()]:
         raise Unsupported(
-            f"an export needs {', '.join(missing)}, which the backend {backend.name!r} does not "
+            f"an export needs {', '.join(missing)}, which the backend {_set(run.backend)} does not "
             "declare: open the run with another, as customize.open(run, backend='cpu')"
         )
     quiet_libraries()
@@ -136,6 +136,15 @@ def exact(backend: Backend) -> Backend:
 
 def _with(backend: Backend, options: Mapping[str, Any]) -> Backend:
     return type(backend)(**options)
+
+
+def _set(backend: Backend) -> str:
+    """Its name, and the options that are set."""
+    if not attrs.has(type(backend)):
+        return repr(backend.name)
+    usual = {one.name: one.default for one in options_of(type(backend))}
+    told = [f"{k}={v}" for k, v in options_to_dict(backend).items() if v != usual.get(k)]
+    return f"{backend.name!r}{' with ' if told else ''}{', '.join(told)}"
 
 
 def _check_base(folder: RunFolder, model: ModelFolder) -> None:

@@ -8,6 +8,7 @@ import attrs
 
 from customize import Backend, Engine, ModelFolder, option, options
 from customize_torch.group.each import EACH
+from customize_torch.holding import PLAIN, capabilities_of
 
 if TYPE_CHECKING:
     from customize_ray.cluster import Team
@@ -61,7 +62,8 @@ class Ray(Backend):
     def capabilities(self) -> frozenset[str]:
         from customize_torch.engine import CAPABILITIES
 
-        return CAPABILITIES - _WITHOUT
+        base = self.on_options.get("base", PLAIN)
+        return capabilities_of(CAPABILITIES, base) - _WITHOUT
 
     def settled(self, kept: Mapping[str, Any]) -> Backend:
         """As the first worker chooses: what this process is on decides nothing."""

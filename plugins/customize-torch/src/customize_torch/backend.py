@@ -17,6 +17,7 @@ from customize import (
     options,
 )
 from customize_torch.estimating import SHARE, sampling_bytes, training_bytes
+from customize_torch.holding import BASES, HELP, PLAIN, capabilities_of, numerics_of
 
 if TYPE_CHECKING:
     from customize_torch.engine import TorchEngine
@@ -34,6 +35,7 @@ class CPU(Backend):
         "here, by measuring, and logs it.",
         choices=("auto", "float32", "bfloat16"),
     )
+    base: str = option(default=PLAIN, help=HELP, choices=BASES)
     threads: int = option(
         default=0, help="Threads to compute with; 0 takes torch's choice.", at_least=0
     )
@@ -62,7 +64,7 @@ class CPU(Backend):
     def capabilities(self) -> frozenset[str]:
         from customize_torch.engine import CAPABILITIES
 
-        return CAPABILITIES
+        return capabilities_of(CAPABILITIES, self.base)
 
     def settled(self, kept: Mapping[str, Any]) -> Backend:
         made = {
@@ -73,7 +75,12 @@ class CPU(Backend):
 
     def numerics(self) -> Mapping[str, str | int]:
         """Not ``recompute``: the bits are the same. Sums are cut by threads and pieces."""
-        return {"dtype": self.dtype, "threads": self.threads, "token_budget": self.token_budget}
+        return {
+            "dtype": self.dtype,
+            "threads": self.threads,
+            "token_budget": self.token_budget,
+            **numerics_of(self.base),
+        }
 
     def memory(
         self, shape: ModelShape, adapter: Adapter, largest: int, step_tokens: float
@@ -81,11 +88,12 @@ class CPU(Backend):
         tokens = max(largest, min(self.token_budget, step_tokens))
         size = 4 if self.dtype == "float32" else 2
         free = self.activation_mb * (1 << 20) / SHARE if self.activation_mb else free_bytes()
-        return training_bytes(shape, adapter, tokens, size, free, self.recompute)
+        return training_bytes(shape, adapter, tokens, size, free, self.recompute, base=self.base)
 
     def sampling_memory(self, shape: ModelShape, rows: int, tokens: int) -> Mapping[str, float]:
         size = 4 if self.dtype == "float32" else 2
-        return sampling_bytes(shape, rows, tokens, size, self.token_budget, size == 2)
+        lays_out = size == 2 and self.base == PLAIN
+        return sampling_bytes(shape, rows, tokens, size, self.token_budget, lays_out)
 
     def available_bytes(self) -> float | None:
         return free_bytes()
@@ -104,7 +112,7 @@ class CPU(Backend):
         if self.threads:
             torch.set_num_threads(self.threads)
         dtype = getattr(torch, _fastest() if self.dtype == "auto" else self.dtype)
-        place = Place(dtype=dtype)
+        place = Place(dtype=dtype, base=self.base)
         return kind(model, place, self.token_budget, self.recompute, self.activation_mb)
 
 

@@ -46,8 +46,8 @@ class Budget:
             unit = "a group" if by_group else "a sequence"
             raise OutOfMemoryError(
                 f"memory does not hold {unit} (the longest sequence has {longest} tokens) even by "
-                "itself. From the cheapest: recompute=always, shorter rows, adapter.targets of "
-                f"fewer layers, a smaller model ({told})"
+                "itself. From the cheapest: recompute=always, base=int8, shorter rows, "
+                f"adapter.targets of fewer layers, a smaller model ({told})"
             )
         self.tokens //= 2
         _log.warning(

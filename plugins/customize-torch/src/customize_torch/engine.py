@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -20,9 +21,11 @@ from customize import (
     Runtime,
     Session,
     Snapshot,
+    Unsupported,
 )
 from customize_torch import lora, storage
 from customize_torch.budget import Budget
+from customize_torch.holding import PLAIN, capabilities_of
 from customize_torch.kernels import Place
 from customize_torch.loading import load
 from customize_torch.policy import Policy
@@ -46,6 +49,7 @@ CAPABILITIES = frozenset(
 )
 
 
+_log = logging.getLogger(__name__)
 _CONTEXT = 2048  # where a config does not say
 
 
@@ -64,6 +68,7 @@ class TorchEngine(Engine):
     ) -> None:
         self.renderer = ChatRenderer.from_folder(model.path)
         self.dtype = str(place.dtype).removeprefix("torch.")
+        self.capabilities = capabilities_of(type(self).capabilities, place.base)
         self._model = model
         self._budget = Budget(token_budget)
         self._base = load(model, place, recompute, activation_mb)
@@ -73,10 +78,12 @@ class TorchEngine(Engine):
         if isinstance(adapter, Path):
             return self._resume(adapter, seed)
         if isinstance(adapter, Full):
+            self._refuse_full()
             return self._session(adapter, self._all_tensors(), seed)
         layers = {n: self._layer(n) for n in self._base.switchboard.targets(adapter.targets)}
+        fresh = lora.fresh(layers, adapter.rank, seed, self._base.place.device)
         below = {} if adapter.on is None else self._below(Path(adapter.on), lora.scale_of(adapter))
-        return self._session(adapter, lora.fresh(layers, adapter.rank, seed), seed, below)
+        return self._session(adapter, fresh, seed, below)
 
     def base(self) -> Snapshot:
         return TorchSnapshot(self._plain, self.renderer, self._budget)
@@ -98,6 +105,7 @@ class TorchEngine(Engine):
     def _saved(self, folder: Path) -> tuple[Adapter, dict[str, Tensor]]:
         if storage.is_adapter(folder):
             return self._adapter_in(folder)
+        self._refuse_full()
         tensors = storage.read_model(folder, self._model.fingerprint)
         wanted = dict(self._base.model.named_parameters())
         return Full(), self._fitting(folder, tensors, wanted)
@@ -114,7 +122,15 @@ class TorchEngine(Engine):
 
     def _adapter_in(self, folder: Path) -> tuple[LoRA, dict[str, Tensor]]:
         adapter, tensors = storage.read_adapter(folder, self._model.fingerprint)
-        wanted = lora.fresh(self._base.switchboard.layers, adapter.rank, 0)
+        before, now = storage.held_in(folder), self._base.place.base
+        if before != now:
+            _log.warning(
+                "%s was trained on a base held as %s, which is %s here: it answers a little "
+                "otherwise than where it was trained",
+                *(folder, before, now),
+            )
+        layers, device = self._base.switchboard.layers, self._base.place.device
+        wanted = lora.fresh(layers, adapter.rank, 0, device)
         return adapter, self._fitting(folder, tensors, wanted)
 
     def _fitting(
@@ -129,6 +145,12 @@ class TorchEngine(Engine):
             if name not in wanted or wanted[name].shape != tensor.shape:
                 raise ModelError(f"{folder}: {name} does not fit {self._model.name}")
         return {name: tensor.to(self._base.place.device) for name, tensor in tensors.items()}
+
+    def _refuse_full(self) -> None:
+        if (base := self._base.place.base) != PLAIN:
+            raise Unsupported(
+                f"full: weights held in {base} are frozen: train an adapter, or leave out base"
+            )
 
     def _layer(self, name: str) -> nn.Linear:
         return self._base.switchboard.layers[name]

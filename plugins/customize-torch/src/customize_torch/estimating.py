@@ -7,6 +7,7 @@ layers that there are (``benchmarks/plan.py`` holds it against runs).
 from __future__ import annotations
 
 from customize import Adapter, LoRA, ModelShape
+from customize_torch.holding import PLAIN, weight_bytes
 
 RUNTIME = 420e6  # torch, transformers and Python themselves
 _MASTER, _GRADIENT, _MOMENTS = 4, 4, 8  # bytes a trained parameter
@@ -26,16 +27,18 @@ def training_bytes(
     free: float | None,
     recompute: str,
     logits: int = 0,
+    base: str = PLAIN,
 ) -> dict[str, float]:
     """By what holds them.
 
     tokens: computed together. size: bytes of a number. free: before anything is loaded.
     logits: numbers that the head may hold at once, beside those of a few positions.
+    base: how the weights are held.
     """
     trained = shape.trainable(adapter)
     rounded = trained * size if isinstance(adapter, LoRA) else 0
     found = {
-        "weights": float(shape.num_parameters * size),
+        "weights": weight_bytes(shape, base, size),
         "adapter and optimizer": float(trained * (_MASTER + _GRADIENT + _MOMENTS) + rounded),
         "head": 2.0
         * 4

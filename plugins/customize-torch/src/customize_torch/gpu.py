@@ -23,6 +23,7 @@ from customize import (
     options,
 )
 from customize_torch.estimating import SHARE, sampling_bytes, training_bytes
+from customize_torch.holding import BASES, HELP, PLAIN, capabilities_of, numerics_of
 
 if TYPE_CHECKING:
     from customize_torch.engine import TorchEngine
@@ -47,6 +48,7 @@ class GPU(Backend):
         "the device has it, and logs it.",
         choices=("auto", "float32", "bfloat16"),
     )
+    base: str = option(default=PLAIN, help=HELP, choices=BASES)
     device: int = option(default=0, help="Which of the devices that are visible.", at_least=0)
     token_budget: int = option(
         default=8192, help="Tokens computed together; more is faster and larger.", at_least=1
@@ -72,7 +74,7 @@ class GPU(Backend):
     def capabilities(self) -> frozenset[str]:
         from customize_torch.engine import CAPABILITIES
 
-        return CAPABILITIES
+        return capabilities_of(CAPABILITIES, self.base)
 
     def settled(self, kept: Mapping[str, Any]) -> Backend:
         made = {
@@ -83,7 +85,12 @@ class GPU(Backend):
 
     def numerics(self) -> Mapping[str, str | int]:
         """Not ``recompute``: the bits are the same."""
-        return {"dtype": self.dtype, "kernels": self.kernels, "token_budget": self.token_budget}
+        return {
+            "dtype": self.dtype,
+            "kernels": self.kernels,
+            "token_budget": self.token_budget,
+            **numerics_of(self.base),
+        }
 
     def memory(
         self, shape: ModelShape, adapter: Adapter, largest: int, step_tokens: float
@@ -91,7 +98,9 @@ class GPU(Backend):
         tokens = max(largest, min(self.token_budget, step_tokens))
         size = 4 if self.dtype == "float32" else 2
         free = self.activation_mb * (1 << 20) / SHARE or self.available_bytes()
-        return training_bytes(shape, adapter, tokens, size, free, self.recompute, _LOGITS)
+        return training_bytes(
+            shape, adapter, tokens, size, free, self.recompute, _LOGITS, self.base
+        )
 
     def sampling_memory(self, shape: ModelShape, rows: int, tokens: int) -> Mapping[str, float]:
         size = 4 if self.dtype == "float32" else 2
@@ -123,6 +132,7 @@ class GPU(Backend):
             self._kernels(),
             _LOGITS,
             self.varlen,
+            base=self.base,
         )
         return kind(model, place, self.token_budget, self.recompute, self.activation_mb)
 

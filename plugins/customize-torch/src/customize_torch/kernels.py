@@ -8,7 +8,7 @@ import attrs
 import torch
 from torch import Tensor
 
-from customize_torch import elementwise
+from customize_torch import elementwise, holding
 
 
 @attrs.frozen
@@ -46,6 +46,7 @@ class Place:
         those of a few positions.
     varlen: whether segments may go through flash attention in one call.
     sharded: whether a layer's weights are there only while it computes.
+    base: how the linear layers' weights are held: one of ``holding.BASES``.
     """
 
     device: torch.device = attrs.field(factory=lambda: torch.device("cpu"))
@@ -54,3 +55,4 @@ class Place:
     logits: int = 0
     varlen: bool = False
     sharded: bool = False
+    base: str = holding.PLAIN

@@ -15,10 +15,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from customize import ModelError, ModelFolder
-from customize_torch import llama
+from customize_torch import llama, quantized
 from customize_torch.few_rows import Packing
+from customize_torch.holding import PLAIN
 from customize_torch.kernels import Place
-from customize_torch.lora import Switchboard
+from customize_torch.lora import Switchboard, linear_layers
 from customize_torch.parts import Parts
 from customize_torch.policy import Base
 from customize_torch.recomputing import Recomputing
@@ -33,11 +34,15 @@ def load(model: ModelFolder, place: Place, recompute: str, activation_mb: int) -
 
     Raises:
         ModelError: it cannot be loaded, is not whole, or needs what this engine does not do.
+        MissingDependency: what its weights are to be held by is not installed.
     """
+    quantized.check_installed(place.base)
     parts = _native(model, place) or _through_transformers(model, place)
     parts.model.eval().requires_grad_(False)  # no dropout, and nothing of the base is trained
     names = {id(module): name for name, module in parts.model.named_modules()}
-    switchboard = Switchboard(parts.model, parts.head)
+    layers = linear_layers(parts.model, parts.head)
+    held = quantized.hold(parts.model, layers, place)
+    switchboard = Switchboard(layers, held)
     joints = {joint: [names[id(layer)] for layer in joint.layers] for joint in parts.joints}
     recomputing = Recomputing(parts.decoder, parts.layers, switchboard, recompute, activation_mb)
     return Base(
@@ -46,7 +51,7 @@ def load(model: ModelFolder, place: Place, recompute: str, activation_mb: int) -
         names[id(parts.head)],
         switchboard,
         recomputing,
-        Packing(joints, parts.head),
+        Packing({} if held else joints, parts.head),
         place,
         parts.layers,
     )
@@ -82,7 +87,7 @@ def _native(model: ModelFolder, place: Place) -> Parts | None:
 
 def _rooms(loaded: llama.CausalLM, place: Place) -> dict[str, Tensor]:
     """Where weights lie that read one input, by their names, where a device has them so."""
-    if not lies_stacked(place.device):
+    if place.base != PLAIN or not lies_stacked(place.device):
         return {}
     names = {id(module): name for name, module in loaded.named_modules()}
     return {
@@ -93,6 +98,8 @@ def _rooms(loaded: llama.CausalLM, place: Place) -> dict[str, Tensor]:
 
 
 def _placed(tensor: Tensor, place: Place, room: Tensor | None) -> Tensor:
+    if place.base != PLAIN:
+        return tensor  # as its file has it: ``hold`` takes one after the other
     if room is None or room.shape != tensor.shape:
         return tensor.to(place.device, place.dtype)
     return room.copy_(tensor)

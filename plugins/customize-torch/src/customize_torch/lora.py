@@ -19,6 +19,8 @@ import torch.nn.functional as F  # noqa: N812 - torch's own convention
 from torch import Tensor, nn
 
 from customize import LoRA, OptionError
+from customize_torch import quantized
+from customize_torch.quantized import Held
 
 
 @attrs.frozen(eq=False)
@@ -31,26 +33,39 @@ class Update:
     scale: float
 
 
+def linear_layers(model: nn.Module, head: nn.Module) -> dict[str, nn.Linear]:
+    """By name, all that an adapter may be on: every plain one but the head."""
+    return {
+        name: module
+        for name, module in model.named_modules()
+        if type(module) is nn.Linear and module is not head
+    }
+
+
 class Switchboard:
-    """The base's linear layers, each asking which session's update is in force."""
+    """The base's linear layers, each asking which session's update is in force.
 
-    def __init__(self, model: nn.Module, head: nn.Module) -> None:
-        self.layers = {
-            name: module
-            for name, module in model.named_modules()
-            if type(module) is nn.Linear and module is not head
-        }
+    held: by layer, the weights that are not whole in it.
+    """
+
+    def __init__(self, layers: Mapping[str, nn.Linear], held: Mapping[str, Held]) -> None:
+        self.layers = layers
+        self.held = held
         self._updates: Mapping[str, Update] = {}
-        for name, module in self.layers.items():
-            module.forward = self._forward(name, module)
+        for name, module in layers.items():
+            module.forward = self._forward(name, module, held.get(name))
 
-    def _forward(self, name: str, module: nn.Linear) -> Any:  # a bound forward, as torch types it
+    def _forward(self, name: str, module: nn.Linear, held: Held | None) -> Any:
+        """A bound forward, as torch types it."""
+
         def forward(x: Tensor) -> Tensor:
             update = self._updates.get(name)
+            if update is None and held is not None:
+                return quantized.linear(x, held, module.bias)
             if update is None:
                 return F.linear(x, module.weight, module.bias)
             out: Tensor = _Linear.apply(
-                *(x, module.weight, module.bias),
+                *(x, held or module.weight, module.bias),
                 *(update.a_RI, update.b_OR, update.rounded, update.scale),
             )
             return out
@@ -94,7 +109,9 @@ def scale_of(adapter: LoRA) -> float:
     return adapter.alpha / (math.sqrt(adapter.rank) if adapter.rslora else adapter.rank)
 
 
-def fresh(layers: Mapping[str, nn.Linear], rank: int, seed: int) -> dict[str, Tensor]:
+def fresh(
+    layers: Mapping[str, nn.Linear], rank: int, seed: int, device: torch.device
+) -> dict[str, Tensor]:
     """A and B of each layer as PEFT starts them: A kaiming-uniform with a = √5, B zero."""
     tensors = {}
     for name, layer in layers.items():
@@ -102,7 +119,6 @@ def fresh(layers: Mapping[str, nn.Linear], rank: int, seed: int) -> dict[str, Te
         generator = torch.Generator().manual_seed(int.from_bytes(key[:8], "little") >> 1)
         bound = 1 / math.sqrt(layer.in_features)
         a_RI = torch.empty(rank, layer.in_features).uniform_(-bound, bound, generator=generator)
-        device = layer.weight.device
         tensors[f"{name}.lora_A.weight"] = a_RI.to(device)  # drawn alike wherever it computes
         tensors[f"{name}.lora_B.weight"] = torch.zeros(layer.out_features, rank, device=device)
     return tensors
@@ -187,7 +203,7 @@ class _Linear(torch.autograd.Function):
     def forward(
         ctx: Any,
         x: Tensor,
-        weight_OI: Tensor,
+        weight: Tensor | Held,
         bias_O: Tensor | None,
         a_RI: Tensor,
         b_OR: Tensor,
@@ -196,13 +212,16 @@ class _Linear(torch.autograd.Function):
     ) -> Tensor:
         x_NI = x.flatten(0, -2)
         a, b = rounded
+        weight_OI = weight if isinstance(weight, Tensor) else weight.whole(x.dtype)
         down_NR = x_NI @ a.T
         if _worth_joining(x_NI, weight_OI.shape[0]):
             joined = torch.cat([x_NI, down_NR * scale], 1), torch.cat([weight_OI, b], 1)
             out_NO = F.linear(*joined, bias_O)
         else:
             out_NO = F.linear(x_NI, weight_OI, bias_O).addmm_(down_NR, b.T, alpha=scale)
-        ctx.save_for_backward(x_NI, down_NR, weight_OI, a, b)
+        kept = weight if isinstance(weight, Tensor) else None
+        ctx.save_for_backward(x_NI, down_NR, kept, a, b)
+        ctx.held = None if kept is not None else weight
         ctx.scale = scale
         return out_NO.view(*x.shape[:-1], -1)
 
@@ -213,11 +232,12 @@ class _Linear(torch.autograd.Function):
         up_NR = (grad_NO @ b) * ctx.scale
         grad_b = (grad_NO.T @ down_NR).float() * ctx.scale
         grad_a = (up_NR.T @ x_NI).float()
-        grad_x = None
-        if ctx.needs_input_grad[0] and _worth_joining(grad_NO, weight_OI.shape[1]):
+        if not ctx.needs_input_grad[0]:
+            return None, None, None, grad_a, grad_b, None, None
+        if ctx.held is not None:
+            weight_OI = ctx.held.whole(grad.dtype)
+        if _worth_joining(grad_NO, weight_OI.shape[1]):
             grad_x = torch.cat([grad_NO, up_NR], 1) @ torch.cat([weight_OI, a], 0)
-        elif ctx.needs_input_grad[0]:
+        else:
             grad_x = (grad_NO @ weight_OI).addmm_(up_NR, a)
-        if grad_x is not None:
-            grad_x = grad_x.view(*grad.shape[:-1], -1)
-        return grad_x, None, None, grad_a, grad_b, None, None
+        return grad_x.view(*grad.shape[:-1], -1), None, None, grad_a, grad_b, None, None

@@ -44,6 +44,7 @@ from customize_torch.budget import Budget
 from customize_torch.cutting import Longs
 from customize_torch.determinism import repeatable
 from customize_torch.device_memory import take_peak
+from customize_torch.holding import PLAIN
 from customize_torch.lora import stacked
 from customize_torch.policy import Policy
 from customize_torch.sampling import sample
@@ -226,6 +227,7 @@ class TorchSession(Session):
             "seed": self.seed,
             "scale": self.policy.scale,
             "token_budget": self.budget.tokens,
+            "held": self.policy.base.place.base,
         }
         (folder / "state.json").write_text(json.dumps(state), "utf-8")
 
@@ -238,6 +240,8 @@ class TorchSession(Session):
             raise CheckpointError(f"{folder} lacks {', '.join(sorted(lacking))}: it cannot go on")
         if state["base"] != self._model.fingerprint:
             raise ModelError(f"{folder} was saved from another base than {self._model.name}")
+        if (held := state.get("held", PLAIN)) != (here := self.policy.base.place.base):
+            raise ModelError(f"{folder} was saved from a base held as {held}, not as {here}")
         if groups["weights"].keys() != self.policy.tensors.keys():
             raise ModelError(f"{folder} was saved with another adapter: its layers differ")
         self.seed = state["seed"]
@@ -259,7 +263,8 @@ class TorchSession(Session):
             tensors = stacked(policy.below, policy.tensors, whole=True)
             layers = [k.removesuffix(".lora_A.weight") for k in tensors if "lora_A" in k]
             adapter = self._adapter if not policy.below else self._as_one(tensors, layers)
-            storage.write_adapter(folder, adapter, tensors, layers, base)
+            held = policy.base.place.base
+            storage.write_adapter(folder, adapter, tensors, layers, base, held)
         else:
             storage.write_model(folder, self._model.path, policy.tensors, base)
 

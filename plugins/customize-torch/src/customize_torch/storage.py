@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from customize import CheckpointError, LoRA, ModelError
+from customize_torch.holding import PLAIN
 
 _PEFT = "base_model.model."
 _MODEL = "model.safetensors"
@@ -56,9 +57,16 @@ def read_json(file: Path) -> dict[str, Any]:
 
 
 def write_adapter(
-    folder: Path, adapter: LoRA, tensors: Mapping[str, Tensor], layers: list[str], base: str
+    folder: Path,
+    adapter: LoRA,
+    tensors: Mapping[str, Tensor],
+    layers: list[str],
+    base: str,
+    held: str,
 ) -> None:
-    """PEFT's format, and beside it the fingerprint of the base it belongs to."""
+    """PEFT's format, and beside it the fingerprint of the base it belongs to, and how that was
+    held.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     config = {
         "peft_type": "LORA",
@@ -74,7 +82,8 @@ def write_adapter(
         "target_modules": _targets(adapter, layers),
     }
     (folder / _CONFIG).write_text(json.dumps(config, indent=1), "utf-8")
-    (folder / _OURS).write_text(json.dumps({"base": base}), "utf-8")
+    told = {"base": base} if held == PLAIN else {"base": base, "held": held}
+    (folder / _OURS).write_text(json.dumps(told), "utf-8")
     named = {f"{_PEFT}{name}": t.detach().contiguous() for name, t in tensors.items()}
     save_file(named, folder / _ADAPTER, metadata={"format": "pt"})
 
@@ -100,6 +109,13 @@ def read_adapter(folder: Path, base: str) -> tuple[LoRA, dict[str, Tensor]]:
         targets=targets if isinstance(targets, str) else tuple(targets),
     )
     return adapter, tensors
+
+
+def held_in(folder: Path) -> str:
+    """How the base was held that an adapter was trained on; plain where nothing says."""
+    if not (folder / _OURS).is_file():
+        return PLAIN
+    return str(read_json(folder / _OURS).get("held", PLAIN))
 
 
 def is_adapter(folder: Path) -> bool:

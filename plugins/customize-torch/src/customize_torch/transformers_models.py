@@ -18,6 +18,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from customize import ModelError, ModelFolder
 from customize_torch.attention import plan_in_force
+from customize_torch.holding import PLAIN
 from customize_torch.kernels import Place
 from customize_torch.parts import Parts
 
@@ -41,9 +42,11 @@ def load(model: ModelFolder, place: Place) -> Parts:
     Raises:
         ModelError: it is not whole, or needs what a plan does not do.
     """
-    loaded = _from_pretrained(model, place.dtype)
+    # What is to be quantized is taken as its file has it.
+    loaded = _from_pretrained(model, place.dtype if place.base == PLAIN else "auto")
     _refuse_architecture(model, loaded)
-    loaded.to(place.device)
+    if place.base == PLAIN:
+        loaded.to(place.device)
     head = loaded.get_output_embeddings()
     if head is None or getattr(head, "bias", None) is not None:
         raise ModelError(f"{model.name} has no plain output embedding: it is not supported")
@@ -62,7 +65,7 @@ def _hidden_alone(forward: Callable[..., Any]) -> Callable[..., Tensor]:
     return hidden_of
 
 
-def _from_pretrained(model: ModelFolder, dtype: torch.dtype) -> Any:  # a PreTrainedModel
+def _from_pretrained(model: ModelFolder, dtype: torch.dtype | str) -> Any:  # a PreTrainedModel
     try:
         config = AutoConfig.from_pretrained(model.path, local_files_only=True)
         _refuse(model, config)

@@ -19,6 +19,7 @@ from typing import Any
 from customize import Backend
 from customize_torch.checking import machine, numbers, rules, speed, training
 from customize_torch.checking.page import table
+from customize_torch.checking.shapes import bases
 from customize_torch.gpu import GPU
 
 Finding = Mapping[str, Any]  # JSON
@@ -58,6 +59,7 @@ def _begun(file: Path, start: dict[str, Any]) -> dict[str, Any]:
 
 
 def _parser(backend: type[Backend]) -> argparse.ArgumentParser:
+    possible = [name for name, size in speed.SHAPES.items() if size.base in bases()]
     parser = argparse.ArgumentParser(prog=f"python -m customize_{backend.name}.check")
     parser.add_argument("--model", default="smollm2", help="the real model that is trained")
     parser.add_argument("--to", type=Path, default=Path("gpu.json"), help="what is written")
@@ -65,6 +67,6 @@ def _parser(backend: type[Backend]) -> argparse.ArgumentParser:
         "--only", nargs="+", choices=[*PARTS], default=[*PARTS], help="parts; all by default"
     )
     parser.add_argument(
-        "--shapes", nargs="+", choices=[*speed.SHAPES], default=[*speed.SHAPES], help="of speed"
+        "--shapes", nargs="+", choices=[*speed.SHAPES], default=possible, help="of speed"
     )
     return parser

@@ -8,7 +8,15 @@ from typing import Any
 
 import torch
 
-_DISTRIBUTIONS = ("customize", "customize-torch", "transformers", "peft", "triton", "numpy")
+_DISTRIBUTIONS = (
+    "customize",
+    "customize-torch",
+    "transformers",
+    "peft",
+    "triton",
+    "torchao",
+    "numpy",
+)
 
 
 def told(backend: str) -> dict[str, Any]:

@@ -15,7 +15,9 @@ import torch
 from customize import AdamW, Batch, CrossEntropy, Engine, LoRA
 from customize_torch.backend import CPU
 from customize_torch.checking import shapes
+from customize_torch.checking.shapes import bases
 from customize_torch.gpu import GPU
+from customize_torch.holding import PLAIN
 from customize_torch.storage import read_tensors
 
 Floats = npt.NDArray[np.float64]
@@ -42,18 +44,24 @@ _ALLOWED = {"float32": 1e-4, "bfloat16": 5e-2}
 
 
 def check(backend: type[GPU], asked: argparse.Namespace) -> dict[str, Any]:
-    """Differences by type and kernels: of log-probabilities in nats, of gradients relative."""
+    """Differences by type, kernels and base: of log-probabilities in nats, of the gradient
+    relative.
+    """
     kernels = ["torch", *(["triton"] if find_spec("triton") else [])]
     with tempfile.TemporaryDirectory() as folder:
         model, state = shapes.write(_SIZE, Path(folder, "small llama")), Path(folder, "state")
         plain = CPU(dtype="float32").load(model)
         _write_state(plain, state)
-        exact = _of(plain, state)
+        exact = {base: _of(CPU(dtype="float32", base=base).load(model), state) for base in bases()}
+        ways = [(PLAIN, name) for name in kernels]
+        ways += [(base, kernels[-1]) for base in exact if base != PLAIN]
         rows: list[dict[str, Any]] = [
-            {"dtype": dtype, "kernels": name}
-            | _apart(_of(backend(dtype=dtype, kernels=name).load(model), state), exact)
+            {"dtype": dtype, "kernels": name, "base": base}
+            | _apart(
+                _of(backend(dtype=dtype, kernels=name, base=base).load(model), state), exact[base]
+            )
             for dtype in _ALLOWED
-            for name in kernels
+            for base, name in ways
         ]
     # Written so that a NaN fails.
     failed = [row for row in rows if not row["gradient"] <= _ALLOWED[row["dtype"]]]

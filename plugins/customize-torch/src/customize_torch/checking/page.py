@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from customize_torch.holding import PLAIN
+
 Found = Mapping[str, Any]  # as in gpu.json
 GLOSSARY = """
 Trained: LoRA of rank 16 on packed sequences of 2,048 tokens, every token trained on, random
 weights; an optimizer step included. *Of peak* counts 4 operations a weight and token and three
 times causal attention's forward pass, against the data sheet's dense bf16 rate. Decode: a step of
 64 rows; *of bound* is the time to read the weights and what the cache holds once, at the data
-sheet's bandwidth, over the time that it takes.""".strip()
+sheet's bandwidth, over the time that it takes; in int8 or nf4 the weights are made whole at every
+step, and the bound is that of plain ones all the same.""".strip()
 
 
 def table(found: Found) -> str:
@@ -43,10 +46,17 @@ def _rules(found: Found) -> Iterator[str]:
 def _numbers(found: Found) -> Iterator[str]:
     for row in found.get("numbers", {}).get("rows", ()):
         yield (
-            f"* beside the processor in float32, {row['dtype']}, kernels of {row['kernels']}: "
+            f"* beside the processor in float32, {row['dtype']}, kernels of {row['kernels']}"
+            f"{_held(row)}: "
             f"log-probabilities {row['logprobs_mean']:.1e} nats apart on average "
             f"({row['logprobs_max']:.1e} at most), gradient {row['gradient']:.1e} of its length"
         )
+
+
+def _held(row: Mapping[str, Any]) -> str:
+    """Nothing of a plain base; those of old files are."""
+    base = row.get("base", PLAIN)
+    return "" if base == PLAIN else f", both bases in {base}"
 
 
 def _training(found: Found) -> Iterator[str]:

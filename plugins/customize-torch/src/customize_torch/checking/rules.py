@@ -7,7 +7,9 @@ from importlib.util import find_spec
 from typing import Any
 
 from customize.testing import outcomes
+from customize_torch.checking.shapes import bases
 from customize_torch.gpu import GPU
+from customize_torch.holding import PLAIN
 
 
 def check(backend: type[GPU], asked: argparse.Namespace) -> dict[str, Any]:
@@ -17,6 +19,7 @@ def check(backend: type[GPU], asked: argparse.Namespace) -> dict[str, Any]:
         {"dtype": "float32", "kernels": "torch", "token_budget": 64},
         *({"dtype": "bfloat16", "kernels": name} for name in kernels),
         {"dtype": "bfloat16", "recompute": "always"},
+        *({"dtype": "bfloat16", "base": base} for base in bases() if base != PLAIN),
     ]
     passed, skipped, failed = 0, [], []
     for way in ways:

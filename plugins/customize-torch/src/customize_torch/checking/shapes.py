@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from torch import Tensor
 
 from customize import Batch, ModelFolder
 from customize.testing import write_tiny_model
-from customize_torch import llama
+from customize_torch import holding, llama
 from customize_torch.kernels import PLAIN
 
 _SHARD = 4 << 30  # bytes
@@ -28,10 +29,11 @@ _SPREAD = 0.02
 
 @attrs.frozen(kw_only=True)
 class Size:
-    """A shape by the names of config.json, and what follows from it."""
+    """A shape by the names of config.json, and what follows from it; how its base is held."""
 
     config: Mapping[str, Any]
     token_budget: int
+    base: str = holding.PLAIN
 
     @property
     def matrices(self) -> int:
@@ -103,6 +105,11 @@ def _random(name: str, like: Tensor) -> Tensor:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     noise = torch.randn(like.shape, dtype=torch.bfloat16, device=device) * _SPREAD
     return (noise + 1 if "norm" in name else noise).cpu()
+
+
+def bases() -> tuple[str, ...]:
+    """The ways that a base can be held in here."""
+    return holding.BASES if find_spec("torchao") else (holding.PLAIN,)
 
 
 def packed(size: Size, num_sequences: int, length: int, seed: int = 0) -> Batch:

@@ -59,6 +59,8 @@ _QWEN_HALF_B = {
 SHAPES = {
     "0.5B": shapes.Size(config=_QWEN_HALF_B, token_budget=32_768),
     "8B": shapes.Size(config=_LLAMA_8B, token_budget=8192),
+    "8B in int8": shapes.Size(config=_LLAMA_8B, token_budget=8192, base="int8"),
+    "8B in nf4": shapes.Size(config=_LLAMA_8B, token_budget=8192, base="nf4"),
 }
 # Dense bf16 operations a second and bytes a second, by what the device's name contains; vendors'
 # data sheets. Of any other device the share is of what is measured here.
@@ -97,7 +99,7 @@ def check(backend: type[GPU], asked: argparse.Namespace) -> dict[str, Any]:
             size = SHAPES[name]
             model = shapes.write(size, Path(folder, name))
             begun = time.perf_counter()
-            engine = backend(token_budget=size.token_budget).load(model)
+            engine = backend(token_budget=size.token_budget, base=size.base).load(model)
             loading = time.perf_counter() - begun
             shutil.rmtree(folder, ignore_errors=True)
         found[name] = {"load_seconds": loading, **_train(engine, size, peaks)}

@@ -22,6 +22,7 @@ from customize_torch.cutting import Longs, pieces
 from customize_torch.engine import CAPABILITIES, TorchEngine
 from customize_torch.few_rows import Packing
 from customize_torch.group.each import WITHOUT
+from customize_torch.holding import PLAIN
 from customize_torch.kernels import Place
 from customize_torch.policy import Base, Policy
 
@@ -41,6 +42,10 @@ class ShardedEngine(TorchEngine):
         recompute: str,
         activation_mb: int,
     ) -> None:
+        if place.base != PLAIN:
+            raise Unsupported(
+                f"a base in {place.base} is whole in every process: leave out shard, or base"
+            )
         when = "always" if recompute == "auto" else recompute
         on_host = attrs.evolve(place, device=torch.device("cpu"))
         super().__init__(model, on_host, token_budget, when, activation_mb)
