@@ -134,9 +134,17 @@ def table(
         ours = found["customize"]
         for name in contestants:
             its = found[name]
-            cells = [f"{its[key]:{form}} | {ours[key] / its[key]:.2f}" for key, _, form in figures]
+            cells = [_cells(its, ours, figure) for figure in figures]
             lines.append(f"| {work} | {name} | {' | '.join(cells)} |")
     return lines
+
+
+def _cells(its: Mapping[str, float], ours: Mapping[str, float], figure: Figure) -> str:
+    """A figure and customize's share of it, where it was measured."""
+    if figure.key not in its:
+        return "– | –"
+    value = its[figure.key]
+    return f"{value:{figure.form}} | {ours[figure.key] / value:.2f}"
 
 
 def made_with(results: Results) -> list[str]:

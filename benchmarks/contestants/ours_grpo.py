@@ -50,6 +50,7 @@ def main(
         steps=steps,
         max_tokens=max_tokens,
         lr=lr,
+        watch_kl=0,  # TRL's beta of 0 looks at no base either
     )
     with tempfile.TemporaryDirectory() as folder:
         run = customize.train(

@@ -16,7 +16,7 @@ from customize import (
     option,
     options,
 )
-from customize_torch.estimating import SHARE, sampling_bytes, training_bytes
+from customize_torch.estimating import SHARE, SPREAD, sampling_bytes, training_bytes
 from customize_torch.holding import BASES, HELP, PLAIN, capabilities_of, numerics_of
 
 if TYPE_CHECKING:
@@ -88,7 +88,9 @@ class CPU(Backend):
         tokens = max(largest, min(self.token_budget, step_tokens))
         size = 4 if self.dtype == "float32" else 2
         free = self.activation_mb * (1 << 20) / SHARE if self.activation_mb else free_bytes()
-        return training_bytes(shape, adapter, tokens, size, free, self.recompute, base=self.base)
+        return training_bytes(
+            shape, adapter, tokens, size, free, self.recompute, base=self.base, spread=SPREAD
+        )
 
     def sampling_memory(self, shape: ModelShape, rows: int, tokens: int) -> Mapping[str, float]:
         size = 4 if self.dtype == "float32" else 2

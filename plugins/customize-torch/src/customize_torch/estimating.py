@@ -1,7 +1,7 @@
 """What training will hold in memory, from a model's shape. Imports no torch.
 
-Counted, not guessed, wherever it can be; what a kept activation takes was measured on the decoder
-layers that there are (``benchmarks/plan.py`` holds it against runs).
+Counted, not guessed, wherever it can be; what lies in holes was measured (``benchmarks/plan.py``
+holds it against runs).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from customize_torch.holding import PLAIN, weight_bytes
 RUNTIME = 420e6  # torch, transformers and Python themselves
 _MASTER, _GRADIENT, _MOMENTS = 4, 4, 8  # bytes a trained parameter
 SHARE = 0.6  # of the memory that is free that kept activations may take
+SPREAD = 1.5  # of kept activations on a processor, whose C library leaves holes between them
 _POSITIONS = 256  # that the head computes at once at least
 _COPIES = 3  # of logits, while a token is drawn
 # A token that waits in the cache takes about a sixteenth of what its activations take in training,
@@ -28,12 +29,14 @@ def training_bytes(
     recompute: str,
     logits: int = 0,
     base: str = PLAIN,
+    spread: float = 1.0,
 ) -> dict[str, float]:
     """By what holds them.
 
     tokens: computed together. size: bytes of a number. free: before anything is loaded.
     logits: numbers that the head may hold at once, beside those of a few positions.
-    base: how the weights are held.
+    base: how the weights are held. spread: of kept activations, the room that they take over their
+    bytes.
     """
     trained = shape.trainable(adapter)
     rounded = trained * size if isinstance(adapter, LoRA) else 0
@@ -45,7 +48,8 @@ def training_bytes(
         * min(max(logits, _POSITIONS * shape.vocabulary), tokens * shape.vocabulary),
         "runtime": RUNTIME,
     }
-    kept, little = (tokens * size * per_token for per_token in (_kept(shape), _recomputed(shape)))
+    a_token = (spread * size * numbers for numbers in (_kept(shape), _recomputed(shape)))
+    kept, little = (tokens * num_bytes for num_bytes in a_token)
     room = None if free is None else SHARE * (free - sum(found.values()))
     short = recompute == "auto" and room is not None and kept > room
     found["activations"] = little if recompute == "always" or short else kept
@@ -76,7 +80,7 @@ def _kept(shape: ModelShape) -> float:
 
 def _layer(shape: ModelShape) -> float:
     attention = 2 * shape.attention_width + 2 * shape.key_value_width
-    return 6.0 * shape.hidden + attention + 5.0 * shape.intermediate
+    return 4.0 * shape.hidden + attention + 3.0 * shape.intermediate
 
 
 def _recomputed(shape: ModelShape) -> float:

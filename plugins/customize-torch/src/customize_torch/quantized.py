@@ -25,6 +25,7 @@ from customize import MissingDependency, ModelError
 from customize_torch.holding import NF4_BLOCK, NF4_SCALES, PLAIN
 from customize_torch.kernels import Place
 
+_LEVELS = 127.5  # of int8 to either side, as torchao counts them
 _ZERO = 0x77  # twice the code of 0.0
 
 
@@ -51,7 +52,11 @@ class Int8:
         """Rounded to the nearest; the largest of a row is 127."""
         from torchao.quantization import Int8Tensor, PerRow
 
-        made = Int8Tensor.from_hp(weight_OI, PerRow())
+        largest_O1 = weight_OI.abs().amax(1, keepdim=True)
+        # Divided by a tensor: by a number, GPUs divide a little otherwise, and codes would differ.
+        scale_O1 = largest_O1 / torch.full_like(largest_O1, _LEVELS)
+        scale_O1 = scale_O1.clamp(min=torch.finfo(torch.float32).eps)
+        made = Int8Tensor.from_hp(weight_OI, PerRow(), scale=scale_O1)
         return cls(made.qdata, made.scale)
 
     def whole(self, dtype: torch.dtype) -> Tensor:

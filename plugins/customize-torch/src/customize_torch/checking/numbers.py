@@ -49,16 +49,20 @@ def check(backend: type[GPU], asked: argparse.Namespace) -> dict[str, Any]:
     """
     kernels = ["torch", *(["triton"] if find_spec("triton") else [])]
     with tempfile.TemporaryDirectory() as folder:
-        model, state = shapes.write(_SIZE, Path(folder, "small llama")), Path(folder, "state")
-        plain = CPU(dtype="float32").load(model)
-        _write_state(plain, state)
-        exact = {base: _of(CPU(dtype="float32", base=base).load(model), state) for base in bases()}
+        model = shapes.write(_SIZE, Path(folder, "small llama"))
+        states = {base: Path(folder, base) for base in bases()}
+        exact = {}
+        for base, state in states.items():
+            engine = CPU(dtype="float32", base=base).load(model)
+            _write_state(engine, state)
+            exact[base] = _of(engine, state)
         ways = [(PLAIN, name) for name in kernels]
         ways += [(base, kernels[-1]) for base in exact if base != PLAIN]
         rows: list[dict[str, Any]] = [
             {"dtype": dtype, "kernels": name, "base": base}
             | _apart(
-                _of(backend(dtype=dtype, kernels=name, base=base).load(model), state), exact[base]
+                _of(backend(dtype=dtype, kernels=name, base=base).load(model), states[base]),
+                exact[base],
             )
             for dtype in _ALLOWED
             for base, name in ways

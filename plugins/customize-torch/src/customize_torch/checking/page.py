@@ -11,8 +11,9 @@ Found = Mapping[str, Any]  # as in gpu.json
 GLOSSARY = """
 Trained: LoRA of rank 16 on packed sequences of 2,048 tokens, every token trained on, random
 weights; an optimizer step included. *Of peak* counts 4 operations a weight and token and three
-times causal attention's forward pass, against the data sheet's dense bf16 rate. Decode: a step of
-64 rows; *of bound* is the time to read the weights and what the cache holds once, at the data
+times causal attention's forward pass, against the data sheet's dense bf16 rate. Held is all that is
+taken of the device, planned what `customize plan` says of the same training. Decode: a step of
+64 rows; *bound* is the time to read the weights and what the cache holds once, at the data
 sheet's bandwidth, over the time that it takes; in int8 or nf4 the weights are made whole at every
 step, and the bound is that of plain ones all the same.""".strip()
 
@@ -75,14 +76,19 @@ def _speed(found: Found) -> Iterator[str]:
     if not peaks:
         return
     yield ""
-    yield "| shape | tokens | tokens/s trained | of peak | peak GB | decode ms | of bound |"
-    yield "|---|---|---|---|---|---|---|"
+    yield "| shape | tokens | tokens/s trained | of peak | GB held | planned | decode ms | bound |"
+    yield "|---|---|---|---|---|---|---|---|"
     for name, row in speed.items():
-        yield (
-            f"| {name} | {row['tokens']} | {row['tokens_per_second']:,.0f} | {row['mfu']:.0%} | "
-            f"{row['peak_gb']:.1f} | {1e3 * row['decode_step_seconds']:.1f} | "
-            f"{row['decode_of_bound']:.0%} |"
+        cells = (
+            str(row["tokens"]),
+            f"{row['tokens_per_second']:,.0f}",
+            f"{row['mfu']:.0%}",
+            f"{row['held_gb']:.1f}",
+            f"{row['planned_gb']:.1f}",
+            f"{1e3 * row['decode_step_seconds']:.1f}",
+            f"{row['decode_of_bound']:.0%}",
         )
+        yield f"| {name} | {' | '.join(cells)} |"
     yield ""
     yield (
         f"Peak by the data sheet: {peaks['flops'] / 1e12:.0f} TFLOP/s and "

@@ -8,6 +8,7 @@ forward pass. A decoding step reads every weight and the cache once.
 from __future__ import annotations
 
 import argparse
+import gc
 import shutil
 import statistics
 import tempfile
@@ -20,7 +21,7 @@ import attrs
 import numpy as np
 import torch
 
-from customize import AdamW, CrossEntropy, Engine, LoRA, Prompt, Sampling
+from customize import AdamW, Backend, CrossEntropy, Engine, LoRA, ModelShape, Prompt, Sampling
 from customize_torch.checking import shapes
 from customize_torch.gpu import GPU
 
@@ -98,15 +99,30 @@ def check(backend: type[GPU], asked: argparse.Namespace) -> dict[str, Any]:
         with tempfile.TemporaryDirectory(dir=room) as folder:
             size = SHAPES[name]
             model = shapes.write(size, Path(folder, name))
+            device = backend(token_budget=size.token_budget, base=size.base).settled({})
+            planned = _planned(device, ModelShape.of_folder(model.path), size.token_budget)
             begun = time.perf_counter()
-            engine = backend(token_budget=size.token_budget, base=size.base).load(model)
+            engine = device.load(model)
             loading = time.perf_counter() - begun
             shutil.rmtree(folder, ignore_errors=True)
         found[name] = {"load_seconds": loading, **_train(engine, size, peaks)}
+        found[name] |= {"held_gb": _held() / 1e9, "planned_gb": planned / 1e9}
         found[name] |= _decode(engine, size, peaks)
         del engine
+        gc.collect()  # a base and its layers' functions hold one another
         torch.cuda.empty_cache()
     return found
+
+
+def _planned(device: Backend, shape: ModelShape, tokens: int) -> float:
+    """Bytes, as ``customize plan`` says them of the training below."""
+    return sum(device.memory(shape, LoRA(rank=16), LENGTH, tokens).values())
+
+
+def _held() -> float:
+    """Bytes of the device that are taken, by whatever; torch gives none back while it trains."""
+    free, total = torch.cuda.mem_get_info()
+    return float(total - free)
 
 
 def _train(engine: Engine, size: shapes.Size, peaks: Peaks) -> dict[str, Any]:
