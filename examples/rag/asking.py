@@ -125,8 +125,8 @@ def rows_of(
         for name, business, known in _some(twins, counts.get(edition, 0), rng):
             of = other.businesses[business.number]
             same = next(k for k in of.facts if (k.key, k.service) == (known.key, known.service))
-            told = {"injected": ORDERED} if edition == "ordered" else {}
-            row = other.row(f"{edition}-{name}", "answerable", of, same, edition=edition, **told)
+            wanted = {"injected": ORDERED} if edition == "ordered" else {}
+            row = other.row(f"{edition}-{name}", "answerable", of, same, edition=edition, **wanted)
             rows.append(row)
     return rows
 

@@ -63,12 +63,14 @@ def encoder_of(given: Encoder | str) -> Encoder:
 
 def _class(name: str) -> type[Encoder]:
     cls = load("encoder", name)
-    if not (isinstance(cls, type) and issubclass(cls, Encoder) and attrs.has(cls)):
+    is_one = isinstance(cls, type) and issubclass(cls, Encoder) and attrs.has(cls)
+    if not is_one:
         raise PluginError(
             f"the encoder {name!r} is {cls!r}, and must be a class of customize.Encoder made by "
             "customize.options"
         )
-    return cls
+    found: type[Encoder] = cls
+    return found
 
 
 def _read(option: Option | None, text: str) -> Any:
