@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from asking import CHUNKING, Shelf, rows_of, written
+from asking import CHUNKING, FORM, Shelf, rows_of, written
 from businesses import businesses, pairs
 from encoder import TokenMeans
 from rich.console import Console
@@ -27,8 +27,8 @@ TO = Path(os.environ.get("RAG_TO", "runs/rag"))
 # Questions to learn from; the largest is the one whose answers are compared with the base's.
 SIZES = tuple(int(n) for n in os.environ.get("RAG_ROWS", "2400").split(","))
 OPTIONS: dict[str, Any] = {
-    **{"lr": 1e-3, "batch_size": 10, "per_context": 6, "near_miss": 0.2, "orders": 0.1},
-    "chunk_tokens": CHUNKING.most_tokens,
+    **{"lr": 2.5e-4, "batch_size": 6, "per_context": 6, "near_miss": 0.2, "orders": 0.1},
+    **{"chunk_tokens": CHUNKING.most_tokens, "k": FORM.k},
 }
 TEST = {
     **{"known": 30, "new": 40, "new fact": 15, "near miss": 32, "off topic": 8, "empty": 20},
@@ -52,7 +52,7 @@ def main() -> None:
         shots=(0, 1),
         development=development_rows(),
         against={f"{size} rows": runs[size] for size in SIZES[:-1]},
-        scorers=["grounded"],
+        scorers=["grounded", "leaks"],
         slices=("kind", "wording", "edition"),
         cluster="business",
         max_tokens=64,
@@ -89,13 +89,12 @@ def material(num_rows: int) -> tuple[Path, Path]:
 
 def test_rows() -> list[Any]:
     """Questions about documents of the test; some again, changed or with orders."""
-    form, some = customize.Grounding(), businesses("test", SHELF)
-    place = TO / "documents"
+    place, some = TO / "documents", businesses("test", SHELF)
     again = {
-        "changed": Shelf.of(place / "changed", businesses("test", SHELF, edition=1), form),
-        "ordered": Shelf.of(place / "ordered", some, form, ordered=True),
+        "changed": Shelf.of(place / "changed", businesses("test", SHELF, edition=1), FORM),
+        "ordered": Shelf.of(place / "ordered", some, FORM, ordered=True),
     }
-    return _shortened(rows_of(Shelf.of(place / "test", some, form), TEST, again))
+    return _shortened(rows_of(Shelf.of(place / "test", some, FORM), TEST, again))
 
 
 def retrieval(rows: list[Any]) -> dict[str, Any]:
@@ -139,7 +138,7 @@ def ranks(rows: list[Any], index: customize.Index) -> list[list[Any]]:
 
 def development_rows() -> list[Any]:
     """Questions to other businesses, to choose on."""
-    shelf = Shelf.of(TO / "documents" / "dev", businesses("dev", SHELF), customize.Grounding())
+    shelf = Shelf.of(TO / "documents" / "dev", businesses("dev", SHELF), FORM)
     return _shortened(rows_of(shelf, DEVELOPMENT))
 
 

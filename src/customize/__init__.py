@@ -47,6 +47,7 @@ __all__ = [
     "Done",
     "Driver",
     "Encoder",
+    "EncoderSpec",
     "Endpoint",
     "Engine",
     "Environment",
@@ -233,6 +234,7 @@ _HOMES = {
     "Done": _BACKEND,
     "Driver": "customize.rollouts.driver",
     "Encoder": "customize.interfaces.index",
+    "EncoderSpec": "customize.plugins.specs",
     "Endpoint": "customize.evaluation.endpoints",
     "Engine": _BACKEND,
     "Environment": "customize.interfaces.environment",
@@ -502,6 +504,7 @@ if TYPE_CHECKING:
     from customize.plugins.hooks import hookimpl as hookimpl
     from customize.plugins.specs import BackendSpec as BackendSpec
     from customize.plugins.specs import DatasetSpec as DatasetSpec
+    from customize.plugins.specs import EncoderSpec as EncoderSpec
     from customize.plugins.specs import EnvironmentSpec as EnvironmentSpec
     from customize.plugins.specs import ExporterSpec as ExporterSpec
     from customize.plugins.specs import IndexSpec as IndexSpec

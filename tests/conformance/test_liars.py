@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 import backend_liars
+import encoder_liars
 import environment_liars
 import exporter_liars
 import index_liars
@@ -24,6 +25,7 @@ from customize import Scorer, find_environment
 from customize.retrieval.sqlite_index import SqliteIndex
 from customize.testing.backend_rules.subject import BackendSubject
 from customize.testing.dataset_rules.subject import DatasetSubject
+from customize.testing.encoder_rules.subject import EncoderSubject
 from customize.testing.environment_rules.subject import EnvironmentSubject
 from customize.testing.exporter_rules.subject import ExporterSubject
 from customize.testing.holding import hold
@@ -55,6 +57,7 @@ LIARS: Mapping[str, Mapping[str, Any]] = {
     "scorer": scorer_liars.LIARS,
     "environment": environment_liars.LIARS,
     "index": index_liars.LIARS,
+    "encoder": encoder_liars.LIARS,
     "plugin": plugin_liars.LIARS,
 }
 
@@ -174,6 +177,12 @@ def test_a_lying_environment_is_caught_by_its_rule_alone(rule: str | None) -> No
 def test_a_lying_index_is_caught_by_its_rule_alone(rule: str | None) -> None:
     made = SqliteIndex if rule is None else index_liars.LIARS[rule]
     assert broken(IndexSubject("liar", made)) == ([] if rule is None else [rule])
+
+
+@pytest.mark.parametrize("rule", [None, *encoder_liars.LIARS])
+def test_a_lying_encoder_is_caught_by_its_rule_alone(rule: str | None) -> None:
+    made = encoder_liars.Honest() if rule is None else encoder_liars.LIARS[rule]()
+    assert broken(EncoderSubject("liar", made)) == ([] if rule is None else [rule])
 
 
 @pytest.mark.parametrize("rule", [None, *plugin_liars.LIARS])

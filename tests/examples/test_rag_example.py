@@ -11,12 +11,10 @@ from typing import Any
 
 import pytest
 
-import customize
-
 HERE = Path(__file__).parents[2] / "examples" / "rag"
 sys.path.insert(0, str(HERE))
 
-from asking import ORDER, Shelf, rows_of  # noqa: E402
+from asking import FORM, ORDER, ORDERED, Shelf, rows_of  # noqa: E402
 from businesses import POOLS, Business, businesses, pairs  # noqa: E402
 from facts import FACTS  # noqa: E402
 from wordings import FRAMES  # noqa: E402
@@ -29,16 +27,12 @@ COUNTS = {
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    place, form, some = (
-        tmp_path_factory.mktemp("shelf"),
-        customize.Grounding(),
-        businesses("test", 30),
-    )
+    place, some = tmp_path_factory.mktemp("shelf"), businesses("test", 30)
     again = {
-        "changed": Shelf.of(place / "changed", businesses("test", 30, edition=1), form),
-        "ordered": Shelf.of(place / "ordered", some, form, ordered=True),
+        "changed": Shelf.of(place / "changed", businesses("test", 30, edition=1), FORM),
+        "ordered": Shelf.of(place / "ordered", some, FORM, ordered=True),
     }
-    return rows_of(Shelf.of(place / "test", some, form), COUNTS, again)
+    return rows_of(Shelf.of(place / "test", some, FORM), COUNTS, again)
 
 
 def words_of(split: str) -> set[str]:
@@ -121,6 +115,7 @@ def test_an_ordered_row_shows_the_order(rows: list[dict[str, Any]]) -> None:
     ordered = [row for row in rows if row["edition"] == "ordered"]
     assert len(ordered) == COUNTS["ordered"]
     assert all(any(ORDER in passage for passage in row["passages"]) for row in ordered)
+    assert [row for row in rows if row.get("injected") == ORDERED] == ordered
 
 
 def test_a_changed_row_asks_the_same_and_has_another_answer(rows: list[dict[str, Any]]) -> None:

@@ -34,6 +34,12 @@ def test_words_are_those_of_the_default_index(text: str) -> None:
     assert index_terms(text) == by_sqlite(text)
 
 
+@pytest.mark.parametrize("code", range(128))
+def test_ascii_alone_and_beside_other_letters_is_the_same_words(code: int) -> None:
+    text = f"Ab{chr(code)}1C"
+    assert sorted(index_terms(f"{text} é")) == sorted([*index_terms(text), "e"])
+
+
 def test_a_script_without_spaces_is_cut_into_pairs() -> None:
     assert index_terms("我喜欢北京") == ["我喜", "喜欢", "欢北", "北京"]
     assert set(query_terms("北京")) <= set(index_terms("我喜欢北京的天气"))

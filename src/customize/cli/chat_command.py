@@ -35,6 +35,11 @@ if TYPE_CHECKING:
     help="Documents to answer from in place of the run's (customize index build).",
 )
 @click.option(
+    "--encoder",
+    metavar="NAME[:OPTION=VALUE,…]",
+    help="Whose vectors the index has, where it does not say so itself, as a package does not.",
+)
+@click.option(
     "--tag",
     "tags",
     multiple=True,
@@ -63,6 +68,7 @@ def command(
     system: str | None,
     tools_file: str | None,
     index: str | None,
+    encoder: str | None,
     tags: tuple[str, ...],
     message: str | None,
     max_tokens: int,
@@ -82,10 +88,13 @@ def command(
     if run.has_assistant and system is None and tools_file is None:
         if temperature:
             raise click.UsageError("answers from documents are the likeliest: omit --temperature")
-        ask_documents(run.assistant(index, base=base), message, tags, max_tokens)
+        assistant = run.assistant(index, base=base, encoder=encoder)
+        ask_documents(assistant, message, tags, max_tokens)
         return
-    if tags or index:
-        raise click.UsageError("--tag and --index are for a run that answers from documents")
+    if tags or index or encoder:
+        raise click.UsageError(
+            "--tag, --index and --encoder are for a run that answers from documents"
+        )
     tools = read_tools(tools_file) if tools_file else None
     settings = {"base": base, "max_tokens": max_tokens, "temperature": temperature}
     talk(run, system, tools, message, settings)

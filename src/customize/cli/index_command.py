@@ -40,6 +40,14 @@ _READING = (
 )
 
 
+encoder_option = click.option(
+    "--encoder",
+    metavar="NAME[:OPTION=VALUE,…]",
+    help="What makes vectors beside the words, as sentence-transformers:model=FOLDER; an index "
+    "remembers its own.",
+)
+
+
 def reading_options(command: F) -> F:
     """Add what `build` and `update` share."""
     for option in reversed(_READING):
@@ -83,6 +91,7 @@ def command() -> None:
     metavar="MODEL",
     help="A model whose tokens are counted; else they are estimated from words.",
 )
+@encoder_option
 @reading_options
 def build(
     docs: str, to: str, most_tokens: int, overlap: float, tokenizer: str | None, **given: Any
@@ -98,6 +107,7 @@ def build(
 @command.command("update")
 @click.argument("folder")
 @click.argument("docs")
+@encoder_option
 @reading_options
 def update(folder: str, docs: str, **given: Any) -> None:
     """Make the index in FOLDER one of DOCS as they are now; only what changed is read again.
@@ -132,15 +142,27 @@ def update(folder: str, docs: str, **given: Any) -> None:
     help="A tag of who asks: what only others may see is not found.",
 )
 @click.option("--all", "may_see_all", is_flag=True, help="Who asks may see everything.")
-def search(folder: str, query: str, k: int, tags: tuple[str, ...], may_see_all: bool) -> None:
+@encoder_option
+def search(
+    folder: str,
+    query: str,
+    k: int,
+    tags: tuple[str, ...],
+    may_see_all: bool,
+    encoder: str | None,
+) -> None:
     """Show the chunks of the index in FOLDER, or in a package there, that fit QUERY best."""
     if tags and may_see_all:
         raise click.UsageError("--all sees everything, whatever the tags: give --tag or --all")
     from customize.retrieval.index_folder import open_index
-    from customize.runs.assistant import INDEX, packaged_assistant
+    from customize.runs.assistant import INDEX, encoder_for, packaged_assistant
 
     kept = packaged_assistant(Path(folder))
-    index = open_index(Path(folder) if kept is None else kept / INDEX)
+    index = (
+        open_index(folder, encoder)
+        if kept is None
+        else open_index(kept / INDEX, encoder_for(kept, encoder))
+    )
     hits = index.search(query, k, None if may_see_all else tags)
     if not hits:
         click.echo(f"Nothing in {len(index):,} chunks fits: no word of it is there to be seen.")

@@ -41,6 +41,12 @@ _TRAINING = frozenset({"sources", "host", "port", "variable", "train"})
     "seen, where the source answers from some.",
 )
 @click.option(
+    "--encoder",
+    metavar="NAME[:OPTION=VALUE,…]",
+    help="Whose vectors the indexes of packages have, as sentence-transformers:model=FOLDER; those "
+    "of runs say so themselves.",
+)
+@click.option(
     "--slots",
     type=click.IntRange(min=1),
     help="Answers at once; as many as the runtime can, unless given.",
@@ -89,6 +95,7 @@ def command(
     port: int,
     variable: str | None,
     askers: tuple[str, ...],
+    encoder: str | None,
     train: bool,
     **given: Any,
 ) -> None:
@@ -114,7 +121,7 @@ def command(
 
     token = None if variable is None else token_from(variable)
     address = Address.take(host, port, token, askers_from(askers))
-    with Server(offers_of(sources), Limits(**given), address) as server:
+    with Server(offers_of(sources, encoder=encoder), Limits(**given), address) as server:
         click.echo(f"Serving {', '.join(server.names)} at {server.url} (Ctrl-C ends)")
         number = server.wait()
     sys.exit(128 + number)

@@ -11,7 +11,7 @@ from typing import Any, get_type_hints
 import attrs
 
 from customize._errors import ExportError, OptionError
-from customize.training.structuring import coerce
+from customize._structuring import coerce
 
 MANIFEST = "package.json"
 SIGNATURE = "model.sig"

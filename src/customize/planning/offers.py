@@ -9,8 +9,8 @@ import attrs
 
 from customize._errors import OptionError
 from customize._options import option, options
+from customize._structuring import Faults, structure
 from customize.training.recipe_file import load_yaml
-from customize.training.structuring import Faults, structure
 
 _EXAMPLE = "own-gpu: {memory_gb: 24, tflops: 40, hour: 0.3}"
 

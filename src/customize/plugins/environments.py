@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,23 +11,9 @@ import attrs
 
 from customize._errors import OptionError, PluginError
 from customize.interfaces.environment import Environment
+from customize.plugins.references import split
 from customize.plugins.registry import find, kinds_of, load_offer
 from customize.plugins.specs import EnvironmentSpec
-
-
-def split(text: str) -> tuple[str, Mapping[str, str]]:
-    """A reference and its options as text, of ``gsm8k:level=3`` or ``package.module:name``.
-
-    Raises:
-        OptionError: options are not written as name=value.
-    """
-    reference, _, last = text.rpartition(":")
-    if "=" not in last:
-        return text, {}
-    pairs = [part.partition("=") for part in last.split(",") if part]
-    if not reference or not all(name and sign for name, sign, _ in pairs):
-        raise OptionError(f"options of an environment are name=value, joined by , (got {text!r})")
-    return reference, {name: value for name, _, value in pairs}
 
 
 def is_offered(reference: str) -> bool:

@@ -10,6 +10,7 @@ import pluggy
 from customize.plugins.specs import (
     BackendSpec,
     DatasetSpec,
+    EncoderSpec,
     EnvironmentSpec,
     ExporterSpec,
     IndexSpec,
@@ -82,3 +83,8 @@ def customize_environments() -> Iterable[EnvironmentSpec]:  # type: ignore[empty
 @hookspec
 def customize_indexes() -> Iterable[IndexSpec]:  # type: ignore[empty-body]
     """Where chunks of documents are kept and found again, by name."""
+
+
+@hookspec
+def customize_encoders() -> Iterable[EncoderSpec]:  # type: ignore[empty-body]
+    """What makes vectors of texts, beside an index's words, by name."""

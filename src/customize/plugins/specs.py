@@ -170,6 +170,16 @@ class IndexSpec(Spec):
     kind: ClassVar[str] = "index"
 
 
+@attrs.frozen(kw_only=True)
+class EncoderSpec(Spec):
+    """An `Encoder` by name; ``target`` is its class, made by `options`.
+
+    An index says by this name whose vectors it has, so that who opens it need not.
+    """
+
+    kind: ClassVar[str] = "encoder"
+
+
 KINDS: dict[str, type[Spec]] = {
     spec.kind: spec
     for spec in (
@@ -183,6 +193,7 @@ KINDS: dict[str, type[Spec]] = {
         ScorerSpec,
         EnvironmentSpec,
         IndexSpec,
+        EncoderSpec,
     )
 }
 

@@ -11,6 +11,7 @@ import attrs
 from customize._errors import DataError, OptionError
 from customize.data.audit_report import Finding
 from customize.interfaces.index import Document, Encoder, Index
+from customize.plugins.encoders import encoder_of
 from customize.retrieval.chunking import Chunking, chunks_of, counter
 from customize.retrieval.documents.apart import Apart
 from customize.retrieval.documents.corpus import Unreadable, findings_in, told
@@ -67,7 +68,7 @@ def build_index(
     to: str | Path,
     index: str = "sqlite",
     chunking: Chunking | None = None,
-    encoder: Encoder | None = None,
+    encoder: Encoder | str | None = None,
     on_unreadable: OnUnreadable = "refuse",
     on_sensitive: OnSensitive = "tell",
     timeout_s: float = TIMEOUT_S,
@@ -75,7 +76,8 @@ def build_index(
 ) -> Indexed:
     """Cut documents into chunks, and index them in the new folder ``to``.
 
-    index: the name of its kind. encoder: adds vectors.
+    index: the name of its kind. encoder: adds vectors; also as a text,
+        ``sentence-transformers:model=FOLDER``.
     report: is told, before anything is indexed, what was not read and what is sensitive.
     The rest is as for `read_documents`; with ``on_sensitive="refuse"`` nothing is indexed where
     secrets or personal data are found.
@@ -92,17 +94,16 @@ def build_index(
             f"{folder} is not empty: name a new folder, or make the index there one of what the "
             "documents are now with customize index update (update_index)"
         )
-    cutting = chunking or Chunking()
-    vectors_of = None if encoder is None else encoder.fingerprint
-    facts = IndexFacts(index, cutting, counter(cutting)[1], vectors_of)
+    made = None if encoder is None else encoder_of(encoder)
+    facts = IndexFacts.new(index, chunking or Chunking(), made)
     policy = _Policy(on_unreadable, on_sensitive, timeout_s, report)
-    return _refreshed(folder, facts, new_index(facts, encoder), source, policy)
+    return _refreshed(folder, facts, new_index(facts, made), source, policy)
 
 
 def update_index(
     folder: str | Path,
     source: Documents,
-    encoder: Encoder | None = None,
+    encoder: Encoder | str | None = None,
     on_unreadable: OnUnreadable = "refuse",
     on_sensitive: OnSensitive = "tell",
     timeout_s: float = TIMEOUT_S,

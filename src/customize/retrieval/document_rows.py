@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from customize.interfaces.dataset import Dataset, Row
-from customize.interfaces.index import Document, Heading, Index
+from customize.interfaces.index import Document, Encoder, Heading, Index
+from customize.plugins.encoders import encoder_of
 from customize.retrieval.chunking import Chunking, chunks_of, counter
 from customize.retrieval.documents.corpus import listed, told
 from customize.retrieval.documents.reading import OnUnreadable, Source, read_documents
+from customize.retrieval.fusion import FusedIndex
 from customize.retrieval.sqlite_index import SqliteIndex
 
 
@@ -55,9 +57,11 @@ def documents_in(data: Dataset) -> Iterator[Document]:
 def index_of(
     documents: Dataset | Iterable[Document],
     chunking: Chunking = Chunking(),  # noqa: B008  # it is frozen
+    encoder: Encoder | str | None = None,
 ) -> Index:
-    """A new index of all of them, by their words."""
-    index = SqliteIndex()
+    """A new index of all of them, by their words; ``encoder`` adds vectors, as in `build_index`."""
+    words = SqliteIndex()
+    index: Index = words if encoder is None else FusedIndex(words, encoder_of(encoder))
     count, _ = counter(chunking)
     each = documents_in(documents) if isinstance(documents, Dataset) else documents
     index.add(chunk for document in each for chunk in chunks_of(document, chunking, count))

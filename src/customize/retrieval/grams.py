@@ -13,7 +13,7 @@ _RUN = re.compile(rf"[{UNSPACED}]+")
 # getUserName, max_tokens, os.path, std::vector; in prose hardly anything.
 _CODE = re.compile(r"\b\w{0,60}(?:[a-z][A-Z]|\w_\w|\w\.[a-z]|\w::\w)[\w.:]{0,60}")
 # What such a name has in it, looked for first: most texts have none.
-_DOTTED, _CAMEL = re.compile(r"\.[a-z]"), re.compile(r"(?<=[a-z])[A-Z]")
+_DOTTED, _CAMEL = re.compile(r"\.[a-z]"), re.compile(r"[a-z][A-Z]")
 _MARK = "\ue000"  # keeps a piece of a name apart from a word of three letters
 
 

@@ -19,7 +19,8 @@ from customize._files import replace_text, sync_all, writing
 from customize._options import options_to_dict
 from customize.interfaces.index import Encoder, Index
 from customize.plugins import load, name_of
-from customize.retrieval.chunking import Chunking
+from customize.plugins.encoders import NamedEncoder, encoder_of
+from customize.retrieval.chunking import Chunking, counter
 from customize.retrieval.fusion import FusedIndex
 from customize.retrieval.query_adapter import AdaptedEncoder, QueryAdapter
 
@@ -40,6 +41,7 @@ class IndexFacts:
     """What ``index.json`` says.
 
     counter: who counted tokens, by a fingerprint. encoder: its fingerprint; None without vectors.
+    named: what that encoder is made again of, where a plugin offers it.
     sources: by the name of a file or record. adapter: the fingerprint of a map of its queries.
     """
 
@@ -50,6 +52,16 @@ class IndexFacts:
     sources: Mapping[str, Source] = attrs.field(factory=dict)
     fingerprint: str = ""
     adapter: str | None = None
+    named: NamedEncoder | None = None
+
+    @classmethod
+    def new(cls, index: str, chunking: Chunking, encoder: Encoder | None) -> IndexFacts:
+        """Of an index that holds nothing yet. index: the name of its kind."""
+        _, fingerprint = counter(chunking)
+        if encoder is None:
+            return cls(index, chunking, fingerprint, None)
+        named = NamedEncoder.of(encoder)
+        return cls(index, chunking, fingerprint, encoder.fingerprint, named=named)
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -61,6 +73,7 @@ class IndexFacts:
             "fingerprint": self.fingerprint,
             "sources": {name: attrs.asdict(source) for name, source in self.sources.items()},
             **({"adapter": self.adapter} if self.adapter else {}),
+            **({"named": attrs.asdict(self.named)} if self.named else {}),
         }
 
 
@@ -79,6 +92,8 @@ def read_facts(folder: Path) -> IndexFacts:
             name: Source(one["hash"], tuple(one["documents"]))
             for name, one in told["sources"].items()
         }
+        if "named" in told:
+            told["named"] = NamedEncoder(told["named"]["name"], dict(told["named"]["options"]))
         return IndexFacts(**told)
     except FileNotFoundError:
         raise DataError(f"{folder} holds no index: make one with customize index build") from None
@@ -88,22 +103,23 @@ def read_facts(folder: Path) -> IndexFacts:
         raise DataError(f"{file} is damaged ({error}): build the index anew") from error
 
 
-def open_index(folder: str | Path, encoder: Encoder | None = None) -> Index:
+def open_index(folder: str | Path, encoder: Encoder | str | None = None) -> Index:
     """The index in a folder that `build_index` made.
 
-    encoder: of its vectors, where it has some.
+    encoder: of its vectors, where it has some; not needed where a plugin offers it by name. Also as
+        a text, ``sentence-transformers:model=FOLDER``.
 
     Raises:
         DataError: there is none, it is damaged, or not what its ``index.json`` tells of; or its
             vectors, or its query adapter, are another encoder's.
         OptionError: it has vectors, and no encoder is given; or the other way round.
-        UnknownName, PluginError: nobody provides its kind of index.
+        UnknownName, PluginError: nobody provides its kind of index, or its encoder.
     """
     folder = Path(folder)
     facts = read_facts(folder)
     inside = folder / _inside(facts)
     kind = load("index", facts.index)
-    _check_encoder(facts, encoder)
+    encoder = _encoder(facts, encoder)
     if encoder is not None and facts.adapter is not None:
         encoder = AdaptedEncoder(encoder, _adapter(folder, facts.adapter))
     index: Index = kind.load(inside) if encoder is None else FusedIndex.of(inside, kind, encoder)
@@ -147,7 +163,7 @@ def write_index(folder: Path, index: Index, facts: IndexFacts) -> IndexFacts:
             index.save(beside)
             sync_all(beside)
             beside.rename(inside)
-        replace_text(folder / FILE, json.dumps(facts.as_json(), indent=1) + "\n")
+        _write_facts(folder, facts)
         for old in folder.glob("chunks-*"):
             if old != inside:
                 shutil.rmtree(old)
@@ -166,10 +182,21 @@ def write_adapter(folder: Path, facts: IndexFacts, adapter: QueryAdapter | None)
             adapter.save(_adapter_file(folder, adapter.fingerprint))
             sync_all(folder)
         facts = attrs.evolve(facts, adapter=fingerprint)
-        replace_text(folder / FILE, json.dumps(facts.as_json(), indent=1) + "\n")
+        _write_facts(folder, facts)
         for old in folder.glob("query-adapter-*"):
             if fingerprint is None or old != _adapter_file(folder, fingerprint):
                 old.unlink()
+
+
+def forget_options(folder: Path) -> None:
+    """Leave of the encoder that the index names its name alone: options may be whose it was."""
+    facts = read_facts(folder)
+    if facts.named is not None:
+        _write_facts(folder, attrs.evolve(facts, named=NamedEncoder(facts.named.name)))
+
+
+def _write_facts(folder: Path, facts: IndexFacts) -> None:
+    replace_text(folder / FILE, json.dumps(facts.as_json(), indent=1) + "\n")
 
 
 def _adapter(folder: Path, fingerprint: str) -> QueryAdapter:
@@ -186,13 +213,24 @@ def _adapter_file(folder: Path, fingerprint: str) -> Path:
     return folder / f"query-adapter-{fingerprint[:16]}.safetensors"
 
 
-def _check_encoder(facts: IndexFacts, encoder: Encoder | None) -> None:
-    if facts.encoder is None and encoder is not None:
+def _encoder(facts: IndexFacts, given: Encoder | str | None) -> Encoder | None:
+    """The one that is given, or the one that the index names."""
+    if facts.encoder is None and given is not None:
         raise OptionError("the index has no vectors: leave out the encoder, or build it anew")
-    if facts.encoder is not None and encoder is None:
+    if facts.encoder is None:
+        return None
+    if given is not None:
+        encoder = encoder_of(given)
+    elif facts.named is not None:
+        encoder = facts.named.made()
+    else:
         raise OptionError("the index has vectors: give the encoder they are of, encoder=…")
-    if encoder is not None and encoder.fingerprint != facts.encoder:
-        raise DataError("the index's vectors are another encoder's: build it anew with this one")
+    if encoder.fingerprint != facts.encoder:
+        raise DataError(
+            "the index's vectors are another encoder's: give the one they are of, or build it anew "
+            "with this one"
+        )
+    return encoder
 
 
 def _inside(facts: IndexFacts) -> str:

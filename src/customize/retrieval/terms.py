@@ -13,6 +13,8 @@ from customize.retrieval.function_words import FUNCTION_WORDS
 from customize.retrieval.grams import grams, without_runs
 
 _WORD = re.compile(r"[^\W_]+")
+# The same for ASCII alone, as most texts are, in a third of the time.
+_BETWEEN = {code: " " for code in range(128) if not chr(code).isalnum()}
 
 
 def index_terms(text: str) -> list[str]:
@@ -21,7 +23,8 @@ def index_terms(text: str) -> list[str]:
     They are words without case and accents, pairs of characters of a script without spaces, and
     parts of names in code.
     """
-    return [*_WORD.findall(_plain(without_runs(text))), *grams(text)]
+    words = text.lower().translate(_BETWEEN).split() if text.isascii() else _words(text)
+    return [*words, *grams(text)]
 
 
 def query_terms(text: str) -> list[str]:
@@ -33,9 +36,8 @@ def query_terms(text: str) -> list[str]:
     return [term for term in terms if term not in FUNCTION_WORDS] or list(terms)
 
 
-def _plain(text: str) -> str:
-    if text.isascii():
-        return text.lower()
-    apart = unicodedata.normalize("NFKD", text)
+def _words(text: str) -> list[str]:
+    """Of any text: without case, accents and what is written without spaces."""
+    apart = unicodedata.normalize("NFKD", without_runs(text))
     whole = "".join(one for one in apart if not unicodedata.combining(one))
-    return unicodedata.normalize("NFC", whole).casefold()
+    return _WORD.findall(unicodedata.normalize("NFC", whole).casefold())

@@ -14,7 +14,8 @@ from customize._functions import load_function
 from customize.interfaces.dataset import Row
 from customize.interfaces.environment import Environment, Reply, Rows, Turn, Verdict
 from customize.interfaces.renderer import Message
-from customize.plugins.environments import is_offered, offered_environment, split
+from customize.plugins.environments import is_offered, offered_environment
+from customize.plugins.references import split
 from customize.rollouts.checking import check_reward
 from customize.rollouts.rewards import Finished, Given, Reward, name_of
 from customize.rollouts.tools import Tool, Toolbox

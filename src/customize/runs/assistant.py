@@ -18,10 +18,11 @@ import attrs
 from customize._errors import DataError, OptionError, RunError
 from customize._files import replace_text
 from customize._options import options_to_dict
+from customize._structuring import Faults, structure
 from customize.interfaces.backend import Prompt, Sampling, Snapshot
 from customize.interfaces.index import Encoder, Hit, Index
 from customize.packaging.manifest import MANIFEST, Manifest
-from customize.retrieval.chunking import Chunking, counter
+from customize.retrieval.chunking import Chunking
 from customize.retrieval.fusion import RRF_K, FusedIndex
 from customize.retrieval.grounding import GroundedAnswer, Grounding
 from customize.retrieval.index_folder import (
@@ -33,7 +34,6 @@ from customize.retrieval.index_folder import (
 )
 from customize.retrieval.library import Library
 from customize.training import sealed
-from customize.training.structuring import Faults, structure
 
 if TYPE_CHECKING:
     from customize.runs.run import Run
@@ -147,17 +147,17 @@ def save_assistant(
     ``renderer`` is the fingerprint of the template and tokenizer it was trained with, and
     ``chunking`` how the index's documents were cut, for when they change.
     """
-    encoder = index.encoder.fingerprint if isinstance(index, FusedIndex) else None
-    facts = IndexFacts(kind_of(index), chunking, counter(chunking)[1], encoder)
+    encoder = index.encoder if isinstance(index, FusedIndex) else None
+    facts = IndexFacts.new(kind_of(index), chunking, encoder)
     write_index(folder / INDEX, index, facts)
-    AssistantFacts(grounding, index.fingerprint, encoder, [renderer]).write(folder)
+    AssistantFacts(grounding, index.fingerprint, facts.encoder, [renderer]).write(folder)
 
 
 def assistant_of(
     run: Run,
     snapshot: Snapshot,
     index: Index | str | os.PathLike[str] | None,
-    encoder: Encoder | None,
+    encoder: Encoder | str | None,
 ) -> Assistant:
     """The assistant that a run or package holds, with another index where one is given.
 
@@ -174,7 +174,7 @@ def library_of(
     run: Run,
     renderer: str,
     index: Index | str | os.PathLike[str] | None = None,
-    encoder: Encoder | None = None,
+    encoder: Encoder | str | None = None,
 ) -> Library:
     """The same without its model, whose template and tokenizer have the fingerprint ``renderer``.
 
@@ -197,7 +197,7 @@ def library_in(
     kept: Path,
     renderer: str,
     index: Index | str | os.PathLike[str] | None = None,
-    encoder: Encoder | None = None,
+    encoder: Encoder | str | None = None,
 ) -> Library:
     """What the folder of an assistant holds, for a model of this template and tokenizer.
 
@@ -211,7 +211,7 @@ def library_in(
             "open the run with the model it was trained from"
         )
     if index is None:
-        index = _own_index(kept, facts, encoder)
+        index = _own_index(kept, facts, encoder_for(kept, encoder))
     elif not isinstance(index, Index):
         index = open_index(Path(index), encoder)
     elif encoder is not None:
@@ -227,7 +227,23 @@ def packaged_assistant(package: Path) -> Path | None:
     return next((package / found[1] for found in named if found), None)
 
 
-def _own_index(kept: Path, facts: AssistantFacts, encoder: Encoder | None) -> Index:
+def is_asked_for_encoder(kept: Path) -> bool:
+    """Whether the folder is a package's whose index has vectors: who opens it may say whose."""
+    return kept.name.startswith(PACKAGED) and AssistantFacts.read(kept).encoder is not None
+
+
+def encoder_for(kept: Path, given: Encoder | str | None) -> Encoder | str | None:
+    """The encoder to open the index of an assistant's folder with; None: as the index says.
+
+    Who made a package may be a stranger. So of the encoder that it names only the name is used,
+    and options, which may be addresses, are for who opens it to give.
+    """
+    named = read_facts(kept / INDEX).named
+    is_packaged = kept.name.startswith(PACKAGED)
+    return named.name if given is None and is_packaged and named is not None else given
+
+
+def _own_index(kept: Path, facts: AssistantFacts, encoder: Encoder | str | None) -> Index:
     told = read_facts(kept / INDEX)
     differs = f"of the index in {kept} is not the one in {FILE}: {_AGAIN}"
     if told.encoder != facts.encoder:

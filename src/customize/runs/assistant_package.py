@@ -21,8 +21,14 @@ from customize.packaging.writing import folder_beside
 from customize.retrieval.building import Indexed, OnSensitive, Report, update_index
 from customize.retrieval.documents.reading import TIMEOUT_S, OnUnreadable
 from customize.retrieval.documents.reading import Source as Documents
-from customize.retrieval.index_folder import read_facts
-from customize.runs.assistant import INDEX, PACKAGED, AssistantFacts, packaged_assistant
+from customize.retrieval.index_folder import forget_options, read_facts
+from customize.runs.assistant import (
+    INDEX,
+    PACKAGED,
+    AssistantFacts,
+    encoder_for,
+    packaged_assistant,
+)
 from customize.runs.folder import folder_fingerprint
 from customize.training import sealed
 
@@ -32,6 +38,7 @@ def pack_assistant(kept: Path, package: Path) -> None:
     beside = package / PACKAGED
     shutil.copytree(kept, beside, ignore=shutil.ignore_patterns(sealed.MANIFEST))
     facts = AssistantFacts.read(beside)
+    forget_options(beside / INDEX)
     own = ChatRenderer.from_folder(package).fingerprint
     attrs.evolve(facts, renderers=[*facts.renderers, own]).write(beside)
     beside.rename(package / _named(beside))
@@ -40,7 +47,7 @@ def pack_assistant(kept: Path, package: Path) -> None:
 def update_package(
     package: str | Path,
     source: Documents,
-    encoder: Encoder | None = None,
+    encoder: Encoder | str | None = None,
     on_unreadable: OnUnreadable = "refuse",
     on_sensitive: OnSensitive = "tell",
     timeout_s: float = TIMEOUT_S,
@@ -69,8 +76,9 @@ def update_package(
     ):
         made = work / PACKAGED
         shutil.copytree(kept, made)
+        made_by = encoder_for(kept, encoder)
         done = update_index(
-            made / INDEX, source, encoder, on_unreadable, on_sensitive, timeout_s, report
+            made / INDEX, source, made_by, on_unreadable, on_sensitive, timeout_s, report
         )
         facts = AssistantFacts.read(made)
         attrs.evolve(facts, index=read_facts(made / INDEX).fingerprint).write(made)

@@ -17,6 +17,7 @@ import attrs
 from customize._errors import ModelError, RunError, Unsupported
 from customize._live_line import LiveLine
 from customize._options import options_of, options_to_dict
+from customize._structuring import Faults, structure
 from customize.data.reading import read
 from customize.data.rendering import ChatRenderer
 from customize.interfaces.backend import Backend
@@ -36,7 +37,6 @@ from customize.runs.folder import RunFolder
 from customize.runs.no_worse import held_to_evaluation, is_exact, task_of
 from customize.runs.package import PackagedRun
 from customize.runs.report import evaluation_of, write_report
-from customize.training.structuring import Faults, structure
 
 if TYPE_CHECKING:
     from customize.runs.run import Run

@@ -185,7 +185,7 @@ class Run:
         index: Index | str | os.PathLike[str] | None = None,
         *,
         base: bool = False,
-        encoder: Encoder | None = None,
+        encoder: Encoder | str | None = None,
     ) -> Assistant:
         """Who answers from documents: those of the run or package, or what is in another ``index``.
 

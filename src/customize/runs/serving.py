@@ -10,11 +10,17 @@ from typing import TypeVar
 
 from customize._errors import OptionError
 from customize.interfaces.backend import Backend
+from customize.interfaces.index import Encoder
 from customize.interfaces.runtime import Runtime
 from customize.packaging.manifest import Manifest
 from customize.packaging.opening import open_package
 from customize.retrieval.library import Library
-from customize.runs.assistant import library_in, library_of, packaged_assistant
+from customize.runs.assistant import (
+    is_asked_for_encoder,
+    library_in,
+    library_of,
+    packaged_assistant,
+)
 from customize.runs.opening import has_own_runtime, open
 from customize.runs.run import Run
 from customize.serving.menu import Offer
@@ -23,10 +29,15 @@ T = TypeVar("T")
 _NAMED = re.compile(r"(?P<name>[\w.-]+)=(?P<source>.+)")
 
 
-def offers_of(sources: Sequence[str], backend: str | Backend | None = None) -> list[Offer]:
+def offers_of(
+    sources: Sequence[str],
+    backend: str | Backend | None = None,
+    encoder: Encoder | str | None = None,
+) -> list[Offer]:
     """What to serve for ``SOURCE`` or ``NAME=SOURCE``; customizations of one base share it.
 
-    ``backend`` answers for runs and models; a package has its own runtime.
+    ``backend`` answers for runs and models; a package has its own runtime. ``encoder`` is of the
+    vectors of packages' indexes, where they have some.
 
     Raises:
         CustomizeError: one cannot be opened, or its backend cannot serve.
@@ -35,8 +46,12 @@ def offers_of(sources: Sequence[str], backend: str | Backend | None = None) -> l
     packages = {name: Path(s) for name, s in given.items() if has_own_runtime(Path(s))}
     runs = {name: open(s, backend=backend) for name, s in given.items() if name not in packages}
     offers = [
-        *(offer for some in _grouped(packages, _package_base) for offer in _packages(some)),
-        *(offer for some in _grouped(runs, _run_base) for offer in _runs(some)),
+        *(
+            offer
+            for some in _grouped(packages, _package_base)
+            for offer in _packages(some, encoder)
+        ),
+        *(offer for some in _grouped(runs, _run_base) for offer in _runs(some, encoder)),
     ]
     return sorted(offers, key=lambda offer: [*given].index(offer.name))
 
@@ -104,7 +119,7 @@ def _package_base(name: str, folder: Path) -> Hashable:
     return shared if manifest.is_adapter else name
 
 
-def _packages(folders: Mapping[str, Path]) -> list[Offer]:
+def _packages(folders: Mapping[str, Path], encoder: Encoder | str | None) -> list[Offer]:
     """Packages of one base, in the runtime of the first."""
     (name, first), *others = folders.items()
     beside = {f"adapter-{i}": folder for i, (_, folder) in enumerate(others, start=2)}
@@ -112,21 +127,30 @@ def _packages(folders: Mapping[str, Path]) -> list[Offer]:
     names = {name: next(iter(runtime.adapters), None)}
     names |= {other: known for (other, _), known in zip(others, beside, strict=True)}
     return [
-        Offer(one, runtime, adapter, _packaged_library(folders[one], runtime))
+        Offer(one, runtime, adapter, _packaged_library(folders[one], runtime, encoder))
         for one, adapter in names.items()
     ]
 
 
-def _packaged_library(folder: Path, runtime: Runtime) -> Library | None:
+def _packaged_library(
+    folder: Path, runtime: Runtime, encoder: Encoder | str | None
+) -> Library | None:
     kept = packaged_assistant(folder)
-    return None if kept is None else library_in(kept, runtime.renderer.fingerprint)
+    if kept is None:
+        return None
+    return library_in(kept, runtime.renderer.fingerprint, encoder=_for(kept, encoder))
+
+
+def _for(kept: Path | None, encoder: Encoder | str | None) -> Encoder | str | None:
+    """The encoder for the packages whose vectors are some; a run says itself whose it has."""
+    return encoder if kept is not None and is_asked_for_encoder(kept) else None
 
 
 def _run_base(name: str, run: Run) -> Hashable:
     return (run.model.fingerprint if run.model else None), run.backend
 
 
-def _runs(runs: Mapping[str, Run]) -> list[Offer]:
+def _runs(runs: Mapping[str, Run], encoder: Encoder | str | None) -> list[Offer]:
     """Runs of one base, on one engine."""
     weights = {name: folder for name, run in runs.items() if (folder := run.weights) is not None}
     runtime = next(iter(runs.values())).engine.runtime(weights)
@@ -136,7 +160,9 @@ def _runs(runs: Mapping[str, Run]) -> list[Offer]:
             name,
             runtime,
             name if name in weights else None,
-            library_of(run, renderer) if run.has_assistant else None,
+            library_of(run, renderer, encoder=_for(run.assistant_folder, encoder))
+            if run.has_assistant
+            else None,
         )
         for name, run in runs.items()
     ]

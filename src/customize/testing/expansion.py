@@ -13,7 +13,7 @@ from customize.interfaces.backend import Backend
 from customize.interfaces.dataset import Dataset, Row
 from customize.interfaces.environment import Environment, Function
 from customize.interfaces.exporter import Exporter
-from customize.interfaces.index import Index
+from customize.interfaces.index import Encoder, Index
 from customize.interfaces.method import Method
 from customize.interfaces.model import ModelSource
 from customize.interfaces.observer import Observer
@@ -49,6 +49,7 @@ def conformance(
     scorer: str | Scorer | Judge | None = None,
     environment: str | Environment | Function | None = None,
     index: str | Callable[[], Index] | None = None,
+    encoder: str | Encoder | None = None,
     plugin: str | None = None,
     on: object = None,
     known_failures: Mapping[str, str] | None = None,
@@ -77,6 +78,7 @@ def conformance(
         "scorer": scorer,
         "environment": environment,
         "index": index,
+        "encoder": encoder,
         "plugin": plugin,
     }
     chosen = [(kind, subject) for kind, subject in given.items() if subject is not None]

@@ -14,7 +14,7 @@ C = TypeVar("C", bound=Check)
 
 KINDS = (
     *("backend", "method", "exporter", "model", "dataset", "reader", "observer", "scorer"),
-    *("environment", "index", "plugin"),
+    *("environment", "index", "encoder", "plugin"),
 )
 
 _NEEDS: dict[Check, frozenset[str]] = {}

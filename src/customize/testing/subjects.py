@@ -12,6 +12,7 @@ import attrs
 from customize._errors import OptionError
 from customize.plugins import load
 from customize.plugins.asking import asked
+from customize.plugins.encoders import NamedEncoder, encoder_of
 from customize.plugins.environments import environment_of
 from customize.plugins.specs import EnvironmentSpec, Spec
 from customize.testing.rules import KINDS
@@ -23,6 +24,7 @@ _AS_THEY_ARE = (
     "scorer",
     "environment",
     "index",
+    "encoder",
 )  # of all others an instance is made
 
 
@@ -57,7 +59,7 @@ def candidates(kind: str, given: Any, on: Any = None) -> Sequence[Candidate]:
     """
     if kind not in KINDS:
         raise OptionError(f"no kind {kind!r}: there are rules for {', '.join(KINDS)}")
-    if on is not None and kind in ("model", "dataset", "observer", "index"):
+    if on is not None and kind in ("model", "dataset", "observer", "index", "encoder"):
         raise OptionError(f"a {kind} is tried on nothing: leave out on={on!r}")
     if kind == "plugin" and not isinstance(on, Mapping | None):
         raise OptionError(f"for a plugin on is {{name it offers: what}} (got {on!r})")
@@ -82,6 +84,8 @@ def _maker(spec: Spec, on: Any) -> Callable[[], Subject]:
         try:
             if isinstance(spec, EnvironmentSpec):
                 target = environment_of(spec, _imported)
+            if spec.kind == "encoder":
+                target = NamedEncoder(spec.name).made_of(target)
             given = target if spec.kind in _AS_THEY_ARE else target()
         except OptionError as error:
             return Unmade(spec, error)
@@ -160,6 +164,12 @@ def _index(label: str, given: Any, on: Any) -> Subject:
     return IndexSubject(label, load("index", given) if isinstance(given, str) else given)
 
 
+def _encoder(label: str, given: Any, on: Any) -> Subject:
+    from customize.testing.encoder_rules.subject import EncoderSubject
+
+    return EncoderSubject(label, encoder_of(given))
+
+
 def _plugin(label: str, given: Any, on: Any) -> Subject:
     from customize.testing.plugin_rules.subject import PluginSubject
 
@@ -182,5 +192,6 @@ _MAKERS: dict[str, Callable[[str, Any, Any], Subject]] = {
     "scorer": _scorer,
     "environment": _environment,
     "index": _index,
+    "encoder": _encoder,
     "plugin": _plugin,
 }

@@ -7,9 +7,9 @@ from typing import Any
 
 from customize._errors import OptionError
 from customize._options import option, options
+from customize._structuring import Faults, structure
 from customize.interfaces.gate import Gate, parse_gate
 from customize.training.prices import Price, prices_of, structure_prices
-from customize.training.structuring import Faults, structure
 
 # The columns of a run's evaluation, beside others that answer under names of their own.
 BASE, PROMPTED, RETRIEVED, CUSTOMIZED = "base", "prompted", "retrieved", "customized"

@@ -7,7 +7,7 @@ from typing import Any
 
 from customize._errors import OptionError
 from customize._options import option, options
-from customize.training.structuring import Faults, structure
+from customize._structuring import Faults, structure
 
 
 @options

@@ -9,13 +9,13 @@ from typing import Any
 
 from customize._errors import ModelError, OptionError, UnknownName
 from customize._options import options_of, options_to_dict
+from customize._structuring import Faults, structure, unknown
 from customize.data.offered import OF_AN_ENVIRONMENT
 from customize.data.reading import no_rows_named
 from customize.interfaces.backend import LoRA
 from customize.models.sources import check_named as check_model_named
 from customize.training.evaluation_plan import plan_of
 from customize.training.recipe import OF_A_STAGE, Recipe, adapter_in
-from customize.training.structuring import Faults, structure, unknown
 
 _NO_ADAPTER = "there is no adapter in {!r}; a run has one when it is finished"
 # Options of methods that learn by reward, which people write beside ``data``.
@@ -149,7 +149,8 @@ def _single(
 
 def _with_rows(values: Mapping[str, Any]) -> Mapping[str, Any]:
     """With the rows of the environment that is named, where no data is given and it has some."""
-    from customize.plugins.environments import is_offered, offered_environment, split
+    from customize.plugins.environments import is_offered, offered_environment
+    from customize.plugins.references import split
 
     given = values.get("options", {})
     named = given.get("environment") if isinstance(given, Mapping) else None

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from customize._errors import OptionError
+from customize._structuring import Faults, structure
 from customize.data.reading import read
 from customize.evaluation.evaluation import MARGIN, Evaluation
 from customize.interfaces.backend import Backend, LoRA
@@ -22,7 +23,6 @@ from customize.runs.opening import open as open_run
 from customize.runs.run import Run
 from customize.runs.run_columns import column_of
 from customize.runs.train import train
-from customize.training.structuring import Faults, structure
 from customize.traits.correction import Correction
 from customize.traits.measuring import (
     AFTER,

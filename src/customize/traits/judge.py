@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from customize._options import option, options
+from customize._structuring import Faults, structure
 from customize.evaluation.answer_store import AnswerStore
 from customize.evaluation.answering import answers
 from customize.evaluation.columns import Column, Draw
@@ -15,7 +16,6 @@ from customize.evaluation.questions import Question, questions_of
 from customize.interfaces.dataset import Row
 from customize.interfaces.scorer import Answer, Scorer
 from customize.runs.run_columns import other_column
-from customize.training.structuring import Faults, structure
 
 JUDGE = "judge"
 

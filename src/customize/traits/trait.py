@@ -14,12 +14,12 @@ from typing import Any
 from customize._errors import CustomizeError, OptionError
 from customize._functions import describe_function, load_function
 from customize._options import option, options, options_to_dict
+from customize._structuring import Faults, structure
 from customize.evaluation.expectations import Expectation
 from customize.evaluation.scorers import FunctionScorer, make_scorer
 from customize.interfaces.dataset import Row
 from customize.interfaces.scorer import Answer, Scorer
 from customize.training.recipe_file import beside_all, load_yaml
-from customize.training.structuring import Faults, structure
 from customize.traits.judge import JUDGE, trait_judge
 from customize.traits.prompts import check_apart, rows_of, two_halves
 from customize.traits.rewriting import Rewrite

@@ -32,6 +32,13 @@ _on_unreadable = click.option(
 )
 
 
+_encoder = click.option(
+    "--encoder",
+    metavar="NAME[:OPTION=VALUE,…]",
+    help="What makes vectors beside the index's words; none unless given.",
+)
+
+
 def main() -> None:
     """The script ``customize-rag``."""
     customize.run_command(command)
@@ -54,6 +61,7 @@ def command() -> None:
 )
 @click.option("--k", default=_PLAN.k, show_default=True, help="Passages shown.")
 @click.option("--chunk-tokens", default=_PLAN.chunk_tokens, show_default=True, help="Of a passage.")
+@_encoder
 @_on_unreadable
 def _rows(
     documents: Path,
@@ -62,6 +70,7 @@ def _rows(
     per_context: int,
     k: int,
     chunk_tokens: int,
+    encoder: str | None,
     on_unreadable: OnUnreadable,
 ) -> None:
     """Write the rows that the method rag would learn from the DOCUMENTS.
@@ -69,7 +78,13 @@ def _rows(
     Read and edit them, then: customize train --set method=sft --data ROWS. A file that was edited
     is not written over.
     """
-    plan = RowPlan(questions=questions, per_context=per_context, k=k, chunk_tokens=chunk_tokens)
+    plan = RowPlan(
+        questions=questions,
+        per_context=per_context,
+        k=k,
+        chunk_tokens=chunk_tokens,
+        encoder=encoder,
+    )
     made = made_of(_read(documents, on_unreadable), plan)
     _write_unless_edited(to, made.rows)
     kinds = Counter(row["kind"] for row in made.rows)
@@ -100,6 +115,7 @@ def _write_unless_edited(to: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 @click.option("--k", default=_PLAN.k, show_default=True, help="Passages that a question may find.")
 @click.option("--chunk-tokens", default=_PLAN.chunk_tokens, show_default=True, help="Of a passage.")
 @click.option("--most", default=0, show_default=True, help="Passages to ask about; 0 is all.")
+@_encoder
 @_on_unreadable
 def _questions(
     documents: Path,
@@ -108,6 +124,7 @@ def _questions(
     k: int,
     chunk_tokens: int,
     most: int,
+    encoder: str | None,
     on_unreadable: OnUnreadable,
 ) -> None:
     """Let a MODEL ask about each passage of the DOCUMENTS.
@@ -116,7 +133,7 @@ def _questions(
     model, shown the passage, gives that answer. Given again, it goes on where it was stopped.
     """
     chunking = customize.Chunking(most_tokens=chunk_tokens)
-    index = customize.index_of(_read(documents, on_unreadable), chunking)
+    index = customize.index_of(_read(documents, on_unreadable), chunking, encoder)
     asked = list(write_invented(index, _asking(model), to, k, most))
     kept = sum(one.reason is None for one in asked)
     click.echo(f"{kept} of {len(asked)} questions kept in {to}")

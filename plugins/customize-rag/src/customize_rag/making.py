@@ -31,7 +31,7 @@ def made_of(data: Dataset, plan: RowPlan) -> Made:
     Raises:
         DataError: no question can be learnt from.
     """
-    index = index_of(data, plan.chunking)
+    index = index_of(data, plan.chunking, plan.encoder)
     asked = extracted(index.chunks()) if plan.questions is None else questions_of(plan.questions)
     pairs, left_out = grounded(asked, index, plan.quote_words)
     if not pairs:

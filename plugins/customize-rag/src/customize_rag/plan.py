@@ -27,6 +27,10 @@ class RowPlan(Grounding):
         help="Tokens a passage may have; a heading begins a new one.",
         at_least=16,
     )
+    encoder: str | None = option(
+        default=None,
+        help="What makes vectors beside the index's words, as sentence-transformers:model=FOLDER.",
+    )
     per_context: int = option(
         default=4,
         help="Questions about the same passages: rows that follow one another with one number as "

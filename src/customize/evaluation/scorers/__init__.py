@@ -12,10 +12,10 @@ import attrs
 
 from customize._errors import OptionError
 from customize._options import options_of
+from customize._structuring import Faults, structure
 from customize.interfaces.dataset import Row
 from customize.interfaces.scorer import Answer, Score, Scorer
 from customize.plugins import load
-from customize.training.structuring import Faults, structure
 
 # (the answer's text, the row) to a score: the plainest scorer.
 Function = Callable[[str, Row], Score]

@@ -9,7 +9,7 @@ from typing import Any
 
 from customize.interfaces.backend import Backend
 from customize.interfaces.exporter import Exporter
-from customize.interfaces.index import Index
+from customize.interfaces.index import Encoder, Index
 from customize.interfaces.method import Method
 from customize.interfaces.observer import Observer
 from customize.interfaces.scorer import Scorer
@@ -25,6 +25,7 @@ _TYPES = {
     "exporter": Exporter,
     "observer": Observer,
     "index": Index,
+    "encoder": Encoder,
 }
 
 

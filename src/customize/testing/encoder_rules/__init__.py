@@ -1,0 +1,5 @@
+"""What an encoder must do."""
+
+from __future__ import annotations
+
+MODULES = ("vectors",)
