@@ -318,12 +318,18 @@ def tinker(session: nox.Session, version: str) -> None:
 
 @nox.session
 def cookbook(session: nox.Session) -> None:
-    """Run recipes of the official client's cookbook, unmodified and offline: some minutes."""
+    """Run recipes of the official client's cookbook, unmodified and offline: some minutes.
+
+    What they learnt is written to ``docs/reference/cookbook``, of which ``docs`` makes a page.
+    """
     names = ("gguf", "smollm2", "tinker", "torch")
     _install(session, "pytest", "tinker", *COOKBOOK, plugins=[f"customize-{n}" for n in names])
     session.install("-q", "--no-deps", "tinker-cookbook")
-    tests = "plugins/customize-tinker/tests/test_cookbook.py"
-    session.run("pytest", tests, *session.posargs, env=ENVIRONMENT)
+    report = {"COOKBOOK_REPORT": str(Path("docs/reference/cookbook").resolve())}
+    env = {**ENVIRONMENT, **report, "OMP_NUM_THREADS": "2"}  # one process computes at a time
+    session.run(
+        "pytest", "plugins/customize-tinker/tests/test_cookbook.py", *session.posargs, env=env
+    )
 
 
 @nox.session

@@ -136,7 +136,21 @@ def _tinker() -> Iterator[str]:
         "has no such call; not tried: torch was not installed beside the client.",
         "",
     )
+    yield from _recipes()
     yield from _options_of("Limits", Limits, "Of the server; what is beyond them is refused.")
+
+
+def _recipes() -> Iterator[str]:
+    yield from ("## Recipes of the cookbook", "")
+    yield (
+        "What recipes of `tinker-cookbook`, unmodified and offline, learnt on the processor when "
+        "`nox -s cookbook` last ran them against `customize-tinker`."
+    )
+    files = sorted((REFERENCE / "cookbook").glob("*.json"))
+    reports = [json.loads(file.read_text("utf-8")) for file in files]
+    columns = ("recipe", "model", "measured", "before", "after", "cookbook", "client")
+    rows = [(_spoken(r["recipe"]), *(str(r[name]) for name in columns[1:])) for r in reports]
+    yield from ("", *_table(columns, rows), "")
 
 
 def _spoken(name: str) -> str:

@@ -80,12 +80,7 @@ CASES = {
     "dpo": Case("dpo", PAIRS, STEPS),
     "simpo": Case("dpo", PAIRS, {**STEPS, "loss": "simpo", "beta": 2.0, "gamma": 0.5}),
     "grpo": Case("grpo", PROMPTS, POLICY, evenness),
-    "grpo of several updates": Case(
-        "grpo",
-        PROMPTS,
-        {**POLICY, "kl": 0.05, "updates": 2, "temperature": 0.8, "behaviour": "sampler"},
-        evenness,
-    ),
+    "grpo of several updates": Case("grpo", PROMPTS, {**POLICY, **LATER}, evenness),
     "rag": Case("rag", DOCUMENTS, {**STEPS, "replay": 0.25}),
 }
 
@@ -129,6 +124,7 @@ def test_a_recipe_is_the_same_here_and_through_a_server(
     there = trained(case, model, tmp_path / "there", "tinker", {"url": url})
     assert len({step["loss"] for step in here}) > 1
     for ours, theirs in zip(here, there, strict=True):
+        assert theirs["loss"] == pytest.approx(ours["loss"], abs=OF_LOSSES)
         assert theirs == pytest.approx(ours, abs=OF_LOSSES, rel=1e-5)
     made_here, made_there = (adapter(tmp_path / place) for place in ("here", "there"))
     assert made_there.keys() == made_here.keys()

@@ -21,6 +21,7 @@ from wire_client import HELLO, KEY, Asking, NotBegun, OperationFailed, datum, se
 
 from customize import AdamW, Batch, CrossEntropy, LoRA, ModelFolder
 from customize.testing import ToyBackend
+from customize.testing.toy import ToySession
 from customize_tinker import endpoints, training
 from customize_tinker.app import App
 from customize_tinker.requests import ForwardBackward, encode_forward_backward
@@ -176,6 +177,46 @@ def test_the_end_of_a_journal_that_a_kill_left_half_written_is_cut_off(tmp_path:
             return await losses_of(asking, model)
 
     assert asyncio.run(through_servers()) == expected_losses()
+
+
+def test_a_mistake_of_the_server_is_its_own_and_is_not_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The operation fails with 200, whose fault it is is said and no more, and others go on; after
+    a restart it has failed still, though this time it would not.
+    """
+    whole = ToySession.forward_backward
+    calls = 0
+
+    def third_fails(*given: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise RuntimeError("what is nobody's business")
+        return whole(*given)
+
+    monkeypatch.setattr(ToySession, "forward_backward", third_fails)
+
+    async def failure(asking: Asking, id: str) -> tuple[str, str]:
+        with pytest.raises(OperationFailed) as failed:
+            await asking.result(id)
+        return failed.value.category, str(failed.value)
+
+    async def through_servers() -> None:
+        async with serving(tmp_path) as app:
+            asking = Asking(app)
+            model = await asking.model(await asking.session())
+            for endpoint, body in requests_of(model)[:8]:
+                assert (await asking.request("POST", endpoint, body)).status == 200
+            said = await failure(asking, f"{model}:5")
+            assert said == ("server", "RuntimeError on the server: see its log")
+            before = await asking.result(f"{model}:7")
+        async with serving(tmp_path) as app:
+            asking.app = app
+            assert await failure(asking, f"{model}:5") == said
+            assert (await asking.result(f"{model}:7")).body == before.body
+
+    asyncio.run(through_servers())
 
 
 def test_a_folder_is_one_servers_and_one_models(tmp_path: Path) -> None:

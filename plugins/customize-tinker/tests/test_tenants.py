@@ -4,18 +4,38 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import attrs
 import click
 import pytest
-from wire_client import HELLO, Asking, datum, serving
+from wire_client import HELLO, Asking, OperationFailed, datum, serving
 
 from customize import OptionError
 from customize_tinker.__main__ import command
+from customize_tinker.asking import Endpoint
+from customize_tinker.endpoints import ENDPOINTS
 from customize_tinker.limits import Limits
+from customize_tinker.requests import ForwardBackward, encode_forward_backward
 from customize_tinker.tenants import check_keys
 
 OTHER = [1, 2, 3, 4, 5, 6]
+Request = tuple[str, str, Any]  # method, path, and a body: bytes, any JSON, or none
+NODES = [
+    {"op": op, "name": op, "target": target, "args": args, "kwargs": {}}
+    for op, target, args in (
+        ("placeholder", "logprobs", []),
+        ("call_method", "sum", [{"ref": "placeholder"}]),
+        ("output", "output", [{"tuple": [{"ref": "call_method"}, {"dict": {}}]}]),
+    )
+]
+LOSS = {
+    **{"custom_loss_seq_id": 0, "name": "mine", "inputs": [{"name": "logprobs", "rank": 1}]},
+    "graph": {"format": 1, "nodes": NODES},
+}
 
 
 async def learn_for_a_while(asking: Asking, model: str, tokens: list[int]) -> list[float]:
@@ -49,70 +69,166 @@ def test_two_tenants_at_once_get_what_each_gets_alone_to_the_bit(tmp_path: Path)
     assert two == asyncio.run(alone(tmp_path / "two", "tml-tenant-two", OTHER, 16))
 
 
+@attrs.frozen
+class Kept:
+    """All of one tenant's that has an id."""
+
+    session: str
+    model: str
+    sampler: str
+    loss: str
+
+    @classmethod
+    async def of(cls, owner: Asking) -> Kept:
+        session = await owner.session()
+        model = await owner.model(session)
+        await owner.learn(model, [datum(HELLO)])
+        await owner.step(model)
+        for kind in ("save_weights", "save_weights_for_sampler", "save_weights_external"):
+            await owner.do(kind, model, path="mine")
+        named = {"sampling_session_seq_id": 0}
+        kept = await owner.do("save_weights_for_sampler", model, **named)
+        sampler = kept["sampling_session_id"]
+        await owner.sample(sampler, HELLO)
+        made = await owner.told("create_custom_loss", session_id=session, **LOSS)
+        loss = (await owner.result(made["request_id"])).json["loss_id"]
+        return cls(session, model, sampler, loss)
+
+    def ghost(self) -> Kept:
+        """Ids like these, of nothing."""
+        return attrs.evolve(
+            self, **{name: self.forget(id) for name, id in attrs.asdict(self).items()}
+        )
+
+    def forget(self, text: str) -> str:
+        return text.replace(self.session, "0" * 32)
+
+
+def attempts(on: Kept, own_session: str, own: str, seq: int) -> Iterator[Request]:
+    """Each request that may name what is another's, with nothing else that is wrong with it.
+
+    own: a model of whom asks, whose next operations are seq and so on.
+    """
+    prompt = {"chunks": [{"type": "encoded_text", "tokens": HELLO}]}
+    of_session, of_model = {"session_id": on.session}, {"model_id": on.model, "seq_id": 8}
+    run, path = f"training_runs/{on.model}", f"tinker://{on.model}/weights/mine"
+    yield "POST", "session_heartbeat", of_session
+    yield "POST", f"sessions/{on.session}/finish", {}
+    yield "PUT", f"sessions/{on.session}/project", {"project_id": "mine now"}
+    yield "GET", f"sessions/{on.session}", None
+    yield "POST", "create_model", {**of_session, "model_seq_id": 0, "base_model": "toy"}
+    yield "POST", "create_model", {**of_session, "model_seq_id": 1, "base_model": "toy"}
+    yield "POST", "load_weights", {**of_session, "model_seq_id": 1, "path": path}
+    yield "POST", "load_weights", {**of_model, "path": path}
+    yield "POST", "load_weights", {"model_id": own, "seq_id": seq, "path": path}
+    yield "POST", "load_weights", {"session_id": own_session, "model_seq_id": 1, "path": path}
+    asked = ForwardBackward(on.model, 8, [datum(HELLO)], "cross_entropy", {})
+    yield "POST", "forward_backward", encode_forward_backward(asked)
+    by_loss = ForwardBackward(own, seq + 1, [datum(HELLO)], "custom", {"loss_id": on.loss})
+    yield "POST", "forward_backward", encode_forward_backward(by_loss)
+    yield "POST", "create_custom_loss", {**of_session, **LOSS}
+    yield "POST", "optim_step", of_model
+    for kind in ("save_weights", "save_weights_for_sampler", "save_weights_external"):
+        yield "POST", kind, {**of_model, "path": "theirs"}
+    yield "POST", "save_weights_for_sampler", {**of_model, "sampling_session_seq_id": 1}
+    yield "POST", "get_info", {"model_id": on.model}
+    yield "POST", "weights_info", {"tinker_path": path}
+    yield "POST", "copy_weights", {"source_path": path}
+    begins = {"sampling_session_seq_id": 2}
+    yield "POST", "create_sampling_session", {**of_session, **begins, "base_model": "toy"}
+    taken = {"session_id": own_session, "model_path": path}
+    yield "POST", "create_sampling_session", {**taken, **begins}
+    yield "POST", "join_sampling_session", {"sampling_session_id": on.sampler}
+    yield "GET", f"samplers/{on.sampler}", None
+    yield "POST", "asample", {"sampling_session_id": on.sampler, "seq_id": 1, "prompt": prompt}
+    for request_id in (f"{on.model}:1", f"{on.model}:99", f"{on.sampler}:0", on.loss):
+        yield "POST", "retrieve_future", {"request_id": request_id}
+    target = {"type": "sampling_session", "sampling_session_id": on.sampler}
+    target_of_first = {**target, "cloned_sampler_id": 0}
+    yield "POST", "retrieve_futures", {"target": target_of_first, "timeout": 0}
+    yield "POST", "cancel_future", {"request_id": f"{on.sampler}:0"}
+    yield "GET", run, None
+    yield "GET", f"{run}/checkpoints", None
+    for kind in ("weights", "sampler_weights", "external_weights"):
+        checkpoint = f"{run}/checkpoints/{kind}/mine"
+        yield "DELETE", checkpoint, None
+        yield "PUT", f"{checkpoint}/ttl", {"ttl_seconds": 1}
+        yield "POST", f"{checkpoint}/publish", {}
+        yield "DELETE", f"{checkpoint}/publish", None
+        yield "GET", f"{checkpoint}/archive", None
+    yield "GET", f"{checkpoint}/external_weights_urls", None
+
+
 def test_nothing_of_another_tenant_is_reached_by_its_id(tmp_path: Path) -> None:
-    """Each answer is the one for what never was."""
+    """Each answer is the one for what never was, of every endpoint that takes an id; and nothing
+    changed.
+    """
 
     async def through_the_server() -> None:
         async with serving(tmp_path) as app:
             owner, thief = Asking(app), Asking(app, "tml-another-tenant")
-            session = await owner.session()
-            model = await owner.model(session)
-            await owner.learn(model, [datum(HELLO)])
-            await owner.step(model)
-            saved = (await owner.do("save_weights", model, path="mine"))["path"]
-            sampler = (
-                await owner.do("save_weights_for_sampler", model, sampling_session_seq_id=0)
-            )["sampling_session_id"]
+            kept = await Kept.of(owner)
+            before = await listed(owner)
             own = await thief.model(own_session := await thief.session())
-            prompt = {"chunks": [{"type": "encoded_text", "tokens": HELLO}]}
-            attempts = [
-                ("POST", "session_heartbeat", {"session_id": session}),
-                ("POST", f"sessions/{session}/finish", {}),
-                ("POST", "create_model", {"session_id": session, "model_seq_id": 1}),
-                ("POST", "create_model", {"session_id": session, "model_seq_id": 0}),
-                ("POST", "optim_step", {"model_id": model, "seq_id": 3}),
-                ("POST", "save_weights", {"model_id": model, "seq_id": 4, "path": "x"}),
-                ("POST", "get_info", {"model_id": model}),
-                ("POST", "weights_info", {"tinker_path": saved}),
-                (
-                    "POST",
-                    "create_sampling_session",
-                    {
-                        "session_id": own_session,
-                        "sampling_session_seq_id": 0,
-                        "model_path": saved,
-                    },
-                ),
-                (
-                    "POST",
-                    "asample",
-                    {"sampling_session_id": sampler, "seq_id": 0, "prompt": prompt},
-                ),
-                ("GET", f"samplers/{sampler}", None),
-                ("GET", f"training_runs/{model}", None),
-                ("GET", f"training_runs/{model}/checkpoints", None),
-                ("DELETE", f"training_runs/{model}/checkpoints/weights/mine", None),
-                ("PUT", f"training_runs/{model}/checkpoints/weights/mine/ttl", {"ttl_seconds": 1}),
-                ("GET", f"sessions/{session}", None),
-                ("POST", "retrieve_future", {"request_id": f"{model}:1"}),
-            ]
-            for method, path, value in attempts:
-                body = b"" if value is None else json.dumps(value).encode()
-                found = await thief.request(method, path, body)
-                assert 400 <= found.status < 500, (path, found)
-            said = await thief.told("load_weights", model_id=own, seq_id=1, path=saved)
-            refused = await thief.post("retrieve_future", said)
-            assert "there is no checkpoint" in refused.json["error"]
-            for listing, key in (
-                ("training_runs", "training_runs"),
-                ("checkpoints", "checkpoints"),
-                ("sessions", "sessions"),
-            ):
-                listed = (await thief.request("GET", listing)).json[key]
-                assert session not in json.dumps(listed)
-            assert await owner.step(model) == 0.0  # and the owner's goes on, undisturbed
+            ghost = list(attempts(kept.ghost(), own_session, own, 1))
+            expected = [await answer(thief, *one) for one in ghost]
+            real = list(attempts(kept, own_session, own, 3))
+            for one, (status, words) in zip(real, expected, strict=True):
+                assert "there is no" in words or status == 410, (one, words)
+                found, text = await answer(thief, *one)
+                assert (found, kept.forget(text)) == (status, words), one
+            tried = {endpoint_of(method, path) for method, path, _ in real}
+            assert tried == set(ENDPOINTS) - set(filter(names_nothing, ENDPOINTS))
+            for listing in (await listed(thief)).values():
+                assert kept.session not in json.dumps(listing)
+            assert await listed(owner) == before
+            assert await owner.step(kept.model) == 0.0  # and the owner's goes on, undisturbed
 
     asyncio.run(through_the_server())
+
+
+def names_nothing(endpoint: Endpoint) -> bool:
+    """Whether there is no id in what it takes: it lists what is one's own, or is of the server;
+    files are by signed addresses.
+    """
+    beginnings = ("/client/", "/audit", "/auth/", "/billing/", "/files/")
+    others = {
+        *("/healthz", "/telemetry", "/get_server_capabilities", "/create_session"),
+        *("/sessions", "/sessions/search", "/sessions/[^/]+/trace_export"),
+        *("/training_runs", "/checkpoints"),
+    }
+    return endpoint.path.startswith(beginnings) or endpoint.path in others
+
+
+def endpoint_of(method: str, path: str) -> Endpoint:
+    found = (e for e in ENDPOINTS if re.fullmatch(e.path, f"/{path}") and e.method == method)
+    return next(found)
+
+
+async def answer(asking: Asking, method: str, path: str, value: Any) -> tuple[int, str]:
+    """Status and words; an operation that was taken on is asked for its result, which fails."""
+    body = value if isinstance(value, bytes) else b"" if value is None else encoded(value)
+    found = await asking.request(method, path, body)
+    if found.status == 200 and "request_id" in found.json:
+        with pytest.raises(OperationFailed) as failed:
+            await asking.result(found.json["request_id"])
+        return 404, str(failed.value)
+    return found.status, found.body.decode()
+
+
+def encoded(value: Any) -> bytes:
+    return json.dumps(value).encode()
+
+
+async def listed(asking: Asking) -> dict[str, Any]:
+    """All that a tenant has, but for when it was last asked for."""
+    found: dict[str, Any] = {}
+    for path in ("training_runs", "checkpoints", "sessions"):
+        found[path] = (await asking.request("GET", path)).json[path]
+    for run in found["training_runs"]:
+        del run["last_request_time"]
+    found["search"] = (await asking.post("sessions/search", {})).json["sessions"]
+    return found
 
 
 def test_a_key_that_is_not_the_servers_is_refused(tmp_path: Path) -> None:

@@ -70,6 +70,28 @@ async def learn(asking: Asking, model: str) -> list[float]:
     return losses
 
 
+def test_two_tenants_at_once_get_what_each_gets_alone_to_the_bit(
+    tmp_path: Path, model: ModelFolder
+) -> None:
+    """On one base, with adapters of different ranks."""
+    backend = CPU(dtype="float32", threads=1)
+
+    async def losses(asking: Asking, rank: int) -> list[float]:
+        trained = await asking.model(await asking.session(), rank=rank)
+        return await learn(asking, trained) + await learn(asking, trained)
+
+    async def at_once(folder: Path, *tenants: tuple[str, int]) -> list[list[float]]:
+        async with serving(folder, backend, model=model) as app:
+            all_ = (losses(Asking(app, key), rank) for key, rank in tenants)
+            return await asyncio.gather(*all_)
+
+    tenants = ("tml-tenant-one", 4), ("tml-tenant-two", 16)
+    together = asyncio.run(at_once(tmp_path / "both", *tenants))
+    alone = [asyncio.run(at_once(tmp_path / one[0], one)) for one in tenants]
+    assert [together[:1], together[1:]] == alone
+    assert together[0] != together[1]
+
+
 def test_the_sampler_and_the_trainer_do_not_differ(tmp_path: Path, model: ModelFolder) -> None:
     """What is drawn is as likely to the one as to the other: the KL between them is rounding."""
 

@@ -11,7 +11,7 @@ class Limits:
 
     body_mb: int = option(default=64, help="MB of one request.", at_least=1)
     tokens: int = option(
-        default=1_000_000, help="Tokens of one forward_backward or sample.", at_least=1
+        default=1_000_000, help="Tokens of one forward_backward, or of one prompt.", at_least=1
     )
     samples: int = option(default=1024, help="Completions of one prompt.", at_least=1)
     queue: int = option(

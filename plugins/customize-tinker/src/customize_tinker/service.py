@@ -183,9 +183,13 @@ class Service:
             raise missing(f"model {model_id}")
 
     def find_lost(self, tenant: Tenant, request_id: str) -> None:
-        """Open the model a result belongs to again, after a restart."""
+        """Open the model a result belongs to again, after a restart.
+
+        Raises:
+            Refusal: the tenant has no such model.
+        """
         model_id, _, seq = request_id.rpartition(":")
-        if seq.isdecimal() and ":train:" in model_id and model_id not in self._trainings:
+        if seq.isdecimal() and ":train:" in model_id:
             self.check_model(tenant, model_id)
             self._training(tenant, model_id, begins=False)
 
