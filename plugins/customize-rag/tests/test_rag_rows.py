@@ -194,5 +194,5 @@ def test_passages_are_at_most_k() -> None:
 
 def test_every_option_of_how_passages_are_shown_is_kept() -> None:
     given: dict[str, Any] = {"k": 7, "instruction": "Quote it.", "abstention": "Nothing is said."}
-    assert given.keys() == attrs.asdict(Grounding()).keys()
+    assert given.keys() == Grounding.__annotations__.keys()
     assert RowPlan(**given, per_context=2).grounding() == Grounding(**given)
