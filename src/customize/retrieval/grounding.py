@@ -51,10 +51,10 @@ class GroundedAnswer:
 class Grounding:
     """A question and the passages found for it as messages, and what is said to it read back.
 
-    An answer is the answer itself, then lines of evidence, each a quote and the passage's place:
+    An answer is lines of evidence, each a quote and the passage's place, then the answer itself:
 
-        7:40 am
         "The doors open at 7:40 am" [2]
+        7:40 am
 
     or the sentence of abstention; after an answer to a part of what was asked, the same sentence
     goes on with what is missing. Documents are never named: a place maps to one outside the model,
@@ -63,7 +63,7 @@ class Grounding:
 
     k: int = option(default=4, help="Passages shown with a question.", at_least=1)
     instruction: str = option(
-        default="Answer, then quote the passage that says so.",
+        default="Quote the passage that answers, then answer.",
         help="The system message.",
     )
     abstention: str = option(
@@ -114,7 +114,7 @@ class Grounding:
         """
         lines = [f'"{_line(quote)}" [{place}]' for quote, place in evidence]
         rest = [] if missing is None else [f"{self.abstention.rstrip('.')}: {missing}"]
-        return "\n".join([_line(text), *lines, *rest])
+        return "\n".join([*lines, _line(text), *rest])
 
     def read(self, raw: str, hits: Sequence[Hit]) -> GroundedAnswer:
         """What an answer says; a place beyond the passages is no citation."""
