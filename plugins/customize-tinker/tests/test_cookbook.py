@@ -256,4 +256,4 @@ async def right(envs: list[Any], url: str, **of: str) -> list[float]:
 def chance(gained: int, lost: int) -> float:
     """That as many of the changes or more are gains where each is as likely a loss: exact."""
     changed = gained + lost
-    return sum(comb(changed, n) for n in range(gained, changed + 1)) / 2**changed
+    return sum(comb(changed, n) for n in range(gained, changed + 1)) * 0.5**changed
