@@ -12,6 +12,7 @@ import pytest
 
 import customize
 from customize import ModelError
+from customize.testing import conformance, outcomes
 from customize_sentence_transformers.encoder import SentenceEncoder
 
 pytest.importorskip("sentence_transformers")
@@ -52,6 +53,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def encoder(folder: Path) -> SentenceEncoder:
     return SentenceEncoder(model=str(folder))
+
+
+test_plugin = conformance(plugin="customize_sentence_transformers._plugin")
+
+
+def test_it_keeps_the_rules_of_encoders(encoder: SentenceEncoder) -> None:
+    found = outcomes("encoder", encoder)
+    assert found
+    assert [(one.rule, one.reason) for one in found if one.status != "passed"] == []
 
 
 def by_definition(folder: Path, text: str) -> Any:
