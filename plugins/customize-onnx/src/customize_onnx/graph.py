@@ -4,7 +4,7 @@ Inputs: ``input_ids`` [R, S]; ``attention_mask`` [R, T], of each row ones for it
 those of this run; ``past_key_values.N.key`` and ``.value`` [R, H, P, D]. Rows begin at the left and
 are filled up on the right. ``num_logits_to_keep`` is optional: how many last places get logits, 0
 for all. Every product but the head has optional inputs ``NAME.lora_A`` [K, r] and ``NAME.lora_B``
-[r, N], zero unless they are given, the scale in B.
+[r, N], of rank 0 unless they are given, the scale in B.
 Outputs: ``logits`` [R, S, V], ``present.N.key`` and ``.value``.
 
 A node costs a microsecond or two wherever it stands, so there are few: layers that read the same
@@ -169,10 +169,10 @@ class _Decoder:
             out = nodes.add("Add", out, self._biases(linear))
         rank, inputs, outputs = f"{name}.rank", linear.inputs, linear.outputs
         down = nodes.optional_input(
-            f"{name}.lora_A", _FLOAT, [inputs, rank], np.zeros((inputs, 1), np.float32)
+            f"{name}.lora_A", _FLOAT, [inputs, rank], np.zeros((inputs, 0), np.float32)
         )
         up = nodes.optional_input(
-            f"{name}.lora_B", _FLOAT, [rank, outputs], np.zeros((1, outputs), np.float32)
+            f"{name}.lora_B", _FLOAT, [rank, outputs], np.zeros((0, outputs), np.float32)
         )
         return nodes.add("Gemm", nodes.add("MatMul", x, down), up, out)
 

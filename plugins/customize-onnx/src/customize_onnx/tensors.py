@@ -44,9 +44,8 @@ class Stored:
 
 def joined(parts: Sequence[Stored]) -> Stored:
     """Below one another; in float32 where they are not of one type."""
-    dtypes = {part.dtype for part in parts}
-    if len(dtypes) == 1:
-        return Stored(*dtypes, np.concatenate([part.values for part in parts]))
+    if len({part.dtype for part in parts}) == 1:
+        return Stored(parts[0].dtype, np.concatenate([part.values for part in parts]))
     return Stored("F32", np.concatenate([part.floats() for part in parts]))
 
 
