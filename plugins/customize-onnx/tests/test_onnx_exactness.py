@@ -119,3 +119,22 @@ def test_two_adapters_beside_the_base_and_one_merged_answer_as_peft(
     np.testing.assert_allclose(generator.logprobs(tokens, 1), wanted, atol=1e-4)
     generator.close()
     beside.close()
+
+
+@pytest.mark.parametrize("merged", [False, True])
+@pytest.mark.parametrize("on", [["k_proj", "up_proj"], ["q_proj", "v_proj", "gate_proj"]], ids=str)
+def test_an_adapter_of_some_of_the_layers_that_are_computed_together_answers_as_peft(
+    on: list[str], merged: bool, tmp_path: Path
+) -> None:
+    model = write_model(tmp_path / "model", "llama", "bfloat16")
+    folder = write_adapter(tmp_path / "peft", model, seed=3, rank=2, on=on)
+    generator = Generator(export(model, tmp_path / "out", folder, merged=merged), threads=1)
+    tokens = rows()[3]
+    wanted = torch.from_numpy(logits_of(adapted(model, folder), tokens)[:-1]).log_softmax(-1)
+    plainly = torch.from_numpy(logits_of(plain(model), tokens)[:-1]).log_softmax(-1)
+    found = generator.logprobs(tokens, 1, None if merged else "a")
+    generator.close()
+    # What is merged is kept in 16 bits anew.
+    away = 0.05 if merged else 1e-4
+    assert (wanted - plainly).abs().max() > 10 * away
+    np.testing.assert_allclose(found, wanted.numpy(), atol=away)

@@ -81,6 +81,14 @@ def test_what_is_no_package_is_refused(tmp_path: Path, package: Path) -> None:
         Generator(package, {"other": tmp_path})
 
 
+def test_an_adapter_for_another_graph_is_refused(tmp_path: Path, package: Path) -> None:
+    model = write_model(tmp_path / "model", "llama")  # of three layers; the package's has two
+    peft = write_adapter(tmp_path / "peft", model, seed=1, rank=4)
+    other = export(model, tmp_path / "out", peft, "other", weights="float32")
+    with pytest.raises(ExportError, match=r"other\.onnx_adapter changes model\.layers\.2\."):
+        Generator(package, {"other": other})
+
+
 @pytest.mark.parametrize("start", [0, 4, -1])
 def test_logprobs_begin_where_something_precedes(generator: Generator, start: int) -> None:
     with pytest.raises(DataError, match="places 1 to 3"):

@@ -104,11 +104,18 @@ def write_tokenizer(folder: Path) -> None:
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
 
 
-def write_adapter(folder: Path, model: ModelFolder, seed: int, rank: int, **more: Any) -> Path:
-    """A LoRA on every linear layer, written by PEFT, far from zero."""
+def write_adapter(
+    folder: Path,
+    model: ModelFolder,
+    seed: int,
+    rank: int,
+    on: str | list[str] = "all-linear",
+    **more: Any,
+) -> Path:
+    """A LoRA written by PEFT, far from zero."""
     import peft
 
-    config = peft.LoraConfig(r=rank, lora_alpha=3 * rank, target_modules="all-linear", **more)
+    config = peft.LoraConfig(r=rank, lora_alpha=3 * rank, target_modules=on, **more)
     adapted = peft.get_peft_model(plain(model), config)
     torch.manual_seed(seed)
     for name, parameter in adapted.named_parameters():

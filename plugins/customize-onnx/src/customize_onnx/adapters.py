@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import attrs
 import numpy as np
 
 from customize import ExportError
+from customize_onnx.architecture import Linear
 from customize_onnx.tensors import Floats, Stored, read_adapter
 
 _PREFIX, _DOWN, _UP = "base_model.model.", ".lora_A.weight", ".lora_B.weight"
@@ -53,8 +54,9 @@ class Adapter:
             raise ExportError(f"the adapter holds {other}, which is no LoRA tensor of a layer")
         return cls(layers, _scale(config))
 
-    def check(self, adaptable: frozenset[str]) -> None:
+    def check(self, linears: Iterable[Linear]) -> None:
         """Raises ExportError where it changes a layer that the graph has no adapter inputs for."""
+        adaptable = {part for linear in linears for part in linear.parts}
         if others := sorted(self.layers.keys() - adaptable):
             known = sorted({name.rsplit(".", 1)[-1] for name in adaptable})
             raise ExportError(
@@ -62,21 +64,36 @@ class Adapter:
                 f"are {', '.join(known)}"
             )
 
-    def write(self, file: Path) -> None:
-        """In onnxruntime's format, the scale folded into B."""
+    def write(self, file: Path, linears: Iterable[Linear]) -> None:
+        """In onnxruntime's format, for the products of a graph; the scale folded into B."""
         from onnxruntime import AdapterFormat, OrtValue
 
         parameters = {}
-        for name, (down_RK, up_NR) in self.layers.items():
-            turned = {"lora_A": down_RK.floats().T, "lora_B": self.scale * up_NR.floats().T}
-            for part, values in turned.items():
-                array = np.ascontiguousarray(values, np.float32)
-                parameters[f"{name}.{part}"] = OrtValue.ortvalue_from_numpy(array)
+        for linear in linears:
+            if not self.layers.keys().isdisjoint(linear.parts):
+                down_KR, up_RN = self._joined(linear)
+                parameters[f"{linear.name}.lora_A"] = OrtValue.ortvalue_from_numpy(down_KR)
+                parameters[f"{linear.name}.lora_B"] = OrtValue.ortvalue_from_numpy(up_RN)
         form = AdapterFormat()
         form.set_adapter_version(_VERSION)
         form.set_model_version(_VERSION)
         form.set_parameters(parameters)
         form.export_adapter(str(file))
+
+    def _joined(self, linear: Linear) -> tuple[Floats, Floats]:
+        """The A of all parts beside one another; the B of each where its own R and N meet."""
+        changed = {part: self.layers[part] for part in linear.parts if part in self.layers}
+        down_KR = np.concatenate([down_RK.floats() for down_RK, _ in changed.values()]).T
+        up_RN = np.zeros((down_KR.shape[1], linear.outputs), np.float32)
+        row, column = 0, 0
+        for part, outputs in linear.parts.items():
+            if part in changed:
+                block_RN = up_RN[row:, column:]
+                up_NR = changed[part][1].floats()
+                block_RN[: up_NR.shape[1], :outputs] = self.scale * up_NR.T
+                row += up_NR.shape[1]
+            column += outputs
+        return np.ascontiguousarray(down_KR), up_RN
 
 
 def _scale(config: Mapping[str, Any]) -> float:

@@ -48,12 +48,28 @@ class Attention:
     window: int
 
 
+@attrs.frozen
+class Linear:
+    """A product of the graph: the model's layers that read the same input, side by side.
+
+    parts: how many outputs each of the model's layers has, by its name.
+    """
+
+    name: str
+    inputs: int
+    parts: Mapping[str, int]
+
+    @property
+    def outputs(self) -> int:
+        return sum(self.parts.values())
+
+
 @attrs.frozen(kw_only=True)
 class Architecture:
     """scale: of attention scores. norm_offset: what is added to a norm's weights.
 
     has_head_norms: queries and keys are normed. has_output_norms: so is what attention and MLP
-    give. is_fused: q, k and v are one layer, and gate and up.
+    give. is_fused: the model itself holds q, k and v as one layer, and gate and up.
     """
 
     family: str
@@ -91,14 +107,39 @@ class Architecture:
         return self.family == "phi3"
 
     @property
-    def adaptable(self) -> frozenset[str]:
-        """The linear layers of the graph that an adapter can change."""
-        parts = ("qkv", "o") if self.is_fused else ("q", "k", "v", "o")
-        inner = ("gate_up", "down") if self.is_fused else ("gate", "up", "down")
-        names = [f"self_attn.{part}_proj" for part in parts]
-        names += [f"mlp.{part}_proj" for part in inner]
+    def head_sizes(self) -> tuple[int, int, int]:
+        """Outputs of q, k and v."""
+        keys = self.key_heads * self.head_dim
+        return self.heads * self.head_dim, keys, keys
+
+    @property
+    def linears(self) -> tuple[Linear, ...]:
+        """Every product of the graph but the head."""
         layers = range(len(self.layers))
-        return frozenset(f"model.layers.{i}.{name}" for i in layers for name in names)
+        return tuple(one for number in layers for one in self.linears_of(number).values())
+
+    def linears_of(self, number: int) -> dict[str, Linear]:
+        """The products of a layer: qkv, o, gate_up and down."""
+        queries, keys, values = self.head_sizes
+        attention, mlp = (f"model.layers.{number}.{block}" for block in ("self_attn", "mlp"))
+        of_heads = {"q": queries, "k": keys, "v": values}
+        return {
+            "qkv": self._joined(attention, "qkv", of_heads),
+            "o": _alone(f"{attention}.o_proj", queries, self.channels),
+            "gate_up": self._joined(mlp, "gate_up", {"gate": self.inner, "up": self.inner}),
+            "down": _alone(f"{mlp}.down_proj", self.inner, self.channels),
+        }
+
+    def _joined(self, block: str, whole: str, sizes: Mapping[str, int]) -> Linear:
+        name = f"{block}.{whole}_proj"
+        if self.is_fused:
+            return _alone(name, self.channels, sum(sizes.values()))
+        parts = {f"{block}.{part}_proj": size for part, size in sizes.items()}
+        return Linear(name, self.channels, parts)
+
+
+def _alone(name: str, inputs: int, outputs: int) -> Linear:
+    return Linear(name, inputs, {name: outputs})
 
 
 def read_architecture(folder: Path) -> Architecture:

@@ -52,7 +52,7 @@ class ONNX(Exporter):
                 "weights=float16"
             )
         if source.is_adapter:
-            Adapter.read(source.weights).check(shape.adaptable)
+            Adapter.read(source.weights).check(shape.linears)
 
     def write(self, source: Exportable, folder: Path) -> None:
         # onnx is needed to write, and not by who looks up the runtime of a package.
@@ -70,7 +70,7 @@ class ONNX(Exporter):
         (folder / "model.onnx").write_bytes(model.SerializeToString())
         if adapter and not self.merged:
             (folder / "adapters").mkdir()
-            adapter.write(folder / "adapters" / f"{source.name}.onnx_adapter")
+            adapter.write(folder / "adapters" / f"{source.name}.onnx_adapter", shape.linears)
         genai.write_config(folder, shape, source, context)
 
     def how_to_run(self, source: Exportable) -> Mapping[str, str]:

@@ -3,9 +3,12 @@
 Inputs: ``input_ids`` [R, S]; ``attention_mask`` [R, T], of each row ones for its tokens so far and
 those of this run; ``past_key_values.N.key`` and ``.value`` [R, H, P, D]. Rows begin at the left and
 are filled up on the right. ``num_logits_to_keep`` is optional: how many last places get logits, 0
-for all. Every linear layer but the head has optional inputs ``NAME.lora_A`` [K, r] and
-``NAME.lora_B`` [r, N], zero unless they are given, the scale in B.
+for all. Every product but the head has optional inputs ``NAME.lora_A`` [K, r] and ``NAME.lora_B``
+[r, N], of rank 0 unless they are given, the scale in B.
 Outputs: ``logits`` [R, S, V], ``present.N.key`` and ``.value``.
+
+A node costs a microsecond or two wherever it stands, so there are few: layers that read the same
+input are one product, and rows lie flat, [R * S, C], where a product and a sum are one node.
 
 Shape legend: R rows, S new tokens, P past ones, T all, H key heads, D head dimension, K inputs and
 N outputs of a layer, r rank, C channels, V vocabulary.
@@ -19,7 +22,7 @@ import numpy as np
 from onnx import ModelProto, TensorProto
 
 from customize import ExportError
-from customize_onnx.architecture import Architecture, Attention
+from customize_onnx.architecture import Architecture, Attention, Linear
 from customize_onnx.nodes import CONTRIB, Nodes
 from customize_onnx.rotary import Rope
 from customize_onnx.tensors import Stored
@@ -53,8 +56,10 @@ class _Decoder:
         nodes, shape = self._nodes, self._shape
         tokens = nodes.input("input_ids", _INT64, ["rows", "new"])
         nodes.output("logits", _FLOAT, ["rows", "kept", shape.vocabulary])
+        self._flat = nodes.constant("flat", [-1], np.int64)
+        self._apart = nodes.add("Concat", nodes.add("Shape", tokens), self._flat, axis=0)
         self._lengths()
-        residual = self._embedded(tokens)
+        residual = self._embedded(nodes.add("Reshape", tokens, self._flat))
         x = self._norm("model.layers.0.input_layernorm", residual)
         for number, attention in enumerate(shape.layers):
             x, residual = self._layer(number, attention, x, residual)
@@ -83,27 +88,34 @@ class _Decoder:
     def _layer(self, number: int, attention: Attention, x: str, residual: str) -> tuple[str, str]:
         """The layer's output before it is added to the residual is normed as the next wants it."""
         name, shape = f"model.layers.{number}", self._shape
+        linears = shape.linears_of(number)
         after = f"model.layers.{number + 1}.input_layernorm"
         if number + 1 == len(shape.layers):
             after = "model.norm"
-        out = self._attention(f"{name}.self_attn", number, attention, x)
+        heads = self._heads(f"{name}.self_attn", self._linear(linears["qkv"], x))
+        out = self._linear(linears["o"], self._attention(number, attention, heads))
         if shape.has_output_norms:
             out = self._norm(f"{name}.post_attention_layernorm", out)
             before_mlp = f"{name}.pre_feedforward_layernorm"
         else:
             before_mlp = f"{name}.post_attention_layernorm"
         x, residual = self._norm_of_sum(before_mlp, residual, out)
-        out = self._mlp(f"{name}.mlp", x)
+        out = self._linear(linears["down"], self._activated(self._linear(linears["gate_up"], x)))
         if shape.has_output_norms:
             out = self._norm(f"{name}.post_feedforward_layernorm", out)
         return self._norm_of_sum(after, residual, out)
 
-    def _attention(self, name: str, number: int, attention: Attention, x: str) -> str:
+    def _heads(self, name: str, qkv: str) -> list[str]:
+        """Queries, keys and values as attention takes them: beside one another, or three."""
         nodes, shape = self._nodes, self._shape
-        q, k, v = self._queries_keys_values(name, x)
-        if shape.has_head_norms:
-            q = self._head_norm(f"{name}.q_norm", q, shape.heads)
-            k = self._head_norm(f"{name}.k_norm", k, shape.key_heads)
+        if not shape.has_head_norms:
+            return [nodes.add("Reshape", qkv, self._apart), "", ""]
+        q, k, v = self._split(qkv, shape.head_sizes)
+        q, k = self._head_norm(f"{name}.q_norm", q), self._head_norm(f"{name}.k_norm", k)
+        return [nodes.add("Reshape", part, self._apart) for part in (q, k, v)]
+
+    def _attention(self, number: int, attention: Attention, heads: list[str]) -> str:
+        nodes, shape = self._nodes, self._shape
         past, present = (self._cache(name, number) for name in ("past_key_values", "present"))
         for cached in past:
             nodes.input(cached, _FLOAT, self._cache_shape("past"))
@@ -111,7 +123,7 @@ class _Decoder:
             nodes.output(cached, _FLOAT, self._cache_shape("all"))
         out, *_ = nodes.add_many(
             "GroupQueryAttention",
-            [q, k, v, *past, self._ends_R, self._longest, *self._turns(attention.rope)],
+            [*heads, *past, self._ends_R, self._longest, *self._turns(attention.rope)],
             (None, *present),
             CONTRIB,
             num_heads=shape.heads,
@@ -120,62 +132,58 @@ class _Decoder:
             do_rotary=1,
             local_window_size=attention.window or None,
         )
-        return self._linear(f"{name}.o_proj", out, shape.heads * shape.head_dim, shape.channels)
+        beside = nodes.constant("heads_beside", [-1, shape.heads * shape.head_dim], np.int64)
+        return nodes.add("Reshape", out, beside)
 
-    def _queries_keys_values(self, name: str, x: str) -> list[str]:
-        shape = self._shape
-        sizes = [heads * shape.head_dim for heads in (shape.heads, *[shape.key_heads] * 2)]
-        if shape.is_fused:
-            whole = self._linear(f"{name}.qkv_proj", x, shape.channels, sum(sizes))
-            return self._split(whole, sizes)
-        parts = zip(("q_proj", "k_proj", "v_proj"), sizes, strict=True)
-        return [self._linear(f"{name}.{part}", x, shape.channels, size) for part, size in parts]
-
-    def _mlp(self, name: str, x: str) -> str:
+    def _activated(self, gate_and_up: str) -> str:
         nodes, shape = self._nodes, self._shape
-        if shape.is_fused:
-            whole = self._linear(f"{name}.gate_up_proj", x, shape.channels, 2 * shape.inner)
-            gate, up = self._split(whole, [shape.inner] * 2)
-        else:
-            gate, up = (
-                self._linear(f"{name}.{part}_proj", x, shape.channels, shape.inner)
-                for part in ("gate", "up")
-            )
+        gate, up = self._split(gate_and_up, (shape.inner, shape.inner))
         if shape.activation == "silu":
             active = nodes.add("Mul", gate, nodes.add("Sigmoid", gate))
         else:
             active = nodes.add("Gelu", gate, approximate="tanh")
-        inner = nodes.add("Mul", active, up)
-        return self._linear(f"{name}.down_proj", inner, shape.inner, shape.channels)
+        return nodes.add("Mul", active, up)
 
     def _head(self, x: str) -> None:
         nodes, shape = self._nodes, self._shape
         kept = nodes.optional_input("num_logits_to_keep", _INT64, [], np.array(0, np.int64))
-        start = nodes.add("Reshape", nodes.add("Neg", kept), nodes.constant("flat", [-1], np.int64))
+        start = nodes.add("Reshape", nodes.add("Neg", kept), self._flat)
         end, axis = nodes.constant("end", [_LAST], np.int64), nodes.constant("one", [1], np.int64)
-        x = nodes.add("Slice", x, start, end, axis)
+        x = nodes.add("Slice", nodes.add("Reshape", x, self._apart), start, end, axis)
         if shape.is_tied:
             logits = self._weights.tied_head(nodes, x)
         else:
-            weight_VC = self._tensor("lm_head.weight", shape.vocabulary, shape.channels)
-            logits = self._weights.linear(nodes, "lm_head.weight", weight_VC, x)
+            name = "lm_head.weight"
+            weight_VC = self._tensor(name, shape.vocabulary, shape.channels)
+            logits = self._weights.linear(nodes, name, {name: weight_VC}, x)
         nodes.add_many("Identity", [logits], ["logits"])
 
-    def _linear(self, name: str, x: str, inputs: int, outputs: int) -> str:
-        nodes = self._nodes
-        weight_NK = self._tensor(f"{name}.weight", outputs, inputs)
-        out = self._weights.linear(nodes, f"{name}.weight", weight_NK, x)
-        if f"{name}.bias" in self._tensors:
-            bias_N = self._tensor(f"{name}.bias", outputs).floats()
-            out = nodes.add("Add", out, nodes.constant(f"{name}.bias", bias_N, np.float32))
-        rank = f"{name}.rank"
+    def _linear(self, linear: Linear, x: str) -> str:
+        nodes, name = self._nodes, linear.name
+        weights_NK = {
+            f"{part}.weight": self._tensor(f"{part}.weight", outputs, linear.inputs)
+            for part, outputs in linear.parts.items()
+        }
+        out = self._weights.linear(nodes, f"{name}.weight", weights_NK, x)
+        if any(f"{part}.bias" in self._tensors for part in linear.parts):
+            out = nodes.add("Add", out, self._biases(linear))
+        rank, inputs, outputs = f"{name}.rank", linear.inputs, linear.outputs
         down = nodes.optional_input(
-            f"{name}.lora_A", _FLOAT, [inputs, rank], np.zeros((inputs, 1), np.float32)
+            f"{name}.lora_A", _FLOAT, [inputs, rank], np.zeros((inputs, 0), np.float32)
         )
         up = nodes.optional_input(
-            f"{name}.lora_B", _FLOAT, [rank, outputs], np.zeros((1, outputs), np.float32)
+            f"{name}.lora_B", _FLOAT, [rank, outputs], np.zeros((0, outputs), np.float32)
         )
-        return nodes.add("Add", out, nodes.add("MatMul", nodes.add("MatMul", x, down), up))
+        return nodes.add("Gemm", nodes.add("MatMul", x, down), up, out)
+
+    def _biases(self, linear: Linear) -> str:
+        biases = [
+            self._tensor(f"{part}.bias", size).floats()
+            if f"{part}.bias" in self._tensors
+            else np.zeros(size, np.float32)
+            for part, size in linear.parts.items()
+        ]
+        return self._nodes.constant(f"{linear.name}.bias", np.concatenate(biases), np.float32)
 
     def _norm(self, name: str, x: str) -> str:
         weight = self._norm_weight(name, self._shape.channels)
@@ -194,18 +202,17 @@ class _Decoder:
         )
         return out, total
 
-    def _head_norm(self, name: str, x: str, heads: int) -> str:
+    def _head_norm(self, name: str, x: str) -> str:
+        """Every head below the other."""
         nodes, dim = self._nodes, self._shape.head_dim
-        apart = nodes.constant(f"{heads}_heads", [0, 0, heads, dim], np.int64)
-        beside = nodes.constant(f"{heads}_heads_beside", [0, 0, heads * dim], np.int64)
-        normed = nodes.add(
+        below = nodes.add("Reshape", x, nodes.constant("heads_below", [-1, dim], np.int64))
+        return nodes.add(
             "SimplifiedLayerNormalization",
-            nodes.add("Reshape", x, apart),
+            below,
             self._norm_weight(name, dim),
             axis=-1,
             epsilon=self._shape.eps,
         )
-        return nodes.add("Reshape", normed, beside)
 
     def _norm_weight(self, name: str, size: int) -> str:
         weight = self._tensor(f"{name}.weight", size).floats() + self._shape.norm_offset
@@ -221,7 +228,7 @@ class _Decoder:
             )
         return self._known_turns[rope]
 
-    def _split(self, x: str, sizes: list[int]) -> list[str]:
+    def _split(self, x: str, sizes: tuple[int, ...]) -> list[str]:
         name = "split_" + "_".join(map(str, sizes))
         given = [x, self._nodes.constant(name, sizes, np.int64)]
         return self._nodes.add_many("Split", given, [None] * len(sizes), axis=-1)

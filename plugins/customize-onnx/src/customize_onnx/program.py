@@ -5,7 +5,7 @@ Shape legend: R rows, S new tokens, K places that get logits, V vocabulary, P pa
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -42,7 +42,8 @@ class Program:
         self._outputs = ["logits", *(name.replace(_PAST, "present.") for name in self._past)]
         self.vocabulary = int(self._session.get_outputs()[0].shape[-1])
         # A run's options point at an adapter, and do not keep it.
-        self._adapters = {name: _loaded(path) for name, path in adapters.items()}
+        known = {i.name for i in self._session.get_overridable_initializers()}
+        self._adapters = {name: _loaded(path, known) for name, path in adapters.items()}
         self._runs = {name: _with(adapter) for name, adapter in self._adapters.items()}
 
     def empty(self) -> Cache:
@@ -70,10 +71,16 @@ class Program:
         return logits.numpy(), Cache(lengths_R, tuple(parts))
 
 
-def _loaded(adapter: Path) -> onnxruntime.LoraAdapter:
+def _loaded(adapter: Path, known: Set[str]) -> onnxruntime.LoraAdapter:
     loaded = onnxruntime.LoraAdapter()
     with _refusing(adapter):
         loaded.Load(str(adapter))
+        given = onnxruntime.AdapterFormat.read_adapter(str(adapter)).get_parameters()
+    if others := sorted(given.keys() - known):
+        raise ExportError(
+            f"{adapter.name} changes {others[0]}, which the graph has no input for: export the "
+            "base and every adapter with one version of customize-onnx"
+        )
     return loaded
 
 

@@ -9,7 +9,7 @@ Shape legend: as each tensor has it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,13 @@ class Stored:
         if self.dtype == "BF16":
             return (self.values.astype(np.uint32) << np.uint32(16)).view(np.float32)
         return np.ascontiguousarray(self.values, np.float32)
+
+
+def joined(parts: Sequence[Stored]) -> Stored:
+    """Below one another; in float32 where they are not of one type."""
+    if len({part.dtype for part in parts}) == 1:
+        return Stored(parts[0].dtype, np.concatenate([part.values for part in parts]))
+    return Stored("F32", np.concatenate([part.floats() for part in parts]))
 
 
 def read_model(folder: Path) -> dict[str, Stored]:

@@ -7,6 +7,7 @@ Shape legend: N outputs, K inputs; a table has N tokens of K channels.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
@@ -15,7 +16,7 @@ from onnx import TensorProto
 from customize import ExportError
 from customize_onnx.nodes import CONTRIB, Nodes
 from customize_onnx.quantizing import BLOCK, Floats, quantize
-from customize_onnx.tensors import Stored
+from customize_onnx.tensors import Stored, joined
 from customize_onnx.weight_file import WeightFile, seen_as
 
 _DTYPES = {"F32": TensorProto.FLOAT, "F16": TensorProto.FLOAT16, "BF16": TensorProto.BFLOAT16}
@@ -28,8 +29,8 @@ _LARGEST = float(np.finfo(np.float16).max)
 class Weights(Protocol):
     """One way to keep weights."""
 
-    def linear(self, nodes: Nodes, name: str, weight_NK: Stored, x: str) -> str:
-        """``x`` times the transpose of a weight."""
+    def linear(self, nodes: Nodes, name: str, parts_NK: Mapping[str, Stored], x: str) -> str:
+        """``x`` times the transpose of a weight, which is made of parts below one another."""
 
     def table(self, nodes: Nodes, name: str, table_NK: Stored, tokens: str) -> str:
         """Rows of the embedding, float32. A head may use the same table afterwards."""
@@ -56,11 +57,11 @@ class Whole:
         self._file, self._is_halved = file, is_halved
         self._table = ""
 
-    def linear(self, nodes: Nodes, name: str, weight_NK: Stored, x: str) -> str:
-        return self._product(nodes, self._kept(nodes, name, weight_NK), x)
+    def linear(self, nodes: Nodes, name: str, parts_NK: Mapping[str, Stored], x: str) -> str:
+        return self._product(nodes, self._kept(nodes, name, parts_NK), x)
 
     def table(self, nodes: Nodes, name: str, table_NK: Stored, tokens: str) -> str:
-        self._table = self._kept(nodes, name, table_NK)
+        self._table = self._kept(nodes, name, {name: table_NK})
         return self._whole(nodes, nodes.add("Gather", self._table, tokens))
 
     def tied_head(self, nodes: Nodes, x: str) -> str:
@@ -69,8 +70,9 @@ class Whole:
     def _product(self, nodes: Nodes, kept: str, x: str) -> str:
         return nodes.add("FusedMatMul", x, self._whole(nodes, kept), domain=CONTRIB, transB=1)
 
-    def _kept(self, nodes: Nodes, name: str, weight: Stored) -> str:
-        stored = _halved(name, weight) if self._is_halved else Stored("F32", weight.floats())
+    def _kept(self, nodes: Nodes, name: str, parts: Mapping[str, Stored]) -> str:
+        whole = joined([*parts.values()])
+        stored = _halved(whole, parts) if self._is_halved else Stored("F32", whole.floats())
         return nodes.weight(self._file.add(name, stored.values, _DTYPES[stored.dtype]))
 
     def _whole(self, nodes: Nodes, value: str) -> str:
@@ -79,15 +81,16 @@ class Whole:
         return nodes.add("Cast", value, to=TensorProto.FLOAT)
 
 
-def _halved(name: str, weight: Stored) -> Stored:
-    if weight.dtype != "F32":
-        return weight
-    largest = float(np.abs(weight.values).max())
-    if not largest <= _LARGEST:
-        raise ExportError(
-            f"{name} has the value {largest:g}, which 16 bits do not hold: set weights=float32"
-        )
-    return Stored("F16", weight.values.astype(np.float16))
+def _halved(whole: Stored, parts: Mapping[str, Stored]) -> Stored:
+    if whole.dtype != "F32":
+        return whole
+    for name, part in parts.items():
+        largest = float(np.abs(part.floats()).max())
+        if not largest <= _LARGEST:
+            raise ExportError(
+                f"{name} has the value {largest:g}, which 16 bits do not hold: set weights=float32"
+            )
+    return Stored("F16", whole.values.astype(np.float16))
 
 
 class Blocks:
@@ -96,8 +99,9 @@ class Blocks:
     def __init__(self, file: WeightFile, bits: int) -> None:
         self._file, self._bits = file, bits
 
-    def linear(self, nodes: Nodes, name: str, weight_NK: Stored, x: str) -> str:
-        return self._added(nodes, name, weight_NK.floats(), self._bits, x)
+    def linear(self, nodes: Nodes, name: str, parts_NK: Mapping[str, Stored], x: str) -> str:
+        weight_NK = joined([*parts_NK.values()]).floats()
+        return self._added(nodes, name, weight_NK, self._bits, x)
 
     def table(self, nodes: Nodes, name: str, table_NK: Stored, tokens: str) -> str:
         numbers, scales = quantize(table_NK.floats(), 8)
