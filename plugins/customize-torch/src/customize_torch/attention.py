@@ -24,7 +24,7 @@ from customize_torch import varlen_attention
 from customize_torch.segments import Segment
 from customize_torch.short_attention import FEW_KEYS, attend_rows, attend_short, seen_by
 
-_MULTIPLE = 16  # of a short segment's tokens, so that shapes come back
+_MULTIPLE = 16  # of a short segment's tokens, and of those read of a cache: shapes come back
 
 
 class Plan(Protocol):
@@ -86,7 +86,8 @@ class Decode:
         attend_new: Callable[..., Tensor] | None = None,
     ) -> None:
         # A cache that is nearly full is read whole: that is faster than a part of it.
-        longest = cache.room if 2 * cache.room <= 3 * longest else longest
+        nearly = 2 * cache.room <= 3 * longest
+        longest = cache.room if nearly else min(longest + -longest % _MULTIPLE, cache.room)
         self._cache = cache
         self._lengths = lengths
         self._attend_new = attend_new
