@@ -44,6 +44,8 @@ class Stored:
 
 def joined(parts: Sequence[Stored]) -> Stored:
     """Below one another; in float32 where they are not of one type."""
+    if len(parts) == 1:
+        return parts[0]  # a table of a large model is not copied
     if len({part.dtype for part in parts}) == 1:
         return Stored(parts[0].dtype, np.concatenate([part.values for part in parts]))
     return Stored("F32", np.concatenate([part.floats() for part in parts]))
