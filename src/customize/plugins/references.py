@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from customize._errors import OptionError
-
-_NEXT = re.compile(r",(?=\w+=)")
 
 
 def split(text: str) -> tuple[str, Mapping[str, str]]:
@@ -20,7 +17,7 @@ def split(text: str) -> tuple[str, Mapping[str, str]]:
     if not sign:
         return text, {}
     reference, _, first = before.rpartition(":")
-    if not reference or not first.isidentifier():
-        raise OptionError(f"options are NAME:option=value,option=value (got {text!r})")
-    pairs = [part.partition("=") for part in _NEXT.split(f"{first}={after}")]
+    pairs = [part.partition("=") for part in f"{first}={after}".split(",")]
+    if not reference or not all(name.isidentifier() and sign for name, sign, _ in pairs):
+        raise OptionError(f"options are NAME:name=value, joined by , (got {text!r})")
     return reference, {name: value for name, _, value in pairs}
