@@ -68,7 +68,7 @@ def test_an_encoder_that_nobody_offers_any_more_is_named(folder: Path) -> None:
         ("letters:wait=2", "did you mean 'weight'"),
         ("letters:weight=much", "weight must be a number"),
         ("letters:weight=0", "weight must be > 0"),
-        ("weight=2", "options are NAME:option=value"),
+        ("weight=2", "options are NAME:name=value"),
         ("lettters", "did you mean 'letters'"),
     ],
 )
