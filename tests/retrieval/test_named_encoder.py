@@ -89,7 +89,7 @@ def test_what_is_no_encoder_says_what_is_wrong(given: str, told: str) -> None:
         ),
     ],
 )
-def test_a_value_may_hold_what_separates_a_name(text: str, expected: tuple[str, dict[str, str]]) -> None:
+def test_a_value_may_hold_what_separates(text: str, expected: tuple[str, dict[str, str]]) -> None:
     assert split(text) == expected
 
 

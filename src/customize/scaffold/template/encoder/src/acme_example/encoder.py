@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-
 from customize import Encoder, index_terms, option, options
 
 Vectors = npt.NDArray[np.float32]
