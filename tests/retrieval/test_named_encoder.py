@@ -140,6 +140,8 @@ def test_a_run_keeps_vectors_and_its_package_the_encoders_name_alone(tmp_path: P
         "name": "acme-letters:letters",
         "options": {},
     }
+    with pytest.raises(OptionError, match="none here has: leave it out"):
+        offers_of([str(tmp_path / "run")], encoder=encoder)
     with pytest.raises(DataError, match="another encoder's: give the one they are of"):
         package.assistant()  # by its name alone it is one with other options
     assert customize.update_package(tmp_path / "package", docs, encoder).num_chunks == 2

@@ -41,10 +41,17 @@ def offers_of(
 
     Raises:
         CustomizeError: one cannot be opened, or its backend cannot serve.
+        OptionError: an encoder that none of them has vectors of.
     """
     given = _named(sources)
     packages = {name: Path(s) for name, s in given.items() if has_own_runtime(Path(s))}
     runs = {name: open(s, backend=backend) for name, s in given.items() if name not in packages}
+    kept = [packaged_assistant(folder) for folder in packages.values()]
+    kept += [run.assistant_folder for run in runs.values()]
+    if encoder is not None and not any(_for(one, encoder) for one in kept):
+        raise OptionError(
+            "encoder is for packages whose indexes have vectors, and none here has: leave it out"
+        )
     offers = [
         *(
             offer
