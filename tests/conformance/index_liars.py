@@ -98,8 +98,8 @@ class Forgetful(SqliteIndex):
         return loaded
 
 
-class Writing(SqliteIndex):
-    """Saves what it was loaded from at every change."""
+class Attached(SqliteIndex):
+    """Remembers what it was loaded from."""
 
     folder: Path | None = None
 
@@ -108,6 +108,10 @@ class Writing(SqliteIndex):
         loaded = super().load(folder)
         loaded.folder = folder
         return loaded
+
+
+class Writing(Attached):
+    """Saves there at every change."""
 
     def add(self, chunks: Iterable[Chunk]) -> None:
         super().add(chunks)
@@ -118,16 +122,8 @@ class Writing(SqliteIndex):
                 file.replace(self.folder / file.name)
 
 
-class Settled(SqliteIndex):
-    """Saves what it was loaded from, whatever was changed since."""
-
-    folder: Path | None = None
-
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        loaded = super().load(folder)
-        loaded.folder = folder
-        return loaded
+class Settled(Attached):
+    """Saves what that was, whatever was changed since."""
 
     def save(self, folder: Path) -> None:
         if self.folder is None:
