@@ -45,12 +45,15 @@ def _rules(found: Found) -> Iterator[str]:
 
 
 def _numbers(found: Found) -> Iterator[str]:
-    for row in found.get("numbers", {}).get("rows", ()):
+    numbers = found.get("numbers", {})
+    for row in numbers.get("rows", ()):
+        verdict = ": **more than is allowed**" if row in numbers["failed"] else ""
         yield (
             f"* beside the processor in float32, {row['dtype']}, kernels of {row['kernels']}"
             f"{_held(row)}: "
             f"log-probabilities {row['logprobs_mean']:.1e} nats apart on average "
             f"({row['logprobs_max']:.1e} at most), gradient {row['gradient']:.1e} of its length"
+            f"{verdict}"
         )
 
 
