@@ -45,6 +45,7 @@ _LOSSES: dict[str, tuple[type, frozenset[str], dict[str, str]]] = {
     "cispo": (CISPO, _RATIO, _CLIP),
     "dro": (DRO, _RATIO, {"beta": "beta"}),
 }
+_WORTH_SHARING = 16  # tokens
 CUSTOM = "custom"  # by its id: see traced
 _UNPUBLISHED = ("gspo", "stable_reinforce")
 _COLUMNS = {"weights": "terms", "logprobs": "sampling_logprobs", "advantages": "advantages"}
@@ -117,18 +118,41 @@ def lay_out(data: Sequence[Datum], columns_of: ColumnsOf, max_tokens: int) -> La
     places: list[Longs] = []
     groups: list[int] = []
     start = 0
-    for number, datum in enumerate(data):
+    for number, (datum, group) in enumerate(zip(data, _groups(data), strict=True)):
         columns = columns_of(number, datum)
         where = np.zeros(len(datum.tokens), np.int64)
         for tokens, positions in _sequences(datum.tokens, columns.pop("target_tokens")):
             rows.append((tokens, _placed(columns, positions, len(tokens))))
-            groups.append(number)  # equal beginnings of a group are computed once
+            groups.append(group)
             where[positions] = start + positions + 1
             start += len(tokens)
             if start > max_tokens:
                 raise DataError(f"more than {max_tokens} tokens in one forward_backward: send less")
         places.append(where)
     return Laid(Batch.from_sequences(rows, groups=groups), places)
+
+
+def _groups(data: Sequence[Datum]) -> Iterator[int]:
+    """A number for each: that of the neighbour before where it begins as that one's group does.
+
+    Equal beginnings of a group are computed once: a prompt with its completions, sent one after the
+    other, is a group. Who would leave less than three quarters of it in common begins the next.
+    """
+    group, first, common = -1, np.zeros(0, np.int32), 0  # common: 0 where there is one
+    for datum in data:
+        shared = _common(first, datum.tokens)
+        if shared < max(_WORTH_SHARING, 0.75 * common):
+            group, first, common = group + 1, datum.tokens, 0
+        else:
+            common = shared
+        yield group
+
+
+def _common(one: Ints, other: Ints) -> int:
+    """Tokens in which they begin alike."""
+    room = min(len(one), len(other))
+    differs = np.flatnonzero(one[:room] != other[:room])
+    return int(differs[0]) if len(differs) else room
 
 
 def columns_for(loss: str) -> ColumnsOf:
