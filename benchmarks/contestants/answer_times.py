@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import resource
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+from memory import peak_mb
 
 Tokens = Sequence[int]
 
@@ -38,7 +39,7 @@ def report(
         "together_per_second": all_tokens / (time.perf_counter() - start),
         "first_token_ms": 1000 * sorted(firsts)[len(firsts) // 2],
         "load_seconds": loaded_after,
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000,
+        "peak_mb": peak_mb(),
         "size_mb": size / 1e6,
         "said": said,
     }

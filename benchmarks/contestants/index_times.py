@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import resource
 import shutil
 import sys
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from memory import peak_mb
 
 from customize import Chunk, Encoder, Hit, Index, hit_at_k
 from customize.plugins import load
@@ -139,7 +139,7 @@ def main() -> None:
         "save_seconds": saving,
         "load_seconds": loading,
         "disk_mb": size / 1e6,
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000,
+        "peak_mb": peak_mb(),
     }
     print(json.dumps(found), flush=True)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import time
 from typing import Any
+
+from memory import peak_mb
 
 
 class LapTimes:
@@ -23,9 +24,8 @@ class LapTimes:
 
     def print(self, device_bytes: float = 0.0) -> None:
         """Write the result as the last line of the output. device_bytes: the most a GPU held."""
-        process_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
-        peak_mb = device_bytes / 1e6 or process_mb
-        print(json.dumps({"steps": self._steps, "peak_mb": peak_mb}), flush=True)
+        peak = device_bytes / 1e6 or peak_mb()
+        print(json.dumps({"steps": self._steps, "peak_mb": peak}), flush=True)
 
 
 def each_step(trainer: Any, laps: LapTimes) -> Any:

@@ -8,13 +8,26 @@ from pathlib import Path
 
 
 def peak_bytes() -> int | None:
-    """The most that was ever resident."""
+    """The most that was resident since the process began, or since ``forget_peak``."""
+    for line in text_of(Path("/proc/self/status")).splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
     try:
         import resource
     except ImportError:
         return None
+    # On Linux this counts from the process that started this one; elsewhere it is all there is.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def forget_peak() -> bool:
+    """Let the peak count from what is resident now; False where the system does not allow it."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5", "ascii")
+    except OSError:
+        return False
+    return True
 
 
 def resident_bytes() -> int | None:

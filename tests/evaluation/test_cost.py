@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-import numpy as np
 import pytest
 from saying import Says, asked, compared, taught
 
 from customize import OptionError, Snapshot
-from customize._memory import peak_bytes, resident_bytes
 from customize.evaluation import Item, SnapshotColumn, Terms, evaluate
 from customize.evaluation.cost import costs, decision
 from customize.evaluation.expectations import said
@@ -202,15 +200,3 @@ def test_a_devices_memory_is_that_of_answering_and_stands_apart(tmp_path: Path) 
     page = (tmp_path / "report.html").read_text("utf-8")
     assert "on the device" in page
     assert "7 MB" in page
-
-
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the system does not tell")
-def test_resident_memory_is_what_the_system_says_and_grows_with_what_is_held() -> None:
-    before = resident_bytes()
-    assert before is not None
-    found = re.search(r"VmRSS:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    assert found
-    assert before == pytest.approx(int(found[1]) * 1024, rel=0.05)
-    held = np.ones(8_000_000)  # 64 MB
-    assert (resident_bytes() or 0) - before > 0.8 * held.nbytes
-    assert (peak_bytes() or 0) >= before

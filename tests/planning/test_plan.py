@@ -25,6 +25,7 @@ from customize import (
     plan,
     resolve,
 )
+from customize._memory import peak_bytes
 from customize.cli.plan_command import command
 from customize.models.shape import ModelShape
 from customize.planning.amounts import forward_flops, training_flops
@@ -349,15 +350,26 @@ def test_what_a_run_held_beside_what_was_counted_is_in_the_next_plan(
     assert "more, as runs on this machine have shown" in told
 
 
-def test_a_process_that_held_more_before_tells_nothing_of_a_run(recipe: Mapping[str, Any]) -> None:
-    before = np.ones(300 << 17)  # 300 MB, far more than the tiny run takes
+@pytest.mark.parametrize("forgets", [True, False])
+def test_what_a_process_held_before_does_not_count(
+    recipe: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch, forgets: bool
+) -> None:
+    """Where the system does not let it be forgotten nothing is told of the run."""
+    before = np.ones(600 << 17)  # 600 MB, far more than the tiny run takes
     del before
+    held = peak_bytes()
+    if not forgets:
+        monkeypatch.setattr("customize.runs.train.forget_peak", lambda: False)
     folder = customize.train(**recipe).folder
     assert folder is not None
     cost = folder.cost()
     assert cost is not None
+    assert held is not None
     assert cost["seconds"] > 0
-    assert cost["peak_bytes"] is None
+    if forgets:
+        assert 0 < cost["peak_bytes"] < held
+    else:
+        assert cost["peak_bytes"] is None
 
 
 def test_a_rate_is_the_median_and_its_spread(

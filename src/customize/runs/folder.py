@@ -79,7 +79,7 @@ class RunFolder:
         """What training took; None where that was not kept.
 
         ``seconds``; ``peak_bytes``, of the device's memory, or of the process where it has none of
-        its own, None where the process had held as much before; and whether that is of the
+        its own, None where what it held before cannot be told apart; and whether that is of the
         ``whole`` run and not of what was left of it. Also ``evaluation_s``, where an evaluation
         ended it, which then counts for the peak too.
         """

@@ -16,7 +16,7 @@ import attrs
 from customize._errors import CheckpointError, OptionError, RunError, Unsupported, WorkerLost
 from customize._files import replace_text, writing
 from customize._live_line import LiveLine
-from customize._memory import peak_bytes
+from customize._memory import forget_peak, peak_bytes
 from customize._options import options_of, options_to_dict
 from customize.data.dataset import IndexedDataset
 from customize.data.reading import read
@@ -257,7 +257,8 @@ def _train(
             skip_not_finite=recipe.skip_not_finite,
             facts={"recipe": recipe.hash},
         )
-        whole, began, held = not loop.checkpoints.is_dir(), time.monotonic(), peak_bytes()
+        held = None if forget_peak() else peak_bytes()
+        whole, began = not loop.checkpoints.is_dir(), time.monotonic()
         session, last, is_unbroken = _to_the_end(stage, begin, loop)
         seconds, peak = time.monotonic() - began, peak_bytes()
         cost = {
