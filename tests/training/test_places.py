@@ -210,8 +210,12 @@ def _signalled(to: Path, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
 def test_a_closed_terminal_ends_the_run_after_its_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(SystemExit) as ended:
-        _signalled(tmp_path / "run", signal.SIGHUP, monkeypatch)
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup may have begun the tests
+    try:
+        with pytest.raises(SystemExit) as ended:
+            _signalled(tmp_path / "run", signal.SIGHUP, monkeypatch)
+    finally:
+        signal.signal(signal.SIGHUP, before)
     assert ended.value.code == 129
     assert (tmp_path / "run" / "checkpoints" / "step-00000002").is_dir()
 
