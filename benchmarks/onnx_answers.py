@@ -98,9 +98,9 @@ def _reached(results: Results) -> str:
     told = []
     for name, aim in AIMS.items():
         ratios = {head: _ratio(found, name) for head, found in results.items()}
-        said = [f"{'' if ratio >= aim else 'not '}with {head}" for head, ratio in ratios.items()]
-        told.append(f"{aim:g} times in {name.removeprefix('ONNX, ')}: {', '.join(said)}")
-    return f"Aimed at and reached: {'; '.join(told)}."
+        said = [f"{'reached' if r >= aim else 'missed'} with {head}" for head, r in ratios.items()]
+        told.append(f"{aim:g} times in {name.removeprefix('ONNX, ')} ({', '.join(said)})")
+    return f"Aimed at: {' and '.join(told)}."
 
 
 def _ratio(found: Results, name: str) -> float:

@@ -92,8 +92,8 @@ def _recipe(recipe: Recipe, to: str | Path, data: str | Path | None) -> Recipe:
         told["data"] = str(data)
     elif _GIVEN.fullmatch(recipe.data):
         raise ExportError(
-            f"it was trained on {recipe.data} that were given in Python: write them to a file, each "
-            "as a line of json.dumps(row, ensure_ascii=False), and say which it is (--data)"
+            f"it was trained on {recipe.data} that were given in Python: write each as a line of "
+            "json.dumps(row, ensure_ascii=False) to a file, and say which it is (--data)"
         )
     return Recipe(**{**recipe.to_dict(), **told})
 
