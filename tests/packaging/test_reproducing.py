@@ -29,6 +29,7 @@ ROWS = [
     }
     for n in range(8)
 ]
+OPTIONS = {"steps": 3, "batch_size": 2, "lr": 0.1}
 KEPT = ("recipe.json", "lineage.json", "metrics.jsonl")
 PLUGIN = """
 import customize
@@ -53,12 +54,11 @@ def package(tmp_path: Path) -> Path:
     """A package as far as reproducing goes, of a run of the toy backend."""
     rows = tmp_path / "rows.jsonl"
     rows.write_text("\n".join(map(json.dumps, ROWS)), "utf-8")
-    return packaged(tmp_path, rows)
+    return packaged(tmp_path, data=rows, options=OPTIONS)
 
 
-def packaged(folder: Path, data: Any) -> Path:
-    options = {"steps": 3, "batch_size": 2, "lr": 0.1}
-    run = customize.train(model="toy", data=data, to=folder / "run", backend="toy", options=options)
+def packaged(folder: Path, **given: Any) -> Path:
+    run = customize.train(model="toy", to=folder / "run", backend="toy", **given)
     assert run.folder is not None
     to = folder / "package"
     (to / "run").mkdir(parents=True)
@@ -150,13 +150,32 @@ def test_what_may_round_otherwise_is_told_beside(package: Path, tmp_path: Path) 
 
 
 def test_rows_that_were_given_in_python_must_be_said(tmp_path: Path) -> None:
-    package = packaged(tmp_path, ROWS)
-    with pytest.raises(ExportError, match=r"trained on 8 rows that were given in Python.*--data"):
+    package = packaged(tmp_path, data=ROWS[2:], validation=ROWS[:2], options=OPTIONS)
+    data, validation = tmp_path / "data.jsonl", tmp_path / "validation.jsonl"
+    for file, rows in ((data, ROWS[2:]), (validation, ROWS[:2])):
+        lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        file.write_text("".join(lines), "utf-8")
+    with pytest.raises(ExportError, match=r"its data was 6 rows that .* in Python.*\(--data\)"):
         reproduce(package, tmp_path / "again")
+    with pytest.raises(ExportError, match=r"its validation was 2 rows .*\(--validation\)"):
+        reproduce(package, tmp_path / "again", data)
+    asked = ["reproduce", str(package), "--to", str(tmp_path / "again"), "--data", str(data)]
+    done = CliRunner().invoke(cli, [*asked, "--validation", str(validation)])
+    assert done.exit_code == 0
+    assert done.output.endswith("3 steps taken again: the weights are equal to the last bit\n")
+
+
+def test_every_stage_is_taken_again_and_refused_where_its_rows_were_given_in_python(
+    tmp_path: Path,
+) -> None:
     rows = tmp_path / "rows.jsonl"
-    lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in ROWS)
-    rows.write_text("".join(lines), "utf-8")
-    assert reproduce(package, tmp_path / "again", rows).is_equal
+    rows.write_text("\n".join(map(json.dumps, ROWS)), "utf-8")
+    then = {"name": "then", "data": str(rows), "options": OPTIONS}
+    file = packaged(tmp_path / "file", stages=[{**then, "name": "first"}, then])
+    given = packaged(tmp_path / "given", stages=[{**then, "name": "first", "data": ROWS}, then])
+    assert reproduce(file, tmp_path / "again").is_equal
+    with pytest.raises(ExportError, match="rows of an earlier stage were given in Python"):
+        reproduce(given, tmp_path / "never")
 
 
 def test_a_package_that_is_not_what_was_written_is_not_trained(
