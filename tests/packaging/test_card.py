@@ -6,9 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
+import yaml
+from saying import asked, compared
 
-from customize import Manifest, ModelFolder, Recipe
+from customize import Evaluation, Manifest, ModelFolder, Recipe
 from customize.cli.parity_text import parity_text
 from customize.runs.card import package_card
 from customize.runs.folder import RunFolder
@@ -40,6 +43,15 @@ MANIFEST = Manifest(
 
 @pytest.fixture
 def card(tmp_path: Path) -> str:
+    return card_of(tmp_path)
+
+
+def card_of(
+    tmp_path: Path,
+    manifest: Manifest = MANIFEST,
+    revision: str | None = None,
+    evaluation: Evaluation | None = None,
+) -> str:
     """Of a run whose rows and base lie in folders of this machine."""
     recipe = Recipe(
         model=str(tmp_path / "models" / "base"),
@@ -50,11 +62,14 @@ def card(tmp_path: Path) -> str:
     )
     folder = tmp_path / "pizza"
     folder.mkdir()
-    lineage = {"model": "m", "data": "d", "backend": "cpu", "backend_options": {}, "versions": {}}
+    lineage = {
+        **{"model": "m", "data": "d", "backend": "cpu"},
+        **{"backend_options": {}, "versions": {"torch": "2.12"}},
+    }
     (folder / "recipe.json").write_text(json.dumps(recipe.to_dict()))
     (folder / "lineage.json").write_text(json.dumps(lineage))
-    base = ModelFolder(tmp_path / "models" / "base", "base", "f" * 64)
-    return package_card(MANIFEST, "onnxruntime", RunFolder(folder), base, None)
+    base = ModelFolder(tmp_path / "models" / "base", "acme/base", "f" * 64, revision)
+    return package_card(manifest, "onnxruntime", RunFolder(folder), base, evaluation)
 
 
 def test_a_card_gives_no_folder_of_this_machine_away(card: str, tmp_path: Path) -> None:
@@ -70,6 +85,53 @@ def test_a_card_says_what_was_trained_and_who_loads_it(card: str) -> None:
     assert "`BASE` is the folder of the base model, smollm2." in card
 
 
+def test_a_card_says_what_went_in_by_hash_and_with_which_versions(card: str) -> None:
+    made_from = card.partition("## What it was made from\n")[2]
+    for line in ("* base model: sha256 m\n", "* data: sha256 d\n", "* torch 2.12\n"):
+        assert line in made_from
+    assert "* lr: 0.0001\n" in card
+    assert "* seed: 0\n" in card
+    assert "It was not evaluated yet." in card
+    assert "## Limits\n\nIt was not evaluated beyond what is said here." in card
+
+
+@pytest.mark.parametrize(
+    ("changed", "relation"),
+    [
+        ({}, "merge"),
+        ({"needs_base": True}, "adapter"),
+        ({"precision": "int8"}, "quantized"),
+        ({"is_adapter": False}, "finetune"),
+    ],
+    ids=str,
+)
+def test_the_hub_is_told_what_it_is_of_which_base(
+    changed: dict[str, Any], relation: str, tmp_path: Path
+) -> None:
+    (tmp_path / "models" / "base").mkdir(parents=True)
+    (tmp_path / "models" / "base" / "README.md").write_text("---\nlicense: mit\n---\n# Base\n")
+    card = card_of(tmp_path, attrs.evolve(MANIFEST, **changed), revision="abc")
+    front = yaml.safe_load(card.split("---\n")[1])
+    assert front == {
+        "library_name": "onnxruntime",
+        "base_model": "acme/base",
+        "base_model_relation": relation,
+        "license": "mit",
+        "pipeline_tag": "text-generation",
+        "tags": ["customize", "sft"],
+    }
+
+
+def test_a_card_has_the_evaluation_with_its_interval_and_what_is_wrong_with_it(
+    tmp_path: Path,
+) -> None:
+    training = [{"messages": [{"role": "user", "content": "Question 2"}]}]
+    evaluation = compared([asked(n) for n in range(12)], training=training)
+    told = card_of(tmp_path, evaluation=evaluation).partition("## Evaluation\n\n")[2]
+    assert told.startswith("Customized is better than the base on 12 rows: 100 [")
+    assert "* 1 of 12 rows share something with training" in told
+
+
 def test_figures_have_words_and_units(card: str) -> None:
     told = "divergence from the run (KL), on average: 1.25e-09 nats a token"
     assert f"* {told}\n" in card
@@ -82,6 +144,11 @@ def test_figures_have_words_and_units(card: str) -> None:
         "  of_its_own: 0.5",
         "  size of the package: 271.4 MB",
     ]
+
+
+def test_a_name_with_braces_is_a_name() -> None:
+    named = attrs.evolve(MANIFEST, how_to_run={"acme": "acme {a} {folder}"})
+    assert named.commands("dist/a", "models/b") == {"acme": "acme {a} dist/a"}
 
 
 def test_the_commands_have_both_folders() -> None:

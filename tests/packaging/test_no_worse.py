@@ -28,12 +28,12 @@ def source(tmp_path: Path) -> Exportable:
     return exportable(write_tiny_model(tmp_path / "model"), tmp_path / "weights")
 
 
-def judged(source: Exportable, folder: Path, noise: float) -> Parity | None:
+def judged(source: Exportable, folder: Path, noise: float, count: int = 100) -> Parity | None:
     """What becomes of a package whose table is spoiled by so much; None where nobody asks."""
     session: Any = Table(source.renderer, tables()[1])  # type: ignore[arg-type]
     rows = [
         {"messages": [{"role": "user", "content": f"Row {n}?"}], "expect": {"equals": answer}}
-        for n, answer in enumerate([_answer(session)] * 100)
+        for n, answer in enumerate([_answer(session)] * count)
     ]
     exporter = TableFile(noise=noise, kept="int8")
     task = Task(EvaluationPlan(max_tokens=8), "rows.jsonl", rows)
@@ -62,6 +62,16 @@ def test_one_that_answers_its_rows_as_well_passes_and_says_so(
     assert parity.task is not None
     assert parity.task["verdict"] == "pass"
     assert "on 100 rows" in parity.task["told"]
+
+
+def test_where_the_rows_are_too_few_to_tell_the_package_is_kept_and_says_so(
+    source: Exportable, tmp_path: Path
+) -> None:
+    parity = judged(source, tmp_path, noise=0.0, count=3)
+    assert parity is not None
+    assert parity.passed
+    assert parity.task is not None
+    assert parity.task["verdict"] == "inconclusive"
 
 
 def test_one_that_is_worse_is_refused_by_the_first_row_it_lost(

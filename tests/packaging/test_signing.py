@@ -12,8 +12,10 @@ from typing import Any
 
 import attrs
 import pytest
+from click.testing import CliRunner
 
 from customize import ExportError, Manifest, MissingDependency, sign, verify
+from customize.cli.group import cli
 from customize.packaging import signing
 from customize.packaging.manifest import hashes_of
 
@@ -135,6 +137,18 @@ def test_a_key_that_cannot_sign_is_told(package: Path, tmp_path: Path) -> None:
         with pytest.raises(ExportError, match="cannot sign"):
             sign(package, key, password)
     sign(package, private, "open sesame")
+    signing.check_signature(package, public)
+
+
+def test_the_command_takes_the_password_of_a_key_from_the_environment(
+    package: Path, tmp_path: Path
+) -> None:
+    private, public = keys(tmp_path, "ours", password=b"open sesame")
+    asked = ["sign", str(package), "--key", str(private)]
+    with pytest.raises(ExportError, match="cannot sign"):
+        CliRunner().invoke(cli, asked, catch_exceptions=False)
+    done = CliRunner(env={"CUSTOMIZE_KEY_PASSWORD": "open sesame"}).invoke(cli, asked)
+    assert done.output == f"Signed: {package / 'model.sig'}\n"
     signing.check_signature(package, public)
 
 

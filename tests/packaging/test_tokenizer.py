@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import customize
-from customize import ChatRenderer
+from customize import ChatRenderer, Exportable
 from customize.packaging.prompts import hard_questions
 from customize.packaging.tokenizer import write_tokenizer
 from customize.testing import write_tiny_model
@@ -83,8 +83,6 @@ def _encoded(folder: Path) -> list[list[int]]:
 
 
 def test_hard_questions_are_those_that_the_template_can_write(tmp_path: Path) -> None:
-    from customize import Exportable
-
     model = write_tiny_model(tmp_path / "model")
     renderer = ChatRenderer.from_folder(model.path)
     source = Exportable("any", model, tmp_path, renderer)
@@ -96,3 +94,21 @@ def test_hard_questions_are_those_that_the_template_can_write(tmp_path: Path) ->
     assert 150 < length <= 256  # half of what the model can read
     assert "<|end|>" in asked["control tokens"].messages[0]["content"]
     assert not asked["control tokens"].is_plain
+
+
+WITH_TOOLS = (
+    "{% if tools %}{{ tools | tojson }}{% endif %}{% for m in messages %}<|begin|>{{ m.role }}\n"
+    "{{ m.content }}{% for c in m.tool_calls or [] %}{{ c.function | tojson }}{% endfor %}<|end|>"
+    "{% endfor %}{% if add_generation_prompt %}<|begin|>assistant\n{% endif %}"
+)
+
+
+def test_every_role_and_tools_are_asked_of_a_template_that_writes_them(tmp_path: Path) -> None:
+    model = write_tiny_model(tmp_path / "model")
+    config = model.path / "tokenizer_config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "chat_template": WITH_TOOLS}))
+    source = Exportable("any", model, tmp_path, ChatRenderer.from_folder(model.path))
+    asked = {question.name: question for question in hard_questions(source)}
+    roles = {message["role"] for question in asked.values() for message in question.messages}
+    assert roles == {"system", "developer", "user", "assistant", "tool"}
+    assert {name for name, question in asked.items() if question.tools} == {"tools", "tool result"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ from typing import Any
 import click
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from table_format import Table, TableFile, exportable, tables
 
 import customize
@@ -27,6 +29,7 @@ from customize import (
     UnknownName,
     open_package,
 )
+from customize.cli.group import cli
 from customize.packaging import opening, verifying
 from customize.packaging.prompts import Question, hard_questions
 from customize.packaging.reference import Case, reference_cases
@@ -105,6 +108,7 @@ def test_one_that_answers_otherwise_leaves_only_what_was_wrong(
     ("options", "told"),
     [
         ({"beside": "setup.py"}, "setup.py can be run"),
+        ({"beside": "weights.PTH"}, "weights.PTH can be run"),
         ({"refuses": True}, "those of alpacas are"),
     ],
 )
@@ -125,6 +129,46 @@ def test_an_existing_folder_is_refused_and_left(
     with pytest.raises(ExportError, match="nothing is overwritten"):
         written(source, cases, to)
     assert (to / "mine.txt").read_text() == "mine"
+
+
+def test_a_folder_that_somebody_makes_meanwhile_is_left(
+    source: Exportable, cases: list[Case], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    to = tmp_path / "out"
+    write = TableFile.write
+
+    def slowly(self: TableFile, source: Exportable, folder: Path) -> None:
+        write(self, source, folder)
+        to.mkdir()
+        (to / "mine.txt").write_text("mine")
+
+    monkeypatch.setattr(TableFile, "write", slowly)
+    with pytest.raises(ExportError, match="nothing is overwritten"):
+        written(source, cases, to)
+    assert [p.name for p in to.iterdir()] == ["mine.txt"]
+
+
+def test_what_a_killed_export_left_is_no_hindrance(
+    source: Exportable, cases: list[Case], tmp_path: Path
+) -> None:
+    (tmp_path / ".out.writing" / "package").mkdir(parents=True)
+    (tmp_path / ".out.writing" / "package" / "half.txt").write_text("half")
+    manifest = written(source, cases, tmp_path / "out")
+    assert "half.txt" not in manifest.files
+    assert {p.name for p in tmp_path.iterdir()} == {"facts.json", "out"}
+
+
+def test_a_disk_that_fills_up_meanwhile_leaves_nothing_and_is_told(
+    source: Exportable, cases: list[Case], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(self: TableFile, source: Exportable, folder: Path) -> None:
+        (folder / "table.npy").write_bytes(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(TableFile, "write", write)
+    with pytest.raises(ExportError, match="could not be written: No space left on device"):
+        written(source, cases, tmp_path / "out")
+    assert [p.name for p in tmp_path.iterdir()] == ["facts.json"]
 
 
 def test_a_full_disk_is_told_before_any_work(
@@ -171,6 +215,25 @@ def test_verifying_asks_again_what_the_package_keeps(
     assert parity.passed
     assert parity.figures["kl"] == pytest.approx(0, abs=1e-12)
     assert parity.figures["prompts"] == Manifest.read(package).parity["figures"]["prompts"] - 1
+
+
+def test_the_command_fails_where_a_package_answers_otherwise(
+    source: Exportable, cases: list[Case], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from table_format import TableRuntime
+
+    monkeypatch.setattr(verifying, "runtime_of", lambda manifest: TableRuntime)
+    written(source, cases, tmp_path / "good")
+    written(source, cases, tmp_path / "bad", noise=0.5, despite=True)
+    (tmp_path / "good" / "model.sig").write_text("{}")
+    good, bad = (
+        CliRunner().invoke(cli, ["verify", str(tmp_path / name)]) for name in ("good", "bad")
+    )
+    assert good.exit_code == 0
+    told = "Signature: not checked, give --key\nParity: passed, for weights in float32\n"
+    assert told in good.output
+    assert isinstance(bad.exception, ParityError)
+    assert "Signature: none\nParity: failed, for weights in float32\n" in bad.output
 
 
 @pytest.mark.parametrize(

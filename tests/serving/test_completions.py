@@ -62,7 +62,9 @@ def test_logprobs_have_the_old_form(client: OpenAI) -> None:
     assert [o for c in chunks for o in c.choices[0].logprobs.text_offset] == [0, 1, 2]
 
 
-@pytest.mark.parametrize("prompt", [None, "", [], [[]], [""], [1.5], [-1], [256], {}, ["a"] * 17])
+@pytest.mark.parametrize(
+    "prompt", [None, "", [], [[]], [""], [1.5], [-1], [256], [2**63], {}, ["a"] * 17]
+)
 def test_what_is_no_prompt_is_refused(server: Server, prompt: object) -> None:
     answered = ask(server, "/v1/completions", {"model": "mine", "prompt": prompt})
     assert answered.status == 400

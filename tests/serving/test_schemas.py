@@ -130,3 +130,24 @@ def test_what_is_not_installed_is_told_to_who_asked(
         pytest.raises(openai.BadRequestError, match="pip install 'customize"),
     ):
         client.chat.completions.create(**CHAT, response_format={"type": "json_object"})
+
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "integer", "multipleOf": 99999989},
+        {"allOf": [{"type": "string", "pattern": f".*{letter}.*"} for letter in LETTERS]},
+    ],
+    ids=["multipleOf", "patterns"],
+)
+def test_a_schema_that_takes_all_time_or_memory_is_refused_and_others_are_answered(
+    server: Server, schema: Any
+) -> None:
+    answered = ask(server, body={**CHAT, "response_format": form(schema)})
+    assert answered.status == 400
+    assert "this schema takes more than 2 s or 512 MiB" in answered.error["message"]
+    asked = {**CHAT, "response_format": form({"enum": ["yes", "no"]})}
+    assert ask(server, body=asked).status == 200

@@ -1,4 +1,4 @@
-"""ONNX and GGUF packages behind the real client: adapters of one base say what the engine says."""
+"""Packages of each format behind the real client: adapters of one base say what the engine says."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def package(source: Exportable, exporter: Exporter, to: Path) -> str:
     return str(to)
 
 
-@pytest.fixture(scope="module", params=["onnx", "gguf"])
+@pytest.fixture(scope="module", params=["onnx", "gguf", "hf"])
 def client(
     request: pytest.FixtureRequest,
     customized: Customized,
@@ -110,6 +110,8 @@ def client(
     """Of a server of three packages of the format."""
     if request.param == "onnx":
         exporter = pytest.importorskip("customize_onnx.exporter").ONNX(weights="float32")
+    elif request.param == "hf":
+        exporter = pytest.importorskip("customize_hf.exporter").HF()
     else:
         pytest.importorskip("xllamacpp")
         exporter = pytest.importorskip("customize_gguf.exporter").GGUF(dtype="f32")
@@ -119,7 +121,7 @@ def client(
         package(Exportable(name, customized.model, weights, renderer), exporter, folder / name)
         for name, weights in customized.adapters.items()
     ]
-    offers = offers_of(sources)
+    offers = offers_of(sources, torch_backend.CPU(dtype="float32"))  # which hf's are loaded by
     assert len({id(offer.runtime) for offer in offers}) == 1  # one base in memory
     with Server(offers, Limits(), Address.take(port=0)) as server, client_of(server) as made:
         yield made

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import customize
-from customize import ModelError, OptionError
+from customize import Manifest, ModelError, OptionError
+from customize.runs import opening
 from customize.testing import ToyBackend
 
 pytest.importorskip("customize_sft")
@@ -38,6 +41,43 @@ def test_a_run_names_its_bases_revision_itself(tmp_path: Path) -> None:
     customize.train(model="toy", data=ROWS, to=to, backend=ToyBackend(), options=options)
     with pytest.raises(OptionError, match="names its base's own"):
         customize.open(to, revision="main")
+
+
+@pytest.mark.parametrize("is_packaged", [True, False])
+def test_the_base_of_an_adapter_is_looked_for_at_the_revision_it_was_trained_on(
+    is_packaged: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, str | None]] = []
+
+    def resolve(name: str, revision: str | None) -> None:
+        asked.append((name, revision))
+        raise ModelError("the hub is not asked here")
+
+    monkeypatch.setattr(opening, "resolve", resolve)
+    said = {"base_model_name_or_path": "acme/small", "revision": "abc"}
+    (tmp_path / "adapter_config.json").write_text(json.dumps(said))
+    if is_packaged:
+        base = {"name": "acme/small", "fingerprint": "f" * 64, "revision": "abc"}
+        write_manifest(tmp_path, base)
+    for given in ({}, {"revision": "main"}, {"base": "mine"}):
+        with pytest.raises(ModelError, match="not asked here"):
+            customize.open(tmp_path, backend=ToyBackend(), **given)
+    assert asked == [("acme/small", "abc"), ("acme/small", "main"), ("mine", None)]
+
+
+def write_manifest(folder: Path, base: dict[str, str]) -> None:
+    about: dict[str, Any] = {
+        "format": "customize-hf:hf",
+        "precision": "float32",
+        "name": "pizza",
+        "needs_base": True,
+        "base": base,
+        "weights": "w",
+        "is_adapter": True,
+        "stop_tokens": [2],
+        **{key: {} for key in ("options", "parity", "how_to_run", "run", "files")},
+    }
+    Manifest(**about).write(folder)
 
 
 def test_a_folder_has_no_revision(tmp_path: Path) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 from safetensors.torch import load_file, save_file
 
-from customize import ExportError, ModelFolder
+from customize import Exportable, ExportError, ModelFolder
 from customize.testing import write_tiny_model
+from customize.testing.renderer import ToyRenderer
 from customize_hf import adapters
+from customize_hf.exporter import HF
 from customize_hf.merging import merge
 
 torch = pytest.importorskip("torch")
@@ -73,6 +76,14 @@ def test_more_than_low_rank_updates_is_neither_served_nor_merged(
     adapter = adapters.read(written(tmp_path / "adapter", **config))
     assert next(iter(config)) in str(adapter.unservable())
     assert "merge_and_unload" in str(adapter.unmergeable())
+
+
+def test_commands_are_those_of_a_shell_whatever_the_run_is_called(
+    tmp_path: Path, model: ModelFolder
+) -> None:
+    source = Exportable("my run", model, written(tmp_path / "adapter"), ToyRenderer())
+    for how in HF().how_to_run(source).values():
+        assert "my run={folder}" in shlex.split(how)
 
 
 @pytest.mark.parametrize(

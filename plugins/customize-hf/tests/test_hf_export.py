@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import customize
 from customize import (
@@ -22,6 +23,7 @@ from customize import (
     Sampling,
     UnknownName,
 )
+from customize.cli.group import cli
 from customize.testing import write_tiny_model
 from customize_hf import merging
 
@@ -80,6 +82,8 @@ def test_an_adapter_is_a_package_that_says_how_servers_load_it(package: Path) ->
     figures = manifest.parity["figures"]
     assert figures["kl"] < 1e-8
     assert figures["mean_difference_to_base"] > 0.1
+    kept = json.loads((package / "parity" / "cases.json").read_text())
+    assert figures["prompts"] == len(kept) + 6  # of the run's own rows, which stay at home
     generation = json.loads((package / "generation_config.json").read_text())
     assert generation["eos_token_id"] == list(manifest.stop_tokens)
     card = (package / "README.md").read_text()
@@ -183,9 +187,19 @@ def test_a_merge_that_does_nothing_is_refused(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(merging, "_updates", lambda weights, known: {})
-    with pytest.raises(ParityError, match="answers as the base does: 0% of what was trained"):
-        run.export("hf", tmp_path / "out", merged=True)
-    assert [p.name for p in (tmp_path / "out").iterdir()] == ["parity.json"]
+    told = "answers as the base does: 0% of what was trained"
+    to = tmp_path / "out"
+    with pytest.raises(ParityError, match=told):
+        run.export("hf", to, merged=True)
+    assert [p.name for p in to.iterdir()] == ["parity.json"]
+    assert run.folder is not None
+    asked = ["export", str(run.folder.path), "hf", "--to", str(to), "--set", "merged=true"]
+    done = CliRunner().invoke(cli, [*asked, "--despite-parity"], catch_exceptions=False)
+    assert f"Written: {to}\nParity: failed, for weights in float32\n" in done.output
+    assert Manifest.read(to).parity["verdict"] == "failed"
+    card = (to / "README.md").read_text("utf-8")
+    assert "**It answers otherwise than the run, and was kept all the same**" in card
+    assert told in card
 
 
 def test_what_cannot_be_exported_is_refused_before_anything_is_loaded(

@@ -108,6 +108,17 @@ print({{"torch", "transformers", "onnx", "peft"}} & set(sys.modules))
     assert done.stdout.splitlines()[-1] == "set()"
 
 
+def test_no_connection_is_made_to_answer(package: Path) -> None:
+    code = f"""
+import os, sys
+sys.addaudithook(lambda event, given: event.startswith("socket.") and os._exit(3))
+from customize_onnx import Generator
+generator = Generator({str(package)!r}, threads=1)
+print(repr(generator.reply([{{"role": "user", "content": "hi"}}], adapter="mine")))
+"""
+    subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+
+
 def test_the_context_is_the_models_own_or_what_was_asked(tmp_path: Path) -> None:
     model = write_model(tmp_path / "model", "llama")
     short = Generator(export(model, tmp_path / "short", context=100), threads=1)

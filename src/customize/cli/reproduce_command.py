@@ -15,7 +15,12 @@ import click
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Where the training rows are now, if not where the recipe says.",
 )
-def command(package: Path, to: Path, data: Path | None) -> None:
+@click.option(
+    "--validation",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The same of the held-out rows.",
+)
+def command(package: Path, to: Path, data: Path | None, validation: Path | None) -> None:
     """Train again what PACKAGE was made from, and say where the two runs first differ.
 
     The exit code is 1 where they do.
@@ -27,7 +32,7 @@ def command(package: Path, to: Path, data: Path | None) -> None:
 
     from customize.runs.reproducing import reproduce
 
-    found = reproduce(package, to, data)
+    found = reproduce(package, to, data, validation)
     click.echo(str(found))
     if not found.is_equal:
         sys.exit(1)

@@ -21,7 +21,7 @@ from customize.interfaces.renderer import Renderer
 
 # As json.dumps writes, and no other blanks: small models can go on with those for ever. Nothing
 # of a schema is passed over in silence, whatever it says of itself.
-_STRICT = {
+STRICT = {
     "item_separator": ", ",
     "key_separator": ": ",
     "whitespace_flexible": False,
@@ -45,7 +45,7 @@ class Fitting:
         llguidance = _import()
         vocabulary = _vocabulary(renderer)
         try:
-            grammar = llguidance.LLMatcher.grammar_from_json_schema(schema, overrides=_STRICT)
+            grammar = llguidance.LLMatcher.grammar_from_json_schema(schema, overrides=STRICT)
         except ValueError as error:
             raise DataError(f"this is no JSON schema: {error}") from error
         self._matcher = llguidance.LLMatcher(vocabulary, grammar, log_level=0)

@@ -57,7 +57,10 @@ class Manifest:
 
     def commands(self, folder: str, base: str) -> dict[str, str]:
         """``how_to_run`` for a package in ``folder``, whose base is in ``base``."""
-        return {who: how.format(folder=folder, base=base) for who, how in self.how_to_run.items()}
+        return {
+            who: how.replace("{folder}", folder).replace("{base}", base)
+            for who, how in self.how_to_run.items()
+        }
 
     def text(self) -> str:
         """What the file says."""

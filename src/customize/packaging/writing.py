@@ -34,7 +34,10 @@ CASES = "parity"
 RUN = "run"
 # Nothing of a package is ever run.
 _CODE = frozenset(
-    (".py", ".pyc", ".so", ".dll", ".dylib", ".exe", ".sh", ".bat", ".pkl", ".pickle", ".pt")
+    (
+        *(".py", ".pyc", ".pyd", ".so", ".dll", ".dylib", ".exe", ".sh", ".bat", ".cmd", ".ps1"),
+        *(".pkl", ".pickle", ".joblib", ".pt", ".pth", ".ckpt"),  # loading a pickle runs it
+    )
 )
 _BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 _QUANTIZED_BYTES = 1.125  # eight bits, and a float32 for each 32 of them
@@ -73,8 +76,7 @@ def check_exportable(source: Exportable, exporter: Exporter, to: Path) -> None:
     Raises:
         ExportError: the folder is there, the disk is full, or the exporter cannot make it.
     """
-    if to.exists() and not _holds_only_parity(to):
-        raise ExportError(f"{to} exists: give a new folder, nothing is overwritten")
+    _refuse_existing(to)
     exporter.check(source)
     to.parent.mkdir(parents=True, exist_ok=True)
     needed, free = _needed_bytes(source, exporter), shutil.disk_usage(to.parent).free
@@ -126,8 +128,10 @@ def write_package(
         manifest = attrs.evolve(manifest, files=files, sizes=sizes)
         manifest.write(folder)
         sync_all(folder)
+        _refuse_existing(to)  # anew: an export takes minutes
         if to.exists():
-            shutil.rmtree(to)
+            (to / PARITY).unlink()
+            to.rmdir()
         folder.rename(to)
         sync(to.parent)
     return manifest
@@ -210,9 +214,10 @@ def _count(shape: Sequence[int]) -> int:
     return out
 
 
-def _holds_only_parity(folder: Path) -> bool:
-    """What a failed export left."""
-    return folder.is_dir() and [path.name for path in folder.iterdir()] == [PARITY]
+def _refuse_existing(to: Path) -> None:
+    """But for what a failed export left."""
+    if to.exists() and not (to.is_dir() and [path.name for path in to.iterdir()] == [PARITY]):
+        raise ExportError(f"{to} exists: give a new folder, nothing is overwritten")
 
 
 def _leave_parity(parity: Parity, to: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from customize.training.recipe import Recipe
 from customize.training.recipe_making import make_recipe
 
 Source = str | os.PathLike[str] | Sequence[Row]
+_ROWS = re.compile(r"[0-9]+ rows")
 
 
 @attrs.frozen
@@ -78,6 +80,11 @@ def _named(stage: Mapping[str, Any]) -> dict[str, Any]:
             )
         del named["method"]
     return named
+
+
+def is_given(source: str | None) -> bool:
+    """Whether a recipe's data or validation stands for rows that were given in Python."""
+    return source is not None and bool(_ROWS.fullmatch(source))
 
 
 def _name(stage: Mapping[str, Any]) -> dict[str, str]:

@@ -50,7 +50,8 @@ def open(
         read_sound(path)
     chosen = choose_backend("auto" if backend is None else backend)
     if (path / _PEFT).is_file():
-        return Run(None, resolve(os.fspath(base or _base_of(path)), revision), chosen, adapter=path)
+        below, at = _base_of(path) if base is None else (os.fspath(base), None)
+        return Run(None, resolve(below, revision or at), chosen, adapter=path)
     _refuse("base", base, f"exported adapters: {path} is none")
     if path.is_dir() and not (path / "config.json").is_file():
         raise ModelError(
@@ -82,12 +83,15 @@ def _refuse(name: str, value: object, whose: str) -> None:
         raise OptionError(f"{name}={str(value)!r} is for {whose}")
 
 
-def _base_of(adapter: Path) -> str:
-    """The model that an exported adapter says it belongs to."""
-    said = json.loads((adapter / _PEFT).read_text("utf-8")).get("base_model_name_or_path")
-    is_here = isinstance(said, str) and Path(said).is_dir()
-    if (adapter / MANIFEST).is_file() and not is_here:
-        return str(Manifest.read(adapter).base["name"])
+def _base_of(adapter: Path) -> tuple[str, str | None]:
+    """The model that an exported adapter says it belongs to, and its revision on the hub."""
+    config = json.loads((adapter / _PEFT).read_text("utf-8"))
+    said = config.get("base_model_name_or_path")
+    if isinstance(said, str) and Path(said).is_dir():
+        return said, None
+    if (adapter / MANIFEST).is_file():
+        known = Manifest.read(adapter).base
+        return known["name"], known["revision"]
     if isinstance(said, str):
-        return said
+        return said, config.get("revision")
     raise ModelError(f"{adapter} does not say which model it belongs to: give base")

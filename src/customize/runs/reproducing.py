@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,11 @@ from customize.interfaces.method import SECONDS
 from customize.packaging.manifest import Manifest, damage
 from customize.packaging.writing import RUN, fingerprint_of
 from customize.runs.folder import RunFolder
+from customize.runs.given import is_given
 from customize.runs.run import Run
 from customize.runs.train import run_recipe
 from customize.training.recipe import Recipe
 
-_GIVEN = re.compile(r"[0-9]+ rows")
 # What may round numbers otherwise: told beside, since it need not.
 _ROUNDS = ("versions", "processor", "backend", "backend_options")
 
@@ -48,11 +47,17 @@ class Reproduced:
         return f"{self.steps} steps taken again; first differs {self.first}{beside}"
 
 
-def reproduce(package: str | Path, to: str | Path, data: str | Path | None = None) -> Reproduced:
+def reproduce(
+    package: str | Path,
+    to: str | Path,
+    data: str | Path | None = None,
+    validation: str | Path | None = None,
+) -> Reproduced:
     """Train what the package's recipe says, into the run folder ``to``, and compare.
 
     Args:
         data: where the training rows are now, if not where the recipe says.
+        validation: the same of the held-out rows.
 
     Raises:
         ExportError: it is no package, a file is not as it was, or its rows are nowhere.
@@ -63,7 +68,7 @@ def reproduce(package: str | Path, to: str | Path, data: str | Path | None = Non
     if fault := damage(folder, manifest):
         raise ExportError(f"{package} is not what was written: {fault}")
     kept = RunFolder(folder / RUN)
-    recipe = _recipe(kept.recipe(), to, data)
+    recipe = _recipe(kept.recipe(), to, {"data": data, "validation": validation})
     again = run_recipe(recipe)
     return compare_with(kept, manifest, again)
 
@@ -85,15 +90,21 @@ def compare_with(kept: RunFolder, manifest: Manifest, again: Run) -> Reproduced:
     return Reproduced(len(steps), next(differences, None), beside)
 
 
-def _recipe(recipe: Recipe, to: str | Path, data: str | Path | None) -> Recipe:
+def _recipe(recipe: Recipe, to: str | Path, files: Mapping[str, str | Path | None]) -> Recipe:
     """Nobody is told of the run, and it is not evaluated: neither changes what is learnt."""
     told: dict[str, Any] = {"to": str(to), "observers": {}, "evaluate": False}
-    if data is not None:
-        told["data"] = str(data)
-    elif _GIVEN.fullmatch(recipe.data):
+    for key, file in files.items():
+        if file is not None:
+            told[key] = str(file)
+        elif is_given(named := getattr(recipe, key)):
+            raise ExportError(
+                f"its {key} was {named} that were given in Python: write each as a line of "
+                f"json.dumps(row, ensure_ascii=False) to a file, and say which it is (--{key})"
+            )
+    if any(is_given(stage.data) or is_given(stage.validation) for stage in recipe.before()):
         raise ExportError(
-            f"it was trained on {recipe.data} that were given in Python: say which file holds them "
-            "(--data)"
+            "rows of an earlier stage were given in Python, and are nowhere: only what lies in "
+            "files can be trained again"
         )
     return Recipe(**{**recipe.to_dict(), **told})
 

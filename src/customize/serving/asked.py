@@ -16,6 +16,7 @@ from customize.interfaces.runtime import Query
 from customize.serving.limits import Limits
 from customize.serving.menu import Served
 from customize.serving.refusal import Refusal
+from customize.serving.schema_trial import check_schema
 
 
 @attrs.frozen(kw_only=True)
@@ -64,7 +65,7 @@ class Asked(ABC):
 
         Raises:
             Refusal: a prompt leaves no room for the answer.
-            CustomizeError: the runtime refuses.
+            CustomizeError: the runtime refuses, or the schema takes too much.
         """
         queries = [
             Query(
@@ -81,6 +82,8 @@ class Asked(ABC):
         ]
         for query in queries:
             self.served.desk.runtime.check(query)
+        if self.schema is not None:
+            check_schema(self.schema)
         return queries
 
     def _sampling(self, num_prompt: int, limits: Limits) -> Sampling:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
@@ -75,10 +76,11 @@ class GGUF(Exporter):
         beside = source.is_adapter and not self.merged
         lora = f" --lora {{folder}}/{ADAPTER}" if beside else ""
         if self.needs_base(source):
-            return {"llama.cpp": f"llama-server --jinja -m {source.model.name}.gguf{lora}"}
+            model = shlex.quote(f"{source.model.name}.gguf")
+            return {"llama.cpp": f"llama-server --jinja -m {model}{lora}"}
         return {
             "llama.cpp": f"llama-server --jinja -m {{folder}}/{MODEL}{lora}",
-            "Ollama": f"ollama create {source.name} -f {{folder}}/Modelfile",
+            "Ollama": f"ollama create {shlex.quote(source.name)} -f {{folder}}/Modelfile",
         }
 
     def _plan(self, source: Exportable) -> tuple[Source, PeftAdapter | None]:

@@ -1,6 +1,7 @@
 """The exporter ``hf``. Knows the layout of Hugging Face folders."""
 
 import json
+import shlex
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -65,7 +66,7 @@ class HF(Exporter):
                 "vLLM": "vllm serve {folder}",
                 "SGLang": "python -m sglang.launch_server --model-path {folder}",
             }
-        model, name = source.model, source.name
+        model, name = source.model, shlex.quote(source.name)
         # Servers know models of the hub by name; any other by its folder.
         base = f"{model.name} --revision {model.revision}" if model.revision else "{base}"
         rank = adapters.served_rank(adapters.read(source.weights).rank)
