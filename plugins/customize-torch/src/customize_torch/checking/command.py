@@ -37,7 +37,7 @@ def main(backend: type[GPU], arguments: Sequence[str] | None = None) -> None:
     if (reason := backend().probe()) is not None:
         print(f"the backend {backend.name} cannot run here: {reason}", file=sys.stderr)
         sys.exit(2)
-    found = _begun(asked.to, {"schema": "customize-gpu/1", "machine": machine.told(backend.name)})
+    found = _begun(asked.to, {"schema": "customize-gpu/1", "machine": machine.told(backend)})
     for name in asked.only:
         begun = time.perf_counter()
         print(f"{name} …", file=sys.stderr, flush=True)
