@@ -1,9 +1,9 @@
 """Customize language models after pre-training, and prove that it helped.
 
 Layers, each importing only those before it: errors, values and options, interfaces, plugins,
-models, data, rollouts, retrieval, training, evaluation, packaging, serving, runs, doctor, traits,
-command line. Names are imported when they are first used, so that ``import customize`` costs next
-to nothing.
+models, data, rollouts, retrieval, training, evaluation, packaging, serving, runs, planning, doctor,
+traits, command line. Names are imported when they are first used, so that ``import customize``
+costs next to nothing.
 """
 
 from __future__ import annotations

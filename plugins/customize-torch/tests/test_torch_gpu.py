@@ -19,7 +19,7 @@ from torch import nn
 from customize import AdamW, BackendError, Batch, CrossEntropy, LoRA, ModelFolder, ModelShape
 from customize_torch import few_rows, gpu, llama, loading
 from customize_torch.backend import CPU
-from customize_torch.checking import shapes, speed
+from customize_torch.checking import command, shapes, speed
 from customize_torch.checking.command import main
 from customize_torch.checking.page import table
 from customize_torch.device_memory import take_peak
@@ -122,6 +122,20 @@ def test_a_check_without_a_device_says_why(capsys: pytest.CaptureFixture[str]) -
         main(Nowhere, [])
     assert stopped.value.code == 2
     assert "there is none" in capsys.readouterr().err
+
+
+def test_a_check_tells_what_it_lacks_before_it_begins(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "find_spec", lambda name: None)
+    for arguments, told in (
+        (["--only", "training", "--model", "./nowhere"], "or train another with --model"),
+        (["--only", "rules"], "pip install peft"),
+    ):
+        with pytest.raises(SystemExit) as stopped:
+            main(Here, arguments)
+        assert stopped.value.code == 2
+        assert told in capsys.readouterr().err
 
 
 def test_the_table_holds_what_was_found() -> None:
