@@ -56,7 +56,7 @@ FOR_TESTS = (
     *("scipy", "statsmodels"),  # statistics are checked against them
     *("jsonschema", "llguidance"),  # answers are checked by the one, and held to by the other
     "pypdf",
-    "torchao",  # makes bases of 8 and 4 bits
+    *("torchao", "bitsandbytes"),  # make bases of 8 and 4 bits
     "triton; platform_system == 'Linux'",  # interpreted, where there is no GPU
     "xllamacpp",  # llama.cpp, in which GGUF packages are proven
     *("starlette", "uvicorn"),
@@ -171,7 +171,7 @@ def backend(session: nox.Session, name: str) -> None:
     Where it cannot run, its rules are skipped with the reason; ``CUSTOMIZE_REQUIRE=cuda`` makes
     that a failure.
     """
-    _install(session, "pytest", "transformers", "peft", "torchao")
+    _install(session, "pytest", "transformers", "peft", "torchao", "bitsandbytes")
     session.run("pytest", "-rs", BACKENDS[name], *session.posargs, env=ENVIRONMENT)
 
 

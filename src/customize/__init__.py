@@ -1,9 +1,9 @@
 """Customize language models after pre-training, and prove that it helped.
 
 Layers, each importing only those before it: errors, values and options, interfaces, plugins,
-models, data, rollouts, retrieval, training, evaluation, packaging, serving, runs, doctor, traits,
-command line. Names are imported when they are first used, so that ``import customize`` costs next
-to nothing.
+models, data, rollouts, retrieval, training, evaluation, packaging, serving, runs, planning, doctor,
+traits, command line. Names are imported when they are first used, so that ``import customize``
+costs next to nothing.
 """
 
 from __future__ import annotations
@@ -123,6 +123,7 @@ __all__ = [
     "Scorer",
     "ScorerSpec",
     "Session",
+    "Smaller",
     "Snapshot",
     "Split",
     "Spoken",
@@ -310,6 +311,7 @@ _HOMES = {
     "Scorer": "customize.interfaces.scorer",
     "ScorerSpec": "customize.plugins.specs",
     "Session": _BACKEND,
+    "Smaller": _BACKEND,
     "Snapshot": _BACKEND,
     "Split": "customize.data.splitting",
     "Spoken": "customize.rollouts.episode",
@@ -452,6 +454,7 @@ if TYPE_CHECKING:
     from customize.interfaces.backend import Prompt as Prompt
     from customize.interfaces.backend import Sampling as Sampling
     from customize.interfaces.backend import Session as Session
+    from customize.interfaces.backend import Smaller as Smaller
     from customize.interfaces.backend import Snapshot as Snapshot
     from customize.interfaces.dataset import Dataset as Dataset
     from customize.interfaces.dataset import Row as Row

@@ -34,9 +34,12 @@ from customize import (
     Said,
     Sampling,
     Session,
+    Smaller,
     Snapshot,
+    option,
+    options,
 )
-from customize.testing import ToyRenderer
+from customize.testing import ToyBackend, ToyRenderer
 from customize.testing.toy import ToyEngine, ToySession, ToySnapshot
 
 
@@ -417,6 +420,26 @@ class Serves(Lying):
         return super().capabilities() | {"serve"}
 
 
+@options
+class NamesTheSameForEver(Backend):
+    """An honest one but that it would always have its budget lowered."""
+
+    name = "toy"
+    budget: int = option(default=8, help="What it never spends.", at_least=1)
+
+    def probe(self) -> str | None:
+        return None
+
+    def capabilities(self) -> frozenset[str]:
+        return ToyBackend().capabilities()
+
+    def smaller(self, largest: int) -> Sequence[Smaller]:
+        return [Smaller("budget", 1, "nothing")]
+
+    def load(self, model: ModelFolder) -> Engine:
+        return ToyBackend().load(model)
+
+
 LIARS: dict[str, Callable[[], Backend]] = {
     "check_logprobs_are_log_probabilities": lambda: Lying(snapshot=Doubles),
     "check_distributions_are_those_of_forward": lambda: Lying(snapshot=Shifted),
@@ -452,6 +475,7 @@ LIARS: dict[str, Callable[[], Backend]] = {
     "check_dtype_is_declared": lambda: Lying(engine=DeclaresNoDtype),
     "check_choices_are_made_once": ChoosesAnew,
     "check_numerics_decide_the_bits": SettlesInSilence,
+    "check_what_is_smaller_can_be_set": NamesTheSameForEver,
     "check_session_has_a_renderer": lambda: Lying(session=RendersOtherwise),
     "check_served_answers_are_the_sessions": lambda: Serves(engine=ServesTheBase),
     "check_errors_are_ours": lambda: Lying(snapshot=Crashes),

@@ -13,7 +13,7 @@ import backend_liars
 import pytest
 from lying import Lying
 
-from customize import OptionError
+from customize import OptionError, Unsupported
 from customize.testing import ToyBackend, conformance, write_tiny_model
 from customize.testing.expansion import Case, cases_of
 from customize.testing.rules import rules_of
@@ -49,6 +49,20 @@ def test_a_broken_rule_fails_its_test_with_what_was_found() -> None:
     test = conformance(backend=wrong_sign())
     with pytest.raises(AssertionError, match="what a step took off the loss"):
         test(cases(test)[SIGN])
+
+
+def test_a_backend_that_must_be_there_fails_where_it_cannot_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ToyBackend, "probe", lambda self: "there is none")
+    test = conformance(backend=ToyBackend())
+    case = cases(test)[SIGN]
+    monkeypatch.setenv("CUSTOMIZE_REQUIRE", "cuda")
+    with pytest.raises(pytest.skip.Exception, match="there is none"):
+        test(case)
+    monkeypatch.setenv("CUSTOMIZE_REQUIRE", "cuda,toy")
+    with pytest.raises(Unsupported, match="CUSTOMIZE_REQUIRE=toy, but: there is none"):
+        test(case)
 
 
 def test_a_known_failure_is_expected_with_its_reason() -> None:

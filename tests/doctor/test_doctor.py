@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from customize import BackendError
+from customize import BackendError, BackendSpec
 from customize.cli import doctor_command
 from customize.doctor import backends, examination, machine
 from customize.doctor.computing import Computed, compute, computed
@@ -99,6 +99,35 @@ class Claim:
         return self.reason
 
 
+def test_what_begins_or_reaches_others_is_tried_only_where_it_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cluster = BackendSpec(name="other", target="a:B", summary="A cluster.", elsewhere=True)
+    found = {"cpu": None, "other": cluster}
+    asked: list[str] = []
+
+    def told(name: str, options: Mapping[str, Any] | None = None) -> Computed:
+        asked.append(name)
+        return EXACT
+
+    monkeypatch.setattr(backends, "specs", lambda kind: found)
+    monkeypatch.setattr(backends, "load", lambda kind, name: Claim)
+    monkeypatch.setattr(backends, "computed", told)
+    _, alone = backends.backends()
+    assert set(asked) == {"cpu"}
+    assert (alone.status, alone.fix) == ("absent", "customize doctor --backend other")
+    assert "would begin or reach other processes" in alone.told
+    [named] = backends.backends(["other"])
+    assert (named.what, named.status, asked[-1]) == ("backend other", "ok", "other")
+
+
+def test_backends_of_clusters_and_services_say_that_they_are() -> None:
+    for plugin, name in (("customize_ray", "ray"), ("customize_tinker", "tinker")):
+        module = pytest.importorskip(f"{plugin}._plugin")
+        [spec] = module.customize_backends()
+        assert (spec.name, spec.elsewhere) == (name, True)
+
+
 def examined(
     monkeypatch: pytest.MonkeyPatch, outcome: Callable[[], Computed], reason: str | None = None
 ) -> Finding:
@@ -148,6 +177,12 @@ def test_a_backend_whose_process_dies_is_a_fault(monkeypatch: pytest.MonkeyPatch
     assert (told.status, told.told) == ("fault", "it ended with code -11")
 
 
+def test_what_a_backend_computes_on_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    on = attrs.evolve(EXACT, hardware={"device": "Made Up 1000", "fp8": "yes"})
+    told = examined(monkeypatch, lambda: on)
+    assert "; dtype float32; device Made Up 1000, fp8 yes; " in told.told
+
+
 def test_rounding_of_bfloat16_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     rounded = attrs.evolve(EXACT, logprobs=[0.0, -1.52, -2.0], numerics={"dtype": "bfloat16"})
     assert examined(monkeypatch, lambda: rounded).status == "ok"
@@ -169,6 +204,7 @@ def test_the_processor_of_this_machine_is_well() -> None:
     pytest.importorskip("customize_torch")
     exact, rounded = computed("cpu", {"dtype": "float32"}), computed("cpu")
     assert exact.losses[1] < exact.losses[0]
+    assert exact.hardware["bf16"].endswith(" times as fast as float32")
     np.testing.assert_allclose(rounded.logprobs, exact.logprobs, atol=0.2)
 
 
@@ -181,7 +217,7 @@ def test_nothing_private_is_in_the_json(tmp_path: Path) -> None:
 def test_the_command_ends_with_1_where_something_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = Finding("memory", "fault", "none at all " * 9, "buy some")
     for finding, code in ((wrong, 1), (attrs.evolve(wrong, status="warning"), 0)):
-        monkeypatch.setattr(examination, "examine", lambda finding=finding: iter([finding]))
+        monkeypatch.setattr(examination, "examine", lambda only, finding=finding: iter([finding]))
         shown = CliRunner().invoke(doctor_command.command)
         assert shown.exit_code == code
         assert "to do: buy some" in shown.output

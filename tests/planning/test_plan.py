@@ -3,38 +3,48 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import attrs
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
 import customize
 from customize import (
+    BackendSpec,
     Batch,
     CrossEntropy,
     Full,
     LoRA,
     ModelError,
     OptionError,
+    Smaller,
     Unsupported,
+    option,
+    options,
     plan,
     resolve,
 )
 from customize._memory import peak_bytes
 from customize.cli.plan_command import command
 from customize.models.shape import ModelShape
+from customize.planning.advice import NOTHING_HELPS, Way, advice
 from customize.planning.amounts import forward_flops, training_flops
 from customize.planning.counting import Work
 from customize.planning.happened import compared
 from customize.planning.offers import Offer, read_offers
-from customize.planning.rates import Rate, rate_of, remember
-from customize.testing import write_tiny_model
+from customize.planning.rates import Rate, machine_name, rate_of, remember
+from customize.runs import backends as choosing
+from customize.runs.folder import processor
+from customize.testing import ToyBackend, write_tiny_model
 from customize.training.recipe import Recipe
+from customize.training.recipe_file import parse_settings
 from customize.training.recipe_making import make_recipe
 
 pytest.importorskip("customize_sft")
@@ -142,8 +152,8 @@ def test_many_rows_are_sampled_and_the_interval_holds_the_truth(
 ) -> None:
     write_rows(Path(recipe["data"]), 200)
     whole = plan(made(recipe)).stages[0]
-    monkeypatch.setattr("customize.planning.plan._ROWS", 60)
-    monkeypatch.setattr("customize.planning.plan._ENOUGH_S", 0.0)
+    monkeypatch.setattr("customize.planning.stage._ROWS", 60)
+    monkeypatch.setattr("customize.planning.stage._ENOUGH_S", 0.0)
     some = plan(made(recipe)).stages[0]
     assert (some.rows, some.steps) == (200, 50)
     estimate, low, high = some.tokens
@@ -230,68 +240,145 @@ def test_a_method_that_learns_from_what_it_samples_is_not_guessed(
         plan(made(recipe, method="grpo", options={"reward": "brevity:brief"}))
 
 
-def test_where_memory_is_short_the_cheapest_change_is_told_and_helps(
-    recipe: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    free = float("inf")
-    monkeypatch.setattr(CPU, "available_bytes", lambda self: free)
+@pytest.fixture
+def room(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How many bytes are free, for a test to change."""
+    free = [float("inf")]
+    monkeypatch.setattr(CPU, "available_bytes", lambda self: free[0])
+    return free
 
+
+def given(recipe: Mapping[str, Any], advice: str | None) -> Recipe:
+    """The recipe with the settings of a plan's advice, as a person would give them."""
+    assert advice is not None
+    settings = re.findall(r"--set (?:'([^']+)'|([^ :]+))", advice)
+    changed = parse_settings([quoted or plain for quoted, plain in settings])
+    adapter = changed.get("adapter", recipe.get("adapter", {}))
+    options = {**recipe["backend_options"], **changed.get("backend_options", {})}
+    return made(recipe, adapter=adapter, backend_options=options)
+
+
+def test_where_memory_is_short_the_advice_is_what_makes_it_fit_and_costs_least(
+    recipe: Mapping[str, Any], room: list[float]
+) -> None:
     whole = plan(made(recipe))
     assert whole.advice is None
-    free = whole.num_bytes - 1e3
+    room[0] = whole.num_bytes - 1e3
     told = plan(made(recipe)).advice
-    least = {**recipe["backend_options"], "token_budget": whole.stages[0].largest}
-    assert f"--set backend_options.token_budget={least['token_budget']}" in (told or "")
-    assert plan(made(recipe, backend_options=least)).advice is None
+    largest = whole.stages[0].largest
+    assert told == (
+        f"--set backend=cpu --set backend_options.token_budget={largest}: "
+        "the same result, a little slower"
+    )
+    seen = []
+    for _ in range(20):
+        fitting = plan(given(recipe, told))
+        assert fitting.advice is None
+        room[0] = fitting.num_bytes - 1e3
+        told = plan(made(recipe)).advice
+        assert told is not None
+        if "rows of" in told or told == NOTHING_HELPS:
+            break
+        seen.append(told)
+    assert "recompute=always" in seen[0]
+    assert any("adapter.rank=4: a smaller adapter" in one for one in seen)
+    assert f"rows of {largest // 2} tokens at most: the longest has {largest}" in told
+    room[0] = 1.0
+    assert plan(made(recipe)).advice == NOTHING_HELPS
 
-    free = plan(made(recipe, adapter="full", backend_options=least)).num_bytes - 1e3
-    assert "--set 'adapter={rank: 16}'" in (plan(made(recipe, adapter="full")).advice or "")
-    assert plan(made(recipe, adapter={"rank": 16}, backend_options=least)).advice is None
 
-    free = plan(made(recipe, backend_options=least)).num_bytes - 1e3
-    assert plan(made(recipe)).advice == "--set adapter.rank=4: a smaller adapter"
-    assert plan(made(recipe, adapter={"rank": 4}, backend_options=least)).advice is None
+def test_lora_is_advised_in_place_of_all_weights(
+    recipe: Mapping[str, Any], room: list[float]
+) -> None:
+    all_weights = {**recipe, "adapter": "full"}
+    least = {"token_budget": 1, "recompute": "always"}
+    all_weights["backend_options"] = {**recipe["backend_options"], **least}
+    room[0] = plan(made(all_weights)).num_bytes - 1e3
+    told = plan(made(all_weights)).advice
+    assert told == "--set 'adapter={rank: 16}': LoRA in place of all weights"
+    assert plan(given(all_weights, told)).advice is None
 
-    free = plan(made(recipe, adapter={"rank": 4}, backend_options=least)).num_bytes - 1e3
-    assert "--set backend_options.base=int8" in (plan(made(recipe)).advice or "")
-    held = {**least, "base": "int8"}
-    assert plan(made(recipe, adapter={"rank": 4}, backend_options=held)).advice is None
 
-    free = 1.0
-    assert plan(made(recipe)).advice == (
-        "a smaller model, or another machine: its weights alone leave too little room"
+def test_of_cheap_changes_those_that_a_dear_one_spares_are_left_out() -> None:
+    way = Way(Holding(), LoRA(rank=64), largest=100)
+
+    def has(changed: Way, name: str) -> bool:
+        return bool(getattr(changed.backend, name) == "yes")
+
+    def both(changed: Way) -> bool:
+        return has(changed, "few") and changed.adapter == LoRA(rank=16)
+
+    assert advice(way, both).splitlines() == [
+        "--set backend=holding --set backend_options.few=yes: a little",
+        "--set adapter.rank=16: a smaller adapter",
+    ]
+    assert advice(way, lambda changed: has(changed, "half")) == (
+        "--set backend=holding --set backend_options.half=yes: digits"
+    )
+    assert advice(way, lambda changed: changed.largest == 50) == (
+        "--set backend=holding --set backend_options.few=yes, and rows of 50 tokens at most: "
+        "the longest has 100"
+    )
+    assert advice(way, lambda changed: False) == NOTHING_HELPS
+
+
+def test_a_backend_that_says_nothing_is_told_of_the_adapter_and_rows_alone() -> None:
+    way = Way(ToyBackend(), LoRA(rank=64), largest=100)
+    assert advice(way, lambda changed: changed.adapter == LoRA(rank=16)) == (
+        "--set adapter.rank=16: a smaller adapter"
+    )
+    assert advice(way, lambda changed: changed.largest == 50) == (
+        "rows of 50 tokens at most: the longest has 100"
     )
 
 
+@options
+class Holding(ToyBackend):
+    """A backend by what it says makes it smaller."""
+
+    name = "holding"
+
+    few: str = option(default="no", help="Hold few.", choices=("no", "yes"))
+    half: str = option(default="no", help="Hold half of the digits.", choices=("no", "yes"))
+
+    def smaller(self, largest: int) -> Sequence[Smaller]:
+        return [
+            Smaller("few", "yes", "a little"),
+            Smaller("half", "yes", "digits", exact=False),
+        ]
+
+
 def test_advice_counts_what_sampling_holds_as_the_plan_does(
-    recipe: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch
+    recipe: Mapping[str, Any], room: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Fewer tokens together help nothing where the most is held while it draws."""
-    free = float("inf")
-    monkeypatch.setattr(CPU, "available_bytes", lambda self: free)
     drawn = {"keys and values": 1e9, "logits": 0.0}
     monkeypatch.setattr(CPU, "sampling_memory", lambda self, shape, rows, tokens: drawn)
     sampling = {**recipe, "options": {**recipe["options"], "replay": 0.25}}
 
     whole = plan(made(sampling, adapter={"rank": 64}))
     assert "keys and values" in whole.memory
-    free = whole.num_bytes - 1e3
+    room[0] = whole.num_bytes - 1e3
     assert plan(made(sampling, adapter={"rank": 64})).advice == (
         "--set adapter.rank=16: a smaller adapter"
     )
 
 
-def test_a_backend_that_takes_no_budget_itself_is_not_told_to(
-    recipe: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch
+def test_a_backend_of_others_passes_on_what_makes_them_smaller(
+    recipe: Mapping[str, Any], room: list[float]
 ) -> None:
     pytest.importorskip("customize_torchrun")
-    given = {**recipe, "backend": "torchrun"}
-    given["backend_options"] = {"on": "cpu", "on_options": recipe["backend_options"]}
-    free = plan(made(given)).num_bytes - 1e3
-    monkeypatch.setattr(CPU, "available_bytes", lambda self: free)
-    told = plan(made(given)).advice
+    many = {**recipe, "backend": "torchrun"}
+    many["backend_options"] = {"on": "cpu", "on_options": recipe["backend_options"]}
+    whole = plan(made(many))
+    room[0] = whole.num_bytes - 1e3
+    told = plan(made(many)).advice
     assert told is not None
-    assert "token_budget" not in told
+    assert "--set backend_options.on_options.token_budget=" in told
+    room[0] = float("inf")
+    least = {**recipe["backend_options"], "token_budget": whole.stages[0].largest}
+    many["backend_options"] = {"on": "cpu", "on_options": least}
+    assert plan(made(many)).num_bytes <= whole.num_bytes - 1e3
 
 
 def test_an_adapter_that_is_gone_on_with_is_planned_as_it_is(
@@ -398,11 +485,66 @@ def test_offers_are_priced(recipe: Mapping[str, Any], tmp_path: Path) -> None:
     assert theirs.money == pytest.approx(2e-6 * found.tokens)
     assert {"cloud-H100", "hosted-service"} <= set(read_offers(None))
     wrong = tmp_path / "offers.yaml"
-    wrong.write_text("a: {hour: 1}\nb: {milion: 2}\n")
+    wrong.write_text("a: {hour: 1, tflops: 2}\nb: {milion: 2}\n")
     with pytest.raises(OptionError) as told:
         read_offers(wrong)
     assert "an offer is hour, memory_gb and tflops, or million" in str(told.value)
     assert "milion" in str(told.value)
+
+
+def test_an_hour_alone_is_this_machine_s_on_every_backend_at_hand(
+    recipe: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = {"here": Offer(hour=3.6)}
+    other = attrs.evolve(CPU(dtype="float32", threads=1), base="int8")
+    monkeypatch.setattr("customize.planning.plan.others_at_hand", lambda chosen: [other])
+    first = plan(made(recipe), table)
+    assert first.offers == ()
+    remember(first.machine, "a run", first.flops, 50.0)
+    [here] = plan(made(recipe), table).offers
+    assert (here.name, here.fits) == ("here, cpu", True)
+    assert (here.seconds, here.money) == pytest.approx((50.0, 0.05))
+    remember(machine_name("cpu", other.numerics(), processor()), "another", first.flops, 200.0)
+    _, beside = plan(made(recipe), table).offers
+    assert beside.seconds == pytest.approx(200.0)
+
+
+def test_what_else_is_at_hand_is_what_auto_may_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Absent(ToyBackend):
+        def probe(self) -> str | None:
+            return "there is none"
+
+    priorities = {"chosen": 9, "best": 100, "plain": 0, "by-name": -1, "absent": 5}
+    found = {
+        name: BackendSpec(name=name, target="a:B", summary="Some.", priority=priority)
+        for name, priority in priorities.items()
+    }
+    asked: list[str] = []
+
+    def load(kind: str, name: str) -> type[ToyBackend]:
+        asked.append(name)
+        return Absent if name == "absent" else ToyBackend
+
+    monkeypatch.setattr(choosing, "specs", lambda kind: {**found, "torn": object()})
+    monkeypatch.setattr(choosing, "load", load)
+    assert len(choosing.others_at_hand("chosen")) == 2
+    assert asked == ["best", "absent", "plain"]
+
+
+def test_what_makes_it_fit_is_shown_a_line_a_change(
+    recipe: Mapping[str, Any], room: list[float]
+) -> None:
+    least = {"token_budget": 1, "recompute": "always"}
+    options = {**recipe["backend_options"], **least}
+    room[0] = plan(made(recipe, backend_options=options)).num_bytes - 1e3
+    settings = [f"--set={key}={recipe[key]}" for key in ("model", "data", "to", "backend")]
+    settings += ["--set=backend_options.dtype=float32", "--set=options.batch_size=12"]
+    shown = CliRunner().invoke(command, settings, catch_exceptions=False).output
+    head, _, rest = shown.partition("  does not fit, and would with\n")
+    assert head
+    changes = rest.partition("\n\n")[0].splitlines()
+    assert len(changes) > 1
+    assert changes[-1] == "    --set adapter.rank=4: a smaller adapter"
 
 
 def test_a_wrong_model_is_told_as_training_would(recipe: Mapping[str, Any]) -> None:

@@ -51,6 +51,16 @@ def test_windows_linux_has_its_own_device(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("capability", "has"), [((8, 0), False), ((8, 9), True), ((9, 0), True), ((12, 0), True)]
+)
+def test_fp8_comes_with_ada(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], has: bool
+) -> None:
+    monkeypatch.setattr("torch.cuda.get_device_capability", lambda index: capability)
+    assert CUDA().has_fp8() == has
+
+
+@pytest.mark.parametrize(
     ("built", "told"),
     [
         (None, "pip install torch"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -30,7 +31,9 @@ def test_a_driver_and_a_device_are_enough(machine: Path) -> None:
     assert reason_against(machine, {"HIP_VISIBLE_DEVICES": "0"}) is None
 
 
-@pytest.mark.parametrize("name", ["ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"])
+@pytest.mark.parametrize(
+    "name", ["ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES"]
+)
 def test_a_variable_that_hides_every_device_is_named(machine: Path, name: str) -> None:
     assert reason_against(machine, {name: ""}) == f"{name}='' hides every GPU: unset it"
 
@@ -60,6 +63,27 @@ def test_a_device_that_may_not_be_opened_names_the_groups(
 ) -> None:
     monkeypatch.setattr("os.access", lambda *args: False)
     assert "groups render and video" in str(reason_against(machine, {}))
+
+
+@pytest.mark.parametrize(
+    ("kind", "has"),
+    [
+        ("gfx90a:sramecc+:xnack-", False),
+        ("gfx942:sramecc+:xnack-", True),
+        ("gfx1100", False),
+        ("gfx1201", True),
+    ],
+)
+def test_fp8_is_told_by_the_kind_of_the_device(
+    monkeypatch: pytest.MonkeyPatch, kind: str, has: bool
+) -> None:
+    device = SimpleNamespace(gcnArchName=kind)
+    monkeypatch.setattr("torch.cuda.get_device_properties", lambda index: device)
+    assert ROCm().has_fp8() == has
+
+
+def test_attention_is_what_was_not_tried_elsewhere() -> None:
+    assert not ROCm.varlen
 
 
 @pytest.mark.parametrize(

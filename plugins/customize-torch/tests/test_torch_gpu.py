@@ -16,10 +16,10 @@ import pytest
 import torch
 from torch import nn
 
-from customize import AdamW, BackendError, Batch, CrossEntropy, LoRA, ModelFolder
+from customize import AdamW, BackendError, Batch, CrossEntropy, LoRA, ModelFolder, ModelShape
 from customize_torch import few_rows, gpu, llama, loading
 from customize_torch.backend import CPU
-from customize_torch.checking import shapes, speed
+from customize_torch.checking import command, shapes, speed
 from customize_torch.checking.command import main
 from customize_torch.checking.page import table
 from customize_torch.device_memory import take_peak
@@ -39,6 +39,9 @@ class Here(GPU):
 
     def probe(self) -> str | None:
         return None
+
+    def has_fp8(self) -> bool:
+        return True
 
 
 class Nowhere(Here):
@@ -121,6 +124,20 @@ def test_a_check_without_a_device_says_why(capsys: pytest.CaptureFixture[str]) -
     assert "there is none" in capsys.readouterr().err
 
 
+def test_a_check_tells_what_it_lacks_before_it_begins(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "find_spec", lambda name: None)
+    for arguments, told in (
+        (["--only", "training", "--model", "./nowhere"], "or train another with --model"),
+        (["--only", "rules"], "pip install peft"),
+    ):
+        with pytest.raises(SystemExit) as stopped:
+            main(Here, arguments)
+        assert stopped.value.code == 2
+        assert told in capsys.readouterr().err
+
+
 def test_the_table_holds_what_was_found() -> None:
     folder = Path(__file__).parents[3] / "docs/reference/hardware"
     for file in folder.glob("*.json"):
@@ -129,6 +146,62 @@ def test_the_table_holds_what_was_found() -> None:
         assert found["machine"]["device"] in text
         for name in ("0.5B", "8B"):
             assert f"{found['speed'][name]['mfu']:.0%}" in text
+
+
+@pytest.fixture
+def made_up(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A device by what torch would say of it."""
+    device = SimpleNamespace(name="Made Up 1000", total_memory=24 * 2**30)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: device)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda index: (20 * 2**30, 24 * 2**30))
+    return device
+
+
+class OneCall(Here):
+    """Whose segments go through flash attention."""
+
+    varlen = True
+
+
+def test_what_a_device_can_is_told_by_name(made_up: Any) -> None:
+    told = Here().hardware()
+    apart = "scaled dot product, segment by segment"
+    assert told == {
+        "device": "Made Up 1000",
+        "memory": "26 GB",
+        "bf16": "yes",
+        "fp8": "yes",
+        "attention": apart,
+    }
+    assert OneCall().hardware()["attention"] == "flash, all segments at once"
+    assert OneCall(dtype="float32").hardware()["attention"] == apart
+
+
+def test_the_head_holds_a_part_of_the_device_s_memory_and_a_gigabyte_at_most(made_up: Any) -> None:
+    sizes = {"hidden": 64, "intermediate": 64, "attention_width": 64, "key_value_width": 64}
+    shape = ModelShape(
+        {"only": (64, 64)}, num_parameters=4096, num_layers=1, vocabulary=128_256, **sizes
+    )
+    heads = []
+    for gigabytes in (8, 24, 64, 141):
+        made_up.total_memory = gigabytes * 2**30
+        found = Here(dtype="bfloat16").memory(shape, LoRA(), 2048, 1e6)
+        heads.append(found["head"])
+    # Logits and probabilities, in float32.
+    assert heads == [2 * gigabytes * 2**30 / 64 for gigabytes in (8, 24, 64, 64)]
+
+
+def test_a_peak_that_no_data_sheet_tells_is_told_as_measured() -> None:
+    file = Path(__file__).parents[3] / "docs/reference/hardware/nvidia-h200.json"
+    found = json.loads(file.read_text("utf-8"))
+    assert "Peak by the data sheet: 989 TFLOP/s" in table(found)
+    peaks = found["speed"]["peaks"]
+    peaks |= {"flops": peaks["measured_flops"], "bytes": peaks["measured_bytes"]}
+    assert "data sheet: 783" in table(found)
+    assert "Peak measured there, without a data sheet: 783 TFLOP/s and 4.19 TB/s." in table(found)
 
 
 def test_a_token_is_drawn_by_its_seed_index_and_place_alone() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,12 @@ torchao = pytest.importorskip("torchao.quantization")
 
 test_int8 = conformance(backend=CPU(dtype="float32", token_budget=64, base="int8"))
 test_nf4 = conformance(backend=CPU(dtype="bfloat16", base="nf4"))
+
+needs_bitsandbytes = pytest.mark.skipif(
+    find_spec("bitsandbytes") is None, reason="bitsandbytes is not installed"
+)
+test_bnb_nf4 = needs_bitsandbytes(conformance(backend=CPU(dtype="bfloat16", base="bnb-nf4")))
+BASES = ("int8", "nf4", pytest.param("bnb-nf4", marks=needs_bitsandbytes))
 
 # As the authors of QLoRA give them (arXiv 2305.14314, appendix E).
 LEVELS = (
@@ -126,7 +133,54 @@ def test_int8_is_the_nearest_of_255_steps_of_a_row() -> None:
     assert torch.equal(held.whole(torch.bfloat16), theirs.dequantize(torch.bfloat16))
 
 
-@pytest.mark.parametrize("base", ["int8", "nf4"])
+def _levels_of(weight: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """The nearest of the 16 levels for each weight, times its block's largest, unrounded."""
+    blocks = weight.astype(np.float64).reshape(-1, 64)
+    scales = np.abs(blocks).max(1)[:, None]
+    levels = np.array(LEVELS)
+    nearest = np.abs(blocks[:, :, None] / scales[:, :, None] - levels).argmin(2)
+    out: npt.NDArray[np.float64] = (levels[nearest] * scales).reshape(weight.shape)
+    return out
+
+
+@needs_bitsandbytes
+@pytest.mark.parametrize("shape", [(96, 64), (512, 64), (24, 40)])
+def test_nf4_by_bitsandbytes_is_the_same_but_for_how_scales_are_rounded(
+    shape: tuple[int, int],
+) -> None:
+    rng = np.random.default_rng(0)
+    weight = (rng.normal(size=shape) * rng.uniform(0.01, 0.1, (shape[0], 1))).astype(np.float32)
+    held = quantized.BitsAndBytes.of(torch.from_numpy(weight))
+    found = held.whole(torch.float32).numpy()
+    scales = np.abs(weight.reshape(-1, 64)).max(1)
+    away = np.abs(scales - scales.mean()).max()
+    # Half of a step of its 64 for the largest scales, which lie between 0.1 and 1.
+    assert np.abs(found - _levels_of(weight)).max() <= 0.9 / 64 / 2 * away * 1.001
+    torchaos = quantized.NF4.of(torch.from_numpy(weight)).whole(torch.float32).numpy()
+    apart = np.abs(found - torchaos) / (0.9 / 64 / 2 + 1 / 128 / 2) / away
+    assert (apart > 1.01).mean() < 1e-3  # weights between two levels, which torchao rounds
+    rounded = held.whole(torch.bfloat16)
+    assert torch.equal(rounded, torch.from_numpy(found).bfloat16())
+
+
+@needs_bitsandbytes
+def test_bitsandbytes_is_imported_without_what_loads_code_from_the_hub(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[object] = []
+    monkeypatch.setattr(
+        quantized, "import_module", lambda name: seen.append(sys.modules["kernels"])
+    )
+    for there in (None, sys):
+        monkeypatch.delitem(sys.modules, "kernels", raising=False)
+        if there is not None:
+            monkeypatch.setitem(sys.modules, "kernels", there)
+        quantized.check_installed("bnb-nf4")
+        assert sys.modules.get("kernels") is there
+    assert seen == [None, None]
+
+
+@pytest.mark.parametrize("base", BASES)
 def test_weights_of_zero_stay_zero(base: str) -> None:
     weight = torch.randn(64, 64, generator=torch.Generator().manual_seed(0))
     weight[3], weight[9:20] = 0, 0
@@ -136,7 +190,7 @@ def test_weights_of_zero_stay_zero(base: str) -> None:
 
 
 @pytest.mark.parametrize("targets", ["all-linear", ("q_proj", "down_proj")])
-@pytest.mark.parametrize("base", ["int8", "nf4"])
+@pytest.mark.parametrize("base", BASES)
 def test_it_computes_as_a_plain_base_of_its_weights_made_whole(
     model: ModelFolder, batch: Batch, tmp_path: Path, base: str, targets: Any
 ) -> None:
@@ -175,10 +229,8 @@ def test_a_model_that_transformers_loads_is_held_in_the_same_way(
     np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize(("base", "bits"), [("int8", 8), ("nf4", 4)])
-def test_a_base_takes_what_the_plan_says_and_not_more(
-    model: ModelFolder, base: str, bits: int
-) -> None:
+@pytest.mark.parametrize("base", BASES)
+def test_a_base_takes_what_the_plan_says_and_not_more(model: ModelFolder, base: str) -> None:
     whole_bytes = sum(p.nbytes for p in base_of(loaded(model)).model.parameters())
     here = base_of(loaded(model, base=base))
     layers = sum(held.nbytes for held in here.switchboard.held.values())
@@ -186,10 +238,11 @@ def test_a_base_takes_what_the_plan_says_and_not_more(
     shape = ModelShape.of_folder(model.path)
     assert rest == whole_bytes - 4 * shape.linear_parameters
     told = weight_bytes(shape, base, 4)
-    # The plan counts the largest layer whole, and not a table of 256 pairs in each.
+    # The plan counts the largest layer whole, and no table in each: of 256 pairs, or of scales.
     largest = max(i * o for i, o in shape.linear.values())
-    tables = (2048 + 4) * len(shape.linear) if base == "nf4" else 0
+    tables = {"int8": 0, "nf4": 2048 + 4, "bnb-nf4": 1024 + 4}[base] * len(shape.linear)
     assert layers + rest - tables == pytest.approx(told - largest * 14, rel=0.01)
+    bits = 8 if base == "int8" else 4
     assert layers - tables < shape.linear_parameters * bits / 8 * 1.2
 
 
@@ -268,14 +321,15 @@ def test_an_adapter_says_which_base_it_was_trained_on(
     assert "was trained on a base held as plain, which is int8 here" in caplog.text
 
 
-def test_without_torchao_the_exact_line_is_told(
-    model: ModelFolder, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("base", "maker"), [("nf4", "torchao"), ("bnb-nf4", "bitsandbytes")])
+def test_without_its_maker_the_exact_line_is_told(
+    model: ModelFolder, monkeypatch: pytest.MonkeyPatch, base: str, maker: str
 ) -> None:
-    for name in [name for name in sys.modules if name.split(".")[0] == "torchao"]:
+    for name in [name for name in sys.modules if name.split(".")[0] == maker]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "torchao", None)
-    with pytest.raises(MissingDependency, match=r"pip install 'customize-torch\[torchao\]'"):
-        CPU(base="nf4").load(model)
+    monkeypatch.setitem(sys.modules, maker, None)
+    with pytest.raises(MissingDependency, match=rf"pip install 'customize-torch\[{maker}\]'"):
+        CPU(base=base).load(model)
     CPU(dtype="float32").load(model)
 
 

@@ -13,6 +13,7 @@ from transformers import LlamaForCausalLM
 from customize import (
     AdamW,
     Batch,
+    Completion,
     CrossEntropy,
     Engine,
     LoRA,
@@ -23,6 +24,7 @@ from customize import (
 )
 from customize_torch import drawing
 from customize_torch.backend import CPU
+from customize_torch.decoding import Decoding
 from customize_torch.drawing import Drawing, _where_passed
 from customize_torch.policy import Policy
 from customize_torch.sampling import _Row, _together
@@ -139,6 +141,45 @@ def test_how_many_are_decoded_at_once_changes_nothing(model: ModelFolder) -> Non
     ]
     for few, many in zip(*(handle.result() for handle in said), strict=True):
         assert [c.tokens.tolist() for c in few] == [c.tokens.tolist() for c in many]
+
+
+class RunsAhead(Decoding):
+    """As on a GPU: the next step is taken before it is known who is at their end."""
+
+    runs_ahead = True
+
+    def worth_dropping(self, num_going: int, num_rows: int) -> bool:
+        return 2 * num_going <= num_rows
+
+
+def said_by(
+    kind: type[Decoding], session: Session, monkeypatch: pytest.MonkeyPatch
+) -> tuple[list[Completion], list[tuple[int, ...]]]:
+    """Completions of one kind of decoding, and what was told of their tokens."""
+    sampling = Sampling(max_tokens=20, temperature=0.8, stop_tokens=tuple(range(0, 260, 9)))
+    begun: list[Decoding] = []
+
+    def decoding(policy: Any, cache: Any, lengths: Any, most: int) -> Decoding:
+        begun.append(kind(policy, cache, lengths))
+        return begun[-1]
+
+    monkeypatch.setattr("customize_torch.sampling.decoding", decoding)
+    heard: list[tuple[int, ...]] = []
+    drawn = session.sample(prompts(n=8), sampling, lambda *told: heard.append(told)).result()
+    assert begun
+    return [one for some in drawn for one in some], sorted(heard)
+
+
+def test_a_step_taken_ahead_changes_nothing_of_what_is_said(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said, told = said_by(Decoding, session, monkeypatch)
+    ahead, told_ahead = said_by(RunsAhead, session, monkeypatch)
+    assert told == told_ahead
+    for one, other in zip(said, ahead, strict=True):
+        assert one.tokens.tolist() == other.tokens.tolist()
+        np.testing.assert_allclose(one.logprobs, other.logprobs, atol=1e-5)
+    assert {one.stop_reason for one in said} == {"stop", "length"}
 
 
 def test_equal_prompts_of_other_seeds_are_computed_once(

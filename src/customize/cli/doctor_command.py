@@ -6,13 +6,21 @@ import click
 
 
 @click.command("doctor")
+@click.option(
+    "--backend",
+    "only",
+    multiple=True,
+    metavar="NAME",
+    help="Compute on this one alone, and on one that begins or reaches other processes, as ray.",
+)
 @click.option("--json", "as_json", is_flag=True, help="As JSON for a bug report; nothing private.")
-def command(as_json: bool) -> None:
+def command(only: tuple[str, ...], as_json: bool) -> None:
     """Check this machine by computing on it, and say what to do.
 
     Memory, disk and threads; versions with known faults; plugins that are broken; and on every
-    backend a tiny model, whose numbers are compared with the processor's in float32. Ends with
-    code 1 where something is wrong.
+    backend a tiny model, whose numbers are compared with the processor's in float32. A backend
+    that begins a cluster or reaches a service is tried only where it is named. Ends with code 1
+    where something is wrong.
     """
     import json
     import sys
@@ -21,7 +29,7 @@ def command(as_json: bool) -> None:
     from customize.doctor.examination import examine
 
     findings = []
-    for finding in examine():
+    for finding in examine(only):
         findings.append(finding)
         if not as_json:
             click.echo("\n".join(_lines(finding.what, finding.status, finding.told, finding.fix)))

@@ -75,14 +75,15 @@ def _memory(plan: Plan) -> list[str]:
         return [f"Memory: the backend {plan.backend} does not say."]
     parts = [f"  {_bytes(size):>9}  {what}" for what, size in plan.memory.items()]
     free = "" if plan.available is None else f", {_bytes(plan.available)} are free"
-    advice = [] if plan.advice is None else [f"  does not fit: {plan.advice}"]
+    changes = [] if plan.advice is None else plan.advice.splitlines()
+    advice = ["  does not fit, and would with", *(f"    {one}" for one in changes)]
     about = f"Memory: about {_bytes(plan.num_bytes)}"
     if plan.held is not None:
         more = plan.num_bytes - sum(plan.memory.values())
         told = "more" if more > 0 else "less"
         parts.append(f"  {_bytes(abs(more)):>9}  {told}, as runs on this machine have shown")
         about += f" ({_bytes(plan.held[1])} to {_bytes(plan.held[2])})"
-    return [f"{about}{free}", *parts, *advice]
+    return [f"{about}{free}", *parts, *(advice if changes else [])]
 
 
 def _time(plan: Plan) -> list[str]:
@@ -101,7 +102,7 @@ def _time(plan: Plan) -> list[str]:
 
 
 def _offers(plan: Plan) -> list[str]:
-    lines = ["Elsewhere, by a table of example prices (--offers FILE for your own):"]
+    lines = ["Prices, by a table of examples (--offers FILE for your own):"]
     for offer in plan.offers:
         took = "" if offer.seconds is None else f"  {_duration(offer.seconds)}"
         room = "  does not fit" if offer.fits is False else ""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from customize._errors import CustomizeError
 from customize.doctor.computing import Computed, computed
 from customize.doctor.finding import Finding
 from customize.plugins import load, specs
+from customize.plugins.specs import BackendSpec
 
 # The most that a log-probability may be off, in nats: rounding of the type it was computed in.
 _ALLOWED = {"float32": 1e-4, "float64": 1e-4}
@@ -16,14 +17,27 @@ _ALLOWED_ROUNDED = 0.2
 EXACT = ("cpu", {"dtype": "float32"})
 
 
-def backends() -> Iterator[Finding]:
-    """One for each that is installed, the exact one first: the others are compared with it."""
-    names = sorted(specs("backend"), key=lambda name: (name != EXACT[0], name))
-    exact = _exact() if EXACT[0] in names else None
+def backends(only: Sequence[str] = ()) -> Iterator[Finding]:
+    """One for each that is installed, the exact one first: the others are compared with it.
+
+    only: names of those to compute with; without any, all but those that begin or reach others.
+    """
+    found = specs("backend")
+    names = only or sorted(found, key=lambda name: (name != EXACT[0], name))
+    exact = _exact() if EXACT[0] in found else None
     if not names:
         yield Finding("backends", "warning", "none is installed", "pip install customize[cpu]")
     for name in names:
-        yield _examined(name, exact)
+        spec = found.get(name)
+        if not only and isinstance(spec, BackendSpec) and spec.elsewhere:
+            yield _left_alone(name)
+        else:
+            yield _examined(name, exact)
+
+
+def _left_alone(name: str) -> Finding:
+    told = "not tried: it would begin or reach other processes or machines"
+    return Finding(f"backend {name}", "absent", told, f"customize doctor --backend {name}")
 
 
 def _exact() -> Computed | None:
@@ -63,8 +77,9 @@ def _told(found: Computed, exact: Computed | None) -> Iterator[str]:
         yield f"{_apart(found, exact):.0e} nats from the processor in float32"
     if found.losses:
         yield "a step lowers the loss"
-    if found.numerics:
-        yield ", ".join(f"{key} {value}" for key, value in found.numerics.items())
+    for some in (found.numerics, found.hardware):
+        if some:
+            yield ", ".join(f"{key} {value}" for key, value in some.items())
     yield f"{found.seconds:.1f} s"
 
 

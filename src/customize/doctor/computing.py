@@ -32,13 +32,14 @@ _LENGTHS = (3, 17, 40, 9)
 class Computed:
     """logprobs: of the base. losses: before a step and after it; empty where it cannot train.
 
-    numerics: what the backend settled on here, such as its type.
+    numerics: what the backend settled on here, such as its type. hardware: what it computes on.
     """
 
     logprobs: list[float]
     losses: list[float]
     numerics: Mapping[str, str | int]
     seconds: float
+    hardware: Mapping[str, str] = attrs.field(factory=dict)
 
 
 def computed(name: str, options: Mapping[str, Any] | None = None) -> Computed:
@@ -78,7 +79,9 @@ def compute(backend: Backend) -> Computed:
         session.optim_step(AdamW(lr=1e-2)).result()
         losses.append(session.forward_backward(batch, CrossEntropy()).result().loss)
     seconds = time.perf_counter() - begun
-    return Computed(logprobs.tolist(), losses, dict(settled.numerics()), seconds)
+    return Computed(
+        logprobs.tolist(), losses, dict(settled.numerics()), seconds, dict(settled.hardware())
+    )
 
 
 def _batch() -> Batch:

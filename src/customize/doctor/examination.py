@@ -17,12 +17,12 @@ from customize.plugins import listing
 SCHEMA = "customize-doctor/1"
 
 
-def examine() -> Iterator[Finding]:
-    """Findings as they are made: the machine, versions, plugins, backends."""
+def examine(only: Sequence[str] = ()) -> Iterator[Finding]:
+    """Findings as they are made: the machine, versions, plugins, backends, or ``only`` some."""
     yield from machine()
     yield from faults(installed())
     yield from _plugins()
-    yield from backends()
+    yield from backends(only)
 
 
 def as_json(findings: Sequence[Finding], home: Path | None = None) -> dict[str, Any]:

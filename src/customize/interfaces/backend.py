@@ -17,7 +17,7 @@ import numpy.typing as npt
 from customize._batch import Batch, Floats, Ints
 from customize._errors import Unsupported
 from customize._losses import CrossEntropy, Loss
-from customize._options import option, options
+from customize._options import option, options, options_to_dict
 from customize.interfaces.model import ModelFolder
 from customize.interfaces.renderer import Renderer
 
@@ -333,6 +333,30 @@ class Engine(ABC):
         )
 
 
+@attrs.frozen
+class Smaller:
+    """A change of one option of a backend after which training takes less memory.
+
+    option: its name, with dots where it is a key inside of one. cost: what the change costs, for a
+    person. exact: whether results stay the same, up to rounding.
+    """
+
+    option: str
+    value: str | int
+    cost: str
+    exact: bool = True
+
+    def of(self, backend: Backend) -> Backend:
+        """The backend with this change."""
+        values = dict(options_to_dict(backend))
+        inside, (*parents, last) = values, self.option.split(".")
+        for parent in parents:
+            inside[parent] = dict(inside[parent])
+            inside = inside[parent]
+        inside[last] = self.value
+        return type(backend)(**values)
+
+
 class Backend(ABC):
     """A kind of hardware or service."""
 
@@ -394,6 +418,21 @@ class Backend(ABC):
     def available_bytes(self) -> float | None:
         """What is free for it where it would compute; None where that is not known."""
         return None
+
+    def smaller(self, largest: int) -> Sequence[Smaller]:
+        """Changes of its options after which training takes less memory, the cheapest first, each
+        by itself; nothing where there is none, or they are made already.
+
+        ``largest``: as of ``memory``. Where a run does not fit, ``customize plan`` names those of
+        them that make it fit.
+        """
+        return ()
+
+    def hardware(self) -> Mapping[str, str]:
+        """What it would compute on and by what, by name, for a person; nothing where that is not
+        known. Loads no model. ``customize doctor`` tells it.
+        """
+        return {}
 
     @abstractmethod
     def load(self, model: ModelFolder) -> Engine:

@@ -17,7 +17,7 @@ _EXAMPLE = "own-gpu: {memory_gb: 24, tflops: 40, hour: 0.3}"
 
 @options
 class Offer:
-    """A machine by the hour, or a service by the token."""
+    """A machine by the hour, a service by the token, or by the hour alone this machine."""
 
     hour: float | None = option(default=None, help="Price of an hour.", at_least=0)
     memory_gb: float | None = option(default=None, help="Memory of its device.", above=0)
@@ -30,10 +30,31 @@ class Offer:
 
     def __attrs_post_init__(self) -> None:
         machine = (self.hour, self.memory_gb, self.tflops)
-        if self.million is None and None in machine:
-            raise OptionError("an offer is hour, memory_gb and tflops, or million")
+        if self.million is None and None in machine and not self.is_here:
+            raise OptionError(
+                "an offer is hour, memory_gb and tflops, or million, or for this machine hour alone"
+            )
         if self.million is not None and machine != (None, None, None):
             raise OptionError("an offer by the million tokens has no hour, memory_gb or tflops")
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it is this machine, whose speed and memory are known otherwise."""
+        others = (self.memory_gb, self.tflops, self.million)
+        return self.hour is not None and others == (None, None, None)
+
+    def estimated(self, name: str, flops: float, tokens: float, num_bytes: float) -> Estimate:
+        """What a run would take there."""
+        if self.million is not None:
+            return Estimate(name, None, self.million * tokens / 1e6, None)
+        assert self.tflops is not None
+        assert self.memory_gb is not None
+        return self.taken(name, flops / (self.tflops * 1e12), num_bytes <= self.memory_gb * 1e9)
+
+    def taken(self, name: str, seconds: float, fits: bool) -> Estimate:
+        """A run of so many seconds."""
+        assert self.hour is not None
+        return Estimate(name, seconds, self.hour * seconds / 3600, fits)
 
 
 @attrs.frozen
@@ -61,14 +82,3 @@ def read_offers(path: Path | None) -> dict[str, Offer]:
         made[name] = structure(Offer, given, faults, f"{name}.")
     faults.raise_if_any(str(path))
     return {name: offer for name, offer in made.items() if offer is not None}
-
-
-def estimated(name: str, offer: Offer, flops: float, tokens: float, num_bytes: float) -> Estimate:
-    """An offer's answer."""
-    if offer.million is not None:
-        return Estimate(name, None, offer.million * tokens / 1e6, None)
-    assert offer.tflops is not None
-    assert offer.memory_gb is not None
-    assert offer.hour is not None
-    seconds = flops / (offer.tflops * 1e12)
-    return Estimate(name, seconds, offer.hour * seconds / 3600, num_bytes <= offer.memory_gb * 1e9)

@@ -91,10 +91,15 @@ class MethodSpec(Spec):
 
 @attrs.frozen(kw_only=True)
 class BackendSpec(Spec):
-    """priority: the highest that can run here is what ``backend="auto"`` takes."""
+    """priority: the highest that can run here is what ``backend="auto"`` takes.
+
+    elsewhere: it begins or reaches other processes or machines, as of a cluster or a service; then
+    nothing tries it unless it is named.
+    """
 
     kind: ClassVar[str] = "backend"
     priority: int = attrs.field(default=0, validator=_check_priority)
+    elsewhere: bool = attrs.field(default=False, validator=_check_truth)
 
 
 @attrs.frozen(kw_only=True)

@@ -52,6 +52,22 @@ def _best() -> Backend:
     raise Unsupported("no backend can run here:" + "".join(f"\n  {text}" for text in told))
 
 
+def others_at_hand(chosen: str) -> list[Backend]:
+    """The backends that can run here beside the one of this name, settled: those that ``auto`` may
+    take.
+    """
+    found = specs("backend")
+    made = []
+    for name in _by_priority():
+        spec = found[name]
+        if name == chosen or not isinstance(spec, BackendSpec) or spec.priority < 0:
+            continue
+        candidate = _made(name)
+        if candidate.probe() is None:
+            made.append(candidate.settled({}))
+    return made
+
+
 def _by_priority() -> list[str]:
     found = specs("backend")
 

@@ -8,6 +8,8 @@ from customize import options
 from customize_cuda.driver import reason_against
 from customize_torch.gpu import GPU, built_for
 
+_FP8 = (8, 9)  # Ada; Hopper and Blackwell come after it
+
 
 @options
 class CUDA(GPU):
@@ -28,3 +30,9 @@ class CUDA(GPU):
                 "https://pytorch.org/get-started/locally says"
             )
         return reason_against()
+
+    def has_fp8(self) -> bool:
+        import torch
+
+        capability: tuple[int, int] = torch.cuda.get_device_capability(self.device)
+        return capability >= _FP8

@@ -16,4 +16,5 @@ def customize_backends() -> Iterator[customize.BackendSpec]:
         target="customize_ray.backend:Ray",
         summary="torch in the processes of a Ray cluster, begun again where some are lost.",
         priority=_NEVER,
+        elsewhere=True,
     )

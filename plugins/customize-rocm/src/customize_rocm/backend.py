@@ -10,6 +10,8 @@ from customize import options
 from customize_rocm.driver import reason_against
 from customize_torch.gpu import GPU, built_for
 
+_FP8 = ("gfx942", "gfx950", "gfx120")  # Instinct MI300 and MI350, Radeon of RDNA 4
+
 
 @options
 class ROCm(GPU):
@@ -28,3 +30,9 @@ class ROCm(GPU):
                 "https://pytorch.org/get-started/locally says"
             )
         return reason_against()
+
+    def has_fp8(self) -> bool:
+        import torch
+
+        kind: str = torch.cuda.get_device_properties(self.device).gcnArchName
+        return kind.startswith(_FP8)

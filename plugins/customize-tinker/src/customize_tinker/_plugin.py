@@ -15,4 +15,5 @@ def customize_backends() -> Iterator[customize.BackendSpec]:
         target="customize_tinker.client.backend:Tinker",
         summary="A service that speaks the Tinker protocol, our own server or another.",
         priority=-100,
+        elsewhere=True,
     )

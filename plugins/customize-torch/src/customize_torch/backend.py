@@ -1,6 +1,6 @@
 """The backend ``cpu``: torch on the processor. Imports torch only when a model is loaded."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +12,12 @@ from customize import (
     Engine,
     ModelFolder,
     ModelShape,
+    Smaller,
     free_bytes,
     option,
     options,
 )
-from customize_torch.estimating import SHARE, SPREAD, sampling_bytes, training_bytes
+from customize_torch.estimating import SHARE, SPREAD, changes, sampling_bytes, training_bytes
 from customize_torch.holding import BASES, HELP, PLAIN, capabilities_of, numerics_of
 
 if TYPE_CHECKING:
@@ -99,6 +100,14 @@ class CPU(Backend):
 
     def available_bytes(self) -> float | None:
         return free_bytes()
+
+    def smaller(self, largest: int) -> Sequence[Smaller]:
+        return [*changes(self.token_budget, self.recompute, self.base, largest)]
+
+    def hardware(self) -> Mapping[str, str]:
+        from customize_torch.measuring import bf16_speed
+
+        return {"bf16": f"{bf16_speed():.1f} times as fast as float32"}
 
     def load(self, model: ModelFolder) -> Engine:
         from customize_torch.engine import TorchEngine

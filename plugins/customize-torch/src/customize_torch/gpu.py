@@ -5,7 +5,8 @@ Knows no vendor: each backend says in ``probe`` what it needs. Imports torch onl
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -19,18 +20,19 @@ from customize import (
     Engine,
     ModelFolder,
     ModelShape,
+    Smaller,
     option,
     options,
 )
-from customize_torch.estimating import SHARE, sampling_bytes, training_bytes
+from customize_torch.estimating import SHARE, changes, sampling_bytes, training_bytes
 from customize_torch.holding import BASES, HELP, PLAIN, capabilities_of, numerics_of
 
 if TYPE_CHECKING:
     from customize_torch.engine import TorchEngine
     from customize_torch.kernels import Kernels
 
-# Logits in float32 that the head holds at once: a gigabyte.
-_LOGITS = 1 << 28
+# Logits in float32 that the head holds at once: a gigabyte, or a 64th of the device's memory.
+_LOGITS, _A_LOGIT = 1 << 28, 4 * 64
 
 
 @options
@@ -99,7 +101,7 @@ class GPU(Backend):
         size = 4 if self.dtype == "float32" else 2
         free = self.activation_mb * (1 << 20) / SHARE or self.available_bytes()
         return training_bytes(
-            shape, adapter, tokens, size, free, self.recompute, _LOGITS, self.base
+            shape, adapter, tokens, size, free, self.recompute, self._logits(), self.base
         )
 
     def sampling_memory(self, shape: ModelShape, rows: int, tokens: int) -> Mapping[str, float]:
@@ -111,6 +113,28 @@ class GPU(Backend):
 
         self._refuse_absent()
         return float(torch.cuda.mem_get_info(self.device)[0])
+
+    def smaller(self, largest: int) -> Sequence[Smaller]:
+        return [*changes(self.token_budget, self.recompute, self.base, largest)]
+
+    def hardware(self) -> Mapping[str, str]:
+        import torch
+
+        self._refuse_absent()
+        device = torch.cuda.get_device_properties(self.device)
+        return {
+            "device": device.name,
+            "memory": f"{device.total_memory / 1e9:.0f} GB",
+            "bf16": _yes_or_no(torch.cuda.is_bf16_supported()),
+            "fp8": _yes_or_no(self.has_fp8()),
+            "attention": "flash, all segments at once"
+            if self.varlen and self._dtype() == "bfloat16"
+            else "scaled dot product, segment by segment",
+        }
+
+    @abstractmethod
+    def has_fp8(self) -> bool:
+        """Whether the device multiplies in 8 bits of floating point, which this engine does not."""
 
     def load(self, model: ModelFolder) -> Engine:
         from customize_torch.engine import TorchEngine
@@ -128,9 +152,9 @@ class GPU(Backend):
         torch.cuda.set_device(self.device)
         place = Place(
             torch.device("cuda", self.device),
-            getattr(torch, self._best() if self.dtype == "auto" else self.dtype),
+            getattr(torch, self._dtype()),
             self._kernels(),
-            _LOGITS,
+            self._logits(),
             self.varlen,
             base=self.base,
         )
@@ -147,6 +171,15 @@ class GPU(Backend):
                 f"device={self.device}, but torch sees {torch.cuda.device_count()}: "
                 "they count from 0"
             )
+
+    def _logits(self) -> int:
+        """How many the head holds at once: not by what is free, since bits may depend on it."""
+        import torch
+
+        return min(_LOGITS, torch.cuda.get_device_properties(self.device).total_memory // _A_LOGIT)
+
+    def _dtype(self) -> str:
+        return self._best() if self.dtype == "auto" else self.dtype
 
     def _best(self) -> str:
         import torch
@@ -166,6 +199,10 @@ class GPU(Backend):
         from customize_torch.kernels import PLAIN
 
         return PLAIN
+
+
+def _yes_or_no(is_so: bool) -> str:
+    return "yes" if is_so else "no"
 
 
 def torch_says() -> str:

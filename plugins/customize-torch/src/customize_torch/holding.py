@@ -8,12 +8,15 @@ from __future__ import annotations
 from customize import ModelShape
 
 PLAIN = "plain"
-BASES = (PLAIN, "int8", "nf4")
+# What makes each of the others, by the name of its module and of the extra that installs it.
+MAKERS = {"int8": "torchao", "nf4": "torchao", "bnb-nf4": "bitsandbytes"}
+BASES = (PLAIN, *MAKERS)
 HELP = (
     "How the frozen weights of the linear layers are held: plain, as they compute; int8, in 8 bits "
     "and a scale for each output row; nf4, in 4 bits with scales in 8, as QLoRA does (both by "
-    "torchao). They are made whole for each product: much smaller, slower, for adapters alone, and "
-    "another base than the plain one."
+    "torchao); bnb-nf4, the same by bitsandbytes, which rounds scales otherwise. They are made "
+    "whole for each product: much smaller, slower, for adapters alone, and another base than the "
+    "plain one."
 )
 # All weights cannot be trained, and an adapter answers otherwise on the base that others load.
 WITHOUT = frozenset({"full", "peft"})

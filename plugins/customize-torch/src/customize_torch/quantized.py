@@ -1,8 +1,8 @@
 """Frozen weights in 8 or 4 bits, made whole in the computing type for each product and let go.
 
 torchao makes them (its ``Int8Tensor`` and ``NF4Tensor``); whole they are, to the bit, what torchao
-makes of them, in less room. Only the codes live from the forward to the backward pass. Knows no
-adapter and no session.
+makes of them, in less room. bitsandbytes makes its own, and makes them whole. Only the codes live
+from the forward to the backward pass. Knows no adapter and no session.
 
 Shape legend: I inputs, O outputs, B blocks of weights, S scales with a scale of their own.
 """
@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import logging
 import math
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -22,11 +24,12 @@ import torch.nn.functional as F  # noqa: N812 - torch's own convention
 from torch import Tensor, nn
 
 from customize import MissingDependency, ModelError
-from customize_torch.holding import NF4_BLOCK, NF4_SCALES, PLAIN
+from customize_torch.holding import MAKERS, NF4_BLOCK, NF4_SCALES, PLAIN
 from customize_torch.kernels import Place
 
 _LEVELS = 127.5  # of int8 to either side, as torchao counts them
 _ZERO = 0x77  # twice the code of 0.0
+_IMPORTED = {"torchao": "torchao.quantization", "bitsandbytes": "bitsandbytes.functional"}
 
 
 class Held(Protocol):
@@ -116,12 +119,53 @@ class NF4:
         return sum(int(part.nbytes) for part in parts)
 
 
+@attrs.frozen(eq=False)
+class BitsAndBytes:
+    """nf4 with double quantization by bitsandbytes: the base that transformers loads by it.
+
+    pairs: two codes each. state: its ``QuantState``, of a package without types.
+    """
+
+    pairs: Tensor
+    state: Any
+
+    @classmethod
+    def of(cls, weight_OI: Tensor) -> BitsAndBytes:
+        """Rounded to the nearest."""
+        from bitsandbytes.functional import quantize_4bit
+
+        made = quantize_4bit(
+            weight_OI, blocksize=NF4_BLOCK, quant_type="nf4", compress_statistics=True
+        )
+        return cls(*made)
+
+    def whole(self, dtype: torch.dtype) -> Tensor:
+        from bitsandbytes.functional import QuantState, dequantize_4bit, dequantize_blockwise
+
+        scale = dequantize_blockwise(self.state.absmax, self.state.state2) + self.state.offset
+        of_type = QuantState(
+            scale, self.state.shape, blocksize=NF4_BLOCK, quant_type="nf4", dtype=dtype
+        )
+        made: Tensor = dequantize_4bit(self.pairs, of_type)
+        return made
+
+    @property
+    def nbytes(self) -> int:
+        scales = self.state.state2
+        parts = (self.pairs, self.state.absmax, self.state.offset, scales.absmax, scales.code)
+        return sum(int(part.nbytes) for part in parts)
+
+
 def _times(values: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
     """The product in float32, rounded once."""
     return torch.mul(values, scale, out=torch.empty_like(values, dtype=dtype))
 
 
-MAKING: Mapping[str, Callable[[Tensor], Held]] = {"int8": Int8.of, "nf4": NF4.of}
+MAKING: Mapping[str, Callable[[Tensor], Held]] = {
+    "int8": Int8.of,
+    "nf4": NF4.of,
+    "bnb-nf4": BitsAndBytes.of,
+}
 
 
 @torch.no_grad()
@@ -154,24 +198,40 @@ def _refuse(layers: Mapping[str, nn.Linear], base: str) -> None:
     if not layers:
         raise ModelError(f"base={base} is for linear layers, and this model has none: leave it out")
     odd = [name for name, one in layers.items() if one.weight.numel() % NF4_BLOCK]
-    if odd and base == "nf4":
+    if odd and base != "int8":
         raise ModelError(
-            f"base=nf4 holds weights in blocks of {NF4_BLOCK}, and {odd[0]} has "
+            f"base={base} holds weights in blocks of {NF4_BLOCK}, and {odd[0]} has "
             f"{layers[odd[0]].weight.numel()}: take base=int8"
         )
 
 
 def check_installed(base: str) -> None:
-    """Raises MissingDependency where a base is to be held so, and torchao is not there."""
+    """Raises MissingDependency where a base is to be held so, and its maker is not there."""
     if base == PLAIN:
         return
+    maker = MAKERS[base]
     try:
-        with _quiet():
-            import torchao.quantization  # noqa: F401 - the import is what may fail
+        with _quiet(), _hidden("kernels"):
+            import_module(_IMPORTED[maker])
     except ImportError as error:
         raise MissingDependency(
-            f"base={base} needs: pip install 'customize-torch[torchao]'"
+            f"base={base} needs: pip install 'customize-torch[{maker}]'"
         ) from error
+
+
+@contextmanager
+def _hidden(name: str) -> Iterator[None]:
+    """Nothing imports it inside. By ``kernels`` bitsandbytes would load code from the hub, for
+    products on a processor that nobody here asks it for.
+    """
+    there = sys.modules.get(name)
+    sys.modules[name] = None  # type: ignore[assignment]  # as the import system documents it
+    try:
+        yield
+    finally:
+        del sys.modules[name]
+        if there is not None:
+            sys.modules[name] = there
 
 
 @contextmanager

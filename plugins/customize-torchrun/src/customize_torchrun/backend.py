@@ -1,7 +1,7 @@
 """The backend ``torchrun``. Imports torch only when the processes meet."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from customize import (
     Engine,
     ModelFolder,
     ModelShape,
+    Smaller,
     Unsupported,
     option,
     options,
@@ -96,6 +97,14 @@ class Torchrun(Backend):
 
     def available_bytes(self) -> float | None:
         return self._each().available_bytes()
+
+    def smaller(self, largest: int) -> Sequence[Smaller]:
+        """What each process could do; pieces of a rounded base are not dealt out."""
+        each = [one for one in self._each().smaller(largest) if one.exact or not self.shard]
+        return [attrs.evolve(one, option=f"on_options.{one.option}") for one in each]
+
+    def hardware(self) -> Mapping[str, str]:
+        return self._each().hardware()
 
     def follow(self) -> None:
         crew = self._crew()

@@ -17,6 +17,7 @@ from customize.testing.rules import NotApplicable, RuleBroken
 
 _ADAPTERS: Mapping[str, Adapter] = {"lora": LoRA(rank=4), "full": Full()}
 _ABSENT = 3
+_LARGEST = 64  # tokens
 _PROBE = """
 import importlib, sys
 try:
@@ -114,6 +115,13 @@ def check_probe_is_light(subject: BackendSubject) -> None:
         raise RuleBroken(f"probe fails:\n{done.stderr[-2000:]}")
     found = done.stdout.strip().splitlines()[-1]
     expect(found == "[]", f"probe imports {found}")
+
+
+def check_what_is_smaller_can_be_set(subject: BackendSubject) -> None:
+    """Each change that `smaller` names can be made, and is not named once more when it was."""
+    for one in subject.backend.smaller(_LARGEST):
+        again = one.of(subject.backend).smaller(_LARGEST)
+        expect(one not in again, f"after {one.option}={one.value} it names the same again")
 
 
 def check_session_has_a_renderer(subject: BackendSubject) -> None:

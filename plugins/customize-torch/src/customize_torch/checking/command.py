@@ -13,10 +13,11 @@ import json
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from customize import Backend
+from customize import Backend, CustomizeError, resolve
 from customize_torch.checking import machine, numbers, rules, speed, training
 from customize_torch.checking.page import table
 from customize_torch.checking.shapes import bases
@@ -32,12 +33,12 @@ PARTS: Mapping[str, Callable[[type[GPU], argparse.Namespace], Finding]] = {
 
 
 def main(backend: type[GPU], arguments: Sequence[str] | None = None) -> None:
-    """Exit codes: 1 something was not as it must be, 2 there is no such device here."""
+    """Exit codes: 1 something was not as it must be, 2 it cannot be looked at here."""
     asked = _parser(backend).parse_args(arguments)
-    if (reason := backend().probe()) is not None:
-        print(f"the backend {backend.name} cannot run here: {reason}", file=sys.stderr)
+    if (reason := _reason_against(backend, asked)) is not None:
+        print(reason, file=sys.stderr)
         sys.exit(2)
-    found = _begun(asked.to, {"schema": "customize-gpu/1", "machine": machine.told(backend.name)})
+    found = _begun(asked.to, {"schema": "customize-gpu/1", "machine": machine.told(backend)})
     for name in asked.only:
         begun = time.perf_counter()
         print(f"{name} …", file=sys.stderr, flush=True)
@@ -47,6 +48,20 @@ def main(backend: type[GPU], arguments: Sequence[str] | None = None) -> None:
     print(table(found))
     print(f"written: {asked.to}")
     sys.exit(any(part.get("failed") for part in found.values() if isinstance(part, dict)))
+
+
+def _reason_against(backend: type[GPU], asked: argparse.Namespace) -> str | None:
+    """Why the parts that are asked for cannot run, told before the first of them."""
+    if (reason := backend().probe()) is not None:
+        return f"the backend {backend.name} cannot run here: {reason}"
+    if "rules" in asked.only and find_spec("peft") is None:
+        return "rules loads adapters with peft: pip install peft, or leave it out with --only"
+    if "training" in asked.only:
+        try:
+            resolve(asked.model)
+        except CustomizeError as error:
+            return f"{error}\nor train another with --model, or leave training out with --only"
+    return None
 
 
 def _begun(file: Path, start: dict[str, Any]) -> dict[str, Any]:

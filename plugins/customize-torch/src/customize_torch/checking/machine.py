@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from customize_torch.gpu import GPU
+
 _DISTRIBUTIONS = (
     "customize",
     "customize-torch",
@@ -15,20 +17,24 @@ _DISTRIBUTIONS = (
     "peft",
     "triton",
     "torchao",
+    "bitsandbytes",
     "numpy",
 )
 
 
-def told(backend: str) -> dict[str, Any]:
+def told(backend: type[GPU]) -> dict[str, Any]:
     """As JSON values."""
+    hardware = backend().hardware()
     properties = torch.cuda.get_device_properties(0)
     return {
-        "backend": backend,
+        "backend": backend.name,
         "device": properties.name,
         "memory_gb": round(properties.total_memory / 1e9, 1),
         "capability": f"{properties.major}.{properties.minor}",
         "multiprocessors": properties.multi_processor_count,
-        "bf16": torch.cuda.is_bf16_supported(),
+        "bf16": hardware["bf16"] == "yes",
+        "fp8": hardware["fp8"] == "yes",
+        "attention": hardware["attention"],
         "torch": torch.__version__,
         "cuda": torch.version.cuda,
         "hip": torch.version.hip,

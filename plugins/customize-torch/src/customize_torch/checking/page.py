@@ -11,11 +11,11 @@ Found = Mapping[str, Any]  # as in gpu.json
 GLOSSARY = """
 Trained: LoRA of rank 16 on packed sequences of 2,048 tokens, every token trained on, random
 weights; an optimizer step included. *Of peak* counts 4 operations a weight and token and three
-times causal attention's forward pass, against the data sheet's dense bf16 rate. Held is all that is
+times causal attention's forward pass, against the peak below in dense bf16. Held is all that is
 taken of the device, planned what `customize plan` says of the same training. Decode: a step of
-64 rows; *bound* is the time to read the weights and what the cache holds once, at the data
-sheet's bandwidth, over the time that it takes; in int8 or nf4 the weights are made whole at every
-step, and the bound is that of plain ones all the same.""".strip()
+64 rows; *bound* is the time to read the weights and what the cache holds once, at the peak
+bandwidth, over the time that it takes; in 8 or 4 bits the weights are made whole at every step, and
+the bound is that of plain ones all the same.""".strip()
 
 
 def table(found: Found) -> str:
@@ -93,10 +93,19 @@ def _speed(found: Found) -> Iterator[str]:
         )
         yield f"| {name} | {' | '.join(cells)} |"
     yield ""
-    yield (
-        f"Peak by the data sheet: {peaks['flops'] / 1e12:.0f} TFLOP/s and "
-        f"{peaks['bytes'] / 1e12:.2f} TB/s; measured there: "
-        f"{peaks['measured_flops'] / 1e12:.0f} and {peaks['measured_bytes'] / 1e12:.2f}."
+    yield f"Peak {_peaks(peaks)}."
+
+
+def _peaks(peaks: Mapping[str, float]) -> str:
+    """By the data sheet, where one was known."""
+    flops, num_bytes, measured_flops, measured_bytes = (
+        peaks[name] / 1e12 for name in ("flops", "bytes", "measured_flops", "measured_bytes")
+    )
+    if flops == measured_flops:
+        return f"measured there, without a data sheet: {flops:.0f} TFLOP/s and {num_bytes:.2f} TB/s"
+    return (
+        f"by the data sheet: {flops:.0f} TFLOP/s and {num_bytes:.2f} TB/s; measured there: "
+        f"{measured_flops:.0f} and {measured_bytes:.2f}"
     )
 
 

@@ -109,7 +109,8 @@ def _random(name: str, like: Tensor) -> Tensor:
 
 def bases() -> tuple[str, ...]:
     """The ways that a base can be held in here."""
-    return holding.BASES if find_spec("torchao") else (holding.PLAIN,)
+    made = (base for base, maker in holding.MAKERS.items() if find_spec(maker))
+    return holding.PLAIN, *made
 
 
 def packed(size: Size, num_sequences: int, length: int, seed: int = 0) -> Batch:

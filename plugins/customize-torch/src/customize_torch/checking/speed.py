@@ -62,6 +62,7 @@ SHAPES = {
     "8B": shapes.Size(config=_LLAMA_8B, token_budget=8192),
     "8B in int8": shapes.Size(config=_LLAMA_8B, token_budget=8192, base="int8"),
     "8B in nf4": shapes.Size(config=_LLAMA_8B, token_budget=8192, base="nf4"),
+    "8B in bnb-nf4": shapes.Size(config=_LLAMA_8B, token_budget=8192, base="bnb-nf4"),
 }
 # Dense bf16 operations a second and bytes a second, by what the device's name contains; vendors'
 # data sheets. Of any other device the share is of what is measured here.
@@ -77,6 +78,8 @@ _SHEETS = {
     "L4": (121e12, 0.3e12),
     "RTX 4090": (165e12, 1.01e12),
     "RTX 3090": (71e12, 0.936e12),
+    "MI300X": (1307e12, 5.3e12),
+    "MI325X": (1307e12, 6.0e12),
 }
 
 

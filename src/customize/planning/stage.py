@@ -1,0 +1,122 @@
+"""One stage of a recipe, counted by its own method on a session that computes nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import attrs
+import numpy as np
+
+from customize._errors import Unsupported
+from customize.data.reading import read
+from customize.interfaces.backend import Adapter, Backend
+from customize.interfaces.dataset import Dataset
+from customize.interfaces.method import Method
+from customize.interfaces.renderer import Renderer
+from customize.models.shape import ModelShape
+from customize.planning.amounts import drawing_flops, forward_flops, training_flops
+from customize.planning.counting import CountingSession, Sampled, Work
+from customize.planning.some_rows import SomeRows
+from customize.runs.given import Given
+from customize.training.recipe import Recipe
+
+_ROWS = 1000  # that are looked at
+_ENOUGH_S = 1.0  # of counting steps, once there are a few
+_FEW = 8
+_Z = 1.96
+
+
+@attrs.frozen
+class StagePlan:
+    """One stage. tokens: [estimate, low, high] of what is trained on, over all steps.
+
+    flops: of training, validation, and what comes before the first step. step_tokens: of the
+    largest step, what a group shares at its start counted once. sampled: the most that is drawn at
+    once.
+    """
+
+    method: str
+    rows: int
+    steps: int
+    tokens: tuple[float, float, float]
+    flops: float
+    largest: int
+    step_tokens: float
+    sampled: Sampled
+
+
+def stage_plan(
+    recipe: Recipe,
+    given: Given,
+    renderer: Renderer,
+    shape: ModelShape,
+    adapter: Adapter,
+    backend: Backend,
+) -> StagePlan:
+    """Count it.
+
+    Raises:
+        Unsupported: its method learns from what it makes as it goes.
+    """
+    method = given.method
+    if "sample" in method.needs or method.data == "documents":
+        raise Unsupported(
+            f"{recipe.method} learns from what it makes as it goes: its work cannot be counted "
+            "before. Run it with options.steps=3 and look at the seconds of a step"
+        )
+    rows = read(given.data, kind=method.data, on_bad_rows=recipe.on_bad_rows)  # type: ignore[arg-type]
+    session = CountingSession(renderer, recipe.seed, backend.capabilities())
+    some = SomeRows(rows, _ROWS)
+    total = method.num_steps(rows)
+    _run(method, session, some, total)
+    ledger = session.ledger
+    share = len(rows) / len(some)
+    training = _sum(ledger.steps).scaled(total / len(ledger.steps))
+    flops = (
+        training_flops(shape, adapter, training)
+        + forward_flops(shape, ledger.forward.scaled(share))
+        + drawing_flops(shape, ledger.read, ledger.drawn)
+        + _validation(recipe, given, renderer, shape, total)
+    )
+    each = np.array([step.tokens for step in ledger.steps])
+    spread = 0.0 if total == len(each) else _Z * total * each.std() / np.sqrt(len(each))
+    return StagePlan(
+        method=recipe.method,
+        rows=len(rows),
+        steps=total,
+        tokens=(training.tokens, training.tokens - spread, training.tokens + spread),
+        flops=flops,
+        largest=training.largest,
+        step_tokens=max(step.computed for step in ledger.steps),
+        sampled=ledger.sampled,
+    )
+
+
+def _run(method: Method, session: CountingSession, rows: Dataset, total: int) -> None:
+    began = time.monotonic()
+    for step in method.train(session, rows):
+        enough = step.number >= _FEW and time.monotonic() - began > _ENOUGH_S
+        if step.number == total or enough:
+            return
+
+
+def _sum(works: Sequence[Work]) -> Work:
+    whole = Work()
+    for work in works:
+        whole = whole.plus(work)
+    return whole
+
+
+def _validation(
+    recipe: Recipe, given: Given, renderer: Renderer, shape: ModelShape, total: int
+) -> float:
+    if given.validation is None or not recipe.evaluate_every:
+        return 0.0
+    kind = given.method.data
+    rows = read(given.validation, kind=kind, on_bad_rows=recipe.on_bad_rows)  # type: ignore[arg-type]
+    some = SomeRows(rows, _ROWS)
+    session = CountingSession(renderer, recipe.seed, frozenset())
+    given.method.validate(session, some)
+    looks = -(-total // recipe.evaluate_every)
+    return looks * len(rows) / len(some) * forward_flops(shape, session.ledger.forward)
