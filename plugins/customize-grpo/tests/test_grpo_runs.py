@@ -222,6 +222,8 @@ def test_a_reward_is_inspected_on_the_rows_own_answers(tmp_path: Path) -> None:
     shown = command("inspect", str(file), "--reward", "toy_rewards:right")
     assert shown.exit_code == 0, shown.output
     assert "No row's own answer is worth less" in shown.output
+    flat = command("inspect", str(file), "--reward", "toy_rewards:flat")
+    assert "flat: whatever was tried is rewarded alike" in flat.output
     wrong = command("inspect", str(file), "--reward", "toy_rewards:wrong")
     assert "row 1's own answer is rewarded 0, and less than" in str(wrong.exception)
     assert "give --model" in command("inspect", str(file)).output
