@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -213,6 +214,19 @@ def test_episodes_are_looked_at_side_by_side(tmp_path: Path) -> None:
     assert "advantage" in shown.output
     assert "1 more groups: --groups 3" in shown.output
     assert "step 2" in command("look", str(tmp_path / "run"), "--step", "2").output
+
+
+def test_what_did_better_is_green_and_what_did_worse_red(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(tmp_path / "run")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "200")
+    shown = command("look", str(tmp_path / "run"), "--groups", "1").output
+    told = re.findall(r"\x1b\[1;(31|32)m[^\x1b]*advantage ([+-])", shown)
+    assert {(colour, sign) for colour, sign in told} == {("32", "+"), ("31", "-")}
 
 
 def test_a_reward_is_inspected_on_the_rows_own_answers(tmp_path: Path) -> None:
