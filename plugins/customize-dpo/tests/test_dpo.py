@@ -359,3 +359,10 @@ def test_a_run_keeps_which_function_its_loss_was(tmp_path: Path) -> None:
     assert runs(tmp_path / "run", lowering, rows).metrics == run.metrics
     with pytest.raises(customize.RunError, match=r"options\.loss: "):
         runs(tmp_path / "run", lambda policy, reference: policy[:, 1], rows)
+
+
+def test_the_report_shows_what_is_watched_of_pairs(tmp_path: Path) -> None:
+    runs(tmp_path / "run", "sigmoid", [pair(i) for i in range(4)])
+    page = (tmp_path / "run" / "report.html").read_text()
+    for name in ("margin", "accuracy", "logprob_chosen", "kl_to_reference", "grad_norm"):
+        assert f"<td>{name}</td>" in page
