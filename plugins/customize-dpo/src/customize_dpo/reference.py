@@ -15,8 +15,13 @@ class Reference:
     """``base``, or the model as it is when training begins, ``start``: a named snapshot of it."""
 
     def __init__(self, which: str) -> None:
+        self._which = which
         self._is_base = which == "base"
         self._held_out: WeakKeyDictionary[Session, dict[str, Floats]] = WeakKeyDictionary()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Without what was computed, which belongs to sessions of this process."""
+        return Reference, (self._which,)
 
     @property
     def needs(self) -> str:
