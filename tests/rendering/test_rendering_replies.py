@@ -135,9 +135,17 @@ def test_what_looks_like_code_is_never_run(inside: str, make: Make) -> None:
     assert renderer.parse(renderer.encode_text(text))["content"] == text
 
 
-def test_a_malformed_tool_call_stays_in_the_content(make: Make) -> None:
+@pytest.mark.parametrize(
+    "call",
+    [
+        '{"name": ',
+        '{"name": "look", "arguments": {"at": "maps", "at": "books"}}',
+        '{"name": "look", "arguments": {"at": NaN}}',
+    ],
+)
+def test_a_malformed_tool_call_stays_in_the_content(call: str, make: Make) -> None:
     renderer = make("qwen3")
-    text = '<tool_call>\n{"name": \n</tool_call>'
+    text = f"<tool_call>\n{call}\n</tool_call>"
     parsed = renderer.parse(renderer.encode_text(text))
     assert parsed == {"role": "assistant", "content": text}
 

@@ -72,6 +72,57 @@ def test_a_reward_that_does_not_want_the_rows_own_answer_most_is_refused() -> No
     check_reward(Reward.of({inverted: 0.0, correct: 1.0}), rows)  # only watched
 
 
+def test_a_reward_that_looks_the_answer_up_in_the_row_is_held_to_it_too() -> None:
+    def inverted(completion: str, row: Any) -> float:
+        return float(completion != row["answer"])
+
+    def by_get(completion: str, row: Any) -> float:
+        return float(completion != row.get("answer"))
+
+    def longer(completion: str, row: Any) -> float:  # of the row, and not of its answer
+        return float(len(completion) > len(row["messages"]))
+
+    rows = [ROW, {**ROW, "answer": "7"}]
+    for wrong in (inverted, by_get):
+        with pytest.raises(OptionError, match="own answer is rewarded 0, and less than"):
+            check_reward(Reward.of(wrong), rows)
+    assert check_reward(Reward.of(longer), [*rows, {**ROW, "answer": "a longer answer"}]) is None
+
+
+ANSWERS = [{**ROW, "answer": text} for text in ("42", "7", "no", "")]
+
+
+@pytest.mark.parametrize(
+    ("reward", "told"),
+    [
+        (lambda completion, answer: 1.0, "whatever was tried is rewarded alike, the rows' own"),
+        (lambda completion, answer: answer in completion.upper(), "1 of 3 rows' own answers are"),
+        (lambda completion, answer: bool(completion), "every row's own answer is rewarded as ano"),
+        (lambda completion, answer: completion == answer, None),
+        (lambda completion: 1.0, None),  # it looks at no answer
+    ],
+)
+def test_what_rewards_the_rows_own_answer_as_it_does_others_is_told(
+    reward: Any, told: str | None
+) -> None:
+    found = check_reward(Reward.of(reward), ANSWERS)
+    assert found is None if told is None else told in str(found)
+
+
+def test_of_rows_that_all_have_one_answer_no_other_is_asked_about() -> None:
+    assert check_reward(Reward.of(correct), [ROW, ROW]) is None
+
+
+def test_a_tie_is_told_before_the_first_token_and_refuses_nothing() -> None:
+    def boxed(completion: str, answer: str) -> float:
+        return float(completion == f"\\boxed{{{answer}}}")
+
+    environment = judged(boxed)
+    assert environment.check is not None
+    with pytest.warns(UserWarning, match="boxed: whatever was tried is rewarded alike"):
+        environment.check([ROW, {**ROW, "answer": "7"}])
+
+
 def test_a_reward_that_fails_on_the_rows_own_answer_is_refused() -> None:
     def broken(completion: str, answer: str) -> float:
         return float(int(answer) == int(completion.split("=")[1]))
@@ -88,6 +139,7 @@ def test_a_reward_that_fails_on_the_rows_own_answer_is_refused() -> None:
         ({correct: "much"}, "the weight of correct must be a number"),
         ("customize:no_such_reward", "cannot be imported"),
         (lambda *completions: 1.0, "must name what it needs"),
+        (customize.group(lambda completions: [1.0]), r"must take \(completions, rows\)"),
     ],
 )
 def test_what_is_no_reward_is_refused(given: Any, told: str) -> None:

@@ -111,6 +111,10 @@ def call(name: str, **arguments: Any) -> str:
     return f"<tool_call>{json.dumps({'name': name, 'arguments': arguments})}</tool_call>"
 
 
+# Which of the two is meant?
+TWICE = '<tool_call>{"name": "strict", "arguments": {"numbers": [1], "numbers": [42]}}</tool_call>'
+
+
 def right(completion: str, answer: str) -> float:
     return float(completion == answer)
 
@@ -135,6 +139,7 @@ def test_a_call_is_answered_and_the_last_reply_judged() -> None:
         (call("strict", numbers=[]), "error: numbers is empty", "bad_call/strict"),
         (call("add", x=1), "error: there is no tool 'add': there are strict", "unknown_tool"),
         ("<tool_call>{'name': 'strict'}</tool_call>", "error: unreadable call", "unreadable_call"),
+        (TWICE, "error: unreadable call", "unreadable_call"),
     ],
 )
 def test_what_the_model_does_wrong_is_said_to_it_and_counted(

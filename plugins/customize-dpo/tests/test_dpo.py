@@ -112,6 +112,26 @@ def test_the_reference_is_the_model_as_it_began_and_not_the_base() -> None:
     assert not np.allclose(began, said_of(session.base(), data))
 
 
+def test_the_reference_may_be_the_base() -> None:
+    """By hand: rewards are beta times how much likelier than in the base the answers are."""
+    session, data = open_session(), pairs(4)
+    train(session, data, loss="orpo", steps=5)
+    base, began = said_of(session.base(), data), said_of(session, data)
+    method = DPO(lr=0.05, batch_size=4, steps=1, reference="base")
+    (step,) = method.train(session, data)
+    margin = 0.1 * ((began - base) @ [1.0, -1.0])
+    assert abs(margin.mean()) > 1e-3
+    assert step.metrics["margin"] == pytest.approx(margin.mean(), rel=1e-4)
+    assert step.metrics["chosen_change"] == pytest.approx(0, abs=1e-9)
+    assert step.metrics["kl_to_reference"] > 1e-4
+    told = method.validate(session, data)
+    moved = 0.1 * ((said_of(session, data) - base) @ [1.0, -1.0])
+    assert told["validation_margin"] == pytest.approx(moved.mean(), rel=1e-4)
+    assert "validation_chosen_change" not in told  # of these it knows no start
+    assert method.needed() == {"forward_backward", "base"}
+    assert DPO().needed() == {"forward_backward", "snapshot"}
+
+
 def test_the_reference_is_computed_once_and_from_no_other_moment(tmp_path: Path) -> None:
     session, data = open_session(), pairs(6)
     steps = train(session, data)
@@ -132,7 +152,9 @@ def test_simpo_and_orpo_compute_no_reference_and_watch_the_chosen_answers_all_th
         assert abs(last.metrics["chosen_change"]) > 0.01
 
 
-@pytest.mark.parametrize("chosen", [{}, {"loss": "orpo"}, {"loss": "robust", "sft": 0.5}])
+@pytest.mark.parametrize(
+    "chosen", [{}, {"loss": "orpo"}, {"loss": "robust", "sft": 0.5}, {"reference": "base"}]
+)
 def test_resumed_at_any_step_it_is_bit_equal(tmp_path: Path, chosen: dict[str, Any]) -> None:
     data, method = pairs(7), DPO(lr=0.05, epochs=2, batch_size=3, **chosen)
     whole = open_session(seed=4)
@@ -303,6 +325,8 @@ def test_no_rows_are_refused_before_the_first_step() -> None:
         ({"label_smoothing": 0.1}, "read by loss='robust' alone"),
         ({"gamma": 0.5}, "read by loss='simpo' alone"),
         ({"loss": "robust", "label_smoothing": 0.5}, "< 0.5"),
+        ({"reference": "sft"}, "reference must be one of start, base"),
+        ({"loss": "simpo", "reference": "base"}, "knows no reference: leave reference out"),
     ],
 )
 def test_an_option_that_cannot_be_honoured_is_refused(wrong: dict[str, Any], told: str) -> None:
@@ -335,3 +359,10 @@ def test_a_run_keeps_which_function_its_loss_was(tmp_path: Path) -> None:
     assert runs(tmp_path / "run", lowering, rows).metrics == run.metrics
     with pytest.raises(customize.RunError, match=r"options\.loss: "):
         runs(tmp_path / "run", lambda policy, reference: policy[:, 1], rows)
+
+
+def test_the_report_shows_what_is_watched_of_pairs(tmp_path: Path) -> None:
+    runs(tmp_path / "run", "sigmoid", [pair(i) for i in range(4)])
+    page = (tmp_path / "run" / "report.html").read_text()
+    for name in ("margin", "accuracy", "logprob_chosen", "kl_to_reference", "grad_norm"):
+        assert f"<td>{name}</td>" in page

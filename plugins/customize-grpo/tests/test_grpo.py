@@ -14,6 +14,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import attrs
 import numpy as np
 import pytest
 from toy_rewards import ROWS, GivenRows, answers, likeness, session, steps, two_turns
@@ -21,9 +22,10 @@ from toy_rewards import ROWS, GivenRows, answers, likeness, session, steps, two_
 import customize
 from customize import EpisodesFailed, OptionError
 from customize.training.state import read_step, write_step
-from customize_grpo.gathering import Gathered
+from customize_grpo.gathering import Gathered, counted
 from customize_grpo.method import GRPO
-from customize_grpo.presets import PRESETS
+from customize_grpo.presets import NOTES, PRESETS
+from customize_grpo.warning import warned
 
 SMALL: dict[str, Any] = {"batch_size": 3, "group_size": 4, "steps": 3, "max_tokens": 8, "lr": 0.05}
 
@@ -52,7 +54,7 @@ def test_a_bandit_is_learnt(preset: str | None) -> None:
     """At least .9 of the best reward within 20 steps of 64 episodes."""
     method = GRPO(
         reward=arm, preset=preset, batch_size=4, group_size=16, steps=20, max_tokens=1,
-        lr=RATES.get(str(preset), 0.6), max_grad_norm=0.0, kl=0.0, refill=0,
+        lr=RATES.get(str(preset), 0.6), max_grad_norm=0.0, kl=0.0, refill=0, overlong=0.0,
     )  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -65,7 +67,7 @@ def test_a_bandit_is_learnt(preset: str | None) -> None:
 def test_an_environment_of_two_steps_is_learnt(preset: str | None) -> None:
     method = GRPO(
         environment=two_steps, preset=preset, batch_size=4, group_size=16, steps=20, max_tokens=1,
-        lr=0.6, max_grad_norm=0.0, kl=0.0, refill=0,
+        lr=0.6, max_grad_norm=0.0, kl=0.0, refill=0, overlong=0.0,
     )  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -86,15 +88,25 @@ def test_a_wrong_sign_is_seen() -> None:
 
 
 class Counting:
-    """A session that counts what is asked of it."""
+    """A session that counts what is asked of it, and of its base."""
 
-    def __init__(self) -> None:
-        self._inner = session()
+    def __init__(self, inner: Any = None) -> None:
+        self._inner = session() if inner is None else inner
+        self.looked_at: list[int] = []
         self.trained: list[int] = []
         self.optimizer_steps = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
+
+    def base(self) -> Any:
+        base = Counting(self._inner.base())
+        base.looked_at = self.looked_at
+        return base
+
+    def forward(self, batch: Any) -> Any:
+        self.looked_at.append(batch.num_sequences)
+        return self._inner.forward(batch)
 
     def forward_backward(self, batch: Any, loss: Any) -> Any:
         self.trained.append(batch.num_sequences)
@@ -115,9 +127,9 @@ def flat_for_some(completion: str, messages: Any) -> float:
 
 def test_flat_groups_cost_no_pass_and_are_counted_by_kind() -> None:
     counting = Counting()
-    method = GRPO(reward=flat_for_some, **{**SMALL, "batch_size": 6, "steps": 1})
+    method = GRPO(reward=flat_for_some, watch_kl=6, **{**SMALL, "batch_size": 6, "steps": 1})
     [step] = steps(method, counting)
-    assert counting.trained == [4 * 4]
+    assert counting.trained == counting.looked_at == [4 * 4]
     assert step.metrics["flat_right"] == pytest.approx(1 / 6)
     assert step.metrics["flat_wrong"] == pytest.approx(1 / 6)
     assert step.metrics["groups_taught"] == 4
@@ -127,7 +139,7 @@ def test_when_all_are_flat_no_step_is_taken() -> None:
     counting = Counting()
     method = GRPO(reward=lambda completion: 1.0, **SMALL)
     found = steps(method, counting)
-    assert counting.trained == []
+    assert counting.trained == counting.looked_at == []
     assert counting.optimizer_steps == 0
     assert [step.metrics["grad_norm"] for step in found] == [0.0] * 3
     assert np.array_equal(answers(counting), answers(session()))
@@ -268,6 +280,40 @@ def test_what_becomes_of_episodes_that_were_cut(truncated: str) -> None:
     assert (truncated == "drop") == all(a is None for a in advantages)
 
 
+def spoken(lengths: list[int], parts: Any = None) -> customize.Episode:
+    """Replies of so many tokens each, in one sequence, a token of another between them."""
+    sampled = np.concatenate([[False, *[True] * length] for length in lengths])
+    tokens, logprobs = np.ones(len(sampled), np.int32), np.zeros(len(sampled), np.float32)
+    return customize.Episode(
+        place=0, group=0, index=0, seed=0, turns=len(lengths), stop="done", faults={}, calls={},
+        sequences=(customize.Spoken(tokens, sampled, logprobs),), reward=1.0, parts=parts or {},
+        messages=(), seconds=0.0,
+    )  # fmt: skip
+
+
+def test_overlong_takes_off_for_the_longest_reply_as_a_part_of_its_own() -> None:
+    """By hand: of 10 tokens the last 4 cost a quarter each."""
+    method = GRPO(reward=arm, max_tokens=10, overlong=0.4)
+    given = [spoken([6]), spoken([6, 7, 2]), spoken([10]), spoken([9], {"overlong": -0.1})]
+    found = counted(method, given)
+    assert [e.reward for e in found] == pytest.approx([1.0, 0.75, 0.0, 1.0])
+    assert [e.parts["overlong"] for e in found] == pytest.approx([0.0, -0.25, -1.0, -0.1])
+    assert counted(GRPO(reward=arm, max_tokens=10), given) == given
+
+
+def test_what_is_overlong_is_learnt_from_and_logged() -> None:
+    settings = {**SMALL, "max_tokens": 60, "group_size": 16, "steps": 1}
+    [step] = steps(GRPO(reward=lambda completion: 1.0, overlong=1.0, **settings))
+    lengths = [
+        np.mean([sum(b - a for a, b in s["spans"]) for s in e["sequences"]])
+        for e in step.records["episodes"]
+    ]
+    assert step.metrics["reward/overlong"] == pytest.approx(-np.mean(lengths) / 60)
+    assert step.metrics["reward"] == pytest.approx(1 - np.mean(lengths) / 60)
+    longest = max(zip(lengths, step.records["episodes"], strict=True), key=lambda one: one[0])
+    assert longest[1]["advantage"] < 0
+
+
 def test_ahead_of_itself_by_nothing_it_is_in_lockstep_and_by_two_it_is_not() -> None:
     versions = {}
     for lag in (0, 2):
@@ -300,7 +346,7 @@ def test_killed_with_episodes_pending_it_goes_on_bit_for_bit(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("kl", [0.0, 0.1])
 def test_a_step_is_replayed_from_its_episodes_bit_for_bit(kl: float) -> None:
-    method = GRPO(environment=two_turns, kl=kl, truncated="penalise", **SMALL)
+    method = GRPO(environment=two_turns, kl=kl, truncated="penalise", overlong=0.5, **SMALL)
     first, again = session(), session()
     data = GivenRows(ROWS)
     for step in method.train(first, data):
@@ -351,15 +397,9 @@ def test_the_first_failure_is_told_whole_and_only_once() -> None:
 def test_calls_of_tools_are_counted_and_timed_by_tool() -> None:
     from customize_grpo.watching import of_episodes, seconds_of
 
-    def spoken(calls: Any, faults: Any) -> customize.Episode:
-        return customize.Episode(
-            place=0, group=0, index=0, seed=0, sequences=(), reward=1.0, parts={}, turns=1,
-            stop="done", faults=faults, calls=calls, messages=(), seconds=0.0,
-        )  # fmt: skip
-
     episodes = [
-        spoken({"look": (2, 0.5)}, {"bad_call/look": 1}),
-        spoken({"look": (1, 0.1), "add": (1, 0.2)}, {}),
+        attrs.evolve(spoken([1]), calls={"look": (2, 0.5)}, faults={"bad_call/look": 1}),
+        attrs.evolve(spoken([1]), calls={"look": (1, 0.1), "add": (1, 0.2)}),
     ]
     gathered = Gathered(episodes, 0, 1.5)
     seen = of_episodes(GRPO(reward=arm), gathered)
@@ -406,6 +446,32 @@ def test_a_planted_loophole_is_told() -> None:
         assert any(text in one for one in found), text
 
 
+STEADY = {
+    "reward/a": 0.5, "entropy": 1.0, "length": 20.0, "truncated": 0.0, "most_said": 0.1,
+    "groups": 8.0, "groups_taught": 6.0, "flat_right": 0.125, "flat_wrong": 0.125,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("later", "told"),
+    [
+        ({}, None),
+        ({"length": 60.0}, "episodes have grown from 20 to"),
+        ({"groups_taught": 0.0, "flat_right": 0.0, "flat_wrong": 1.0}, "hardly a group teaches"),
+        ({"truncated": 0.5}, "of the episodes are cut"),
+    ],
+)
+def test_trouble_is_told_once_when_it_lasts(later: dict[str, float], told: str | None) -> None:
+    state: dict[str, Any] = {}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for number in range(1, 30):
+            state = warned(state, {**STEADY, **(later if number > 5 else {})}, number)
+    found = [str(one.message) for one in caught]
+    assert len(found) == (told is not None)
+    assert told is None or told in found[0]
+
+
 def test_a_preset_says_what_it_sets(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         steps(GRPO(reward=likeness, preset="dapo", scale="none", **SMALL))
@@ -413,7 +479,23 @@ def test_a_preset_says_what_it_sets(caplog: pytest.LogCaptureFixture) -> None:
     told = record.getMessage()
     assert "preset dapo: baseline=mean, scale=none, per=prompt" in told
     assert "clip_high=0.28" in told
+    assert "refill=3, overlong=0.2 (" in told
     assert "per=token" in told
+
+
+PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "learn-by-reward.md"
+
+
+def test_the_table_of_presets_in_the_docs_is_what_they_set() -> None:
+    shown = re.findall(r"^\| `([^`]+)` \| [\d.]+ \|(.+)\|.+\|$", PAGE.read_text("utf-8"), re.M)
+    told = {preset: tuple(cells.replace(" ", "").split("|")) for preset, cells in shown}
+    made = {preset: GRPO(reward=arm, preset=preset) for preset in PRESETS}
+    assert told == {k: (m.baseline, m.scale, m.per, m.ratio) for k, m in made.items()}
+
+
+def test_every_preset_says_what_of_its_paper_it_leaves_out() -> None:
+    assert set(NOTES) == set(PRESETS)
+    assert all(NOTES.values())
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -215,6 +216,19 @@ def test_episodes_are_looked_at_side_by_side(tmp_path: Path) -> None:
     assert "step 2" in command("look", str(tmp_path / "run"), "--step", "2").output
 
 
+def test_what_did_better_is_green_and_what_did_worse_red(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(tmp_path / "run")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "200")
+    shown = command("look", str(tmp_path / "run"), "--groups", "1").output
+    told = re.findall(r"\x1b\[1;(31|32)m[^\x1b]*advantage ([+-])", shown)
+    assert {(colour, sign) for colour, sign in told} == {("32", "+"), ("31", "-")}
+
+
 def test_a_reward_is_inspected_on_the_rows_own_answers(tmp_path: Path) -> None:
     rows = [{"prompt": "2 + 2?", "answer": "4"}, {"prompt": "3 + 2?", "answer": "5"}]
     file = tmp_path / "sums.jsonl"
@@ -222,6 +236,8 @@ def test_a_reward_is_inspected_on_the_rows_own_answers(tmp_path: Path) -> None:
     shown = command("inspect", str(file), "--reward", "toy_rewards:right")
     assert shown.exit_code == 0, shown.output
     assert "No row's own answer is worth less" in shown.output
+    flat = command("inspect", str(file), "--reward", "toy_rewards:flat")
+    assert "flat: whatever was tried is rewarded alike" in flat.output
     wrong = command("inspect", str(file), "--reward", "toy_rewards:wrong")
     assert "row 1's own answer is rewarded 0, and less than" in str(wrong.exception)
     assert "give --model" in command("inspect", str(file)).output

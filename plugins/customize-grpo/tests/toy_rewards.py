@@ -29,6 +29,10 @@ def wrong(completion: str, answer: str) -> float:
     return float(completion != answer)
 
 
+def flat(completion: str, answer: str) -> float:
+    return 0.5
+
+
 @attrs.frozen
 class GivenRows:
     """Rows as they are."""

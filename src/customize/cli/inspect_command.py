@@ -82,5 +82,6 @@ def _show_rewards(data: str, names: tuple[str, ...], rows: int, on_bad_rows: OnB
         other = "" if found.other is None else f"{found.other:g}"
         table.add_row(str(found.row), f"{found.own:g}", f"{found.empty:g}", other)
     Console().print(table)
-    check_reward(reward, read_rows)
-    click.echo("No row's own answer is worth less than others.")
+    told = check_reward(reward, read_rows)
+    sound = "No row's own answer is worth less than others, as far as the reward looks at answers."
+    click.echo(told or sound)

@@ -5,7 +5,8 @@ What is wrong here is the author's, and would cost hours to see in training.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import attrs
 
@@ -33,27 +34,52 @@ class Compared:
     other: float | None
 
 
-def check_reward(reward: Reward, rows: Rows) -> None:
+def check_reward(reward: Reward, rows: Rows) -> str | None:
     """Every row has what is asked for, and its own answer is not worth less than others.
 
     The latter is asked of parts that look at the row's ``answer``, on the first rows.
+
+    Returns:
+        What to look at where own answers are worth no more than others. That may be right: a
+        reward may want a form around the answer, or a tool's call.
 
     Raises:
         OptionError: it is not so; the row, the function and the figures are named.
     """
     for index in range(len(rows)):
         _check_columns(reward, index, rows[index])
-    judging = tuple(p for p in reward.own if p.weight and _ANSWER in p.offered)
-    if not judging:
-        return
-    for found in compared(Reward(judging), rows):
-        for what, value in (("the empty answer", found.empty), ("another row's", found.other)):
-            if value is not None and found.own < value:
+    judging = tuple(part for part in reward.own if part.weight and _looks_at_answer(part, rows))
+    names = ", ".join(part.name for part in judging)
+    found = list(compared(Reward(judging), rows)) if judging else []
+    for one in found:
+        for what, value in (("the empty answer", one.empty), ("another row's", one.other)):
+            if value is not None and one.own < value:
                 raise OptionError(
-                    f"row {found.row}'s own answer is rewarded {found.own:g}, and less than "
-                    f"{what}, {value:g}: look at {', '.join(p.name for p in judging)} with "
-                    "customize inspect --reward"
+                    f"row {one.row}'s own answer is rewarded {one.own:g}, and less than {what}, "
+                    f"{value:g}: look at {names} with customize inspect --reward; where the column "
+                    "answer is not what is to be said, give it another name"
                 )
+    told = _ties(found)
+    return told and f"{names}: {told}; see customize inspect --reward"
+
+
+def _ties(found: Sequence[Compared]) -> str | None:
+    """What is suspicious, though a reward that wants a form around an answer may be so too."""
+    empty = [one for one in found if one.own == one.empty]
+    other = [one for one in found if one.own == one.other]
+    if found and len(empty) == len(other) == len(found):
+        told = "whatever was tried is rewarded alike, the rows' own answers, none and other rows'"
+    elif empty:
+        first = f"{empty[0].own:g} (the first is row {empty[0].row})"
+        told = f"{len(empty)} of {len(found)} rows' own answers are rewarded as none is, {first}"
+    elif other and len(other) == sum(one.other is not None for one in found):
+        return "every row's own answer is rewarded as another row's is: it tells none from another"
+    else:
+        return None
+    return (
+        f"{told}: right where a form around the answer is wanted, as \\boxed{{5}}, or a tool's "
+        "call; else nothing can be learnt there: mend the rows or the reward"
+    )
 
 
 def compared(reward: Reward, rows: Rows, most: int = _COMPARED) -> Iterator[Compared]:
@@ -74,6 +100,32 @@ def compared(reward: Reward, rows: Rows, most: int = _COMPARED) -> Iterator[Comp
         assert found[0] is not None
         assert found[1] is not None
         yield Compared(index + 1, found[0], found[1], found[2])
+
+
+class _Watched(dict[str, Any]):
+    """A row that notes whether its answer is looked at."""
+
+    looked_at = False
+
+    def __getitem__(self, key: str) -> Any:
+        self.looked_at |= key == _ANSWER
+        return super().__getitem__(key)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self.looked_at |= key == _ANSWER
+        return super().get(key, default)
+
+
+def _looks_at_answer(part: Part, rows: Rows) -> bool:
+    """Whether it asks for it by name, or looks it up in the row."""
+    if _ANSWER in part.offered or "row" not in part.offered:
+        return _ANSWER in part.offered
+    index = next((i for i in range(min(len(rows), _COMPARED)) if rows[i].get(_ANSWER)), None)
+    if index is None:
+        return False
+    row = _Watched(rows[index])
+    _judged(Reward((part,)), row, index, str(rows[index][_ANSWER]), "own")
+    return row.looked_at
 
 
 def _check_columns(reward: Reward, index: int, row: Row) -> None:

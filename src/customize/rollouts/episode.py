@@ -47,12 +47,17 @@ class Spoken:
     sampled: Any  # bool [T]
     logprobs: Floats
 
+    @property
+    def spans(self) -> Ints:
+        """Where each reply begins and ends: [R, 2]."""
+        edges = np.flatnonzero(np.diff(self.sampled.astype(np.int8), prepend=0, append=0))
+        return edges.reshape(-1, 2).astype(np.int32)
+
     def to_json(self) -> dict[str, Any]:
         """Exactly, as JSON values."""
-        edges = np.flatnonzero(np.diff(self.sampled.astype(np.int8), prepend=0, append=0))
         return {
             "tokens": self.tokens.tolist(),
-            "spans": edges.reshape(-1, 2).tolist(),
+            "spans": self.spans.tolist(),
             "logprobs": self.logprobs[self.sampled].tolist(),
         }
 
@@ -118,6 +123,11 @@ class Episode:
     def num_sampled(self) -> int:
         """Tokens that the model spoke."""
         return sum(int(s.sampled.sum()) for s in self.sequences)
+
+    @property
+    def longest_reply(self) -> int:
+        """Tokens of the longest thing that the model said."""
+        return max((int(np.ptp(span)) for s in self.sequences for span in s.spans), default=0)
 
     def to_json(self) -> dict[str, Any]:
         """Exactly, as JSON values."""

@@ -6,6 +6,7 @@ Like any other environment they are generators; the driver knows no others.
 from __future__ import annotations
 
 import random
+import warnings
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
@@ -59,7 +60,8 @@ def judged(
     def check(rows: Rows) -> None:
         for tool in offered:
             tool.check()
-        check_reward(reward, rows)
+        if told := check_reward(reward, rows):
+            warnings.warn(told, stacklevel=3)
 
     return Environment(play, name, seconds, siblings=siblings, check=check, single=not offered)
 

@@ -193,7 +193,9 @@ def _part(given: str | Function, weight: Any) -> Part:
     function = load_function(given)
     if isinstance(weight, bool) or not isinstance(weight, (int, float)):
         raise OptionError(f"the weight of {name_of(function)} must be a number (got {weight!r})")
-    if not isinstance(function, Group):
+    if isinstance(function, Group):
+        _check_judge(function)
+    else:
         _check_signature(function)
     return Part(name_of(function), function, float(weight))
 
@@ -205,3 +207,11 @@ def _check_signature(function: Function) -> None:
                 f"the reward {name_of(function)} must name what it needs, as {', '.join(OWN)} or "
                 f"a column of the row (got {parameter})"
             )
+
+
+def _check_judge(judge: Group) -> None:
+    try:
+        inspect.signature(judge.function).bind((), ())
+    except TypeError as error:
+        name = name_of(judge.function)
+        raise OptionError(f"the judge {name} must take (completions, rows): {error}") from error

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 REPORT = "report.html"
 _SHOWN, _COMPLETIONS = 12, 5
+_WATCHED = {"reward", "margin"}  # either tells that there is more to watch than a loss
 _SIGNS = {"pass": "\u2713 passed", "fail": "\u2717 failed", "inconclusive": "? inconclusive"}
 
 
@@ -105,7 +106,7 @@ def _facts(folder: RunFolder) -> dict[str, Any]:
         "measure": "reward" if _is_rewarded(metrics) else "loss",
         "packages": [_package(to, about) for to, about in folder.packages().items()],
         "curves": curves(metrics, "reward" if _is_rewarded(metrics) else "loss"),
-        "watched": _watched(metrics) if _is_rewarded(metrics) else [],
+        "watched": _watched(metrics) if metrics and _WATCHED & metrics[-1].keys() else [],
         "completions": _completions(folder) if _is_rewarded(metrics) else None,
     }
 

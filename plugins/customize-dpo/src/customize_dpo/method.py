@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property, partial
 from typing import Any, ClassVar
-from weakref import WeakKeyDictionary
 
 from customize import (
     AdamW,
@@ -14,7 +13,6 @@ from customize import (
     Session,
     Snapshot,
     Step,
-    Unsupported,
     load_function,
     option,
     options,
@@ -23,17 +21,16 @@ from customize import (
 )
 from customize_dpo.coupling import Coupled, measures
 from customize_dpo.losses import NAMED, REFERENCE_FREE, PairLoss, differentiated
-from customize_dpo.pairs import Floats, Pairs
+from customize_dpo.pairs import Pairs
+from customize_dpo.reference import Reference
 from customize_dpo.watching import watched
-
-_REFERENCE = "reference"
 
 
 @options
 class DPO(Method):
-    """From pairs: more of what was chosen, less of what was rejected, staying near the start.
+    """From pairs: more of what was chosen, less of what was rejected, staying near the reference.
 
-    The reference is the model as it is when the method begins. What it says of every answer is
+    That is the model as it is when the method begins, or the base. What it says of every answer is
     computed once, before the first step, and kept in the step's state; of held-out pairs once too.
     """
 
@@ -47,6 +44,11 @@ class DPO(Method):
     )
     beta: float = option(
         default=0.1, help="Strength: how near the start to stay; simpo wants about 2.", above=0.0
+    )
+    reference: str = option(
+        default="start",
+        help="Near what to stay: the model as it is when the method begins, or its base.",
+        choices=("start", "base"),
     )
     label_smoothing: float = option(
         default=0.0,
@@ -98,9 +100,11 @@ class DPO(Method):
         for name, reader in (("label_smoothing", "robust"), ("gamma", "simpo")):
             if getattr(self, name) and self.loss != reader:
                 raise OptionError(f"{name} is read by loss={reader!r} alone: leave it out")
+        if self._near is None and self.reference != "start":
+            raise OptionError(f"loss={self.loss!r} knows no reference: leave reference out")
 
     def needed(self) -> frozenset[str]:
-        return self.needs if self.loss in REFERENCE_FREE else self.needs | {"snapshot"}
+        return self.needs if self._near is None else self.needs | {self._near.needs}
 
     def num_steps(self, data: Dataset) -> int:
         """Steps for these pairs."""
@@ -108,8 +112,9 @@ class DPO(Method):
 
     def train(self, session: Session, data: Dataset, resume: Step | None = None) -> Iterator[Step]:
         self.check_rows(data)
-        self._held_out.pop(session, None)
         pairs = Pairs(data, session.renderer, self.max_length)
+        if self._near is not None:
+            self._near.forget(session)
         state = self._begun(session, pairs) if resume is None else dict(resume.state)
         total, pair_loss = self.num_steps(data), self._pair_loss()
         for number in range(1 if resume is None else resume.number + 1, total + 1):
@@ -140,19 +145,17 @@ class DPO(Method):
     def validate(self, snapshot: Snapshot, rows: Dataset) -> Mapping[str, float]:
         """``validation_loss`` and what else is watched, over all pairs at once."""
         pairs = Pairs(rows, snapshot.renderer, self.max_length)
-        reference = self._said_by_reference(snapshot, pairs)
+        reference, began = self._near.of_held_out(snapshot, pairs) if self._near else (None, None)
         batch = pairs.batch(range(len(pairs)), reference)
         logprobs = snapshot.forward(batch).result()
         coupled = self._coupled(self._pair_loss(), pairs, range(len(pairs)))
-        began = None if reference is None else pairs.means_of_chosen(reference)
         found = measures(logprobs, batch, self.beta, self._means, began)
         loss, _ = coupled.evaluate(logprobs, batch)
         return {"validation_loss": loss, **{f"validation_{k}": v for k, v in found.items()}}
 
     @cached_property
-    def _held_out(self) -> WeakKeyDictionary[Session, dict[str, Floats]]:
-        """What the reference says of held-out pairs, by their fingerprint."""
-        return WeakKeyDictionary()
+    def _near(self) -> Reference | None:
+        return None if self.loss in REFERENCE_FREE else Reference(self.reference)
 
     @property
     def _means(self) -> bool:
@@ -172,20 +175,7 @@ class DPO(Method):
 
     def _begun(self, session: Session, pairs: Pairs) -> dict[str, Any]:
         """The state before the first step: what is said of the answers now."""
-        state = {"chosen_change": 0.0, "warned": False}
-        if self.loss in REFERENCE_FREE:
-            return {**state, "chosen_began": pairs.chosen_means(session)}
-        reference = pairs.logprobs(session.snapshot(_REFERENCE))
-        began = pairs.means_of_chosen(reference)
-        return {**state, "chosen_began": began, "reference_logprobs": reference}
-
-    def _said_by_reference(self, snapshot: Snapshot, pairs: Pairs) -> Floats | None:
-        """Of held-out pairs, computed once for each session and training."""
-        if self.loss in REFERENCE_FREE:
-            return None
-        if not isinstance(snapshot, Session):
-            raise Unsupported("a reference is needed: validate the session that was trained")
-        kept = self._held_out.setdefault(snapshot, {})
-        if pairs.fingerprint not in kept:
-            kept[pairs.fingerprint] = pairs.logprobs(snapshot.named_snapshot(_REFERENCE))
-        return kept[pairs.fingerprint]
+        said = {} if self._near is None else self._near.begin(session, pairs)
+        if "chosen_began" not in said:
+            said["chosen_began"] = pairs.chosen_means(session)
+        return {**said, "chosen_change": 0.0, "warned": False}

@@ -118,6 +118,13 @@ class Choices(Method):
         help="An episode that was cut: as it is judged, left out, or with a reward of 0.",
         choices=("judge", "drop", "penalise"),
     )
+    overlong: float | None = option(
+        default=None,
+        help="Share of max_tokens, before their end, over which a longer reply is rewarded less, "
+        "by 1 at the end (arXiv 2503.14476); a reward with a part overlong has its own.",
+        at_least=0.0,
+        at_most=1.0,
+    )
     batch_size: int = option(default=8, help="Prompts a step.", at_least=1)
     group_size: int = option(default=8, help="Episodes a prompt.", at_least=1)
     epochs: float = option(default=1.0, help="Passes over the rows.", above=0.0)
@@ -211,8 +218,7 @@ class Choices(Method):
             return
         set_ = {k: getattr(self, k) for k in {**DEFAULTS, **PRESETS[self.preset]}}
         told = ", ".join(f"{name}={value}" for name, value in set_.items())
-        note = f" ({NOTES[self.preset]})" if self.preset in NOTES else ""
-        _LOG.info("preset %s: %s%s", self.preset, told, note)
+        _LOG.info("preset %s: %s (%s)", self.preset, told, NOTES[self.preset])
 
     def played(self) -> Environment:
         """The environment that is played.

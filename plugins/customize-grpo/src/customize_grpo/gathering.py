@@ -22,6 +22,7 @@ from customize import (
     Sampling,
     Snapshot,
     episode_seed,
+    overlong,
     shuffled_row,
 )
 from customize_grpo.choices import Choices
@@ -146,13 +147,26 @@ def driver(choices: Choices, environment: Environment) -> Driver:
 
 
 def counted(choices: Choices, episodes: Sequence[Episode]) -> list[Episode]:
-    """Those whose reward counts: not failed, and of those that were cut what ``truncated`` says."""
+    """Those whose reward counts: not failed, and of those that were cut what ``truncated`` says;
+    with what ``overlong`` takes off."""
     sound = [episode for episode in episodes if not episode.failed]
     if choices.truncated == "drop":
-        return [episode for episode in sound if not episode.truncated]
+        sound = [episode for episode in sound if not episode.truncated]
     if choices.truncated == "penalise":
-        return [attrs.evolve(e, reward=0.0) if e.truncated else e for e in sound]
-    return sound
+        sound = [attrs.evolve(e, reward=0.0) if e.truncated else e for e in sound]
+    return [_shortened(choices, e) for e in sound] if choices.overlong else sound
+
+
+def _shortened(choices: Choices, episode: Episode) -> Episode:
+    """Less for its longest reply, where that is overlong, as a part of the reward."""
+    if "overlong" in episode.parts:
+        return episode
+    limit = choices.max_tokens
+    part = overlong(limit, max(1, round(limit * float(choices.overlong or 0))))
+    fine = float(part(num_tokens=episode.longest_reply))
+    return attrs.evolve(
+        episode, reward=episode.reward + fine, parts={**episode.parts, "overlong": fine}
+    )
 
 
 def learnable(choices: Choices, episodes: Sequence[Episode]) -> list[Episode]:

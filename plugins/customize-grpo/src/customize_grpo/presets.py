@@ -20,12 +20,20 @@ DEFAULTS: Mapping[str, Any] = {
     "kl_as": "to_go",
     "horizon": 0,
     "refill": 0,
+    "overlong": 0.0,
 }
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "grpo": {**_PPO, "scale": "group", "per": "sequence", "kl": 0.04, "kl_as": "loss"},
     "dr-grpo": {**_PPO, "per": "constant"},
-    "dapo": {**_PPO, "clip_high": 0.28, "scale": "group", "per": "prompt", "refill": 3},
+    "dapo": {
+        **_PPO,
+        "clip_high": 0.28,
+        "scale": "group",
+        "per": "prompt",
+        "refill": 3,
+        "overlong": 0.2,
+    },
     "gspo": {
         "scale": "group",
         "per": "sequence",
@@ -48,13 +56,21 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "scalerl": {"scale": "batch", "per": "prompt"},
 }
 
+# What differs from the paper, and what of it is for other options, or not here.
 NOTES: Mapping[str, str] = {
-    "grpo": "k3 as a loss points as much at the forward KL as at the reverse one; kl_as=to_go is "
-    "the exact gradient",
-    "dapo": "a token counts by prompt, as in the paper's equation; two well-known codes count by "
-    "token (per=token). Add customize.overlong(limit, buffer) to the reward for its penalty",
-    "cispo": "the cap on the weight is set to 5; the paper gives none",
+    "grpo": "the reference stays the policy of the start. k3 as a loss points as much at the "
+    "forward KL as at the reverse one: kl_as=to_go is the exact gradient",
+    "dr-grpo": "nothing is left out; its constant is max_tokens, horizon sets another",
+    "dapo": "a token counts by prompt, as in the paper's equation: two well-known codes count by "
+    "token, per=token. Groups are sampled anew 3 times at most, and not until all teach something. "
+    "What was cut is judged: truncated=drop leaves it out",
+    "gspo": "nothing is left out",
+    "cispo": "the cap on the weight is this project's choice, 5. The paper also uses what dapo "
+    "adds: refill=3, overlong=0.2",
     "rloo": "the weight of KL is this project's choice, 0.05",
     "reinforce++": "the weight of KL is this project's choice, 0.01",
-    "scalerl": "rows that are solved are not retired; set lag=8 for its asynchrony",
+    "opo": "it is exactly on-policy: leave updates=1 and lag=0",
+    "scalerl": "groups that are all alike are left out. Not here: retiring rows that are solved, "
+    "interrupting long thoughts. Its asynchrony is lag=8: where sampling and training take turns "
+    "it saves no time, so lag stays as it is given",
 }

@@ -9,9 +9,12 @@ from typing import Any
 State = dict[str, Any]  # JSON values
 
 _FIRST, _FADING = 3, 0.7  # steps that make the beginning, and what of the past a mean keeps
-_WATCHED = ("entropy", "length", "truncated", "most_said")
+_WATCHED = (
+    *("entropy", "length", "truncated", "most_said"),
+    *("groups", "groups_taught", "flat_right", "flat_wrong"),
+)
 _MOVED = 0.1  # of a part, to say that it rose or fell
-_HALVED, _LONG, _CUT, _SAME = 0.5, 2.0, 0.25, 0.5
+_HALVED, _LONG, _CUT, _SAME, _TAUGHT = 0.5, 2.0, 0.25, 0.5, 0.1
 
 
 def warned(state: Mapping[str, Any], metrics: Mapping[str, float], number: int) -> State:
@@ -58,6 +61,14 @@ def _troubles(first: Mapping[str, float], now: Mapping[str, float]) -> Iterator[
             "truncated",
             f"{now['truncated']:.0%} of the episodes are cut: raise max_tokens or max_turns, or "
             "set truncated=drop",
+        )
+    if now["groups_taught"] < _TAUGHT * now["groups"]:
+        yield (
+            "flat",
+            "hardly a group teaches anything, since all in it are rewarded alike "
+            f"({now['flat_right']:.0%} of groups all right, {now['flat_wrong']:.0%} all wrong): "
+            "where all are right take harder rows; where all are wrong easier ones, a short SFT "
+            "before, or a reward with parts",
         )
     if now["most_said"] > max(_SAME, 2 * first["most_said"]):
         yield (

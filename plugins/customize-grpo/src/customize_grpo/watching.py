@@ -52,14 +52,15 @@ def seconds_of(gathered: Gathered) -> dict[str, float]:
 
 
 def of_base(choices: Choices, base: Snapshot, gathered: Gathered) -> dict[str, float]:
-    """``kl_to_base``: nats a token of what was sampled, on the episodes of ``watch_kl`` prompts.
+    """``kl_to_base``: nats a token of what was sampled, on the episodes of ``watch_kl`` prompts of
+    which something is learnt.
 
     One forward pass of the base on them: of one prompt in eight about a twentieth of what training
     on all of them computes.
     """
-    sound = [e for e in counted(choices, gathered.episodes) if e.num_sampled]
-    groups = [*dict.fromkeys(e.group for e in sound)][: choices.watch_kl]
-    spoken = [s for e in sound if e.group in groups for s in e.sequences]
+    taught = learnable(choices, gathered.episodes)
+    groups = [*dict.fromkeys(e.group for e in taught)][: choices.watch_kl]
+    spoken = [s for e in taught if e.group in groups for s in e.sequences]
     if not spoken:
         return {}
     batch = Batch.from_sequences([(s.tokens, {"weights": s.sampled}) for s in spoken])

@@ -14,9 +14,19 @@ from typing import Any
 
 import attrs
 
-_JSON = json.JSONDecoder()
+from customize.data.faults import RowFault
+from customize.data.strict_json import decode_at
+
 # Calls as messages hold them: a function with name and arguments, and an id where one is given.
 Calls = list[dict[str, Any]]
+
+
+def _read_json(text: str, start: int) -> tuple[Any, int]:
+    """One value and its end; of a key that is there twice neither is taken for what was meant."""
+    value, end, fault = decode_at(text, start)
+    if fault is not None:
+        raise fault
+    return value, end
 
 
 @attrs.frozen
@@ -24,12 +34,13 @@ class Form:
     """How a family writes calls: an opening, one call or a list of them, and a closing.
 
     opening: may hold the group ``name``; what follows are then the arguments alone.
-    read: gives the value at a place and where it ends; raises ValueError where there is none.
+    read: gives the value at a place and where it ends; raises ValueError or RowFault where there is
+        none.
     """
 
     opening: re.Pattern[str]
     closing: re.Pattern[str]
-    read: Callable[[str, int], tuple[Any, int]] = _JSON.raw_decode
+    read: Callable[[str, int], tuple[Any, int]] = _read_json
 
     def take(self, text: str) -> tuple[str, Calls]:
         """What is left of ``text`` without its calls, and the calls; a malformed one is left."""
@@ -47,7 +58,7 @@ class Form:
     def _at(self, text: str, opening: re.Match[str]) -> tuple[Calls, int] | None:
         try:
             value, end = self.read(text, opening.end())
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
+        except (RowFault, ValueError, SyntaxError, RecursionError, MemoryError):
             return None
         closing = self.closing.match(text, end)
         if "name" in opening.groupdict():
