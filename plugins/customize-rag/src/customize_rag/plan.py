@@ -65,6 +65,13 @@ class RowPlan(Grounding):
         at_least=0.0,
         at_most=1.0,
     )
+    disputed: float = option(
+        default=0.1,
+        help="Share of the answerable, and of the near misses that are made, whose passage has "
+        "another number that it calls outdated or wrong: beside the right one, or in its place.",
+        at_least=0.0,
+        at_most=1.0,
+    )
     orders: float = option(
         default=0.0,
         help="Share of the sets of passages in which one gives an order to its reader, which no "
