@@ -11,8 +11,7 @@ from customize.plugins.encoders import encoder_of
 from customize.retrieval.chunking import Chunking, chunks_of, counter
 from customize.retrieval.documents.corpus import listed, told
 from customize.retrieval.documents.reading import OnUnreadable, Source, read_documents
-from customize.retrieval.fusion import FusedIndex
-from customize.retrieval.sqlite_index import SqliteIndex
+from customize.retrieval.index_folder import new_index
 
 
 def document_rows(
@@ -58,14 +57,20 @@ def index_of(
     documents: Dataset | Iterable[Document],
     chunking: Chunking = Chunking(),  # noqa: B008  # it is frozen
     encoder: Encoder | str | None = None,
+    index: str = "sqlite",
 ) -> Index:
-    """A new index of all of them, by their words; ``encoder`` adds vectors, as in `build_index`."""
-    words = SqliteIndex()
-    index: Index = words if encoder is None else FusedIndex(words, encoder_of(encoder))
+    """A new index of all of them, by their words; ``encoder`` adds vectors, as in `build_index`.
+
+    index: the name of its kind.
+
+    Raises:
+        UnknownName, PluginError, MissingDependency: as for any plugin.
+    """
+    made = new_index(index, None if encoder is None else encoder_of(encoder))
     count, _ = counter(chunking)
     each = documents_in(documents) if isinstance(documents, Dataset) else documents
-    index.add(chunk for document in each for chunk in chunks_of(document, chunking, count))
-    return index
+    made.add(chunk for document in each for chunk in chunks_of(document, chunking, count))
+    return made
 
 
 def _document(row: Row) -> Document:

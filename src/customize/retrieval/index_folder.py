@@ -128,9 +128,13 @@ def open_index(folder: str | Path, encoder: Encoder | str | None = None) -> Inde
     return index
 
 
-def new_index(facts: IndexFacts, encoder: Encoder | None) -> Index:
-    """An empty index of that kind."""
-    words: Index = load("index", facts.index)()
+def new_index(kind: str, encoder: Encoder | None) -> Index:
+    """An empty index of the kind of this name.
+
+    Raises:
+        UnknownName, PluginError, MissingDependency: as for any plugin.
+    """
+    words: Index = load("index", kind)()
     return words if encoder is None else FusedIndex(words, encoder)
 
 

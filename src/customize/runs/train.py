@@ -148,6 +148,9 @@ def _run(
         # The rows of every stage are read before the first is trained.
         recipes = [*recipe.before(), recipe]
         *before, last = [_Stage.of(r, g) for r, g in zip(recipes, given, strict=True)]
+        if not folder.exists:  # what a method cannot make of its rows leaves a folder to begin in
+            for stage in (*before, last):
+                stage.method.num_steps(stage.data)
         final = final_evaluation(recipe, last.method, last.validation)
         model = None if backend.name == "toy" else resolve(recipe.model, recipe.revision)
         backend = backend.settled(folder.numerics(backend.name))

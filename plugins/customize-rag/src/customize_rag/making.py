@@ -30,8 +30,9 @@ def made_of(data: Dataset, plan: RowPlan) -> Made:
 
     Raises:
         DataError: no question can be learnt from.
+        UnknownName, PluginError, MissingDependency: of its index and encoder, as for any plugin.
     """
-    index = index_of(data, plan.chunking, plan.encoder)
+    index = index_of(data, plan.chunking, plan.encoder, plan.index)
     asked = extracted(index.chunks()) if plan.questions is None else questions_of(plan.questions)
     pairs, left_out = grounded(asked, index, plan.quote_words)
     if not pairs:

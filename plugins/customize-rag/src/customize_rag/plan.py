@@ -27,6 +27,11 @@ class RowPlan(Grounding):
         help="Tokens a passage may have; a heading begins a new one.",
         at_least=16,
     )
+    index: str = option(
+        default="sqlite",
+        help="The kind of the index that rows are made with and that answers; plugins add kinds, "
+        "as tantivy and lancedb.",
+    )
     encoder: str | None = option(
         default=None,
         help="What makes vectors beside the index's words, as sentence-transformers:model=FOLDER.",
