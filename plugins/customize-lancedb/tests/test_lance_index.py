@@ -126,7 +126,7 @@ def test_an_index_with_an_encoder_is_saved_fused_and_not_by_itself(tmp_path: Pat
 
 def test_a_run_answers_from_it(tmp_path: Path) -> None:
     pytest.importorskip("customize_rag")
-    documents = [
+    documents: list[dict[str, Any]] = [
         {"id": "shop", "text": "The doors open at 10:20 am."},
         {"id": "camp", "text": "A tent pitch costs $31.20."},
         {"id": "staff", "text": "The doors open with the code 4711.", "tags": ["staff"]},

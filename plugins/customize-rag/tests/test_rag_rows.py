@@ -229,7 +229,7 @@ def test_a_disputed_number_stands_beside_what_is_answered_and_in_place_of_what_i
             assert quote not in disputes
             assert quote in DISPUTED.sub("", passages(row)[int(place) - 1])
     assert min(seen["answerable"], seen["near miss"]) > 10
-    plain = made(attrs.evolve(plan, disputed=0.0), PAIRS * 10)
+    plain = made(attrs.evolve(plan, disputed=0.0), PAIRS * 10)  # type: ignore[misc]
     assert not any(DISPUTED.search(passage) for row in plain for passage in passages(row))
 
 

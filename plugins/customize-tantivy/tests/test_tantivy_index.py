@@ -6,6 +6,7 @@ import json
 import math
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -86,7 +87,7 @@ def test_an_assistant_is_kept_with_it(tmp_path: Path) -> None:
 
 def test_a_run_answers_from_it(tmp_path: Path) -> None:
     pytest.importorskip("customize_rag")
-    documents = [
+    documents: list[dict[str, Any]] = [
         {"id": "shop", "text": "The doors open at 10:20 am."},
         {"id": "camp", "text": "A tent pitch costs $31.20."},
         {"id": "staff", "text": "The doors open with the code 4711.", "tags": ["staff"]},

@@ -9,7 +9,7 @@ from customize.interfaces.dataset import Dataset, Row
 from customize.interfaces.index import Document, Encoder, Heading, Index
 from customize.plugins.encoders import encoder_of
 from customize.retrieval.chunking import Chunking, chunks_of, counter
-from customize.retrieval.documents.corpus import listed, told
+from customize.retrieval.documents.corpus import findings_in, listed, told
 from customize.retrieval.documents.reading import OnUnreadable, Source, read_documents
 from customize.retrieval.index_folder import new_index
 
@@ -46,6 +46,11 @@ def row_of(document: Document) -> dict[str, Any]:
     row: dict[str, Any] = {"id": document.id, "text": document.text}
     row |= {"tags": sorted(document.tags)} if document.tags else {}
     return row | ({"headings": headings} if headings else {})
+
+
+def sensitive_in(data: Dataset) -> list[str]:
+    """Lines that tell of secrets and personal data in rows of the kind ``documents``, masked."""
+    return list(told(found for one in documents_in(data) for found in findings_in(one)))
 
 
 def documents_in(data: Dataset) -> Iterator[Document]:

@@ -36,6 +36,11 @@ class RowPlan(Grounding):
         default=None,
         help="What makes vectors beside the index's words, as sentence-transformers:model=FOLDER.",
     )
+    adapt_queries: bool = option(
+        default=False,
+        help="Train a map of the queries' vectors on the questions, which is kept with the index "
+        "only where they are shown to find more by it; needs encoder and questions.",
+    )
     per_context: int = option(
         default=4,
         help="Questions about the same passages: rows that follow one another with one number as "
@@ -93,6 +98,11 @@ class RowPlan(Grounding):
     def __attrs_post_init__(self) -> None:
         if self.questions is not None and not Path(self.questions).is_file():
             raise OptionError(f"questions must name a file, and there is no {self.questions}")
+        if self.adapt_queries and (self.encoder is None or self.questions is None):
+            raise OptionError(
+                "adapt_queries learns from people's questions how to map an encoder's vectors: "
+                "give questions and encoder, or leave it out"
+            )
         if self.near_miss + self.off_topic + self.empty + self.partial >= 1:
             raise OptionError("near_miss, off_topic, empty and partial leave no share: lower one")
 
