@@ -20,13 +20,13 @@ PLUGINS = sorted(path.name for path in Path("plugins").iterdir() if path.is_dir(
 # packages of its own: only the session of its tests installs those, and what else those tests need.
 APART = {
     "customize-inspect": ("customize-sft",),
-    "customize-lancedb": (),
+    "customize-lancedb": ("customize-sft", "customize-dpo", "customize-rag"),
     "customize-lm-eval": ("customize-torch", "transformers", "accelerate", "peft"),
     "customize-mlflow": ("customize-sft",),
     "customize-presidio": ("customize-sft",),
     "customize-ray": ("customize-sft", "customize-torch", "transformers"),
     "customize-sentence-transformers": (),
-    "customize-tantivy": (),
+    "customize-tantivy": ("customize-sft", "customize-dpo", "customize-rag"),
     "customize-tensorboard": ("customize-sft",),
     "customize-trackio": ("customize-sft",),
     "customize-wandb": ("customize-sft",),

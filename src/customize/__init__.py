@@ -138,6 +138,7 @@ __all__ = [
     "WorkerLost",
     "abstention_rates",
     "adapt_index",
+    "adapted_index",
     "audit",
     "better",
     "build_index",
@@ -326,6 +327,7 @@ _HOMES = {
     "WorkerLost": _ERRORS,
     "abstention_rates": "customize.evaluation.scorers.refusals",
     "adapt_index": "customize.evaluation.adapting",
+    "adapted_index": "customize.evaluation.adapting",
     "audit": "customize.data.auditing",
     "better": "customize.interfaces.gate",
     "build_index": "customize.retrieval.building",
@@ -435,6 +437,7 @@ if TYPE_CHECKING:
     from customize.data.splitting import split as split
     from customize.evaluation.adapting import Adapted as Adapted
     from customize.evaluation.adapting import adapt_index as adapt_index
+    from customize.evaluation.adapting import adapted_index as adapted_index
     from customize.evaluation.endpoints import Endpoint as Endpoint
     from customize.evaluation.evaluation import Evaluation as Evaluation
     from customize.evaluation.scorers.leaks import text_shown as text_shown

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+import customize
 from customize import Chunk, DataError, Encoder, OptionError, fused
 from customize.retrieval.fusion import FusedIndex
-from customize.testing import conformance
+from customize.testing import ToyBackend, conformance
 
 pytest.importorskip("lancedb")
 
@@ -121,3 +122,26 @@ def test_an_index_with_an_encoder_is_saved_fused_and_not_by_itself(tmp_path: Pat
     found = {hit.chunk.id: hit.score for hit in loaded.search("cabbage", 9, None)}
     expected = {hit.chunk.id: hit.score for hit in index.search("cabbage", 9, None)}
     assert found == pytest.approx(expected)
+
+
+def test_a_run_answers_from_it(tmp_path: Path) -> None:
+    pytest.importorskip("customize_rag")
+    documents: list[dict[str, Any]] = [
+        {"id": "shop", "text": "The doors open at 10:20 am."},
+        {"id": "camp", "text": "A tent pitch costs $31.20."},
+        {"id": "staff", "text": "The doors open with the code 4711.", "tags": ["staff"]},
+    ]
+    customize.train(
+        model="toy",
+        data=documents,
+        to=tmp_path / "run",
+        method="rag",
+        options={"index": "lancedb", "replay": 0.0, "max_rows": 2},
+        backend=ToyBackend(),
+        evaluate=False,
+    )
+    for _ in range(2):  # what opening it leaves does not break its seal
+        assistant = customize.open(tmp_path / "run", backend=ToyBackend()).assistant()
+        assert isinstance(assistant.index, LanceIndex)
+        assert [hit.chunk.document for hit in assistant.hits("doors")] == ["shop"]
+        assert "staff" in {hit.chunk.document for hit in assistant.hits("doors", {"staff"})}

@@ -176,6 +176,32 @@ def test_what_no_document_tells_is_asked_without_passages(
     assert len(assistant.hits("pool")) == len(documents)  # of fewer than k all that fit
 
 
+@pytest.mark.parametrize("is_folder", [True, False])
+def test_personal_data_is_told_before_documents_are_indexed(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    is_folder: bool,
+) -> None:
+    text = "Ask ann@example.com when we open."
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "a.md").write_text(text, "utf-8")
+    told: list[str] = []
+
+    def stop(*given: object) -> None:
+        told.append(capsys.readouterr().err)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("customize_rag.making.index_of", stop)
+    data: Any = tmp_path / "docs" if is_folder else [{"id": "a", "text": text}]
+    with pytest.raises(KeyboardInterrupt):
+        customize.train(
+            model="toy", data=data, to=tmp_path / "run", method="rag", backend=ToyBackend()
+        )
+    assert "personal: 1 x e-mail in 1 documents" in told[0]
+    assert "ann@" not in told[0]
+
+
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     docs = tmp_path / "docs"
     docs.mkdir()

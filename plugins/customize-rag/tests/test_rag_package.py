@@ -80,6 +80,7 @@ def others(tmp_path: Path) -> Path:
     folder = tmp_path / "others"
     folder.mkdir()
     (folder / "pool.md").write_text("# Pool\n\nThe Clock Shop opens the pool at noon.\n", "utf-8")
+    (folder / "ask.md").write_text("Write to ann@example.com.\n", "utf-8")
     return folder
 
 
@@ -114,7 +115,8 @@ def test_documents_are_swapped_and_the_weights_stay(package: Path, others: Path)
     (package / "model.sig").write_text("{}")
     done = CliRunner().invoke(cli, ["index", "update", str(package), str(others)])
     assert done.exit_code == 0, done.output
-    assert "1 documents" in done.output
+    assert "2 documents" in done.output
+    assert "personal: 1 x e-mail in 1 documents" in done.output
     assert "customize sign" in done.output
     assert not (package / "model.sig").exists()
     [hit] = customize.open(package).assistant().hits(ASKED)

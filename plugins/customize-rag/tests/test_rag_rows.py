@@ -12,7 +12,7 @@ import pytest
 from rag_corpus import PAIRS, index
 
 from customize import Chunk, Grounding, OptionError
-from customize_rag.changing import changed, without
+from customize_rag.changing import beside, changed, disputed, without
 from customize_rag.contexts import Rows
 from customize_rag.evidence import holds
 from customize_rag.extracting import extracted
@@ -85,6 +85,12 @@ def test_shares_are_kept() -> None:
         assert share - 0.06 <= counts[kind] / total <= share + 0.04, counts
 
 
+def test_a_part_is_missing_though_every_passage_of_the_documents_is_shown() -> None:
+    plan = RowPlan(per_context=2, k=50, **{**NOTHING_ELSE, "partial": 0.3})
+    counts = Counter(row["kind"] for row in made(plan, PAIRS * 60))
+    assert 0.2 <= counts["partial"] / counts.total() <= 0.4
+
+
 def test_the_true_passage_is_as_often_in_each_place() -> None:
     plan = RowPlan(per_context=1, k=4, **NOTHING_ELSE)
     places = Counter(re.findall(r"\[(\d)\]\n", asked(row)[2])[0] for row in made(plan, PAIRS * 40))
@@ -147,9 +153,100 @@ def test_no_digit_of_a_changed_number_grows() -> None:
         assert minute in (10, 20, 30, 40)
 
 
-def test_a_sentence_is_taken_out_whole() -> None:
-    text = "We like guests. The doors open at 7:40 am on weekdays. We close late."
-    assert without("open at 7:40 am", text) == "We like guests. We close late."
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("We like guests. {} We close late.", "We like guests. We close late."),
+        ("# Hall\n\n{} We close late.\n\n# Shop", "# Hall\n\nWe close late.\n\n# Shop"),
+        ("# Hall\n\nWe like guests. {}\n\n# Shop", "# Hall\n\nWe like guests. \n\n# Shop"),
+    ],
+)
+def test_a_sentence_is_taken_out_whole(text: str, left: str) -> None:
+    sentence = "The doors open at 7:40 am on weekdays."
+    assert without("open at 7:40 am", text.format(sentence)) == left
+    assert without("open at 7:40 am", text.format(sentence), "No.") == text.format("No.")
+
+
+OPENS = Pair("When?", "7:40 am", Chunk("a", "", (0, 0)), "The doors open at 7:40 am")
+OLD = (
+    r"Until \d{4}|Until last year|As it was in \d{4}|An older edition of this page says"
+    r"|Before the last change|No longer valid"
+)
+WRONG = (
+    r"Often told, and wrong|A leaflet says by mistake|Not true, whatever others say"
+    r"|Misprinted elsewhere as|This is false|Some write, without any ground"
+)
+DISPUTED = re.compile(rf"(?:(?P<old>{OLD})|{WRONG}): (?P<said>[^.]+(?:\.\d+)?)\.")
+
+
+def test_an_older_or_contradicting_number_is_said_to_be_one() -> None:
+    text = f"We like guests. {OPENS.quote}. We close late."
+    seen = Counter[bool]()
+    for seed in range(80):
+        if (said := disputed(OPENS, text, np.random.default_rng(seed))) is None:
+            continue
+        found = DISPUTED.fullmatch(said)
+        assert found is not None, said
+        assert re.fullmatch(r"The doors open at \d:\d0 am", found["said"])
+        assert not holds(OPENS.answer, said)
+        seen[found["old"] is not None] += 1
+        assert disputed(OPENS, text, np.random.default_rng(seed)) == said
+    assert min(seen[True], seen[False]) > 20
+
+
+@pytest.mark.parametrize(
+    ("answer", "quote"),
+    [
+        ("7:40 am", "doors open at 7:40 am"),  # a part of its sentence
+        ("Agnes Corbin", "The owner is Agnes Corbin"),  # no number
+        ("$1", "The coffee costs $1"),  # none that could be another
+    ],
+)
+def test_what_cannot_be_told_with_another_number_is_not(answer: str, quote: str) -> None:
+    pair = Pair("?", answer, OPENS.chunk, quote)
+    text = "The doors open at 7:40 am. The owner is Agnes Corbin. The coffee costs $1."
+    assert all(disputed(pair, text, np.random.default_rng(seed)) is None for seed in range(20))
+
+
+def test_a_sentence_is_put_beside_another() -> None:
+    text = "We like guests. The doors open at 7:40 am. We close late."
+    found = {beside(OPENS.quote, text, "No.", np.random.default_rng(n)) for n in range(20)}
+    assert found == {
+        "We like guests. The doors open at 7:40 am. No. We close late.",
+        "We like guests. No. The doors open at 7:40 am. We close late.",
+    }
+
+
+def test_a_disputed_number_stands_beside_what_is_answered_and_in_place_of_what_is_denied() -> None:
+    plan = RowPlan(per_context=1, **{**NOTHING_ELSE, "near_miss": 0.5}, disputed=1.0)
+    seen = Counter[str]()
+    for row in made(plan, PAIRS * 10):
+        kind, _, said = asked(row)
+        disputes = [one["said"] for one in DISPUTED.finditer(" ".join(passages(row)))]
+        seen[kind] += bool(disputes)
+        if kind == "answerable":
+            [(quote, place)] = re.findall(r'"(.+)" \[(\d)\]', said)
+            assert quote not in disputes
+            assert quote in DISPUTED.sub("", passages(row)[int(place) - 1])
+    assert min(seen["answerable"], seen["near miss"]) > 10
+    plain = made(attrs.evolve(plan, disputed=0.0), PAIRS * 10)  # type: ignore[misc]
+    assert not any(DISPUTED.search(passage) for row in plain for passage in passages(row))
+
+
+def test_what_is_told_with_another_number_is_not_denied_to_who_asks_otherwise() -> None:
+    said = ("Say, ", "Tell me: ", "Please: ", "")
+    every = [{**pair, "question": way + pair["question"]} for way in said for pair in PAIRS]
+    pairs, _ = grounded(every, index(), 12)
+    by_question = {pair.question: pair for pair in pairs}
+    shares = {**NOTHING_ELSE, "near_miss": 0.5, "partial": 0.2}
+    plan = RowPlan(per_context=4, **shares, counterfactual=1.0, disputed=0.0)
+    denied = [row for row in made(plan, every) if row["kind"] == "near miss"]
+    assert len(denied) > 2
+    for row in denied:
+        pair = by_question[asked(row)[1]]
+        own = [one for one in passages(row) if one.startswith(pair.chunk.heading[0])]
+        shape = re.sub(r"\d", "#", pair.quote)
+        assert not any(shape in re.sub(r"\d", "#", passage) for passage in own)
 
 
 def test_an_answer_that_no_document_says_is_left_out_with_the_reason() -> None:

@@ -6,13 +6,14 @@ import json
 import math
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import customize
 from customize import Chunk, DataError
-from customize.testing import conformance
+from customize.testing import ToyBackend, conformance
 
 pytest.importorskip("tantivy")
 
@@ -82,3 +83,26 @@ def test_an_assistant_is_kept_with_it(tmp_path: Path) -> None:
     told = json.loads((tmp_path / "index" / "index.json").read_text())
     assert told["index"] == "customize-tantivy:tantivy"
     assert customize.open_index(tmp_path / "index").fingerprint == index.fingerprint
+
+
+def test_a_run_answers_from_it(tmp_path: Path) -> None:
+    pytest.importorskip("customize_rag")
+    documents: list[dict[str, Any]] = [
+        {"id": "shop", "text": "The doors open at 10:20 am."},
+        {"id": "camp", "text": "A tent pitch costs $31.20."},
+        {"id": "staff", "text": "The doors open with the code 4711.", "tags": ["staff"]},
+    ]
+    customize.train(
+        model="toy",
+        data=documents,
+        to=tmp_path / "run",
+        method="rag",
+        options={"index": "tantivy", "replay": 0.0, "max_rows": 2},
+        backend=ToyBackend(),
+        evaluate=False,
+    )
+    for _ in range(2):  # what opening it leaves does not break its seal
+        assistant = customize.open(tmp_path / "run", backend=ToyBackend()).assistant()
+        assert isinstance(assistant.index, TantivyIndex)
+        assert [hit.chunk.document for hit in assistant.hits("doors")] == ["shop"]
+        assert "staff" in {hit.chunk.document for hit in assistant.hits("doors", {"staff"})}

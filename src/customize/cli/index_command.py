@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from customize.interfaces.index import Hit
+    from customize.interfaces.index import Hit, Index
 
 F = TypeVar("F", bound=Callable[..., None])
 
@@ -63,6 +63,7 @@ def command() -> None:
     customize index build docs --to indexes/docs
     customize index update indexes/docs docs
     customize index search indexes/docs "When are you open?"
+    customize index check indexes/docs
     """
 
 
@@ -154,20 +155,32 @@ def search(
     """Show the chunks of the index in FOLDER, or in a package there, that fit QUERY best."""
     if tags and may_see_all:
         raise click.UsageError("--all sees everything, whatever the tags: give --tag or --all")
-    from customize.retrieval.index_folder import open_index
-    from customize.runs.assistant import INDEX, encoder_for, packaged_assistant
-
-    kept = packaged_assistant(Path(folder))
-    index = (
-        open_index(folder, encoder)
-        if kept is None
-        else open_index(kept / INDEX, encoder_for(kept, encoder))
-    )
+    index = _opened(folder, encoder)
     hits = index.search(query, k, None if may_see_all else tags)
     if not hits:
         click.echo(f"Nothing in {len(index):,} chunks fits: no word of it is there to be seen.")
     for number, hit in enumerate(hits, start=1):
         click.echo("\n".join(_shown(number, hit)))
+
+
+@command.command("check")
+@click.argument("folder")
+@encoder_option
+def check(folder: str, encoder: str | None) -> None:
+    """Look through all of the index in FOLDER, or in a package there, for damage."""
+    index = _opened(folder, encoder)
+    index.check()
+    click.echo(f"{folder}: {len(index):,} chunks, and all of them are whole")
+
+
+def _opened(folder: str, encoder: str | None) -> Index:
+    from customize.retrieval.index_folder import open_index
+    from customize.runs.assistant import INDEX, encoder_for, packaged_assistant
+
+    kept = packaged_assistant(Path(folder))
+    if kept is None:
+        return open_index(folder, encoder)
+    return open_index(kept / INDEX, encoder_for(kept, encoder))
 
 
 def _tell(line: str) -> None:

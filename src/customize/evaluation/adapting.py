@@ -14,19 +14,19 @@ from typing import Any
 import attrs
 import numpy as np
 
-from customize._errors import DataError
+from customize._errors import DataError, OptionError
 from customize.evaluation.columns import SnapshotColumn
 from customize.evaluation.questions import Question
 from customize.evaluation.statistics import Interval, cluster_numbers, mean, superior
 from customize.interfaces.backend import Snapshot
-from customize.interfaces.index import Chunk, Encoder
+from customize.interfaces.index import Chunk, Encoder, Index
 from customize.retrieval.evidence import find_answer
 from customize.retrieval.fitting import By, Doubles, Wanted, fitted
 from customize.retrieval.fusion import FusedIndex
 from customize.retrieval.grounding import Grounding
 from customize.retrieval.index_folder import open_index, read_facts, write_adapter
 from customize.retrieval.metrics import reciprocal_rank
-from customize.retrieval.query_adapter import AdaptedEncoder, QueryAdapter
+from customize.retrieval.query_adapter import AdaptedEncoder, QueryAdapter, plain
 
 _FOLDS = 5
 _LEAST = 20  # questions
@@ -78,7 +78,7 @@ class _Sought:
 def adapt_index(
     folder: str | Path,
     questions: Iterable[Mapping[str, Any]],
-    encoder: Encoder,
+    encoder: Encoder | str | None = None,
     reader: Snapshot | None = None,
 ) -> Adapted:
     """Train a linear map of the queries of an index with vectors, and keep it where it helps.
@@ -87,7 +87,8 @@ def adapt_index(
     not shown to be above 0, by a paired 95 % interval, the index has none afterwards.
 
     Args:
-        folder: of an index that `build_index` made with this ``encoder``.
+        folder: of an index that `build_index` made.
+        encoder: as for `open_index`.
         questions: each with ``question`` and ``answer``, and ``document`` where it is known. The
             chunks that hold the answer are sought.
         reader: a model that tells how likely the answer is given each of the chunks that are
@@ -98,8 +99,33 @@ def adapt_index(
         OptionError: the index has no vectors.
     """
     folder = Path(folder)
-    opened = open_index(folder, encoder)
-    assert isinstance(opened, FusedIndex)
+    adapter, told = _trained(open_index(folder, encoder), questions, reader)
+    write_adapter(folder, read_facts(folder), adapter, str(told))
+    return told
+
+
+def adapted_index(
+    index: Index, questions: Iterable[Mapping[str, Any]], reader: Snapshot | None = None
+) -> tuple[Index, Adapted]:
+    """The same for an index that is open: as it is asked by a query adapter that helps, or without.
+
+    `save_assistant` keeps the adapter with the index.
+
+    Raises:
+        DataError, OptionError: as `adapt_index`.
+    """
+    adapter, told = _trained(index, questions, reader)
+    assert isinstance(index, FusedIndex)
+    encoder = plain(index.encoder)
+    return index.asked_by(AdaptedEncoder(encoder, adapter) if adapter else encoder), told
+
+
+def _trained(
+    opened: Index, questions: Iterable[Mapping[str, Any]], reader: Snapshot | None
+) -> tuple[QueryAdapter | None, Adapted]:
+    if not isinstance(opened, FusedIndex):
+        raise OptionError("a query adapter maps vectors, and the index has none: give an encoder")
+    encoder = plain(opened.encoder)
     index = opened.asked_by(encoder)
     asked = list(questions)
     sought = list(_labelled(index, asked) if reader is None else _read(index, asked, reader))
@@ -121,8 +147,7 @@ def adapt_index(
     difference = mean(after_Q - before_Q, clusters_Q)
     is_kept = superior(difference) == "pass"
     adapter = _fitted(wanted, folds_Q, None, encoder) if is_kept else None
-    write_adapter(folder, read_facts(folder), adapter)
-    return Adapted(
+    return adapter, Adapted(
         is_kept,
         mean(before_Q, clusters_Q),
         mean(after_Q, clusters_Q),

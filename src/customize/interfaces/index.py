@@ -134,6 +134,15 @@ class Index(ABC):
             DataError: the folder does not hold such an index, or it is damaged.
         """
 
+    def check(self) -> None:
+        """Look through all of it for damage; may take as long as building it.
+
+        Raises:
+            DataError: something is damaged.
+        """
+        for _ in self.chunks():
+            pass
+
     @property
     def fingerprint(self) -> str:
         """The sha256 of what is in it: the same for the same chunks, however they came there."""

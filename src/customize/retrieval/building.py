@@ -97,7 +97,7 @@ def build_index(
     made = None if encoder is None else encoder_of(encoder)
     facts = IndexFacts.new(index, chunking or Chunking(), made)
     policy = _Policy(on_unreadable, on_sensitive, timeout_s, report)
-    return _refreshed(folder, facts, new_index(facts, made), source, policy)
+    return _refreshed(folder, facts, new_index(facts.index, made), source, policy)
 
 
 def update_index(

@@ -9,10 +9,9 @@ from customize.interfaces.dataset import Dataset, Row
 from customize.interfaces.index import Document, Encoder, Heading, Index
 from customize.plugins.encoders import encoder_of
 from customize.retrieval.chunking import Chunking, chunks_of, counter
-from customize.retrieval.documents.corpus import listed, told
+from customize.retrieval.documents.corpus import findings_in, listed, told
 from customize.retrieval.documents.reading import OnUnreadable, Source, read_documents
-from customize.retrieval.fusion import FusedIndex
-from customize.retrieval.sqlite_index import SqliteIndex
+from customize.retrieval.index_folder import new_index
 
 
 def document_rows(
@@ -49,6 +48,11 @@ def row_of(document: Document) -> dict[str, Any]:
     return row | ({"headings": headings} if headings else {})
 
 
+def sensitive_in(data: Dataset) -> list[str]:
+    """Lines that tell of secrets and personal data in rows of the kind ``documents``, masked."""
+    return list(told(found for one in documents_in(data) for found in findings_in(one)))
+
+
 def documents_in(data: Dataset) -> Iterator[Document]:
     """The documents that the rows of the kind ``documents`` are."""
     return (_document(data[number]) for number in range(len(data)))
@@ -58,14 +62,20 @@ def index_of(
     documents: Dataset | Iterable[Document],
     chunking: Chunking = Chunking(),  # noqa: B008  # it is frozen
     encoder: Encoder | str | None = None,
+    index: str = "sqlite",
 ) -> Index:
-    """A new index of all of them, by their words; ``encoder`` adds vectors, as in `build_index`."""
-    words = SqliteIndex()
-    index: Index = words if encoder is None else FusedIndex(words, encoder_of(encoder))
+    """A new index of all of them, by their words; ``encoder`` adds vectors, as in `build_index`.
+
+    index: the name of its kind.
+
+    Raises:
+        UnknownName, PluginError, MissingDependency: as for any plugin.
+    """
+    made = new_index(index, None if encoder is None else encoder_of(encoder))
     count, _ = counter(chunking)
     each = documents_in(documents) if isinstance(documents, Dataset) else documents
-    index.add(chunk for document in each for chunk in chunks_of(document, chunking, count))
-    return index
+    made.add(chunk for document in each for chunk in chunks_of(document, chunking, count))
+    return made
 
 
 def _document(row: Row) -> Document:

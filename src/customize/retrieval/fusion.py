@@ -84,6 +84,9 @@ class FusedIndex(Index):
     def __len__(self) -> int:
         return len(self.words)
 
+    def check(self) -> None:
+        self.words.check()
+
     @property
     def fingerprint(self) -> str:
         return self.words.fingerprint

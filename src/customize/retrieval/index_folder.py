@@ -43,6 +43,7 @@ class IndexFacts:
     counter: who counted tokens, by a fingerprint. encoder: its fingerprint; None without vectors.
     named: what that encoder is made again of, where a plugin offers it.
     sources: by the name of a file or record. adapter: the fingerprint of a map of its queries.
+    adapted: what was measured when such a map was trained, whether or not it is kept.
     """
 
     index: str
@@ -52,6 +53,7 @@ class IndexFacts:
     sources: Mapping[str, Source] = attrs.field(factory=dict)
     fingerprint: str = ""
     adapter: str | None = None
+    adapted: str | None = None
     named: NamedEncoder | None = None
 
     @classmethod
@@ -73,6 +75,7 @@ class IndexFacts:
             "fingerprint": self.fingerprint,
             "sources": {name: attrs.asdict(source) for name, source in self.sources.items()},
             **({"adapter": self.adapter} if self.adapter else {}),
+            **({"adapted": self.adapted} if self.adapted else {}),
             **({"named": attrs.asdict(self.named)} if self.named else {}),
         }
 
@@ -128,9 +131,13 @@ def open_index(folder: str | Path, encoder: Encoder | str | None = None) -> Inde
     return index
 
 
-def new_index(facts: IndexFacts, encoder: Encoder | None) -> Index:
-    """An empty index of that kind."""
-    words: Index = load("index", facts.index)()
+def new_index(kind: str, encoder: Encoder | None) -> Index:
+    """An empty index of the kind of this name.
+
+    Raises:
+        UnknownName, PluginError, MissingDependency: as for any plugin.
+    """
+    words: Index = load("index", kind)()
     return words if encoder is None else FusedIndex(words, encoder)
 
 
@@ -170,8 +177,10 @@ def write_index(folder: Path, index: Index, facts: IndexFacts) -> IndexFacts:
     return facts
 
 
-def write_adapter(folder: Path, facts: IndexFacts, adapter: QueryAdapter | None) -> None:
-    """Map the queries of the index in the folder, or no longer.
+def write_adapter(
+    folder: Path, facts: IndexFacts, adapter: QueryAdapter | None, adapted: str | None
+) -> None:
+    """Map the queries of the index in the folder, or no longer; ``adapted`` says why.
 
     Raises:
         DataError: the disk is full or fails; the index is as it was.
@@ -181,7 +190,7 @@ def write_adapter(folder: Path, facts: IndexFacts, adapter: QueryAdapter | None)
         if adapter is not None:
             adapter.save(_adapter_file(folder, adapter.fingerprint))
             sync_all(folder)
-        facts = attrs.evolve(facts, adapter=fingerprint)
+        facts = attrs.evolve(facts, adapter=fingerprint, adapted=adapted)
         _write_facts(folder, facts)
         for old in folder.glob("query-adapter-*"):
             if fingerprint is None or old != _adapter_file(folder, fingerprint):

@@ -86,3 +86,8 @@ class AdaptedEncoder(Encoder):
 
     def encode_chunks(self, texts: Sequence[str]) -> Vectors:
         return self.encoder.encode_chunks(texts)
+
+
+def plain(encoder: Encoder) -> Encoder:
+    """The encoder without the map of its queries."""
+    return encoder.encoder if isinstance(encoder, AdaptedEncoder) else encoder

@@ -19,6 +19,7 @@ from customize._errors import DataError, OptionError, RunError
 from customize._files import replace_text
 from customize._options import options_to_dict
 from customize._structuring import Faults, structure
+from customize.evaluation.adapting import Adapted
 from customize.interfaces.backend import Prompt, Sampling, Snapshot
 from customize.interfaces.index import Encoder, Hit, Index
 from customize.packaging.manifest import MANIFEST, Manifest
@@ -30,9 +31,11 @@ from customize.retrieval.index_folder import (
     kind_of,
     open_index,
     read_facts,
+    write_adapter,
     write_index,
 )
 from customize.retrieval.library import Library
+from customize.retrieval.query_adapter import AdaptedEncoder, plain
 from customize.training import sealed
 
 if TYPE_CHECKING:
@@ -141,15 +144,19 @@ def save_assistant(
     index: Index,
     renderer: str,
     chunking: Chunking = Chunking(),  # noqa: B008  # it is frozen
+    adapted: Adapted | None = None,
 ) -> None:
     """Write into ``folder`` what an assistant needs beside its weights.
 
-    ``renderer`` is the fingerprint of the template and tokenizer it was trained with, and
-    ``chunking`` how the index's documents were cut, for when they change.
+    ``renderer`` is the fingerprint of the template and tokenizer it was trained with,
+    ``chunking`` how the index's documents were cut, for when they change, and ``adapted`` what
+    `adapted_index` told of the index, for the run's report.
     """
     encoder = index.encoder if isinstance(index, FusedIndex) else None
-    facts = IndexFacts.new(kind_of(index), chunking, encoder)
-    write_index(folder / INDEX, index, facts)
+    facts = IndexFacts.new(kind_of(index), chunking, None if encoder is None else plain(encoder))
+    facts = write_index(folder / INDEX, index, facts)
+    adapter = encoder.adapter if isinstance(encoder, AdaptedEncoder) else None
+    write_adapter(folder / INDEX, facts, adapter, None if adapted is None else str(adapted))
     AssistantFacts(grounding, index.fingerprint, facts.encoder, [renderer]).write(folder)
 
 
@@ -230,6 +237,17 @@ def packaged_assistant(package: Path) -> Path | None:
 def is_asked_for_encoder(kept: Path) -> bool:
     """Whether the folder is a package's whose index has vectors: who opens it may say whose."""
     return kept.name.startswith(PACKAGED) and AssistantFacts.read(kept).encoder is not None
+
+
+def adapted_told(kept: Path | None) -> str | None:
+    """What was measured of a query adapter for an assistant's index, where one was trained.
+
+    Raises:
+        DataError: the folder is damaged.
+    """
+    if kept is None or not (kept / FILE).is_file():  # a method may keep what it likes
+        return None
+    return read_facts(kept / INDEX).adapted
 
 
 def encoder_for(kept: Path, given: Encoder | str | None) -> Encoder | str | None:

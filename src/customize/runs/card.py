@@ -13,6 +13,7 @@ from customize.evaluation.remarks import broken, headline, remarks
 from customize.interfaces.model import ModelFolder
 from customize.packaging.figures import in_words
 from customize.packaging.manifest import Manifest
+from customize.runs.assistant import adapted_told
 from customize.runs.folder import RunFolder
 from customize.training.recipe import Recipe
 
@@ -75,7 +76,7 @@ def _card(
 
 A customization of `{_public(recipe.model)}` by {recipe.method}, on {_public(recipe.data)}.
 
-{packaged}## How it was made
+{packaged}{_retrieval(folder)}## How it was made
 
 {settings}
 * adapter: {_adapter(recipe)}
@@ -95,6 +96,11 @@ A customization of `{_public(recipe.model)}` by {recipe.method}, on {_public(rec
 ## Limits
 
 {_LIMITS}"""
+
+
+def _retrieval(folder: RunFolder) -> str:
+    told = adapted_told(folder.assistant_kept())
+    return "" if told is None else f"## How it finds\n\n{told}.\n\n"
 
 
 def _adapter(recipe: Recipe) -> str:

@@ -26,6 +26,7 @@ from customize.evaluation.scoring import RIGHT
 from customize.evaluation.statistics import Interval
 from customize.evaluation.suites import general as suite
 from customize.evaluation.wording import amount, label, points
+from customize.runs.assistant import adapted_told
 from customize.runs.card import write_card
 from customize.runs.drawings import curves, risk_curves
 from customize.runs.folder import RunFolder
@@ -104,6 +105,7 @@ def _facts(folder: RunFolder) -> dict[str, Any]:
         "steps": len(metrics),
         "tokens": int(sum(m.get("tokens", 0) for m in metrics)),
         "measure": "reward" if _is_rewarded(metrics) else "loss",
+        "adapted": adapted_told(folder.assistant_kept()),
         "packages": [_package(to, about) for to, about in folder.packages().items()],
         "curves": curves(metrics, "reward" if _is_rewarded(metrics) else "loss"),
         "watched": _watched(metrics) if metrics and _WATCHED & metrics[-1].keys() else [],

@@ -27,7 +27,7 @@ from customize.interfaces.observer import Observer
 from customize.models import resolve
 from customize.models.cache import check_writable
 from customize.models.sources import check_named as check_model_named
-from customize.retrieval.document_rows import document_rows
+from customize.retrieval.document_rows import document_rows, sensitive_in
 from customize.runs.backends import choose_backend, quiet_libraries
 from customize.runs.final_evaluation import check_named, final_evaluation, is_evaluated
 from customize.runs.folder import RunFolder, folder_fingerprint, processor, versions
@@ -148,6 +148,9 @@ def _run(
         # The rows of every stage are read before the first is trained.
         recipes = [*recipe.before(), recipe]
         *before, last = [_Stage.of(r, g) for r, g in zip(recipes, given, strict=True)]
+        if not folder.exists:  # what a method cannot make of its rows leaves a folder to begin in
+            for stage in (*before, last):
+                stage.method.num_steps(stage.data)
         final = final_evaluation(recipe, last.method, last.validation)
         model = None if backend.name == "toy" else resolve(recipe.model, recipe.revision)
         backend = backend.settled(folder.numerics(backend.name))
@@ -356,12 +359,16 @@ def _options(instance: object) -> dict[str, Any]:
 
 
 def _read(source: Source, method: Method, recipe: Recipe) -> IndexedDataset:
-    """The rows, after saying what was recognised and which bad rows are left out."""
+    """The rows, after saying what was recognised, and what is bad, or in documents sensitive."""
     is_path = isinstance(source, str | os.PathLike)
-    if method.data == "documents" and is_path and Path(source).is_dir():  # type: ignore[arg-type]
+    is_folder = is_path and Path(source).is_dir()  # type: ignore[arg-type]
+    if method.data == "documents" and is_folder:
         source = document_rows(Path(source), recipe.on_bad_rows, _say)  # type: ignore[arg-type]
     rows = read(source, kind=method.data, on_bad_rows=recipe.on_bad_rows)  # type: ignore[arg-type]
     _say(rows.account())
+    if method.data == "documents" and not is_folder:
+        for line in sensitive_in(rows):
+            _say(line)
     return rows
 
 

@@ -32,6 +32,15 @@ _on_unreadable = click.option(
 )
 
 
+_index = click.option(
+    "--index",
+    default=_PLAN.index,
+    show_default=True,
+    metavar="NAME",
+    help="The index's kind (customize plugins shows which there are).",
+)
+
+
 _encoder = click.option(
     "--encoder",
     metavar="NAME[:OPTION=VALUE,…]",
@@ -61,6 +70,7 @@ def command() -> None:
 )
 @click.option("--k", default=_PLAN.k, show_default=True, help="Passages shown.")
 @click.option("--chunk-tokens", default=_PLAN.chunk_tokens, show_default=True, help="Of a passage.")
+@_index
 @_encoder
 @_on_unreadable
 def _rows(
@@ -70,6 +80,7 @@ def _rows(
     per_context: int,
     k: int,
     chunk_tokens: int,
+    index: str,
     encoder: str | None,
     on_unreadable: OnUnreadable,
 ) -> None:
@@ -83,6 +94,7 @@ def _rows(
         per_context=per_context,
         k=k,
         chunk_tokens=chunk_tokens,
+        index=index,
         encoder=encoder,
     )
     made = made_of(_read(documents, on_unreadable), plan)
@@ -115,6 +127,7 @@ def _write_unless_edited(to: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 @click.option("--k", default=_PLAN.k, show_default=True, help="Passages that a question may find.")
 @click.option("--chunk-tokens", default=_PLAN.chunk_tokens, show_default=True, help="Of a passage.")
 @click.option("--most", default=0, show_default=True, help="Passages to ask about; 0 is all.")
+@_index
 @_encoder
 @_on_unreadable
 def _questions(
@@ -124,6 +137,7 @@ def _questions(
     k: int,
     chunk_tokens: int,
     most: int,
+    index: str,
     encoder: str | None,
     on_unreadable: OnUnreadable,
 ) -> None:
@@ -133,8 +147,8 @@ def _questions(
     model, shown the passage, gives that answer. Given again, it goes on where it was stopped.
     """
     chunking = customize.Chunking(most_tokens=chunk_tokens)
-    index = customize.index_of(_read(documents, on_unreadable), chunking, encoder)
-    asked = list(write_invented(index, _asking(model), to, k, most))
+    made = customize.index_of(_read(documents, on_unreadable), chunking, encoder, index)
+    asked = list(write_invented(made, _asking(model), to, k, most))
     kept = sum(one.reason is None for one in asked)
     click.echo(f"{kept} of {len(asked)} questions kept in {to}")
     for reason, count in Counter(one.reason for one in asked if one.reason).most_common():

@@ -13,7 +13,7 @@ import attrs
 import numpy as np
 
 from customize import Chunk, Index
-from customize_rag.changing import changed, without
+from customize_rag.changing import beside, changed, disputed, without
 from customize_rag.orders import ordered
 from customize_rag.pairs import Pair, none_holds
 from customize_rag.plan import RowPlan
@@ -21,8 +21,9 @@ from customize_rag.plan import RowPlan
 ANSWERABLE, NEAR_MISS, OFF_TOPIC = "answerable", "near miss", "off topic"
 EMPTY, PARTIAL = "empty", "partial"
 # Of near misses: as if the retriever had not brought the chunk, where the first question is one;
-# about what another passage of the same document tells. Else the sentence is taken out, so that
-# nothing but the passage says that there is no answer.
+# about what another passage of the same document tells. Else the sentence is taken out, or another
+# that does not answer stands in its place, so that nothing but the passage says that there is no
+# answer.
 _MINED, _OUTSIDE = 0.3, 0.3
 
 
@@ -98,6 +99,7 @@ class _Context:
     """The passages found for one question, and what else is asked about them.
 
     shown: the chunks as the index has them. texts: by the id of one, what it says in this row.
+    changed: answers that are told with another number.
     """
 
     def __init__(self, rows: Rows, lead: int, rng: np.random.Generator) -> None:
@@ -109,6 +111,7 @@ class _Context:
         found = [hit.chunk for hit in rows.index.search(pair.question, self._plan.k + 1, None)]
         others = [chunk for chunk in found if chunk != pair.chunk]
         self._asked: list[Asked] = []
+        self._changed: set[str] = set()
         self._kinds = [self._kind() for _ in range(self._plan.per_context)]
         if self._kinds[0] == NEAR_MISS and self._rng.random() < _MINED and others:
             rows.asked.add(lead)
@@ -131,18 +134,19 @@ class _Context:
             attrs.evolve(chunk, text=self._texts[chunk.id])
             for chunk in (self._shown[n] for n in order)
         ]
-        return passages, [one for one in self._asked if _is_true(one, passages)]
+        return passages, [one for one in self._asked if self._is_true(one, passages)]
 
     def _drawn(self, kind: str) -> Asked | None:
         if kind == OFF_TOPIC:
             stranger = self._stranger()
             return None if stranger is None else Asked(OFF_TOPIC, stranger)
         if kind == NEAR_MISS:
-            return self._near_miss()
+            untold = self._untold()
+            return None if untold is None else Asked(NEAR_MISS, untold)
         pair = self._take(self._inside())
         if pair is None:
             return None
-        other = self._take(self._outside()) if kind == PARTIAL else None
+        other = self._untold() if kind == PARTIAL else None
         return Asked(ANSWERABLE if other is None else PARTIAL, self._fresh(pair), other)
 
     def _kind(self) -> str:
@@ -157,27 +161,35 @@ class _Context:
             drawn -= share
         return ANSWERABLE
 
-    def _near_miss(self) -> Asked | None:
-        """What a chunk of the same document tells that is not shown, or a sentence taken out."""
+    def _untold(self) -> Pair | None:
+        """What a chunk of the same document tells that is not shown, or what a sentence told.
+
+        That is taken out, or another that does not answer is in its place.
+        """
         is_outside = self._rng.random() < _OUTSIDE
         pair = self._take(self._outside()) if is_outside else None
-        if pair is not None:
-            return Asked(NEAR_MISS, pair)
-        pair = self._take(self._inside())
-        if pair is None:
-            return None
-        self._texts[pair.chunk.id] = without(pair.quote, self._texts[pair.chunk.id])
-        return Asked(NEAR_MISS, pair)
+        if pair is None and (pair := self._take(self._inside())) is not None:
+            text = self._texts[pair.chunk.id]
+            self._texts[pair.chunk.id] = without(pair.quote, text, self._disputed(pair, text) or "")
+        return pair
 
     def _fresh(self, pair: Pair) -> Pair:
-        """The pair, now and then with another number."""
-        times = sum(text.count(pair.quote) for text in self._texts.values())
-        if self._rng.random() >= self._plan.counterfactual or times != 1:
+        """The pair, now and then with another number, or with one that does not hold beside it."""
+        if sum(text.count(pair.quote) for text in self._texts.values()) != 1:
             return pair
-        other = changed(pair, self._rng)
         text = self._texts[pair.chunk.id]
-        self._texts[pair.chunk.id] = text.replace(pair.quote, other.quote)
-        return other
+        if self._rng.random() < self._plan.counterfactual:
+            self._changed.add(pair.answer)
+            other = changed(pair, self._rng)
+            text, pair = text.replace(pair.quote, other.quote), other
+        if (said := self._disputed(pair, text)) is not None:
+            text = beside(pair.quote, text, said, self._rng)
+        self._texts[pair.chunk.id] = text
+        return pair
+
+    def _disputed(self, pair: Pair, text: str) -> str | None:
+        is_due = self._rng.random() < self._plan.disputed
+        return disputed(pair, text, self._rng) if is_due else None
 
     def _inside(self) -> Sequence[int]:
         """The first question, and when that is asked those about the same passages."""
@@ -208,10 +220,13 @@ class _Context:
         self._rows.asked.add(chosen)
         return self._rows.pairs[chosen]
 
+    def _is_true(self, one: Asked, passages: Sequence[Chunk]) -> bool:
+        """Nothing is answered that is not there, and nothing is denied that is."""
+        if one.kind not in (ANSWERABLE, PARTIAL):
+            return self._is_untold(one.pair, passages)
+        told = any(one.pair.quote in chunk.text for chunk in passages)
+        return told and (one.other is None or self._is_untold(one.other, passages))
 
-def _is_true(one: Asked, passages: Sequence[Chunk]) -> bool:
-    """Nothing is answered that is not there, and nothing is denied that is."""
-    if one.kind not in (ANSWERABLE, PARTIAL):
-        return none_holds(one.pair.answer, passages)
-    told = any(one.pair.quote in chunk.text for chunk in passages)
-    return told and (one.other is None or none_holds(one.other.answer, passages))
+    def _is_untold(self, pair: Pair, passages: Sequence[Chunk]) -> bool:
+        """No passage has the answer, nor another number in its place."""
+        return pair.answer not in self._changed and none_holds(pair.answer, passages)

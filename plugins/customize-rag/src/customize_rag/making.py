@@ -9,35 +9,47 @@ from typing import Any
 
 import attrs
 
-from customize import DataError, Dataset, Index, index_of
+from customize import Adapted, DataError, Dataset, Index, adapted_index, index_of
 from customize_rag.contexts import Rows
 from customize_rag.extracting import extracted
-from customize_rag.pairs import LeftOut, grounded
+from customize_rag.pairs import LeftOut, Pair, grounded
 from customize_rag.plan import RowPlan
 
 
 @attrs.frozen
 class Made:
-    """Rows to learn from, the index they were made with, and the questions that were left out."""
+    """Rows to learn from, the index they were made with, and the questions that were left out.
+
+    adapted: what came of a query adapter, where one is wanted.
+    """
 
     rows: tuple[Mapping[str, Any], ...]
     index: Index
     left_out: tuple[LeftOut, ...]
+    adapted: Adapted | None = None
 
 
 def made_of(data: Dataset, plan: RowPlan) -> Made:
     """A function of its arguments, and of the file of questions.
 
     Raises:
-        DataError: no question can be learnt from.
+        DataError: no question can be learnt from, or too few for a query adapter.
+        UnknownName, PluginError, MissingDependency: of its index and encoder, as for any plugin.
     """
-    index = index_of(data, plan.chunking, plan.encoder)
+    index = index_of(data, plan.chunking, plan.encoder, plan.index)
     asked = extracted(index.chunks()) if plan.questions is None else questions_of(plan.questions)
     pairs, left_out = grounded(asked, index, plan.quote_words)
     if not pairs:
         told = f": {left_out[0].question!r}: {left_out[0].reason}" if left_out else ""
         raise DataError(f"the documents answer no question that could be learnt from{told}")
-    return Made(tuple(Rows(plan, pairs, index)), index, tuple(left_out))
+    adapted = None
+    if plan.adapt_queries:
+        index, adapted = adapted_index(index, map(_sought, pairs))
+    return Made(tuple(Rows(plan, pairs, index)), index, tuple(left_out), adapted)
+
+
+def _sought(pair: Pair) -> Mapping[str, str]:
+    return {"question": pair.question, "answer": pair.answer, "document": pair.chunk.document}
 
 
 def questions_of(file: str) -> Iterator[Mapping[str, Any]]:

@@ -94,16 +94,20 @@ class RAG(Preferring, SFT):
 
     def validate(self, snapshot: Snapshot, rows: Dataset) -> Mapping[str, float]:
         """``validation_loss``, as SFT has it, on the rows that are made of other documents."""
-        return self._sft().validate(snapshot, read(self._made(rows).rows, kind="chat"))
+        return self._sft().validate(snapshot, read(self.examples(rows), kind="chat"))
 
     def examples(self, held_out: Dataset) -> Sequence[Row]:
-        """The questions and answers that are made of other documents."""
-        return self._made(held_out).rows
+        """The questions and answers that are made of other documents.
+
+        No query adapter is trained on those.
+        """
+        plain: RAG = attrs.evolve(self, adapt_queries=False)  # type: ignore[misc]
+        return plain._made(held_out).rows
 
     def keep_beside(self, session: Session, data: Dataset, folder: Path) -> None:
         """The index, and how passages are shown."""
-        index, renderer = self._made(data).index, session.renderer.fingerprint
-        save_assistant(folder, self.grounding(), index, renderer, self.chunking)
+        made, renderer = self._made(data), session.renderer.fingerprint
+        save_assistant(folder, self.grounding(), made.index, renderer, self.chunking, made.adapted)
 
     def _divided(self, data: Dataset) -> tuple[Dataset, Sequence[Row]]:
         """Rows to learn from, and those that are asked afterwards."""

@@ -27,9 +27,19 @@ class RowPlan(Grounding):
         help="Tokens a passage may have; a heading begins a new one.",
         at_least=16,
     )
+    index: str = option(
+        default="sqlite",
+        help="The kind of the index that rows are made with and that answers; plugins add kinds, "
+        "as tantivy and lancedb.",
+    )
     encoder: str | None = option(
         default=None,
         help="What makes vectors beside the index's words, as sentence-transformers:model=FOLDER.",
+    )
+    adapt_queries: bool = option(
+        default=False,
+        help="Train a map of the queries' vectors on the questions, which is kept with the index "
+        "only where they are shown to find more by it; needs encoder and questions.",
     )
     per_context: int = option(
         default=4,
@@ -65,6 +75,13 @@ class RowPlan(Grounding):
         at_least=0.0,
         at_most=1.0,
     )
+    disputed: float = option(
+        default=0.1,
+        help="Share of the answerable, and of the near misses that are made, whose passage has "
+        "another number that it calls outdated or wrong: beside the right one, or in its place.",
+        at_least=0.0,
+        at_most=1.0,
+    )
     orders: float = option(
         default=0.0,
         help="Share of the sets of passages in which one gives an order to its reader, which no "
@@ -81,6 +98,11 @@ class RowPlan(Grounding):
     def __attrs_post_init__(self) -> None:
         if self.questions is not None and not Path(self.questions).is_file():
             raise OptionError(f"questions must name a file, and there is no {self.questions}")
+        if self.adapt_queries and (self.encoder is None or self.questions is None):
+            raise OptionError(
+                "adapt_queries learns from people's questions how to map an encoder's vectors: "
+                "give questions and encoder, or leave it out"
+            )
         if self.near_miss + self.off_topic + self.empty + self.partial >= 1:
             raise OptionError("near_miss, off_topic, empty and partial leave no share: lower one")
 
