@@ -40,8 +40,10 @@ def as_the_kernel_says(
         last = torch.arange(own.stop - own.start)[:, None] + len(k[seen]) - len(q[own])
         key = torch.arange(len(k[seen]))
         mask = (key <= last) & (key > last - window if window else torch.tensor(True))
-        given = (x.transpose(0, 1) for x in (q[own], k[seen], v[seen]))
-        made = F.scaled_dot_product_attention(*given, attn_mask=mask, scale=scale, enable_gqa=True)
+        q_HND, k_KMD, v_KMD = (x.transpose(0, 1) for x in (q[own], k[seen], v[seen]))
+        made = F.scaled_dot_product_attention(
+            q_HND, k_KMD, v_KMD, attn_mask=mask, scale=scale, enable_gqa=True
+        )
         out[own] = made.transpose(0, 1)
     return out
 
@@ -55,9 +57,9 @@ def test_one_call_sees_what_each_segment_sees_by_itself(
     cuts: list[Segment], window: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(varlen_attention, "_Flash", SimpleNamespace(apply=as_the_kernel_says))
-    given = inputs(cuts)
-    found = VarLen(cuts, torch.device("cpu")).attend(*given, SCALE, window)
-    wanted = Segments(cuts).attend(0, *given, SCALE, window)
+    q, k, v = inputs(cuts)
+    found = VarLen(cuts, torch.device("cpu")).attend(q, k, v, SCALE, window)
+    wanted = Segments(cuts).attend(0, q, k, v, SCALE, window)
     torch.testing.assert_close(found, wanted)
 
 
@@ -65,8 +67,8 @@ def test_one_call_sees_what_each_segment_sees_by_itself(
 def test_this_torch_takes_what_its_kernel_is_told(window: int) -> None:
     """On a device without memory, where torch computes shapes alone."""
     meta = torch.device("meta")
-    given = [x.to(meta).requires_grad_() for x in inputs(CUTS, torch.bfloat16)]
-    out = VarLen(CUTS, meta).attend(*given, SCALE, window)
-    assert out.shape == given[0].shape
+    q, k, v = (x.to(meta).requires_grad_() for x in inputs(CUTS, torch.bfloat16))
+    out = VarLen(CUTS, meta).attend(q, k, v, SCALE, window)
+    assert out.shape == q.shape
     out.backward(torch.empty_like(out))
-    assert [x.grad.shape for x in given if x.grad is not None] == [x.shape for x in given]
+    assert [x.grad.shape for x in (q, k, v) if x.grad is not None] == [q.shape, k.shape, v.shape]
