@@ -73,7 +73,7 @@ def page(found: dict[str, dict[str, Any]]) -> str:
         "",
         f"Made on: {next(iter(found.values()))['machine']}",
         "",
-        f"Made with: {race.versions(('torch', 'transformers'))}",
+        f"Made with: {race.told(race.versions(('torch', 'transformers')))}",
     ]
     return "\n".join(lines) + "\n"
 

@@ -101,6 +101,11 @@ def versions(packages: Sequence[str]) -> dict[str, str]:
     return {**found, "python": platform.python_version(), "cores": str(os.cpu_count())}
 
 
+def told(made: Mapping[str, str]) -> str:
+    """Versions as a page says them."""
+    return ", ".join(f"{name} {value}" for name, value in made.items())
+
+
 def hold(
     known: Sequence[str],
     measure: Callable[[str, Path], Results],
@@ -151,6 +156,5 @@ def made_with(results: Results) -> list[str]:
     """Versions and rounds of each work."""
     lines = ["", "Made with:", ""]
     for work, found in results.items():
-        made = ", ".join(f"{name} {value}" for name, value in found["made with"].items())
-        lines.append(f"* {work}: {made}; rounds: {found['rounds']}")
+        lines.append(f"* {work}: {told(found['made with'])}; rounds: {found['rounds']}")
     return lines

@@ -91,7 +91,7 @@ def page(results: Results) -> str:
         lines += [_line(shown, seed, one) for seed, one in found.items()]
     some = next(iter(next(iter(results.values())).values()))
     counts = f"{some['rows']} development rows, {some['general items']} general items"
-    lines += ["", f"Made with: {counts}; {race.versions(('torch', 'transformers'))}"]
+    lines += ["", f"Made with: {counts}; {race.told(race.versions(('torch', 'transformers')))}"]
     return "\n".join(lines) + "\n"
 
 
