@@ -98,7 +98,16 @@ def apart(ours: Laps, theirs: Laps) -> float:
 def versions(packages: Sequence[str]) -> dict[str, str]:
     """What the figures depend on."""
     found = {name: version(name) for name in packages}
-    return {**found, "python": platform.python_version(), "cores": str(os.cpu_count())}
+    more = {"python": platform.python_version(), "cores": str(os.cpu_count())}
+    return {**found, **more, "processor": processor()}
+
+
+def processor() -> str:
+    """Its name, and whether it has instructions for bfloat16, which the name does not tell."""
+    lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    said = {key.strip(): value.strip() for key, _, value in (li.partition(":") for li in lines)}
+    has = not {"amx_bf16", "avx512_bf16"}.isdisjoint(said["flags"].split())
+    return f"{said['model name']} {'with' if has else 'without'} bfloat16"
 
 
 def told(made: Mapping[str, str]) -> str:
