@@ -18,7 +18,8 @@ def groups(*sequences: list[int]) -> list[int]:
         Datum(np.array(s[:-1], np.int32), {"target_tokens": Tensor(np.array(s[1:]), (len(s) - 1,))})
         for s in sequences
     ]
-    return lay_out(data, columns_for("cross_entropy"), 10_000).batch.groups.tolist()
+    batch = lay_out(data, columns_for("cross_entropy"), 10_000).batch
+    return [int(group) for group in batch.groups]
 
 
 def test_completions_of_one_prompt_are_a_group() -> None:
