@@ -1,0 +1,107 @@
+"""A plan is held against what happened, which the next one knows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from planned import made
+
+import customize
+from customize import plan
+from customize._memory import peak_bytes
+from customize.cli.plan_command import command
+from customize.planning.happened import compared
+from customize.planning.rates import Rate, rate_of, remember
+
+pytest.importorskip("customize_sft")
+pytest.importorskip("customize_torch")
+
+
+def test_a_finished_run_is_held_against_the_plan_and_remembered(recipe: Mapping[str, Any]) -> None:
+    run = customize.train(**recipe)
+    settings = [f"--set={key}={recipe[key]}" for key in ("model", "data", "to", "backend")]
+    settings += ["--set=backend_options.dtype=float32", "--set=backend_options.threads=1"]
+    settings += ["--set=options.epochs=1.0", "--set=options.batch_size=4"]
+    first = CliRunner().invoke(command, settings, catch_exceptions=False).output
+    assert "Time: not known yet for this machine." in first
+    assert "The run is finished: training took " in first
+    assert run.folder is not None
+    kept = json.loads((run.folder.path / "plan.json").read_text())
+    assert kept["happened"]["seconds"] > 0
+    assert kept["plan"]["stages"][0]["steps"] == 3
+    second = CliRunner().invoke(command, settings, catch_exceptions=False).output
+    assert "by 1 run on this machine" in second
+    assert ", planned " in second
+    as_json = CliRunner().invoke(command, [*settings, "--json"], catch_exceptions=False).output
+    assert json.loads(as_json)["happened"]["planned_s"] > 0
+    assert max(map(len, second.splitlines())) <= 80
+
+
+def test_what_a_run_held_beside_what_was_counted_is_in_the_next_plan(
+    recipe: Mapping[str, Any],
+) -> None:
+    first = plan(made(recipe))
+    assert first.held is None
+    folder = customize.train(**recipe).folder
+    assert folder is not None
+    cost = folder.cost()
+    assert cost is not None
+    folder.keep_cost({**cost, "peak_bytes": 1.25 * first.num_bytes})
+    happened = compared(first, folder)
+    assert happened is not None
+    assert happened.planned_bytes == first.num_bytes
+    second = plan(made(recipe))
+    assert second.memory == first.memory
+    assert second.num_bytes == pytest.approx(1.25 * first.num_bytes)
+    assert second.held == pytest.approx([1.25 * first.num_bytes / x for x in (1, 1.3, 0.7)])
+    # What is learnt next is what was counted, not what was already put right.
+    compared(second, folder)
+    assert plan(made(recipe)).num_bytes == pytest.approx(second.num_bytes)
+    settings = [f"--set={key}={recipe[key]}" for key in ("model", "data", "to", "backend")]
+    settings += ["--set=backend_options.dtype=float32", "--set=backend_options.threads=1"]
+    told = CliRunner().invoke(command, settings, catch_exceptions=False).output
+    assert "more, as runs on this machine have shown" in told
+
+
+@pytest.mark.parametrize("forgets", [True, False])
+def test_what_a_process_held_before_does_not_count(
+    recipe: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch, forgets: bool
+) -> None:
+    """Where the system does not let it be forgotten nothing is told of the run."""
+    before = np.ones(600 << 17)  # 600 MB, far more than the tiny run takes
+    del before
+    held = peak_bytes()
+    if not forgets:
+        monkeypatch.setattr("customize.runs.train.forget_peak", lambda: False)
+    folder = customize.train(**recipe).folder
+    assert folder is not None
+    cost = folder.cost()
+    assert cost is not None
+    assert held is not None
+    assert cost["seconds"] > 0
+    if forgets:
+        assert 0 < cost["peak_bytes"] < held
+    else:
+        assert cost["peak_bytes"] is None
+
+
+def test_a_rate_is_the_median_and_its_spread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUSTOMIZE_CACHE", str(tmp_path))
+    assert rate_of("mine") is None
+    remember("mine", "a", 100.0, 10.0)
+    assert rate_of("mine") == Rate(10.0, 7.0, 13.0, 1)
+    for name, seconds in (("b", 5.0), ("c", 2.0), ("a", 20.0)):
+        remember("mine", name, 100.0, seconds)
+    found = rate_of("mine")
+    assert found is not None
+    assert (found.middle, found.runs) == (20.0, 3)
+    assert (found.low, found.high) == pytest.approx((8.0, 44.0))
+    assert rate_of("another") is None

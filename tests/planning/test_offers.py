@@ -1,0 +1,81 @@
+"""What the work would take and cost elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+from planned import made
+
+from customize import (
+    BackendSpec,
+    OptionError,
+    plan,
+)
+from customize.planning.offers import Offer, read_offers
+from customize.planning.rates import machine_name, remember
+from customize.runs import backends as choosing
+from customize.runs.folder import processor
+from customize.testing import ToyBackend
+
+pytest.importorskip("customize_sft")
+CPU = pytest.importorskip("customize_torch.backend").CPU
+
+
+def test_offers_are_priced(recipe: Mapping[str, Any], tmp_path: Path) -> None:
+    table = {"mine": Offer(hour=3.6, memory_gb=0.001, tflops=1e-6), "theirs": Offer(million=2.0)}
+    found = plan(made(recipe), table)
+    mine, theirs = found.offers
+    assert mine.seconds == pytest.approx(found.flops / 1e6)
+    assert mine.money == pytest.approx(found.flops / 1e6 * 0.001)
+    assert (mine.fits, theirs.fits) == (False, None)
+    assert theirs.money == pytest.approx(2e-6 * found.tokens)
+    assert {"cloud-H100", "hosted-service"} <= set(read_offers(None))
+    wrong = tmp_path / "offers.yaml"
+    wrong.write_text("a: {hour: 1, tflops: 2}\nb: {milion: 2}\n")
+    with pytest.raises(OptionError) as told:
+        read_offers(wrong)
+    assert "an offer is hour, memory_gb and tflops, or million" in str(told.value)
+    assert "milion" in str(told.value)
+
+
+def test_an_hour_alone_is_this_machine_s_on_every_backend_at_hand(
+    recipe: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = {"here": Offer(hour=3.6)}
+    other = attrs.evolve(CPU(dtype="float32", threads=1), base="int8")
+    monkeypatch.setattr("customize.planning.plan.others_at_hand", lambda chosen: [other])
+    first = plan(made(recipe), table)
+    assert first.offers == ()
+    remember(first.machine, "a run", first.flops, 50.0)
+    [here] = plan(made(recipe), table).offers
+    assert (here.name, here.fits) == ("here, cpu", True)
+    assert (here.seconds, here.money) == pytest.approx((50.0, 0.05))
+    remember(machine_name("cpu", other.numerics(), processor()), "another", first.flops, 200.0)
+    _, beside = plan(made(recipe), table).offers
+    assert beside.seconds == pytest.approx(200.0)
+
+
+def test_what_else_is_at_hand_is_what_auto_may_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Absent(ToyBackend):
+        def probe(self) -> str | None:
+            return "there is none"
+
+    priorities = {"chosen": 9, "best": 100, "plain": 0, "by-name": -1, "absent": 5}
+    found = {
+        name: BackendSpec(name=name, target="a:B", summary="Some.", priority=priority)
+        for name, priority in priorities.items()
+    }
+    asked: list[str] = []
+
+    def load(kind: str, name: str) -> type[ToyBackend]:
+        asked.append(name)
+        return Absent if name == "absent" else ToyBackend
+
+    monkeypatch.setattr(choosing, "specs", lambda kind: {**found, "torn": object()})
+    monkeypatch.setattr(choosing, "load", load)
+    assert len(choosing.others_at_hand("chosen")) == 2
+    assert asked == ["best", "absent", "plain"]
