@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import attrs
 import pytest
 
 import customize
@@ -33,22 +34,28 @@ def some_chunks(seed: int, count: int) -> list[Chunk]:
     draw = random.Random(seed)
     texts = [" ".join(draw.choices(WORDS, k=draw.randint(1, 9))) for _ in range(count)]
     tags = [draw.sample(["hr", "board"], draw.randint(0, 2)) for _ in range(count)]
-    return [
+    headings = [tuple(draw.choices(WORDS, k=number % 3)) for number in range(count)]
+    chunks = [
         chunk(text, f"{number % 7}.md", number, *own)
         for number, (text, own) in enumerate(zip(texts, tags, strict=True))
     ]
+    return [attrs.evolve(c, heading=h) for c, h in zip(chunks, headings, strict=True)]
 
 
 def bm25(query: str, chunks: list[Chunk]) -> dict[str, float]:
-    """By its definition, with FTS5's k1 1.2, b 0.75 and least idf; those that match alone."""
-    texts = {one.id: [*" ".join(one.heading).split(), *one.text.split()] for one in chunks}
+    """By its definition, with FTS5's k1 1.2, b 0.75 and least idf; those that match alone.
+
+    A heading's words are counted twice where words are counted, and once in a text's length.
+    """
+    heads = {one.id: " ".join(one.heading).split() for one in chunks}
+    texts = {one.id: [*heads[one.id], *one.text.split()] for one in chunks}
     mean = sum(map(len, texts.values())) / len(texts)
     scores = dict.fromkeys(texts, 0.0)
     for word in set(query.split()):
         having = sum(word in text for text in texts.values())
         idf = max(math.log((len(texts) - having + 0.5) / (having + 0.5)), 1e-6)
         for id, text in texts.items():
-            count = text.count(word)
+            count = text.count(word) + heads[id].count(word)
             length = 1.2 * (1 - 0.75 + 0.75 * len(text) / mean)
             scores[id] += idf * count * 2.2 / (count + length)
     return {id: score for id, score in scores.items() if score > 0}

@@ -21,6 +21,7 @@ from customize.retrieval.function_words import FUNCTION_WORDS
 from customize.retrieval.grams import grams, without_runs
 
 FILE = "chunks.sqlite"
+_HEADING_WEIGHT = 2.0  # a word that heads a text says more of it than one that stands in it
 _TOKENIZE = "tokenize = 'unicode61 remove_diacritics 2'"
 _SCHEMA = f"""
 CREATE TABLE labels(label INTEGER PRIMARY KEY, tags TEXT NOT NULL UNIQUE);
@@ -30,6 +31,7 @@ CREATE TABLE chunks(
     heading TEXT NOT NULL, text TEXT NOT NULL);
 CREATE INDEX by_place ON chunks(document, start);
 CREATE VIRTUAL TABLE words USING fts5(heading, text, grams, content = '', {_TOKENIZE});
+INSERT INTO words(words, rank) VALUES ('rank', 'bm25({_HEADING_WEIGHT}, 1.0, 1.0)');
 """
 # What a query's words are, and in how many chunks they are, is said by FTS5 itself.
 _ASKING = f"""
