@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from planned import write_rows
 
 from customize.testing import write_tiny_model
 
 
 @pytest.fixture
-def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, Any]:
+def write_rows(tmp_path: Path) -> Callable[[int], Path]:
+    """Writes so many rows into the recipe's file, which it returns."""
+
+    def write(num: int) -> Path:
+        lines = [
+            json.dumps({"prompt": f"ask {n} " + "more " * (n % 5), "completion": "yes"})
+            for n in range(num)
+        ]
+        (tmp_path / "rows.jsonl").write_text("\n".join(lines) + "\n")
+        return tmp_path / "rows.jsonl"
+
+    return write
+
+
+@pytest.fixture
+def recipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_rows: Callable[[int], Path]
+) -> Mapping[str, Any]:
     """The keys of a recipe on the tiny model, over rows of two lengths."""
     monkeypatch.setenv("CUSTOMIZE_CACHE", str(tmp_path / "cache"))
     write_tiny_model(tmp_path / "tiny")
-    rows = tmp_path / "rows.jsonl"
-    write_rows(rows, 12)
+    rows = write_rows(12)
     return {
         "model": str(tmp_path / "tiny"),
         "data": str(rows),

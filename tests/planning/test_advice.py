@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from planned import made
 
 from customize import (
     LoRA,
@@ -22,9 +21,14 @@ from customize.planning.advice import NOTHING_HELPS, Way, advice
 from customize.testing import ToyBackend
 from customize.training.recipe import Recipe
 from customize.training.recipe_file import parse_settings
+from customize.training.recipe_making import make_recipe
 
 pytest.importorskip("customize_sft")
 CPU = pytest.importorskip("customize_torch.backend").CPU
+
+
+def made(recipe: Mapping[str, Any], **changed: Any) -> Recipe:
+    return make_recipe({**recipe, **changed}, what="a test")
 
 
 def given(recipe: Mapping[str, Any], advice: str | None) -> Recipe:

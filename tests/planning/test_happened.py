@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from planned import made
 
 import customize
 from customize import plan
@@ -18,9 +17,15 @@ from customize._memory import peak_bytes
 from customize.cli.plan_command import command
 from customize.planning.happened import compared
 from customize.planning.rates import Rate, rate_of, remember
+from customize.training.recipe import Recipe
+from customize.training.recipe_making import make_recipe
 
 pytest.importorskip("customize_sft")
 pytest.importorskip("customize_torch")
+
+
+def made(recipe: Mapping[str, Any], **changed: Any) -> Recipe:
+    return make_recipe({**recipe, **changed}, what="a test")
 
 
 def test_a_finished_run_is_held_against_the_plan_and_remembered(recipe: Mapping[str, Any]) -> None:

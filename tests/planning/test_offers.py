@@ -8,7 +8,6 @@ from typing import Any
 
 import attrs
 import pytest
-from planned import made
 
 from customize import (
     BackendSpec,
@@ -20,9 +19,15 @@ from customize.planning.rates import machine_name, remember
 from customize.runs import backends as choosing
 from customize.runs.folder import processor
 from customize.testing import ToyBackend
+from customize.training.recipe import Recipe
+from customize.training.recipe_making import make_recipe
 
 pytest.importorskip("customize_sft")
 CPU = pytest.importorskip("customize_torch.backend").CPU
+
+
+def made(recipe: Mapping[str, Any], **changed: Any) -> Recipe:
+    return make_recipe({**recipe, **changed}, what="a test")
 
 
 def test_offers_are_priced(recipe: Mapping[str, Any], tmp_path: Path) -> None:

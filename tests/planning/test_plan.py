@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from planned import made, write_rows
 
 import customize
 from customize import (
@@ -28,10 +27,15 @@ from customize import (
 from customize.models.shape import ModelShape
 from customize.planning.amounts import forward_flops, training_flops
 from customize.planning.counting import Work
+from customize.training.recipe import Recipe
 from customize.training.recipe_making import make_recipe
 
 pytest.importorskip("customize_sft")
 CPU = pytest.importorskip("customize_torch.backend").CPU
+
+
+def made(recipe: Mapping[str, Any], **changed: Any) -> Recipe:
+    return make_recipe({**recipe, **changed}, what="a test")
 
 
 @pytest.mark.parametrize(
@@ -102,9 +106,9 @@ def test_stages_are_planned_one_by_one(recipe: Mapping[str, Any]) -> None:
 
 
 def test_many_rows_are_sampled_and_the_interval_holds_the_truth(
-    recipe: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch
+    recipe: Mapping[str, Any], write_rows: Callable[[int], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_rows(Path(recipe["data"]), 200)
+    write_rows(200)
     whole = plan(made(recipe)).stages[0]
     monkeypatch.setattr("customize.planning.stage._ROWS", 60)
     monkeypatch.setattr("customize.planning.stage._ENOUGH_S", 0.0)
