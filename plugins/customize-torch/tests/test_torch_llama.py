@@ -139,6 +139,16 @@ def test_what_both_versions_of_a_plain_configuration_say_is_understood(
     assert shape.theta == (5e5 if "rope_parameters" in more else 1e4)
 
 
+@pytest.mark.parametrize("kind", ["llama", "mistral", "qwen2", "qwen3"])
+def test_where_no_base_of_rotation_is_told_it_is_that_of_transformers(kind: str) -> None:
+    transformers = pytest.importorskip("transformers")
+    silent = {key: value for key, value in PLAIN.items() if key != "rope_theta"}
+    theirs = transformers.AutoConfig.for_model(kind).rope_parameters["rope_theta"]
+    shape = llama.shape_of({**silent, "model_type": kind, "head_dim": 8, "sliding_window": None})
+    assert shape is not None
+    assert shape.theta == theirs
+
+
 def changed(model: ModelFolder, folder: Path, edit: Any) -> ModelFolder:
     shutil.copytree(model.path, folder, dirs_exist_ok=True)
     file = folder / "model.safetensors"

@@ -25,6 +25,7 @@ _FAMILIES = {
     "qwen2": "Qwen2ForCausalLM",
     "qwen3": "Qwen3ForCausalLM",
 }
+_THETA = 10_000.0  # where a configuration is silent, as Llama 2's: the families' one default
 # A configuration that leaves one of these out means a default of its family.
 _NEEDED = (
     "vocab_size",
@@ -91,7 +92,7 @@ def _theta(config: Mapping[str, Any]) -> float | None:
     if any(rope.get("rope_type", rope.get("type", "default")) != "default" for rope in ropes):
         return None
     told = [rope["rope_theta"] for rope in ropes if "rope_theta" in rope]
-    theta = told[0] if told else config.get("rope_theta")
+    theta = told[0] if told else config.get("rope_theta", _THETA)
     return None if theta is None else float(theta)
 
 
