@@ -37,3 +37,8 @@ class LiveLine:
         with suppress(OSError, ValueError):  # a terminal that was closed must not end the work
             self._stream.write(text)
             self._stream.flush()
+
+
+def say(text: str) -> None:
+    """A line that stays, on standard error as it is now."""
+    LiveLine().say(text)

@@ -83,7 +83,7 @@ def test_what_a_process_held_before_does_not_count(
     del before
     held = peak_bytes()
     if not forgets:
-        monkeypatch.setattr("customize.runs.train.forget_peak", lambda: False)
+        monkeypatch.setattr("customize.runs.stage.forget_peak", lambda: False)
     folder = customize.train(**recipe).folder
     assert folder is not None
     cost = folder.cost()

@@ -66,11 +66,11 @@ def _tell_decisions() -> None:
     """What our parts decide by themselves, a dtype or recomputing, is logged: a person sees it."""
     import logging
 
-    from customize._live_line import LiveLine
+    from customize._live_line import say
 
     class Told(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             if record.name.startswith("customize") or record.levelno >= logging.WARNING:
-                LiveLine().say(record.getMessage())
+                say(record.getMessage())
 
     logging.basicConfig(level=logging.INFO, handlers=[Told()])

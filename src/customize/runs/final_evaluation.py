@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import attrs
 
 from customize._errors import CustomizeError, EpisodesFailed
-from customize._live_line import LiveLine
+from customize._live_line import say
 from customize.data.dataset import IndexedDataset
 from customize.data.reading import read
 from customize.evaluation.choosing import check_apart
@@ -63,14 +63,14 @@ class FinalEvaluation:
 
     def _make_if_possible(self, run: Run) -> None:
         if self.asked is None:
-            LiveLine().say(self.why)
+            say(self.why)
             return
         try:
             _evaluate(run, self.asked)
         except EpisodesFailed as error:  # the rest is a traceback of the environment
-            LiveLine().say(_not(str(error).partition("\n")[0]))
+            say(_not(str(error).partition("\n")[0]))
         except CustomizeError as error:
-            LiveLine().say(_not(str(error)))
+            say(_not(str(error)))
 
 
 def check_named(recipe: Recipe) -> None:
@@ -149,7 +149,7 @@ def _check(plan: EvaluationPlan, asked: Asked) -> None:
 
 def _evaluate(run: Run, asked: Asked) -> None:
     evaluation = evaluate_run(run, asked, None)
-    LiveLine().say(headline(evaluation))
+    say(headline(evaluation))
     run.tell(evaluation)
     raise_for_gates(evaluation)
 

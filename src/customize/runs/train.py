@@ -2,48 +2,37 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import attrs
 
-from customize._errors import CheckpointError, OptionError, RunError, Unsupported, WorkerLost
-from customize._files import replace_text, writing
-from customize._live_line import LiveLine
-from customize._memory import forget_peak, peak_bytes
+from customize._errors import OptionError, RunError, Unsupported
+from customize._live_line import say
+from customize._memory import peak_bytes
 from customize._options import options_of, options_to_dict
-from customize.data.dataset import IndexedDataset
-from customize.data.reading import read
-from customize.interfaces.backend import Adapter, Backend, Engine, LoRA, Session
-from customize.interfaces.method import Method, Step
+from customize.interfaces.backend import Adapter, Backend, Engine
+from customize.interfaces.method import Method
 from customize.interfaces.model import ModelFolder
 from customize.interfaces.observer import Observer
 from customize.models import resolve
 from customize.models.cache import check_writable
 from customize.models.sources import check_named as check_model_named
-from customize.retrieval.document_rows import document_rows, sensitive_in
 from customize.runs.backends import choose_backend, quiet_libraries
 from customize.runs.final_evaluation import check_named, final_evaluation, is_evaluated
-from customize.runs.folder import RunFolder, folder_fingerprint, processor, versions
-from customize.runs.given import Given, Source, of_python, of_recipe
-from customize.runs.report import write_report
+from customize.runs.folder import RunFolder
+from customize.runs.given import Given, of_python, of_recipe
 from customize.runs.run import Run
-from customize.training import sealed
-from customize.training.checkpoints import latest
+from customize.runs.stage import Stage, lineage_of, train_stage
 from customize.training.lock import held
-from customize.training.loop import Loop
-from customize.training.observers import Observers
 from customize.training.recipe import OF_A_STAGE, Recipe
 from customize.training.recipe_making import into_options, trains_all_weights
 
 Rows = Sequence[Mapping[str, Any]]
-_LOST_IN_VAIN = 3  # times in a row that workers may be lost at one checkpoint
 
 
 def train(
@@ -112,26 +101,6 @@ def run_recipe(recipe: Recipe) -> Run:
     return _run(recipe, of_recipe(recipe), chosen, ())
 
 
-@attrs.frozen
-class _Stage:
-    """One stage, its rows read."""
-
-    recipe: Recipe
-    method: Method
-    data: IndexedDataset
-    validation: IndexedDataset | None
-
-    @classmethod
-    def of(cls, recipe: Recipe, given: Given) -> _Stage:
-        held_out = given.validation
-        return cls(
-            recipe,
-            given.method,
-            _read(given.data, given.method, recipe),
-            None if held_out is None else _read(held_out, given.method, recipe),
-        )
-
-
 def _run(
     recipe: Recipe, given: Sequence[Given], backend: Backend, watching: Sequence[Observer]
 ) -> Run:
@@ -147,7 +116,7 @@ def _run(
     with held(folder.path):
         # The rows of every stage are read before the first is trained.
         recipes = [*recipe.before(), recipe]
-        *before, last = [_Stage.of(r, g) for r, g in zip(recipes, given, strict=True)]
+        *before, last = [Stage.of(r, g) for r, g in zip(recipes, given, strict=True)]
         if not folder.exists:  # what a method cannot make of its rows leaves a folder to begin in
             for stage in (*before, last):
                 stage.method.num_steps(stage.data)
@@ -156,11 +125,11 @@ def _run(
         backend = backend.settled(folder.numerics(backend.name))
         start = recipe.adapter_chosen()
         earlier = {"stages": [stage.data.fingerprint for stage in before]} if before else {}
-        lineage = {**_lineage(model, backend, last, start), **earlier}
+        lineage = {**lineage_of(model, backend, last, start), **earlier}
         for told in folder.begin(recipe, lineage):
-            _say(told)
+            say(told)
         if folder.finished:
-            _say(f"{folder.path} is finished: nothing to do")
+            say(f"{folder.path} is finished: nothing to do")
             engine = None
         else:
             engine = _train_all(before, last, start, folder, backend, model, watching)
@@ -188,8 +157,8 @@ def _add_cost(folder: RunFolder, engine: Engine | None, seconds: float) -> None:
 
 
 def _train_all(
-    before: Sequence[_Stage],
-    last: _Stage,
+    before: Sequence[Stage],
+    last: Stage,
     start: Adapter | Path,
     folder: RunFolder,
     backend: Backend,
@@ -205,23 +174,23 @@ def _train_all(
     for number, stage in enumerate(before, start=1):
         inner = RunFolder(Path(stage.recipe.to))
         inner.path.mkdir(parents=True, exist_ok=True)
-        inner.begin(stage.recipe, _lineage(model, backend, stage, start))
+        inner.begin(stage.recipe, lineage_of(model, backend, stage, start))
         if not inner.finished:
-            _say(f"{type(stage.method).__name__} of {where}")
-            _train(stage, partial(engine.open, start, last.recipe.seed), inner, watching)
+            say(f"{type(stage.method).__name__} of {where}")
+            train_stage(stage, partial(engine.open, start, last.recipe.seed), inner, watching)
         start = last.recipe.adapter_of_stage(number + 1, inner.weights())
-    _say(f"{type(last.method).__name__} of {where}")
-    _train(last, partial(engine.open, start, last.recipe.seed), folder, watching)
+    say(f"{type(last.method).__name__} of {where}")
+    train_stage(last, partial(engine.open, start, last.recipe.seed), folder, watching)
     return engine
 
 
-def _tell_defaults_of_lora(first: _Stage) -> None:
+def _tell_defaults_of_lora(first: Stage) -> None:
     """An instance has them whatever is trained."""
     if not trains_all_weights(first.recipe.adapter):
         return
     for o in options_of(type(first.method)):
         if o.full is not None and getattr(first.method, o.name) == o.default:
-            _say(f"{o.name} is {o.default:g}, right for LoRA; all weights want about {o.full:g}")
+            say(f"{o.name} is {o.default:g}, right for LoRA; all weights want about {o.full:g}")
 
 
 def _require(method: Method, backend: Backend) -> None:
@@ -244,101 +213,6 @@ def _require_stacking(recipe: Recipe, backend: Backend) -> None:
         )
 
 
-def _train(
-    stage: _Stage, begin: Callable[[], Session], folder: RunFolder, watching: Sequence[Observer]
-) -> None:
-    recipe = stage.recipe
-    _keep_skipped(folder, stage.data, *([stage.validation] if stage.validation else []))
-    with Observers(folder.path, recipe, folder.lineage(), watching) as observers:
-        loop = Loop(
-            folder=folder.path,
-            observers=observers,
-            checkpoint_every=recipe.checkpoint_every,
-            evaluate_every=recipe.evaluate_every,
-            keep_best=recipe.keep_best,
-            patience=recipe.patience,
-            skip_not_finite=recipe.skip_not_finite,
-            facts={"recipe": recipe.hash},
-        )
-        held = None if forget_peak() else peak_bytes()
-        whole, began = not loop.checkpoints.is_dir(), time.monotonic()
-        session, last, is_unbroken = _to_the_end(stage, begin, loop)
-        seconds, peak = time.monotonic() - began, peak_bytes()
-        cost = {
-            "seconds": seconds,
-            "whole": whole and is_unbroken,
-            "peak_bytes": session.device_peak() or (peak if peak != held else None),
-        }
-        _keep_weights(recipe, loop, session, folder)
-        _keep_beside(stage, session, folder)
-        write_report(folder)
-        folder.keep_cost(cost)
-        folder.finish({"steps": last.number, "metrics": dict(last.metrics)})
-        shutil.rmtree(loop.best, ignore_errors=True)
-        session.close()
-
-
-def _to_the_end(
-    stage: _Stage, begin: Callable[[], Session], loop: Loop
-) -> tuple[Session, Step, bool]:
-    """A session after its last step, and whether it is the first one: no worker was lost.
-
-    Raises:
-        WorkerLost: workers are lost again and again, and the run gets no further.
-    """
-    lost_at: list[int] = []
-    while True:
-        try:
-            session = begin()
-            last = loop.run(stage.method, session, stage.data, stage.validation)
-            return session, last, not lost_at
-        except WorkerLost as error:
-            kept = latest(loop.checkpoints, _say)
-            lost_at.append(kept.step if kept else 0)
-            if lost_at[-_LOST_IN_VAIN:] == [lost_at[-1]] * _LOST_IN_VAIN:
-                raise
-            _say(f"{error}: the run goes on from its last checkpoint")
-
-
-def _keep_skipped(folder: RunFolder, *read: IndexedDataset) -> None:
-    """Each row that was left out, with its reason."""
-    left_out = [
-        json.dumps({"data": data.name, **attrs.asdict(row)})
-        for data in read
-        for row in data.report.bad
-    ]
-    if left_out:
-        replace_text(folder.path / "skipped.jsonl", "".join(f"{line}\n" for line in left_out))
-
-
-def _keep_weights(recipe: Recipe, loop: Loop, session: Session, folder: RunFolder) -> None:
-    """Copied, not moved: a run killed before its finished marker does this again."""
-    fill = session.save_weights
-    if recipe.keep_best:
-        if fault := sealed.damage(loop.best):
-            raise CheckpointError(
-                f"{loop.best} is damaged ({fault}): the best weights are lost, train once more in "
-                "another folder"
-            )
-        fill = partial(_copy, loop.best)
-    with writing(str(folder.adapter)):
-        sealed.write(folder.adapter, fill, {})
-
-
-def _keep_beside(stage: _Stage, session: Session, folder: RunFolder) -> None:
-    if type(stage.method).keep_beside is not Method.keep_beside:
-        fill = partial(stage.method.keep_beside, session, stage.data)
-        with writing(str(folder.assistant)):
-            sealed.write(folder.assistant, fill, {})
-
-
-def _copy(source: Path, to: Path) -> None:
-    for name, file in sealed.files_in(source).items():
-        if name != sealed.MANIFEST:
-            (to / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, to / name)
-
-
 def _prepared(recipe: Recipe) -> Path:
     path = Path(recipe.to)
     try:
@@ -358,37 +232,6 @@ def _options(instance: object) -> dict[str, Any]:
     return dict(options_to_dict(instance)) if attrs.has(type(instance)) else {}
 
 
-def _read(source: Source, method: Method, recipe: Recipe) -> IndexedDataset:
-    """The rows, after saying what was recognised, and what is bad, or in documents sensitive."""
-    is_path = isinstance(source, str | os.PathLike)
-    is_folder = is_path and Path(source).is_dir()  # type: ignore[arg-type]
-    if method.data == "documents" and is_folder:
-        source = document_rows(Path(source), recipe.on_bad_rows, _say)  # type: ignore[arg-type]
-    rows = read(source, kind=method.data, on_bad_rows=recipe.on_bad_rows)  # type: ignore[arg-type]
-    _say(rows.account())
-    if method.data == "documents" and not is_folder:
-        for line in sensitive_in(rows):
-            _say(line)
-    return rows
-
-
-def _lineage(
-    model: ModelFolder | None, backend: Backend, stage: _Stage, start: Adapter | Path
-) -> dict[str, Any]:
-    below = start.on if isinstance(start, LoRA) else start if isinstance(start, Path) else None
-    went_on = {} if below is None else {"adapter": folder_fingerprint(Path(below))}
-    return {
-        "model": model.fingerprint if model else backend.name,
-        "data": stage.data.fingerprint,
-        "validation": stage.validation.fingerprint if stage.validation else None,
-        **went_on,
-        "backend": backend.name,
-        "backend_options": dict(backend.numerics()),
-        "versions": versions(),
-        "processor": processor(),
-    }
-
-
 def _split(
     observers: Mapping[str, Mapping[str, Any]] | Sequence[str | Observer],
 ) -> tuple[object, Sequence[Observer]]:
@@ -397,7 +240,3 @@ def _split(
         return observers, ()
     names = [given for given in observers if not isinstance(given, Observer)]
     return names, [given for given in observers if isinstance(given, Observer)]
-
-
-def _say(text: str) -> None:
-    LiveLine().say(text)

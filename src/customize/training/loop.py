@@ -6,7 +6,7 @@ import json
 import math
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -16,7 +16,7 @@ import attrs
 
 from customize._errors import EpisodesFailed, NonFiniteError, OutOfMemoryError, RunError
 from customize._files import replace_text, sync, writing
-from customize._live_line import LiveLine
+from customize._live_line import say
 from customize.interfaces.backend import Session
 from customize.interfaces.dataset import Dataset
 from customize.interfaces.method import Method, Step
@@ -151,7 +151,6 @@ class Loop:
         return f"the last good checkpoint is {good.folder}" if good else "no step was saved"
 
     def _resume(self, method: Method, session: Session) -> tuple[Step | None, _Record]:
-        say = LiveLine().say
         found = checkpoints.latest(self.checkpoints, say)
         with writing(str(self.folder)):
             checkpoints.set_aside(self.checkpoints, found.step if found else -1)
@@ -165,12 +164,12 @@ class Loop:
             return None, _Record()
         session.load(found.folder / "session")
         step = read_step(found.folder)
-        self._truncate_log(step.number, say)
+        self._truncate_log(step.number)
         for name in method.records:
             self._truncate_records(name, step.number)
         return step, _Record(**sealed.facts_of(found.folder)["record"])
 
-    def _truncate_log(self, number: int, say: Callable[[str], None]) -> None:
+    def _truncate_log(self, number: int) -> None:
         """What was logged after the checkpoint will be logged again."""
         file = self.folder / METRICS
         lines = file.read_text("utf-8", "replace").splitlines() if file.is_file() else []

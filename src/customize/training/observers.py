@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from customize._live_line import LiveLine
+from customize._live_line import say
 from customize.interfaces.method import Step
 from customize.interfaces.observer import ObservedRun, Observer, Outcome
 from customize.plugins import Offer, find, load_offer, observers_for
@@ -108,7 +108,7 @@ class _Watching:
         self.seconds += now - max(before, self.begun)
         if self.seconds > max(_SLOW_S, _SLOW_SHARE * (now - self.begun)):
             share = f"{self.seconds:.1f} of {now - self.begun:.1f} seconds"
-            _say(f"the observer {self.name} has taken {share}: the run waits for its observers")
+            say(f"the observer {self.name} has taken {share}: the run waits for its observers")
             self.begun = None
 
 
@@ -129,7 +129,7 @@ def _unasked(run: ObservedRun) -> list[Offer]:
     """Those that plugins have watch this run, named or not."""
     offers, wrong = observers_for(run)
     for told in wrong:
-        _say(f"the plugin {told}. The run goes on without what it did not give")
+        say(f"the plugin {told}. The run goes on without what it did not give")
     return [o for o in offers if isinstance(o.spec, ObserverSpec) and o.spec.always]
 
 
@@ -146,7 +146,7 @@ def _apart(what: str) -> Iterator[None]:
         raise
     except BaseException as error:
         cause = f"{type(error).__name__}: {error}"
-        _say(f"the observer {what}: {cause}. The run goes on without it")
+        say(f"the observer {what}: {cause}. The run goes on without it")
 
 
 def _outcome(step: int, error: BaseException | None) -> Outcome:
@@ -155,7 +155,3 @@ def _outcome(step: int, error: BaseException | None) -> Outcome:
     if isinstance(error, (KeyboardInterrupt, SystemExit)):
         return Outcome("stopped", step)
     return Outcome("failed", step, f"{type(error).__name__}: {error}")
-
-
-def _say(text: str) -> None:
-    LiveLine().say(text)
