@@ -37,10 +37,10 @@ def open_package(
     """
     manifest = read_sound(Path(folder))
     for name, other in adapters.items():
-        _check_same_base(manifest, read_sound(other), name)
+        manifest.check_beside(read_sound(other), name)
     opened, below = runtime_of(manifest), base_of(manifest, base)
     try:
-        return opened.open(Path(folder), dict(adapters), below)
+        runtime = opened.open(Path(folder), dict(adapters), below)
     except CustomizeError:
         raise
     except Exception as error:  # whatever a plugin's runtime raises
@@ -48,6 +48,10 @@ def open_package(
             f"{folder} cannot be loaded by {manifest.format} ({type(error).__name__}: {error}). "
             f"Whether it is what was written is told by customize verify {folder}"
         ) from error
+    if adapters and not set(runtime.adapters) - adapters.keys():
+        runtime.close()
+        raise ExportError(f"{folder} holds no adapter apart: open each package by itself")
+    return runtime
 
 
 def read_sound(folder: Path) -> Manifest:
@@ -96,13 +100,3 @@ def base_of(manifest: Manifest, given: str | Path | None = None) -> Path | None:
             f"made from, {known['name']} with the fingerprint {known['fingerprint'][:12]}…"
         )
     return model.path
-
-
-def _check_same_base(one: Manifest, other: Manifest, name: str) -> None:
-    if one.format != other.format:
-        raise ExportError(
-            f"{name} is of the format {other.format}, and {one.name} of {one.format}: packages "
-            "that share a base share its format"
-        )
-    if one.base["fingerprint"] != other.base["fingerprint"] or not other.is_adapter:
-        raise ExportError(f"{name} is no adapter of the base of {one.name}: open it by itself")

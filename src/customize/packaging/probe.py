@@ -59,11 +59,15 @@ class Found:
 
 @attrs.frozen
 class Answers:
-    """All of it. stop_tokens: that end an answer. measured: figures of this machine."""
+    """All of it. stop_tokens: that end an answer. measured: figures of this machine.
+
+    holds_adapter: whether the runtime has an adapter apart from the weights.
+    """
 
     found: Sequence[Found]
     stop_tokens: tuple[int, ...]
     measured: Mapping[str, float]
+    holds_adapter: bool = False
 
 
 def ask(runtime: str, folder: Path, base: Path | None, cases: Path, work: Path) -> Answers:
@@ -102,7 +106,8 @@ def main(asked: Path, work: Path) -> None:
     cases = read_cases(Path(told["cases"]))
     found = [_answer(runtime, case) for case in cases]
     measured = _measured(runtime, min(cases, key=lambda case: len(case.prompt)))
-    _write(Answers(found, tuple(runtime.renderer.stop_tokens), measured), work)
+    stops, holds = tuple(runtime.renderer.stop_tokens), bool(runtime.adapters)
+    _write(Answers(found, stops, measured, holds), work)
     runtime.close()
 
 
@@ -180,6 +185,7 @@ def _write(answers: Answers, work: Path) -> None:
         "wrong": [found.wrong for found in answers.found],
         "stop_tokens": [int(token) for token in answers.stop_tokens],
         "measured": dict(answers.measured),
+        "holds_adapter": answers.holds_adapter,
     }
     (work / "found.json").write_text(json.dumps(told), "utf-8")
 
@@ -193,7 +199,7 @@ def _read(work: Path) -> Answers:
     for number, wrong in enumerate(told["wrong"]):
         own: dict[str, Any] = {name: arrays[f"{number}.{name}"] for name in _ARRAYS}
         found.append(Found(**own, wrong=wrong))
-    return Answers(found, tuple(told["stop_tokens"]), told["measured"])
+    return Answers(found, tuple(told["stop_tokens"]), told["measured"], told["holds_adapter"])
 
 
 if __name__ == "__main__":

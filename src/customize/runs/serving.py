@@ -120,10 +120,10 @@ def _grouped(
 
 
 def _package_base(name: str, folder: Path) -> Hashable:
-    """Its format and base; a package of merged weights is alone."""
+    """Its format and base; a package of merged or whole weights is alone."""
     manifest = Manifest.read(folder)
     shared = manifest.format, manifest.precision, manifest.base["fingerprint"]
-    return shared if manifest.is_adapter else name
+    return shared if manifest.shares_base else name
 
 
 def _packages(folders: Mapping[str, Path], encoder: Encoder | str | None) -> list[Offer]:
