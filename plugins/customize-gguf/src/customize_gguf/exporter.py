@@ -10,7 +10,7 @@ from typing import ClassVar
 from tokenizers import Tokenizer
 
 from customize import Exportable, Exporter, ExportError, ModelError, option, options
-from customize_gguf import _ggml, _writing
+from customize_gguf import _ggml, _llama, _writing
 from customize_gguf._adapter import PeftAdapter
 from customize_gguf._modelfile import Frame, Messages, modelfile
 from customize_gguf._source import DTYPES, Source
@@ -54,6 +54,7 @@ class GGUF(Exporter):
                 "or where all weights were trained"
             )
         self._plan(source)
+        _llama.check()
 
     def needs_base(self, source: Exportable) -> bool:
         return source.is_adapter and not self.merged and not self.base
