@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import attrs
 import pytest
 from tiny_decoders import export, write_adapter, write_model
 
@@ -77,6 +78,9 @@ def test_what_is_no_package_is_refused(tmp_path: Path, package: Path) -> None:
         Generator(package, {"mine": package})
     (tmp_path / "adapters").mkdir()
     (tmp_path / "adapters" / "damaged.onnx_adapter").write_bytes(b"no adapter at all")
+    with pytest.raises(ExportError, match=r"no package: it has no package\.json"):
+        Generator(package, {"other": tmp_path})
+    shutil.copyfile(package / "package.json", tmp_path / "package.json")
     with pytest.raises(ExportError, match=r"damaged\.onnx_adapter cannot be loaded"):
         Generator(package, {"other": tmp_path})
 
@@ -85,8 +89,23 @@ def test_an_adapter_for_another_graph_is_refused(tmp_path: Path, package: Path) 
     model = write_model(tmp_path / "model", "llama")  # of three layers; the package's has two
     peft = write_adapter(tmp_path / "peft", model, seed=1, rank=4)
     other = export(model, tmp_path / "out", peft, "other", weights="float32")
+    shutil.copyfile(package / "package.json", other / "package.json")  # it claims to be of one base
     with pytest.raises(ExportError, match=r"other\.onnx_adapter changes model\.layers\.2\."):
         Generator(package, {"other": other})
+
+
+def test_an_adapter_of_another_base_is_refused_though_it_fits(
+    tmp_path: Path, package: Path
+) -> None:
+    model = write_model(tmp_path / "model", "llama, long")
+    model = attrs.evolve(model, fingerprint="other weights of the same shapes")
+    peft = write_adapter(tmp_path / "peft", model, seed=2, rank=4)
+    other = export(model, tmp_path / "out", peft, "other", weights="float32")
+    with pytest.raises(ExportError, match="theirs is no adapter of the base of mine"):
+        Generator(package, {"theirs": other})
+    merged = export(model, tmp_path / "merged", peft, "merged", weights="float32", merged=True)
+    with pytest.raises(ExportError, match="the weights of merged are merged or whole"):
+        Generator(merged, {"theirs": other})
 
 
 @pytest.mark.parametrize("start", [0, 4, -1])
