@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from table_format import Table, TableFile, exportable, tables
+from tokenizers import Tokenizer
 
 import customize
 from customize import (
@@ -102,6 +103,37 @@ def test_one_that_answers_otherwise_leaves_only_what_was_wrong(
     kept = written(source, cases, to, noise=0.5, despite=True)  # and it may be tried again there
     assert Manifest.read(to).parity["verdict"] == "failed"
     assert kept.parity["fault"] == told["fault"]
+
+
+def ending_after_x(source: Exportable) -> tuple[Table, Table]:
+    """A session that would end after the letter x alone, which it never says; and its base."""
+    base_VV, customized_VV = tables()
+    tokenizer = Tokenizer.from_file(str(source.model.path / "tokenizer.json"))
+    [x] = tokenizer.encode("x", add_special_tokens=False).ids
+    stops = [*source.renderer.stop_tokens]
+    customized_VV[:, [x, *stops]] = -50
+    customized_VV[x, stops] = 50
+    renderer: Any = source.renderer
+    return Table(renderer, customized_VV), Table(renderer, base_VV)
+
+
+def test_where_no_answer_ends_one_is_asked_for_where_it_would(source: Exportable) -> None:
+    session, base = ending_after_x(source)
+    *asked, ending = reference_cases(session, base, hard_questions(source))
+    assert not any(case.stopped for case in asked)
+    assert ending.stopped
+    assert ending.question.name == "digits, where it ends"
+    assert source.renderer.decode(ending.given).endswith("0x")
+    assert np.array_equal(ending.prompt[: len(ending.given)], ending.given)
+    assert ending.answer.tolist() == [*source.renderer.stop_tokens]
+
+
+def test_a_package_that_never_stops_is_refused(
+    source: Exportable, cases: list[Case], tmp_path: Path
+) -> None:
+    assert any(case.stopped for case in cases)
+    with pytest.raises(ParityError, match=r"it goes on after token \d+, at which the session ends"):
+        written(source, cases, tmp_path / "out", endless=True)
 
 
 @pytest.mark.parametrize(

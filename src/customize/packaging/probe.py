@@ -29,6 +29,7 @@ from customize.interfaces.runtime import Query, Runtime
 from customize.packaging.reference import Case, condensed, read_cases
 
 _SPEED_TOKENS = 32
+_FURTHER = 4  # tokens that are asked for beyond the end of an answer, which nobody should get
 _ARRAYS = ("prompt", "own", "said", "logprobs", "rest", "greedy", "best", "answer", "drawn")
 
 
@@ -37,7 +38,8 @@ class Found:
     """What the package says to one case.
 
     prompt, own: int32, the prompt by its renderer and by its runtime's own means.
-    said: int32, its greedy answer, drawn token by token.
+    said: int32, its greedy answer, drawn token by token; where the session's ends at a stop token
+    it may go on for a few more, and should not.
     logprobs: float32 [T, K], rest: float32 [T]: as the case's, of the case's answer.
     greedy: int32 [T], its likeliest token at each place of the case's answer, and best its
     log-probability; answer: float32 [T], that of the case's own token.
@@ -115,14 +117,15 @@ def _answer(runtime: Runtime, case: Case) -> Found:
     question, adapter = case.question, _adapter(runtime)
     prompt = runtime.renderer.prompt(question.messages, question.tools)
     own, wrong = _own_prompt(runtime, case)
-    sampling = Sampling(max_tokens=len(case.answer), temperature=0.0)
-    query = Query(case.prompt, sampling, adapter=adapter)
+    most = len(case.answer) + _FURTHER * case.stopped
+    query = Query(case.given, Sampling(max_tokens=most, temperature=0.0), adapter=adapter)
     said = np.asarray([one.token for one in runtime.stream(query)], np.int32)
-    both = np.concatenate([case.prompt, case.answer])
-    full_TV = runtime.logprobs(both, len(case.prompt), adapter)
+    both = np.concatenate([case.given, case.answer])
+    full_TV = runtime.logprobs(both, len(case.given), adapter)
     places = np.arange(len(case.answer))
     drawn = np.full(len(places), np.nan, np.float32)
-    drawn[: len(said)] = full_TV[places[: len(said)], said]
+    shared = said[: len(places)]
+    drawn[: len(shared)] = full_TV[places[: len(shared)], shared]
     return Found(
         prompt,
         own,
