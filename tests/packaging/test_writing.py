@@ -35,6 +35,7 @@ from customize.packaging import opening, verifying
 from customize.packaging.prompts import Question, hard_questions
 from customize.packaging.reference import Case, reference_cases
 from customize.packaging.writing import Lineage, Proof, write_package
+from customize.runs.serving import offers_of
 from customize.testing import write_tiny_model
 
 
@@ -247,6 +248,20 @@ def test_verifying_asks_again_what_the_package_keeps(
     assert parity.passed
     assert parity.figures["kl"] == pytest.approx(0, abs=1e-12)
     assert parity.figures["prompts"] == Manifest.read(package).parity["figures"]["prompts"] - 1
+
+
+def test_one_that_was_kept_despite_what_it_answers_says_so_when_it_is_opened(
+    source: Exportable, cases: list[Case], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from table_format import TableRuntime
+
+    monkeypatch.setattr(opening, "runtime_of", lambda manifest: TableRuntime)
+    fault = written(source, cases, tmp_path / "bad", noise=0.5, despite=True).parity["fault"]
+    with pytest.warns(UserWarning, match="tabled answers otherwise than the run") as said:
+        open_package(tmp_path / "bad")
+    assert str(said[0].message).endswith(f"{fault['prompt']!r}: {fault['told']}")
+    with pytest.warns(UserWarning, match="tabled answers otherwise than the run"):
+        offers_of([str(tmp_path / "bad")])
 
 
 def test_the_command_fails_where_a_package_answers_otherwise(

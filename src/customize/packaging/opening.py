@@ -5,6 +5,7 @@ What a package says of itself never names code: its format is looked up among th
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -23,7 +24,8 @@ def open_package(
     adapters: Mapping[str, Path] = MappingProxyType({}),
     base: str | Path | None = None,
 ) -> Runtime:
-    """Load a package with its installed runtime.
+    """Load a package with its installed runtime; warns of one that was kept though it answers
+    otherwise than its run.
 
     Args:
         adapters: packages of other customizations of the same base, by the names to ask for.
@@ -55,14 +57,26 @@ def open_package(
 
 
 def read_sound(folder: Path) -> Manifest:
-    """A package's manifest, after a look at its files that takes no time.
+    """A package's manifest, after a look at its files that takes no time; warns where the package
+    was kept though it answers otherwise than its run.
 
     Raises:
         ExportError: it is no package, or not as it was written.
     """
     manifest = Manifest.read(folder)
     check_small(folder, manifest)
+    _warn_of(manifest)
     return manifest
+
+
+def _warn_of(manifest: Manifest) -> None:
+    if manifest.parity.get("verdict") == "failed":
+        fault = manifest.parity["fault"]
+        warnings.warn(
+            f"{manifest.name} answers otherwise than the run it was made from, and was kept all "
+            f"the same: prompt {fault['prompt']!r}: {fault['told']}",
+            stacklevel=3,
+        )
 
 
 def runtime_of(manifest: Manifest) -> type[Runtime]:
