@@ -26,19 +26,13 @@ from customize.packaging.manifest import CARD, Manifest, hashes_of
 from customize.packaging.parity import Parity, compare
 from customize.packaging.probe import Answers, ask
 from customize.packaging.reference import Case, write_cases
+from customize.packaging.runnable import runs
 from customize.packaging.tokenizer import write_tokenizer
 from customize.plugins import find, names
 
 PARITY = "parity.json"
 CASES = "parity"
 RUN = "run"
-# Nothing of a package is ever run.
-_CODE = frozenset(
-    (
-        *(".py", ".pyc", ".pyd", ".so", ".dll", ".dylib", ".exe", ".sh", ".bat", ".cmd", ".ps1"),
-        *(".pkl", ".pickle", ".joblib", ".pt", ".pth", ".ckpt"),  # loading a pickle runs it
-    )
-)
 _BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 _QUANTIZED_BYTES = 1.125  # eight bits, and a float32 for each 32 of them
 _SPARE_BYTES = 64 << 20  # for the reference, and what a runtime wants beside the weights
@@ -235,9 +229,9 @@ def _leave_parity(parity: Parity, to: Path) -> None:
 
 
 def _refuse_code(folder: Path) -> None:
-    """Nothing in it can be run: no program, no pickle, no mark of one."""
+    """Nothing of a package is ever run: no program, no pickle whatever its name, no mark of one."""
     for file in (path for path in folder.rglob("*") if path.is_file()):
-        if file.suffix.lower() in _CODE:
+        if runs(file):
             raise ExportError(f"{file.name} can be run: an exporter writes data alone")
         file.chmod(0o644)
 
