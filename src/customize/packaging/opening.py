@@ -105,8 +105,8 @@ def base_of(manifest: Manifest, given: str | Path | None = None) -> Path | None:
         model = resolve(given or known["name"], None if given else known["revision"])
     except UnknownName as error:
         raise UnknownName(
-            f"the base of {manifest.name} is not found: give where it is, base='FOLDER' (customize "
-            f"verify PACKAGE --base FOLDER). {error}"
+            f"the base of {manifest.name} is not found: give where it is, base='FOLDER' (--base "
+            f"FOLDER of customize serve and verify). {error}"
         ) from error
     if model.fingerprint != known["fingerprint"]:
         raise ModelError(
