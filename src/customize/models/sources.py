@@ -101,8 +101,9 @@ def hub_name(model: ModelFolder) -> str | None:
     if not _is_offered(model.name):
         return None
     spec = _offer_named(model.name).spec
-    is_that = isinstance(spec, ModelSpec) and locate(model.name).path == model.path
-    return spec.hub if is_that else None
+    if not isinstance(spec, ModelSpec) or locate(model.name).path != model.path:
+        return None
+    return spec.hub
 
 
 def _is_offered(name: str) -> bool:
