@@ -232,6 +232,15 @@ def test_an_adapter_that_is_more_than_lora_is_refused(
         GGUF().check(source(model, adapter(model, tmp_path / "lora", said=config)))
 
 
+def test_an_adapter_alone_says_how_its_base_is_made(tmp_path: Path) -> None:
+    model = base("llama", tmp_path)
+    what = source(model, adapter(model, tmp_path / "lora"))
+    [how] = GGUF(base=False, dtype="bf16").how_to_run(what).values()
+    make, run = how.split(" && ")
+    assert make == "convert_hf_to_gguf.py {base} --outtype bf16 --outfile base.gguf"
+    assert run == "llama-server --jinja -m base.gguf --lora {folder}/adapter.gguf"
+
+
 def test_without_llama_cpp_nothing_is_begun(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -13,8 +14,18 @@ import attrs
 import pytest
 from tiny_decoders import export, write_adapter, write_model
 
-from customize import DataError, ExportError, OptionError, Query, Sampling
+from customize import (
+    ChatRenderer,
+    DataError,
+    Exportable,
+    ExportError,
+    ModelFolder,
+    OptionError,
+    Query,
+    Sampling,
+)
 from customize_onnx import Generator
+from customize_onnx.exporter import ONNX
 
 ASKED = [{"role": "user", "content": "Café 🍕?"}]
 
@@ -151,3 +162,16 @@ def test_the_context_is_the_models_own_or_what_was_asked(tmp_path: Path) -> None
 def test_stop_tokens_are_written_for_other_runtimes(package: Path, generator: Generator) -> None:
     said = json.loads((package / "genai_config.json").read_text())
     assert said["model"]["eos_token_id"] == [*generator.renderer.stop_tokens]
+
+
+def test_what_a_package_says_of_how_it_is_run_works(package: Path, tmp_path: Path) -> None:
+    model = ModelFolder(tmp_path, "any", "any")
+    (tmp_path / "adapter_config.json").write_text("{}")
+    what = Exportable("mine", model, tmp_path, ChatRenderer.from_folder(package))
+    told = ONNX().how_to_run(what)
+    assert told["onnxruntime, as a server"] == "customize serve {folder}"
+    _, *asked = shlex.split(told["onnxruntime, in Python"].replace("{folder}", str(package)))
+    done = subprocess.run([sys.executable, *asked], capture_output=True, text=True, check=True)
+    assert done.stdout
+    _, _, code, _ = shlex.split(told["onnxruntime-genai, in Python"])
+    assert code.endswith('load(sys.argv[1] + "/adapters/mine.onnx_adapter", "mine")')
