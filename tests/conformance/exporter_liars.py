@@ -164,6 +164,14 @@ class StopsAtItsOwn(Engines):
         return super().stream(attrs.evolve(query, sampling=sampling), cancelled)
 
 
+class StopsOnlyWhereItIsTold(Engines):
+    """Nowhere by itself: a query that names no stop tokens gets all that it asks for."""
+
+    def stream(self, query: Query, cancelled: threading.Event | None = None) -> Iterator[Said]:
+        sampling = attrs.evolve(query.sampling, stop_tokens=query.sampling.stop_tokens or ())
+        return super().stream(attrs.evolve(query, sampling=sampling), cancelled)
+
+
 class RefusesNothing(Engines):
     def check(self, query: Query) -> None:
         pass
@@ -195,6 +203,8 @@ def _by(runtime: type[Runtime]) -> Callable[[], Exporter]:
     Other.runtime = f"{__name__}:{runtime.__name__}"
     return Other
 
+
+never_stops = _by(StopsOnlyWhereItIsTold)
 
 LIARS: dict[str, Callable[[], Exporter]] = {
     "check_exporter_options_are_declared": Unhelpful,

@@ -131,6 +131,17 @@ def test_a_lying_exporter_is_caught_by_its_rule_alone(rule: str | None) -> None:
     assert broken(ExporterSubject("liar", made)) == ([] if rule is None else [rule])
 
 
+@pytest.mark.slow
+def test_a_runtime_that_ends_at_none_of_its_models_own_stop_tokens_is_caught() -> None:
+    pytest.importorskip("peft")
+    pytest.importorskip("customize_torch")
+    both = ["check_package_passes_the_gate", "check_runtime_ends_where_it_should"]
+    others = [rule.name for rule in rules_of("exporter") if rule.name not in both]
+    subject = ExporterSubject("liar", exporter_liars.never_stops())
+    assert any(case.stopped for case in subject.cases)
+    assert broken(subject, without=others) == both
+
+
 @pytest.mark.parametrize("rule", other_liars.MODELS)
 def test_a_lying_model_is_caught_by_its_rule_alone(rule: str) -> None:
     assert broken(ModelSubject("liar", other_liars.MODELS[rule]())) == [rule]

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+import attrs
 import numpy as np
 
 from customize import (
@@ -32,6 +33,7 @@ from customize import (
 )
 
 VOCABULARY = 256
+_ENDLESS = "endless"
 
 
 def logprobs_of(table_VV: Any) -> Any:
@@ -87,6 +89,7 @@ class TableFile(Exporter):
     kept: str = option(default="float32", help="What it says of its precision.")
     beside: str = option(default="", help="The name of a further file.")
     refuses: bool = option(default=False, help="Refuse everything.")
+    endless: bool = option(default=False, help="Its runtime ends at no stop token.")
 
     @property
     def precision(self) -> str:
@@ -100,6 +103,8 @@ class TableFile(Exporter):
         table_VV = np.load(source.weights / "table.npy")
         rng = np.random.default_rng(1)
         np.save(folder / "table.npy", table_VV + rng.normal(0, self.noise, table_VV.shape))
+        if self.endless:
+            (folder / _ENDLESS).touch()
         if self.beside:
             (folder / self.beside).write_text("x")
 
@@ -114,6 +119,7 @@ class TableRuntime(Runtime):
     def __init__(self, folder: Path) -> None:
         self.renderer = ChatRenderer.from_folder(folder)
         self._table = Table(self.renderer, np.load(folder / "table.npy"))
+        self._is_endless = (folder / _ENDLESS).is_file()
 
     @classmethod
     def open(
@@ -123,6 +129,8 @@ class TableRuntime(Runtime):
 
     def stream(self, query: Query, cancelled: threading.Event | None = None) -> Iterator[Said]:
         self.check(query)
+        if self._is_endless:
+            query = attrs.evolve(query, sampling=attrs.evolve(query.sampling, stop_tokens=()))
         answering = Answering(query, self.renderer, self.context)
         last = int(query.tokens[-1])
         while not answering.over:

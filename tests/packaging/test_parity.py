@@ -159,6 +159,28 @@ def test_an_answer_that_ends_early_is_a_fault() -> None:
     assert fault.told == "it ends after 4 tokens, the session after 6"
 
 
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_an_answer_that_goes_on_after_its_end_is_a_fault(precision: str) -> None:
+    longer = attrs.evolve(EQUAL[1], said=np.append(EQUAL[1].said, [7, 8]).astype(np.int32))
+    fault = judged(second(longer), precision).fault
+    assert fault is not None
+    assert (fault.prompt, fault.token) == ("case 1", 6)
+    assert fault.told == "it goes on after token 6, at which the session ends"
+
+
+def test_nothing_follows_a_stop_token_where_a_quantized_answer_may_differ() -> None:
+    full = FULLS[1].copy()
+    full[2] = log_softmax(np.full(V, 0.0))  # no token leads
+    cases = [CASES[0], case_of("case 1", full), CASES[2]]
+    said = cases[1].answer.copy()
+    said[2] = 2  # a stop token, after which it goes on
+    found = [EQUAL[0], found_of(cases[1], full, said), EQUAL[2]]
+    fault = compare(cases, Answers(found, (2,), {}), "q4_1", (2,)).fault
+    assert fault is not None
+    assert (fault.prompt, fault.token) == ("case 1", 3)
+    assert fault.told == "it goes on after the stop token 2"
+
+
 def test_other_tokens_of_a_prompt_are_named() -> None:
     other = attrs.evolve(EQUAL[1], prompt=np.asarray([5, 9, 7], np.int32))
     fault = judged(second(other)).fault

@@ -17,6 +17,7 @@ from customize import ExportError, Manifest, reproduce
 from customize.cli.group import cli
 from customize.packaging.manifest import hashes_of
 from customize.packaging.writing import fingerprint_of
+from customize.runs import reproducing
 
 pytest.importorskip("customize_sft")
 
@@ -176,6 +177,34 @@ def test_every_stage_is_taken_again_and_refused_where_its_rows_were_given_in_pyt
     assert reproduce(file, tmp_path / "again").is_equal
     with pytest.raises(ExportError, match="rows of an earlier stage were given in Python"):
         reproduce(given, tmp_path / "never")
+    first = tmp_path / "first.jsonl"
+    first.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in ROWS), "utf-8")
+    assert reproduce(given, tmp_path / "now", settings=[f"stages.1.data={first}"]).is_equal
+
+
+def test_documents_and_the_files_of_options_may_lie_elsewhere_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, ROWS)), "utf-8")
+    package = packaged(tmp_path, data=tmp_path / "rows.jsonl", options=OPTIONS)
+    asked: list[Any] = []
+
+    def stop(recipe: Any) -> None:
+        asked.append(recipe)
+        raise ExportError("far enough")
+
+    monkeypatch.setattr(reproducing, "run_recipe", stop)
+    documents = tmp_path / "documents"
+    documents.mkdir()
+    places = ["--data", str(documents), "--set", "options.questions=there.jsonl"]
+    given = [*places, "--set", "adapter=runs/earlier", "--to", str(tmp_path / "again")]
+    done = CliRunner().invoke(cli, ["reproduce", str(package), *given])
+    assert str(done.exception) == "far enough"
+    [recipe] = asked
+    assert recipe.data == str(documents)
+    assert recipe.options["questions"] == "there.jsonl"
+    assert OPTIONS.items() <= recipe.options.items()
+    assert recipe.adapter == "runs/earlier"
 
 
 def test_a_package_that_is_not_what_was_written_is_not_trained(

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -80,6 +81,32 @@ def _encoded(folder: Path) -> list[list[int]]:
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     found: list[list[int]] = json.loads(done.stdout.splitlines()[-1])
     return found
+
+
+@pytest.mark.parametrize(
+    ("said", "least", "most"),
+    [
+        ({}, 900, 1200),
+        ({"sliding_window": 2047}, 2048, 2303),  # as Phi 3
+        ({"sliding_window": 2047, "use_sliding_window": False}, 900, 1200),  # as Qwen 2
+        ({"sliding_window": None}, 900, 1200),
+        ({"sliding_window": 512}, 900, 1200),
+        ({"sliding_window": 4000}, 900, 1200),  # as good as none
+    ],
+    ids=str,
+)
+def test_the_longest_question_is_longer_than_the_attentions_window(
+    tmp_path: Path, said: dict[str, Any], least: int, most: int
+) -> None:
+    model = write_tiny_model(tmp_path / "model")
+    file = model.path / "config.json"
+    config = json.loads(file.read_text("utf-8"))
+    file.write_text(json.dumps({**config, "max_position_embeddings": 4096, **said}), "utf-8")
+    renderer = ChatRenderer.from_folder(model.path)
+    source = Exportable("a", model, model.path, renderer)
+    long = hard_questions(source)[-1]
+    assert long.name == "long"
+    assert least <= len(renderer.prompt(long.messages)) <= most
 
 
 def test_hard_questions_are_those_that_the_template_can_write(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from table_format import Table, TableFile, exportable, tables
+from tokenizers import Tokenizer
 
 import customize
 from customize import (
@@ -34,6 +35,7 @@ from customize.packaging import opening, verifying
 from customize.packaging.prompts import Question, hard_questions
 from customize.packaging.reference import Case, reference_cases
 from customize.packaging.writing import Lineage, Proof, write_package
+from customize.runs.serving import offers_of
 from customize.testing import write_tiny_model
 
 
@@ -102,6 +104,37 @@ def test_one_that_answers_otherwise_leaves_only_what_was_wrong(
     kept = written(source, cases, to, noise=0.5, despite=True)  # and it may be tried again there
     assert Manifest.read(to).parity["verdict"] == "failed"
     assert kept.parity["fault"] == told["fault"]
+
+
+def ending_after_x(source: Exportable) -> tuple[Table, Table]:
+    """A session that would end after the letter x alone, which it never says; and its base."""
+    base_VV, customized_VV = tables()
+    tokenizer = Tokenizer.from_file(str(source.model.path / "tokenizer.json"))
+    [x] = tokenizer.encode("x", add_special_tokens=False).ids
+    stops = [*source.renderer.stop_tokens]
+    customized_VV[:, [x, *stops]] = -50
+    customized_VV[x, stops] = 50
+    renderer: Any = source.renderer
+    return Table(renderer, customized_VV), Table(renderer, base_VV)
+
+
+def test_where_no_answer_ends_one_is_asked_for_where_it_would(source: Exportable) -> None:
+    session, base = ending_after_x(source)
+    *asked, ending = reference_cases(session, base, hard_questions(source))
+    assert not any(case.stopped for case in asked)
+    assert ending.stopped
+    assert ending.question.name == "digits, where it ends"
+    assert source.renderer.decode(ending.given).endswith("0x")
+    assert np.array_equal(ending.prompt[: len(ending.given)], ending.given)
+    assert ending.answer.tolist() == [*source.renderer.stop_tokens]
+
+
+def test_a_package_that_never_stops_is_refused(
+    source: Exportable, cases: list[Case], tmp_path: Path
+) -> None:
+    assert any(case.stopped for case in cases)
+    with pytest.raises(ParityError, match=r"it goes on after token \d+, at which the session ends"):
+        written(source, cases, tmp_path / "out", endless=True)
 
 
 @pytest.mark.parametrize(
@@ -215,6 +248,20 @@ def test_verifying_asks_again_what_the_package_keeps(
     assert parity.passed
     assert parity.figures["kl"] == pytest.approx(0, abs=1e-12)
     assert parity.figures["prompts"] == Manifest.read(package).parity["figures"]["prompts"] - 1
+
+
+def test_one_that_was_kept_despite_what_it_answers_says_so_when_it_is_opened(
+    source: Exportable, cases: list[Case], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from table_format import TableRuntime
+
+    monkeypatch.setattr(opening, "runtime_of", lambda manifest: TableRuntime)
+    fault = written(source, cases, tmp_path / "bad", noise=0.5, despite=True).parity["fault"]
+    with pytest.warns(UserWarning, match="tabled answers otherwise than the run") as said:
+        open_package(tmp_path / "bad")
+    assert str(said[0].message).endswith(f"{fault['prompt']!r}: {fault['told']}")
+    with pytest.warns(UserWarning, match="tabled answers otherwise than the run"):
+        offers_of([str(tmp_path / "bad")])
 
 
 def test_the_command_fails_where_a_package_answers_otherwise(

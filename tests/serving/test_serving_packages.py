@@ -11,6 +11,7 @@ import pytest
 from customize import ExportError, OptionError, UnknownName
 from customize.packaging.manifest import Manifest
 from customize.runs.serving import offers_of
+from customize.testing import write_tiny_model
 
 PLUGIN = """
 import customize
@@ -22,7 +23,7 @@ class Said(customize.Runtime):
     @classmethod
     def open(cls, folder, adapters={}, base=None):
         made = cls()
-        made.folder = folder
+        made.folder, made.below = folder, base
         own = () if "merged" in folder.name else ("own",)
         made.adapters = (*own, *adapters)
         made.given = dict(adapters)
@@ -108,6 +109,20 @@ def test_a_name_is_given_once(package: Callable[..., str]) -> None:
 def test_a_package_of_a_format_that_nobody_loads_is_told(package: Callable[..., str]) -> None:
     with pytest.raises(UnknownName, match="tape"):
         offers_of([package("old", format="acme-said:tape")])
+
+
+def test_the_base_of_an_adapter_alone_is_where_one_says(
+    package: Callable[..., str], tmp_path: Path
+) -> None:
+    model = write_tiny_model(tmp_path / "moved")
+    known = {"name": "gone", "fingerprint": model.fingerprint, "revision": None}
+    folder = package("pizza", base=known, needs_base=True)
+    with pytest.raises(UnknownName, match="--base FOLDER of customize serve and verify"):
+        offers_of([folder])
+    [offer] = offers_of([folder], base=str(model.path))
+    assert offer.runtime.below == model.path  # type: ignore[attr-defined]
+    with pytest.raises(OptionError, match="none here does"):
+        offers_of([package("whole")], base=str(model.path))
 
 
 def test_a_damaged_package_is_told(package: Callable[..., str]) -> None:

@@ -42,6 +42,27 @@ def test_a_converted_model_computes_what_the_original_does(family: str, tmp_path
     assert torch.equal(again(tokens).logits, original(tokens).logits)
 
 
+@pytest.mark.parametrize(
+    ("licence", "card"),
+    [
+        ("mit", "---\nlicense: mit\n---\n\n# a b\n\nConverted from a GGUF file.\n"),
+        ("a\nb: c", None),
+    ],
+)
+def test_the_licence_stands_in_a_card_and_changes_nothing_of_the_model(
+    licence: str, card: str | None, tmp_path: Path
+) -> None:
+    (tmp_path / "plain").mkdir()
+    plain = converted("llama", tmp_path / "plain")
+    gguf = tmp_path / "m.gguf"
+    said = metadata("llama", "smollm") | {"general.license": licence, "general.name": "a\nb"}
+    write_gguf(gguf, said, tensors("llama", tiny_model("llama")))
+    folder = customize_gguf.convert(gguf, tmp_path / "out", "float32")
+    readme = folder / "README.md"
+    assert (readme.read_text("utf-8") if readme.is_file() else None) == card
+    assert customize.resolve(folder).fingerprint == customize.resolve(plain).fingerprint
+
+
 def test_float32_tensors_are_bit_equal_and_bfloat16_ones_rounded_as_torch_rounds(
     tmp_path: Path,
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from tiny_models import tensors, tiny_model
 
 import customize
 import customize_gguf
-from customize import ChatRenderer, ExportError
+from customize import ChatRenderer, ExportError, MissingDependency
 from customize_gguf._reader import GGUFFile, open_gguf
 from customize_gguf.exporter import GGUF
 
@@ -229,6 +230,24 @@ def test_an_adapter_that_is_more_than_lora_is_refused(
     model = base("llama", tmp_path)
     with pytest.raises(ExportError, match=named):
         GGUF().check(source(model, adapter(model, tmp_path / "lora", said=config)))
+
+
+def test_an_adapter_alone_says_how_its_base_is_made(tmp_path: Path) -> None:
+    model = base("llama", tmp_path)
+    what = source(model, adapter(model, tmp_path / "lora"))
+    [how] = GGUF(base=False, dtype="bf16").how_to_run(what).values()
+    make, run = how.split(" && ")
+    assert make == "convert_hf_to_gguf.py {base} --outtype bf16 --outfile base.gguf"
+    assert run == "llama-server --jinja -m base.gguf --lora {folder}/adapter.gguf"
+
+
+def test_without_llama_cpp_nothing_is_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    what = source(base("llama", tmp_path))
+    monkeypatch.setitem(sys.modules, "xllamacpp", None)
+    with pytest.raises(MissingDependency, match=r"pip install 'customize-gguf\[llama-cpp\]'"):
+        GGUF().check(what)
 
 
 def test_an_adapter_of_a_tied_head_is_refused(tmp_path: Path) -> None:

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import attrs
 import pytest
 from tiny_decoders import export, write_adapter, write_model
 
-from customize import DataError, ExportError, OptionError, Query, Sampling
+from customize import (
+    ChatRenderer,
+    DataError,
+    Exportable,
+    ExportError,
+    ModelFolder,
+    OptionError,
+    Query,
+    Sampling,
+)
 from customize_onnx import Generator
+from customize_onnx.exporter import ONNX
 
 ASKED = [{"role": "user", "content": "Café 🍕?"}]
 
@@ -77,6 +89,9 @@ def test_what_is_no_package_is_refused(tmp_path: Path, package: Path) -> None:
         Generator(package, {"mine": package})
     (tmp_path / "adapters").mkdir()
     (tmp_path / "adapters" / "damaged.onnx_adapter").write_bytes(b"no adapter at all")
+    with pytest.raises(ExportError, match=r"no package: it has no package\.json"):
+        Generator(package, {"other": tmp_path})
+    shutil.copyfile(package / "package.json", tmp_path / "package.json")
     with pytest.raises(ExportError, match=r"damaged\.onnx_adapter cannot be loaded"):
         Generator(package, {"other": tmp_path})
 
@@ -85,8 +100,23 @@ def test_an_adapter_for_another_graph_is_refused(tmp_path: Path, package: Path) 
     model = write_model(tmp_path / "model", "llama")  # of three layers; the package's has two
     peft = write_adapter(tmp_path / "peft", model, seed=1, rank=4)
     other = export(model, tmp_path / "out", peft, "other", weights="float32")
+    shutil.copyfile(package / "package.json", other / "package.json")  # it claims to be of one base
     with pytest.raises(ExportError, match=r"other\.onnx_adapter changes model\.layers\.2\."):
         Generator(package, {"other": other})
+
+
+def test_an_adapter_of_another_base_is_refused_though_it_fits(
+    tmp_path: Path, package: Path
+) -> None:
+    model = write_model(tmp_path / "model", "llama, long")
+    model = attrs.evolve(model, fingerprint="other weights of the same shapes")
+    peft = write_adapter(tmp_path / "peft", model, seed=2, rank=4)
+    other = export(model, tmp_path / "out", peft, "other", weights="float32")
+    with pytest.raises(ExportError, match="theirs is no adapter of the base of mine"):
+        Generator(package, {"theirs": other})
+    merged = export(model, tmp_path / "merged", peft, "merged", weights="float32", merged=True)
+    with pytest.raises(ExportError, match="the weights of merged are merged or whole"):
+        Generator(merged, {"theirs": other})
 
 
 @pytest.mark.parametrize("start", [0, 4, -1])
@@ -132,3 +162,16 @@ def test_the_context_is_the_models_own_or_what_was_asked(tmp_path: Path) -> None
 def test_stop_tokens_are_written_for_other_runtimes(package: Path, generator: Generator) -> None:
     said = json.loads((package / "genai_config.json").read_text())
     assert said["model"]["eos_token_id"] == [*generator.renderer.stop_tokens]
+
+
+def test_what_a_package_says_of_how_it_is_run_works(package: Path, tmp_path: Path) -> None:
+    model = ModelFolder(tmp_path, "any", "any")
+    (tmp_path / "adapter_config.json").write_text("{}")
+    what = Exportable("mine", model, tmp_path, ChatRenderer.from_folder(package))
+    told = ONNX().how_to_run(what)
+    assert told["onnxruntime, as a server"] == "customize serve {folder}"
+    _, *asked = shlex.split(told["onnxruntime, in Python"].replace("{folder}", str(package)))
+    done = subprocess.run([sys.executable, *asked], capture_output=True, text=True, check=True)
+    assert done.stdout
+    _, _, code, _ = shlex.split(told["onnxruntime-genai, in Python"])
+    assert code.endswith('load(sys.argv[1] + "/adapters/mine.onnx_adapter", "mine")')

@@ -11,7 +11,7 @@ import torch
 import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-from customize import ChatRenderer, Exportable, ModelFolder
+from customize import ChatRenderer, Exportable, Manifest, ModelFolder
 from customize_onnx.exporter import ONNX
 
 VOCABULARY = 260
@@ -150,4 +150,17 @@ def export(
     exporter.write(source, to)
     for file in ("tokenizer.json", "tokenizer_config.json", "generation_config.json"):
         shutil.copyfile(model.path / file, to / file)
+    about: dict[str, Any] = {
+        "format": "customize-onnx:onnx",
+        "precision": exporter.precision,
+        "name": name,
+        "needs_base": False,
+        "base": {"name": model.name, "fingerprint": model.fingerprint, "revision": None},
+        "weights": name,
+        "is_adapter": source.is_adapter,
+        "holds_adapter": source.is_adapter and not exporter.merged,
+        "stop_tokens": renderer.stop_tokens,
+        **{key: {} for key in ("options", "parity", "how_to_run", "run", "files")},
+    }
+    Manifest(**about).write(to)
     return to

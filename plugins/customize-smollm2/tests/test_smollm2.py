@@ -7,9 +7,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 import customize
+from customize.models.sources import hub_name
 from customize_smollm2.model import SmolLM2
 
 needs_weights = pytest.mark.skipif(
@@ -53,8 +55,17 @@ def test_without_its_package_the_error_says_the_line_that_installs_it(
 
 
 @needs_weights
+def test_cards_can_say_its_licence_and_what_it_is_called_on_the_hub(folder: Path) -> None:
+    assert (folder / "README.md").read_text("utf-8").startswith("---\nlicense: apache-2.0\n---\n")
+    assert hub_name(customize.resolve("smollm2")) == "HuggingFaceTB/SmolLM2-135M-Instruct"
+    stranger = attrs.evolve(customize.resolve("smollm2"), path=folder.parent)
+    assert hub_name(stranger) is None
+
+
+@needs_weights
 def test_the_folder_is_an_ordinary_one(folder: Path) -> None:
     assert {path.name for path in folder.iterdir()} == {
+        "README.md",
         "config.json",
         "generation_config.json",
         "model.safetensors",

@@ -12,15 +12,29 @@ import click
 @click.option("--to", required=True, type=click.Path(path_type=Path), help="A new run folder.")
 @click.option(
     "--data",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Where the training rows are now, if not where the recipe says.",
+    type=click.Path(exists=True, path_type=Path),
+    help="Where the training rows, or the folder of documents, are now, if not where the recipe "
+    "says.",
 )
 @click.option(
     "--validation",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="The same of the held-out rows.",
 )
-def command(package: Path, to: Path, data: Path | None, validation: Path | None) -> None:
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="What else lies elsewhere now, such as options.questions=FILE or adapter=FOLDER.",
+)
+def command(
+    package: Path,
+    to: Path,
+    data: Path | None,
+    validation: Path | None,
+    settings: tuple[str, ...],
+) -> None:
     """Train again what PACKAGE was made from, and say where the two runs first differ.
 
     The exit code is 1 where they do.
@@ -32,7 +46,7 @@ def command(package: Path, to: Path, data: Path | None, validation: Path | None)
 
     from customize.runs.reproducing import reproduce
 
-    found = reproduce(package, to, data, validation)
+    found = reproduce(package, to, data, validation, settings)
     click.echo(str(found))
     if not found.is_equal:
         sys.exit(1)

@@ -47,6 +47,11 @@ _TRAINING = frozenset({"sources", "host", "port", "variable", "train"})
     "of runs say so themselves.",
 )
 @click.option(
+    "--base",
+    metavar="FOLDER",
+    help="Where the base of packages that hold an adapter alone lies, if not under its own name.",
+)
+@click.option(
     "--slots",
     type=click.IntRange(min=1),
     help="Answers at once; as many as the runtime can, unless given.",
@@ -96,6 +101,7 @@ def command(
     variable: str | None,
     askers: tuple[str, ...],
     encoder: str | None,
+    base: str | None,
     train: bool,
     **given: Any,
 ) -> None:
@@ -121,7 +127,8 @@ def command(
 
     token = None if variable is None else token_from(variable)
     address = Address.take(host, port, token, askers_from(askers))
-    with Server(offers_of(sources, encoder=encoder), Limits(**given), address) as server:
+    offers = offers_of(sources, encoder=encoder, base=base)
+    with Server(offers, Limits(**given), address) as server:
         click.echo(f"Serving {', '.join(server.names)} at {server.url} (Ctrl-C ends)")
         number = server.wait()
     sys.exit(128 + number)

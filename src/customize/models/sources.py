@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 DTYPES = ("bfloat16", "float32")
 # Part of a converted folder's name; to be raised when the same file is to convert differently.
-_CONVERSION = 1
+_CONVERSION = 2
 
 
 @attrs.frozen
@@ -90,6 +90,20 @@ def locate(
     if isinstance(model, str) and (_is_offered(model) or not _is_local(model)):
         return _from_plugin(model, dtype)
     return _from_disk(Path(model).expanduser(), dtype)
+
+
+def hub_name(model: ModelFolder) -> str | None:
+    """What it is called on the hub, where it comes from there or a plugin says that it does."""
+    from customize.plugins.specs import ModelSpec
+
+    if model.revision is not None:
+        return model.name
+    if not _is_offered(model.name):
+        return None
+    spec = _offer_named(model.name).spec
+    if not isinstance(spec, ModelSpec) or locate(model.name).path != model.path:
+        return None
+    return spec.hub
 
 
 def _is_offered(name: str) -> bool:

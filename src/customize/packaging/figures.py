@@ -31,6 +31,7 @@ def _megabytes(value: float) -> str:
 
 _WORDS: Mapping[str, tuple[str, Callable[[float], str]]] = {
     "prompts": ("prompts asked", _number),
+    "answers_that_end": ("of their answers end at a stop token, as the run's", _number),
     "tokens": ("tokens compared", _number),
     "kl": ("divergence from the run (KL), on average", _nats),
     "kl_p99": ("divergence from the run (KL), 99th percentile", _nats),

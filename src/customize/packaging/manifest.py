@@ -37,6 +37,8 @@ class Manifest:
     parity: verdict, limits and figures of the gate, and what was measured of its speed.
     how_to_run: commands by who runs them, with ``{folder}`` and ``{base}`` for where both are.
     run: what `customize reproduce` goes by. files: sha256 by path, and sizes: their bytes.
+    holds_adapter: whether its runtime has the adapter apart from the weights; None in packages of
+    before that was written down.
     """
 
     format: str
@@ -53,7 +55,34 @@ class Manifest:
     run: Mapping[str, Any]
     files: Mapping[str, str]
     sizes: Mapping[str, int] = attrs.field(factory=dict)
+    holds_adapter: bool | None = None
     schema: int = SCHEMA
+
+    @property
+    def shares_base(self) -> bool:
+        """Whether others of its base can be asked beside it: not of merged or whole weights."""
+        if self.holds_adapter is not None:
+            return self.holds_adapter
+        return self.is_adapter and not self.options.get("merged", False)
+
+    def check_beside(self, other: Manifest, name: str) -> None:
+        """Whether the adapter of ``other``, called ``name``, can be asked beside this package.
+
+        Raises:
+            ExportError: they are not of one format and one base, or one holds no adapter apart.
+        """
+        if self.format != other.format:
+            raise ExportError(
+                f"{name} is of the format {other.format}, and {self.name} of {self.format}: "
+                "packages that share a base share its format"
+            )
+        if self.base["fingerprint"] != other.base["fingerprint"] or not other.shares_base:
+            raise ExportError(f"{name} is no adapter of the base of {self.name}: open it by itself")
+        if not self.shares_base:
+            raise ExportError(
+                f"the weights of {self.name} are merged or whole, and {name} was made for the base "
+                "without them: open each by itself"
+            )
 
     def commands(self, folder: str, base: str) -> dict[str, str]:
         """``how_to_run`` for a package in ``folder``, whose base is in ``base``."""

@@ -5,6 +5,7 @@ What a package says of itself never names code: its format is looked up among th
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -23,7 +24,8 @@ def open_package(
     adapters: Mapping[str, Path] = MappingProxyType({}),
     base: str | Path | None = None,
 ) -> Runtime:
-    """Load a package with its installed runtime.
+    """Load a package with its installed runtime; warns of one that was kept though it answers
+    otherwise than its run.
 
     Args:
         adapters: packages of other customizations of the same base, by the names to ask for.
@@ -37,10 +39,10 @@ def open_package(
     """
     manifest = read_sound(Path(folder))
     for name, other in adapters.items():
-        _check_same_base(manifest, read_sound(other), name)
+        manifest.check_beside(read_sound(other), name)
     opened, below = runtime_of(manifest), base_of(manifest, base)
     try:
-        return opened.open(Path(folder), dict(adapters), below)
+        runtime = opened.open(Path(folder), dict(adapters), below)
     except CustomizeError:
         raise
     except Exception as error:  # whatever a plugin's runtime raises
@@ -48,17 +50,33 @@ def open_package(
             f"{folder} cannot be loaded by {manifest.format} ({type(error).__name__}: {error}). "
             f"Whether it is what was written is told by customize verify {folder}"
         ) from error
+    if adapters and not set(runtime.adapters) - adapters.keys():
+        runtime.close()
+        raise ExportError(f"{folder} holds no adapter apart: open each package by itself")
+    return runtime
 
 
 def read_sound(folder: Path) -> Manifest:
-    """A package's manifest, after a look at its files that takes no time.
+    """A package's manifest, after a look at its files that takes no time; warns where the package
+    was kept though it answers otherwise than its run.
 
     Raises:
         ExportError: it is no package, or not as it was written.
     """
     manifest = Manifest.read(folder)
     check_small(folder, manifest)
+    _warn_of(manifest)
     return manifest
+
+
+def _warn_of(manifest: Manifest) -> None:
+    if manifest.parity.get("verdict") == "failed":
+        fault = manifest.parity["fault"]
+        warnings.warn(
+            f"{manifest.name} answers otherwise than the run it was made from, and was kept all "
+            f"the same: prompt {fault['prompt']!r}: {fault['told']}",
+            stacklevel=3,
+        )
 
 
 def runtime_of(manifest: Manifest) -> type[Runtime]:
@@ -87,8 +105,8 @@ def base_of(manifest: Manifest, given: str | Path | None = None) -> Path | None:
         model = resolve(given or known["name"], None if given else known["revision"])
     except UnknownName as error:
         raise UnknownName(
-            f"the base of {manifest.name} is not found: give where it is, base='FOLDER' (customize "
-            f"verify PACKAGE --base FOLDER). {error}"
+            f"the base of {manifest.name} is not found: give where it is, base='FOLDER' (--base "
+            f"FOLDER of customize serve and verify). {error}"
         ) from error
     if model.fingerprint != known["fingerprint"]:
         raise ModelError(
@@ -96,13 +114,3 @@ def base_of(manifest: Manifest, given: str | Path | None = None) -> Path | None:
             f"made from, {known['name']} with the fingerprint {known['fingerprint'][:12]}…"
         )
     return model.path
-
-
-def _check_same_base(one: Manifest, other: Manifest, name: str) -> None:
-    if one.format != other.format:
-        raise ExportError(
-            f"{name} is of the format {other.format}, and {one.name} of {one.format}: packages "
-            "that share a base share its format"
-        )
-    if one.base["fingerprint"] != other.base["fingerprint"] or not other.is_adapter:
-        raise ExportError(f"{name} is no adapter of the base of {one.name}: open it by itself")

@@ -5,6 +5,7 @@ Shape legend: T tokens of an answer, K tokens whose probability is kept.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -108,7 +109,9 @@ def compare(
     pairs = list(zip(cases, answers.found, strict=True))
     divergences = [_divergence(case, found) for case, found in pairs]
     figures = _figures(pairs, divergences)
-    faults = _faults(pairs, divergences, limits, figures)
+    faults = itertools.chain(
+        _faults(pairs, divergences, limits, figures), _past_the_end(pairs, stop_tokens)
+    )
     ends = _ends(cases[0], answers.stop_tokens, stop_tokens)
     return Parity(precision, limits, figures, ends or next(faults, None), answers.measured)
 
@@ -124,6 +127,7 @@ def _figures(pairs: Pairs, divergences: Sequence[Doubles]) -> dict[str, float]:
     came_T = np.concatenate([f.answer - c.base for c, f in pairs]).astype(np.float64)
     figures = {
         "prompts": float(len(pairs)),
+        "answers_that_end": float(sum(case.stopped for case, _ in pairs)),
         "tokens": float(len(every_T)),
         "kl": float(every_T.mean()),
         "kl_p99": float(np.quantile(every_T, 0.99)),
@@ -222,6 +226,8 @@ def _in_answer(case: Case, found: Found, limits: Limits) -> Iterator[Fault]:
     if not len(differ):
         if len(found.said) != len(case.answer):
             ended = f"it ends after {len(found.said)} tokens, the session after {len(case.answer)}"
+            if len(found.said) > shared:
+                ended = f"it goes on after token {shared}, at which the session ends"
             yield Fault(case.question.name, ended, shared)
         return
     place = int(differ[0])
@@ -238,6 +244,16 @@ def _in_answer(case: Case, found: Found, limits: Limits) -> Iterator[Fault]:
     elif limits.margin is not None and not ahead <= limits.margin:
         told = f"it says token {token}, the session {ours}, by a margin of {ahead:.3g} nats"
         yield Fault(case.question.name, told, place + 1)
+
+
+def _past_the_end(pairs: Pairs, stop_tokens: Sequence[int]) -> Iterator[Fault]:
+    """Of answers that differ as they may: nothing follows a stop token in them either."""
+    for case, found in pairs:
+        stops = np.flatnonzero(np.isin(found.said[:-1], stop_tokens))
+        if len(stops):
+            place = int(stops[0])
+            told = f"it goes on after the stop token {int(found.said[place])}"
+            yield Fault(case.question.name, told, place + 1)
 
 
 def _ends(case: Case, theirs: Sequence[int], ours: Sequence[int]) -> Fault | None:

@@ -29,6 +29,7 @@ from customize.interfaces.runtime import Query, Runtime
 from customize.packaging.reference import Case, condensed, read_cases
 
 _SPEED_TOKENS = 32
+_FURTHER = 4  # tokens that are asked for beyond the end of an answer, which nobody should get
 _ARRAYS = ("prompt", "own", "said", "logprobs", "rest", "greedy", "best", "answer", "drawn")
 
 
@@ -37,7 +38,8 @@ class Found:
     """What the package says to one case.
 
     prompt, own: int32, the prompt by its renderer and by its runtime's own means.
-    said: int32, its greedy answer, drawn token by token.
+    said: int32, its greedy answer, drawn token by token; where the session's ends at a stop token
+    it may go on for a few more, and should not.
     logprobs: float32 [T, K], rest: float32 [T]: as the case's, of the case's answer.
     greedy: int32 [T], its likeliest token at each place of the case's answer, and best its
     log-probability; answer: float32 [T], that of the case's own token.
@@ -59,11 +61,15 @@ class Found:
 
 @attrs.frozen
 class Answers:
-    """All of it. stop_tokens: that end an answer. measured: figures of this machine."""
+    """All of it. stop_tokens: that end an answer. measured: figures of this machine.
+
+    holds_adapter: whether the runtime has an adapter apart from the weights.
+    """
 
     found: Sequence[Found]
     stop_tokens: tuple[int, ...]
     measured: Mapping[str, float]
+    holds_adapter: bool = False
 
 
 def ask(runtime: str, folder: Path, base: Path | None, cases: Path, work: Path) -> Answers:
@@ -102,7 +108,8 @@ def main(asked: Path, work: Path) -> None:
     cases = read_cases(Path(told["cases"]))
     found = [_answer(runtime, case) for case in cases]
     measured = _measured(runtime, min(cases, key=lambda case: len(case.prompt)))
-    _write(Answers(found, tuple(runtime.renderer.stop_tokens), measured), work)
+    stops, holds = tuple(runtime.renderer.stop_tokens), bool(runtime.adapters)
+    _write(Answers(found, stops, measured, holds), work)
     runtime.close()
 
 
@@ -110,14 +117,15 @@ def _answer(runtime: Runtime, case: Case) -> Found:
     question, adapter = case.question, _adapter(runtime)
     prompt = runtime.renderer.prompt(question.messages, question.tools)
     own, wrong = _own_prompt(runtime, case)
-    sampling = Sampling(max_tokens=len(case.answer), temperature=0.0)
-    query = Query(case.prompt, sampling, adapter=adapter)
+    most = len(case.answer) + _FURTHER * case.stopped
+    query = Query(case.given, Sampling(max_tokens=most, temperature=0.0), adapter=adapter)
     said = np.asarray([one.token for one in runtime.stream(query)], np.int32)
-    both = np.concatenate([case.prompt, case.answer])
-    full_TV = runtime.logprobs(both, len(case.prompt), adapter)
+    both = np.concatenate([case.given, case.answer])
+    full_TV = runtime.logprobs(both, len(case.given), adapter)
     places = np.arange(len(case.answer))
     drawn = np.full(len(places), np.nan, np.float32)
-    drawn[: len(said)] = full_TV[places[: len(said)], said]
+    shared = said[: len(places)]
+    drawn[: len(shared)] = full_TV[places[: len(shared)], shared]
     return Found(
         prompt,
         own,
@@ -180,6 +188,7 @@ def _write(answers: Answers, work: Path) -> None:
         "wrong": [found.wrong for found in answers.found],
         "stop_tokens": [int(token) for token in answers.stop_tokens],
         "measured": dict(answers.measured),
+        "holds_adapter": answers.holds_adapter,
     }
     (work / "found.json").write_text(json.dumps(told), "utf-8")
 
@@ -193,7 +202,7 @@ def _read(work: Path) -> Answers:
     for number, wrong in enumerate(told["wrong"]):
         own: dict[str, Any] = {name: arrays[f"{number}.{name}"] for name in _ARRAYS}
         found.append(Found(**own, wrong=wrong))
-    return Answers(found, tuple(told["stop_tokens"]), told["measured"])
+    return Answers(found, tuple(told["stop_tokens"]), told["measured"], told["holds_adapter"])
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ _LONG = (
     "on Sundays it waits for the train from the north. "
 )
 _LONG_TOKENS = 1200
+_MISTRALS = 4096  # tokens of its window, where the configuration says nothing
+_BEYOND = 256  # tokens after a window, where the model has one
 _TOOL = {
     "type": "function",
     "function": {
@@ -57,20 +59,40 @@ class Question:
 
 
 def hard_questions(source: Exportable) -> list[Question]:
-    """Those that the model's template can write; the longest fits half of its context."""
-    room = context_of(source.model.path) or 2 * _LONG_TOKENS
-    renderer, limit = source.renderer, min(_LONG_TOKENS, room // 2)
-    every = [*_fixed(), *_with_control(renderer), _long(renderer, limit)]
+    """Those that the model's template can write; the longest fits half of its context, or is longer
+    than its attention's window, where that fits.
+    """
+    renderer = source.renderer
+    every = [*_fixed(), *_with_control(renderer), _long(renderer, _longest(source.model.path))]
     return [question for question in every if renders(renderer, question)]
+
+
+def _longest(model: Path) -> int:
+    """Tokens of the longest question. What is wrong of a window shows only beyond it."""
+    room = context_of(model) or 2 * _LONG_TOKENS
+    usual, window = min(_LONG_TOKENS, room // 2), _window_of(model) or 0
+    return window + _BEYOND if usual <= window + _BEYOND <= room - _BEYOND else usual
 
 
 def context_of(model: Path) -> int | None:
     """Tokens that the model can read, where its configuration says so."""
+    return _number_in(model, "max_position_embeddings")
+
+
+def _window_of(model: Path) -> int | None:
+    """Tokens that a layer sees at most, where its configuration says so and does not say not to."""
+    config = json.loads((model / "config.json").read_text("utf-8"))
+    if config.get("model_type") == "mistral" and "sliding_window" not in config:
+        return _MISTRALS
+    return _number_in(model, "sliding_window") if config.get("use_sliding_window", True) else None
+
+
+def _number_in(model: Path, key: str) -> int | None:
     config = json.loads((model / "config.json").read_text("utf-8"))
     inner = config.get("text_config")
     for part in (config, inner if isinstance(inner, dict) else {}):
-        if isinstance(part.get("max_position_embeddings"), int):
-            return int(part["max_position_embeddings"])
+        if isinstance(part.get(key), int):
+            return int(part[key])
     return None
 
 

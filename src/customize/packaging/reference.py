@@ -7,6 +7,7 @@ Shape legend: T tokens of an answer, K tokens whose probability is kept.
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from customize.interfaces.backend import Prompt, Sampling, Snapshot
 from customize.packaging.prompts import Question
 
 MAX_TOKENS = 24
+_READ = 256  # tokens of a conversation in which a place is looked for where an answer ends
 CASES, NUMBERS = "cases.json", "reference.safetensors"
 # Of each distribution the likeliest tokens are kept, and all others as one: a package can carry
 # that, and what it leaves out of the divergence is far below any threshold.
@@ -34,6 +36,8 @@ class Case:
     prompt: int32. answer: int32 [T]. likeliest: int32 [T, K]. logprobs: float32 [T, K], theirs;
     rest: float32 [T], of all other tokens together, -inf where there are none.
     said, base: float32 [T], log-probabilities of the answer by the session and by its base.
+    given: int32, what the answer goes on from: the prompt, or so much of prompt and answer that
+    the session ends there.
     """
 
     question: Question
@@ -45,20 +49,45 @@ class Case:
     said: Floats
     base: Floats
     stopped: bool
+    given: Ints = attrs.field(default=attrs.Factory(lambda self: self.prompt, takes_self=True))
 
 
 def reference_cases(session: Snapshot, base: Snapshot, questions: Iterable[Question]) -> list[Case]:
-    """What the session says to each question, greedily."""
-    return [_case(session, base, question) for question in questions]
+    """What the session says to each question, greedily.
+
+    Where no answer that may be kept ends within ``MAX_TOKENS``, one more case begins where one
+    would end, if there is such a place: else nothing would tell whether a package stops.
+    """
+    cases = [_case(session, base, question) for question in questions]
+    kept = [case for case in cases if case.question.is_kept]
+    if any(case.stopped for case in kept):
+        return cases
+    ends = (_ending(session, base, case) for case in kept)
+    return [*cases, *itertools.islice(filter(None, ends), 1)]
 
 
-def _case(session: Snapshot, base: Snapshot, question: Question) -> Case:
+def _ending(session: Snapshot, base: Snapshot, case: Case) -> Case | None:
+    """The same conversation up to where the session would end its answer, were it one."""
+    both = np.concatenate([case.prompt, case.answer])[:_READ]
+    stops = session.renderer.stop_tokens
+    greedy_T = session.distributions(both, 1).argmax(-1)
+    ends_T = np.isin(greedy_T, stops) & ~np.isin(both[:-1], stops)
+    for place in np.flatnonzero(ends_T).tolist():
+        question = attrs.evolve(case.question, name=f"{case.question.name}, where it ends")
+        ending = _case(session, base, question, both[: place + 1])
+        if ending.stopped:
+            return ending
+    return None
+
+
+def _case(session: Snapshot, base: Snapshot, question: Question, given: Ints | None = None) -> Case:
     prompt = session.renderer.prompt(question.messages, question.tools)
+    given = prompt if given is None else given
     sampling = Sampling(max_tokens=MAX_TOKENS, temperature=0.0)
-    [[said]] = session.sample([Prompt(prompt)], sampling).result()
+    [[said]] = session.sample([Prompt(given)], sampling).result()
     answer = said.tokens
-    both = np.concatenate([prompt, answer])
-    full_TV = session.distributions(both, len(prompt))
+    both = np.concatenate([given, answer])
+    full_TV = session.distributions(both, len(given))
     likeliest_TK = np.argsort(-full_TV, axis=-1, kind="stable")[:, :KEPT].astype(np.int32)
     logprobs_TK, rest_T = condensed(full_TV, likeliest_TK)
     return Case(
@@ -69,8 +98,9 @@ def _case(session: Snapshot, base: Snapshot, question: Question) -> Case:
         logprobs_TK,
         rest_T,
         full_TV[np.arange(len(answer)), answer],
-        _logprobs(base, prompt, answer),
+        _logprobs(base, given, answer),
         said.stop_reason == "stop",
+        given,
     )
 
 
@@ -85,14 +115,14 @@ def condensed(full_TV: Floats, likeliest_TK: Ints) -> tuple[Floats, Floats]:
     return chosen_TK, rest_T.astype(np.float32)
 
 
-def _logprobs(snapshot: Snapshot, prompt: Ints, answer: Ints) -> Floats:
-    weights = np.repeat([0.0, 1.0], [len(prompt), len(answer)])
-    batch = Batch.from_sequences([(np.concatenate([prompt, answer]), {"weights": weights})])
-    out: Floats = snapshot.forward(batch).result()[len(prompt) :]
+def _logprobs(snapshot: Snapshot, given: Ints, answer: Ints) -> Floats:
+    weights = np.repeat([0.0, 1.0], [len(given), len(answer)])
+    batch = Batch.from_sequences([(np.concatenate([given, answer]), {"weights": weights})])
+    out: Floats = snapshot.forward(batch).result()[len(given) :]
     return out
 
 
-_ARRAYS = ("prompt", "answer", "likeliest", "logprobs", "rest", "said", "base")
+_ARRAYS = ("prompt", "answer", "likeliest", "logprobs", "rest", "said", "base", "given")
 
 
 def write_cases(cases: Sequence[Case], folder: Path) -> None:
@@ -130,5 +160,6 @@ def read_cases(folder: Path) -> list[Case]:
 
 def _read(told: dict[str, Any], number: int, arrays: dict[str, Any]) -> Case:
     stopped = told.pop("stopped")
-    own = {name: arrays[f"{number}.{name}"] for name in _ARRAYS}
+    every = {name: arrays.get(f"{number}.{name}") for name in _ARRAYS}
+    own = {name: array for name, array in every.items() if array is not None}
     return Case(Question(**told), **own, stopped=stopped)

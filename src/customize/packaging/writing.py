@@ -24,21 +24,15 @@ from customize.models.fingerprints import tensor_hashes
 from customize.models.weights import read_header, weight_files
 from customize.packaging.manifest import CARD, Manifest, hashes_of
 from customize.packaging.parity import Parity, compare
-from customize.packaging.probe import ask
+from customize.packaging.probe import Answers, ask
 from customize.packaging.reference import Case, write_cases
+from customize.packaging.runnable import runs
 from customize.packaging.tokenizer import write_tokenizer
 from customize.plugins import find, names
 
 PARITY = "parity.json"
 CASES = "parity"
 RUN = "run"
-# Nothing of a package is ever run.
-_CODE = frozenset(
-    (
-        *(".py", ".pyc", ".pyd", ".so", ".dll", ".dylib", ".exe", ".sh", ".bat", ".cmd", ".ps1"),
-        *(".pkl", ".pickle", ".joblib", ".pt", ".pth", ".ckpt"),  # loading a pickle runs it
-    )
-)
 _BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 _QUANTIZED_BYTES = 1.125  # eight bits, and a float32 for each 32 of them
 _SPARE_BYTES = 64 << 20  # for the reference, and what a runtime wants beside the weights
@@ -117,10 +111,13 @@ def write_package(
         manifest = _manifest(source, exporter, lineage)
         manifest.write(folder)
         line.show(f"loading it in a fresh process, and asking the same {len(proof.cases)} prompts")
-        parity = _proven(source, exporter, proof, folder, work)
+        answers = _asked(source, exporter, proof, folder, work)
+        parity = _proven(source, exporter, proof, folder, answers)
         if not parity.passed and not proof.despite:
             _leave_parity(parity, to)
-        manifest = attrs.evolve(manifest, parity=parity.to_json())
+        manifest = attrs.evolve(
+            manifest, parity=parity.to_json(), holds_adapter=answers.holds_adapter
+        )
         (folder / CARD).write_text(lineage.card(manifest), "utf-8")
         _refuse_code(folder)
         files = hashes_of(folder)
@@ -137,12 +134,17 @@ def write_package(
     return manifest
 
 
-def _proven(
+def _asked(
     source: Exportable, exporter: Exporter, proof: Proof, folder: Path, work: Path
-) -> Parity:
+) -> Answers:
     base = source.model.path if exporter.needs_base(source) else None
     write_cases(proof.cases, work / CASES)
-    answers = ask(exporter.runtime, folder, base, work / CASES, work)
+    return ask(exporter.runtime, folder, base, work / CASES, work)
+
+
+def _proven(
+    source: Exportable, exporter: Exporter, proof: Proof, folder: Path, answers: Answers
+) -> Parity:
     stop_tokens = tuple(source.renderer.stop_tokens)
     parity = compare(proof.cases, answers, exporter.precision, stop_tokens)
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
@@ -227,9 +229,9 @@ def _leave_parity(parity: Parity, to: Path) -> None:
 
 
 def _refuse_code(folder: Path) -> None:
-    """Nothing in it can be run: no program, no pickle, no mark of one."""
+    """Nothing of a package is ever run: no program, no pickle whatever its name, no mark of one."""
     for file in (path for path in folder.rglob("*") if path.is_file()):
-        if file.suffix.lower() in _CODE:
+        if runs(file):
             raise ExportError(f"{file.name} can be run: an exporter writes data alone")
         file.chmod(0o644)
 

@@ -111,9 +111,10 @@ class ExporterSpec(Spec):
 
 @attrs.frozen(kw_only=True)
 class ModelSpec(Spec):
-    """A model by name."""
+    """A model by name. hub: what the same weights are called on the hub, for model cards."""
 
     kind: ClassVar[str] = "model"
+    hub: str | None = None
 
 
 @attrs.frozen(kw_only=True)

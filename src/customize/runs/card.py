@@ -11,6 +11,7 @@ from customize._files import replace_text
 from customize.evaluation.evaluation import Evaluation
 from customize.evaluation.remarks import broken, headline, remarks
 from customize.interfaces.model import ModelFolder
+from customize.models.sources import hub_name
 from customize.packaging.figures import in_words
 from customize.packaging.manifest import Manifest
 from customize.runs.assistant import adapted_told
@@ -128,8 +129,8 @@ def _base_and_licence(manifest: Manifest, serves: str, model: ModelFolder) -> di
         relation = "quantized"
     is_peft = serves == "transformers" and manifest.needs_base
     found = {"library_name": "peft" if is_peft else serves}
-    if model.revision is not None:
-        found |= {"base_model": model.name, "base_model_relation": relation}
+    if (name := hub_name(model)) is not None:
+        found |= {"base_model": name, "base_model_relation": relation}
     licence = _licence(model.path)
     return found if licence is None else {**found, "license": licence}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from customize.runs.given import is_given
 from customize.runs.run import Run
 from customize.runs.train import run_recipe
 from customize.training.recipe import Recipe
+from customize.training.recipe_file import with_settings
 
 # What may round numbers otherwise: told beside, since it need not.
 _ROUNDS = ("versions", "processor", "backend", "backend_options")
@@ -52,15 +53,19 @@ def reproduce(
     to: str | Path,
     data: str | Path | None = None,
     validation: str | Path | None = None,
+    settings: Sequence[str] = (),
 ) -> Reproduced:
     """Train what the package's recipe says, into the run folder ``to``, and compare.
 
     Args:
-        data: where the training rows are now, if not where the recipe says.
+        data: where the training rows or documents are now, if not where the recipe says.
         validation: the same of the held-out rows.
+        settings: what else lies elsewhere now, each as ``key=value`` of the recipe, such as
+            ``options.questions=questions.jsonl`` or ``stages.1.data=rows.jsonl``.
 
     Raises:
         ExportError: it is no package, a file is not as it was, or its rows are nowhere.
+        OptionError: a setting is none of the recipe.
         CustomizeError: as `train` does.
     """
     folder = Path(package)
@@ -68,7 +73,8 @@ def reproduce(
     if fault := damage(folder, manifest):
         raise ExportError(f"{package} is not what was written: {fault}")
     kept = RunFolder(folder / RUN)
-    recipe = _recipe(kept.recipe(), to, {"data": data, "validation": validation})
+    recipe = with_settings(kept.recipe(), settings) if settings else kept.recipe()
+    recipe = _recipe(recipe, to, {"data": data, "validation": validation})
     again = run_recipe(recipe)
     return compare_with(kept, manifest, again)
 
@@ -103,8 +109,8 @@ def _recipe(recipe: Recipe, to: str | Path, files: Mapping[str, str | Path | Non
             )
     if any(is_given(stage.data) or is_given(stage.validation) for stage in recipe.before()):
         raise ExportError(
-            "rows of an earlier stage were given in Python, and are nowhere: only what lies in "
-            "files can be trained again"
+            "rows of an earlier stage were given in Python, and are nowhere: write them to a file, "
+            "and say which it is (--set stages.1.data=FILE)"
         )
     return Recipe(**{**recipe.to_dict(), **told})
 

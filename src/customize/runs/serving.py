@@ -12,7 +12,7 @@ from customize._errors import OptionError
 from customize.interfaces.backend import Backend
 from customize.interfaces.index import Encoder
 from customize.interfaces.runtime import Runtime
-from customize.packaging.manifest import Manifest
+from customize.packaging.manifest import MANIFEST, Manifest
 from customize.packaging.opening import open_package
 from customize.retrieval.library import Library
 from customize.runs.assistant import (
@@ -33,19 +33,30 @@ def offers_of(
     sources: Sequence[str],
     backend: str | Backend | None = None,
     encoder: Encoder | str | None = None,
+    base: str | Path | None = None,
 ) -> list[Offer]:
     """What to serve for ``SOURCE`` or ``NAME=SOURCE``; customizations of one base share it.
 
     ``backend`` answers for runs and models; a package has its own runtime. ``encoder`` is of the
-    vectors of packages' indexes, where they have some.
+    vectors of packages' indexes, where they have some. ``base`` is where the base of packages that
+    hold an adapter alone lies, if not under the name it was trained by.
 
     Raises:
         CustomizeError: one cannot be opened, or its backend cannot serve.
-        OptionError: an encoder that none of them has vectors of.
+        OptionError: an encoder that none of them has vectors of, or a base that none needs.
     """
     given = _named(sources)
+    alone = {name for name, source in given.items() if _is_adapter_alone(Path(source))}
+    if base is not None and not alone:
+        raise OptionError(
+            "base is for packages that hold an adapter alone, and none here does: leave it out"
+        )
     packages = {name: Path(s) for name, s in given.items() if has_own_runtime(Path(s))}
-    runs = {name: open(s, backend=backend) for name, s in given.items() if name not in packages}
+    runs = {
+        name: open(s, backend=backend, base=base if name in alone else None)
+        for name, s in given.items()
+        if name not in packages
+    }
     kept = [packaged_assistant(folder) for folder in packages.values()]
     kept += [run.assistant_folder for run in runs.values()]
     if encoder is not None and not any(_for(one, encoder) for one in kept):
@@ -56,7 +67,7 @@ def offers_of(
         *(
             offer
             for some in _grouped(packages, _package_base)
-            for offer in _packages(some, encoder)
+            for offer in _packages(some, encoder, base if alone.intersection(some) else None)
         ),
         *(offer for some in _grouped(runs, _run_base) for offer in _runs(some, encoder)),
     ]
@@ -120,17 +131,23 @@ def _grouped(
 
 
 def _package_base(name: str, folder: Path) -> Hashable:
-    """Its format and base; a package of merged weights is alone."""
+    """Its format and base; a package of merged or whole weights is alone."""
     manifest = Manifest.read(folder)
     shared = manifest.format, manifest.precision, manifest.base["fingerprint"]
-    return shared if manifest.is_adapter else name
+    return shared if manifest.shares_base else name
 
 
-def _packages(folders: Mapping[str, Path], encoder: Encoder | str | None) -> list[Offer]:
+def _is_adapter_alone(folder: Path) -> bool:
+    return (folder / MANIFEST).is_file() and Manifest.read(folder).needs_base
+
+
+def _packages(
+    folders: Mapping[str, Path], encoder: Encoder | str | None, base: str | Path | None
+) -> list[Offer]:
     """Packages of one base, in the runtime of the first."""
     (name, first), *others = folders.items()
     beside = {f"adapter-{i}": folder for i, (_, folder) in enumerate(others, start=2)}
-    runtime = open_package(first, beside)
+    runtime = open_package(first, beside, base)
     names = {name: next(iter(runtime.adapters), None)}
     names |= {other: known for (other, _), known in zip(others, beside, strict=True)}
     return [

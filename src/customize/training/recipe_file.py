@@ -5,6 +5,7 @@ Knows the file's form, and not what its keys mean.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import yaml
 
 from customize._errors import OptionError
+from customize._structuring import Faults, structure
 from customize.training.recipe import Recipe
 from customize.training.recipe_making import make_recipe
 
@@ -72,6 +74,21 @@ def recipe_from_settings(settings: Sequence[str]) -> Recipe:
     for setting in settings:
         _set(values, places, setting)
     return make_recipe(values, places, "the command line")
+
+
+def with_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:
+    """A recipe of a run with ``key=value`` settings over it, as `read_recipe` takes them.
+
+    Raises:
+        OptionError: with every fault.
+    """
+    values, faults = json.loads(json.dumps(recipe.to_dict())), Faults()
+    for setting in settings:
+        _set(values, {}, setting)
+    changed = structure(Recipe, values, faults)
+    faults.raise_if_any("the recipe with its settings")
+    assert changed is not None
+    return changed
 
 
 def parse_settings(settings: Sequence[str]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,7 @@ from customize_gguf._safetensors import Entry
 from customize_gguf._tokenizer import Vocabulary
 
 Json = dict[str, object]
+_LICENCE = re.compile(r"[A-Za-z][A-Za-z0-9.+-]*")  # an identifier, as the hub has them
 
 
 def convert(gguf: Path, to: Path, dtype: str = "bfloat16") -> Path:
@@ -64,7 +66,19 @@ def _write_folder(file: GGUFFile, folder: Path, dtype: str) -> None:
     ends = vocabulary.ends if len(vocabulary.ends) > 1 else vocabulary.ends[0]
     _write_json(folder / "generation_config.json", ids | {"eos_token_id": ends})
     _write_json(folder / "tokenizer_config.json", vocabulary.settings(layout.context))
+    _write_card(metadata, folder)
     _safetensors.write(folder / "model.safetensors", entries, dtype)
+
+
+def _write_card(metadata: Metadata, folder: Path) -> None:
+    """The licence, where the file says it, as cards of the hub do; what is trained inherits it."""
+    licence = metadata.values.get("general.license")
+    if not isinstance(licence, str) or not _LICENCE.fullmatch(licence):
+        return
+    name = metadata.values.get("general.name")
+    title = " ".join(name.split()) if isinstance(name, str) else "A model"
+    text = f"---\nlicense: {licence}\n---\n\n# {title}\n\nConverted from a GGUF file.\n"
+    (folder / "README.md").write_text(text, "utf-8", newline="\n")
 
 
 def _entries(layout: Layout, tensors: Mapping[str, Tensor]) -> Iterator[Entry]:

@@ -140,6 +140,11 @@ class Llama:
         self._server = None
 
 
+def check() -> None:
+    """Raises MissingDependency where llama.cpp is not installed."""
+    _import()
+
+
 def _import() -> Any:  # it has no types
     try:
         import xllamacpp

@@ -10,13 +10,14 @@ from typing import ClassVar
 from tokenizers import Tokenizer
 
 from customize import Exportable, Exporter, ExportError, ModelError, option, options
-from customize_gguf import _ggml, _writing
+from customize_gguf import _ggml, _llama, _writing
 from customize_gguf._adapter import PeftAdapter
 from customize_gguf._modelfile import Frame, Messages, modelfile
 from customize_gguf._source import DTYPES, Source
 from customize_gguf._tokenizer import Vocabulary
 
 MODEL, ADAPTER = "model.gguf", "adapter.gguf"
+_CONVERTED = ("f32", "f16", "bf16", "q8_0")  # that llama.cpp's own converter writes
 PLAIN = {"f32": "float32", "f16": "float16", "bf16": "bfloat16"}
 
 
@@ -54,6 +55,7 @@ class GGUF(Exporter):
                 "or where all weights were trained"
             )
         self._plan(source)
+        _llama.check()
 
     def needs_base(self, source: Exportable) -> bool:
         return source.is_adapter and not self.merged and not self.base
@@ -76,8 +78,9 @@ class GGUF(Exporter):
         beside = source.is_adapter and not self.merged
         lora = f" --lora {{folder}}/{ADAPTER}" if beside else ""
         if self.needs_base(source):
-            model = shlex.quote(f"{source.model.name}.gguf")
-            return {"llama.cpp": f"llama-server --jinja -m {model}{lora}"}
+            kept = self.dtype if self.dtype in _CONVERTED else "f16"
+            make = f"convert_hf_to_gguf.py {{base}} --outtype {kept} --outfile base.gguf"
+            return {"llama.cpp": f"{make} && llama-server --jinja -m base.gguf{lora}"}
         return {
             "llama.cpp": f"llama-server --jinja -m {{folder}}/{MODEL}{lora}",
             "Ollama": f"ollama create {shlex.quote(source.name)} -f {{folder}}/Modelfile",

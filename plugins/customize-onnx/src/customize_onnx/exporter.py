@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
@@ -74,4 +76,24 @@ class ONNX(Exporter):
         genai.write_config(folder, shape, source, context)
 
     def how_to_run(self, source: Exportable) -> Mapping[str, str]:
-        return {"onnxruntime": "customize serve {folder}"}
+        apart = source.is_adapter and not self.merged
+        name = json.dumps(source.name)
+        adapter = f", adapter={name}" if apart else ""
+        file = f"sys.argv[1] + {json.dumps(f'/adapters/{source.name}.onnx_adapter')}"
+        load = f"; og.Adapters(model).load({file}, {name})" if apart else ""
+        return {
+            "onnxruntime, as a server": "customize serve {folder}",
+            "onnxruntime, in Python": _python(
+                "from customize_onnx import Generator; "
+                f'asked = [{{"role": "user", "content": "Hello"}}]; '
+                f"print(Generator(sys.argv[1]).reply(asked{adapter}))"
+            ),
+            "onnxruntime-genai, in Python": _python(
+                f"import onnxruntime_genai as og; model = og.Model(sys.argv[1]){load}"
+            ),
+        }
+
+
+def _python(code: str) -> str:
+    """A command that runs it on the package."""
+    return f"python -c {shlex.quote(f'import sys; {code}')} {{folder}}"

@@ -21,6 +21,7 @@ from customize import (
     DataError,
     ExportError,
     GrowingText,
+    Manifest,
     Message,
     OptionError,
     Query,
@@ -38,7 +39,12 @@ _GRAPH, _ADAPTERS = "model.onnx", "adapters/*.onnx_adapter"
 class Generator(Runtime):
     """Answers in text, or token by token.
 
+    ``adapters``: packages of other customizations of the same base, by the names to ask for.
     ``threads``: of onnxruntime; 0 takes every core. An answer ends at ``context`` at the latest.
+
+    Raises:
+        ExportError: a folder is no package, or holds no adapter of the same base.
+        OptionError: two adapters have one name.
     """
 
     fits_schemas = True
@@ -58,6 +64,7 @@ class Generator(Runtime):
         if twice := sorted(found.keys() & adapters.keys()):
             raise OptionError(f"two adapters are called {twice[0]!r}: give the other another name")
         found |= {name: _own_adapter(Path(other)) for name, other in adapters.items()}
+        _check_bases(folder, adapters)
         config = json.loads((folder / "genai_config.json").read_text("utf-8"))
         self.renderer = ChatRenderer.from_folder(folder)
         self.adapters = tuple(found)
@@ -162,6 +169,12 @@ def _own_adapter(folder: Path) -> Path:
     if not files:
         raise ExportError(f"{folder} holds no {_ADAPTERS}: give a package with its own adapter")
     return files[0]
+
+
+def _check_bases(folder: Path, adapters: Mapping[str, Path]) -> None:
+    """Refuses an adapter that was made for other weights than the graph's."""
+    for name, other in adapters.items():
+        Manifest.read(folder).check_beside(Manifest.read(Path(other)), name)
 
 
 def _log_softmax(logits_V: Floats) -> Floats:

@@ -13,5 +13,6 @@ def customize_models() -> Iterator[customize.ModelSpec]:
     yield customize.ModelSpec(
         name="smollm2",
         target="customize_smollm2.model:SmolLM2",
+        hub="HuggingFaceTB/SmolLM2-135M-Instruct",
         summary="SmolLM2-135M-Instruct: small, real, and there without a download.",
     )

@@ -83,7 +83,9 @@ def check_runtime_draws_by_seed(subject: ExporterSubject) -> None:
 
 
 def check_runtime_ends_where_it_should(subject: ExporterSubject) -> None:
-    """An answer ends after its stop token, which is told, or after ``max_tokens``."""
+    """An answer ends after its stop token, which is told, or after ``max_tokens``; and, where a
+    query names none, after one of the model's own.
+    """
     prompt = subject.cases[0].prompt
     free = [one.token for one in _said(subject, prompt, max_tokens=6, stop_tokens=())]
     expect(len(free) == 6, f"{len(free)} tokens of 6")
@@ -92,6 +94,12 @@ def check_runtime_ends_where_it_should(subject: ExporterSubject) -> None:
     ended = [one.token for one in _said(subject, prompt, max_tokens=6, stop_tokens=(stop,))]
     wanted = free[: free.index(stop) + 1]
     expect(ended == wanted, f"where {stop} ends it, it says {ended}, not {wanted}")
+    for case in subject.cases:
+        if case.stopped:
+            most = len(case.answer) + 4
+            said = [one.token for one in _said(subject, case.given, max_tokens=most)]
+            first = next((n for n, token in enumerate(said, 1) if token in own), most)
+            expect(len(said) <= first, f"after its own stop token it says {said[first:]}")
 
 
 def check_runtime_refuses_what_it_cannot_answer(subject: ExporterSubject) -> None:
@@ -162,8 +170,8 @@ def check_runtime_without_an_adapter_is_the_base(subject: ExporterSubject) -> No
     if not subject.runtime.adapters:
         raise NotApplicable("its weights are whole or merged")
     for case in subject.cases[:3]:
-        both = np.concatenate([case.prompt, case.answer])
-        full_TV = subject.runtime.logprobs(both, len(case.prompt), None)
+        both = np.concatenate([case.given, case.answer])
+        full_TV = subject.runtime.logprobs(both, len(case.given), None)
         found_T = full_TV[np.arange(len(case.answer)), case.answer]
         away = float(np.abs(found_T - case.base).mean())
         apart = float(np.abs(case.said - case.base).mean())

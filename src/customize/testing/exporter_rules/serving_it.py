@@ -25,8 +25,8 @@ def check_export_answers_as_the_session(subject: ExporterSubject) -> None:
     """
     away, to_base = [], []
     for case in subject.cases:
-        every_TV = subject.served.logprobs([*case.prompt.tolist(), *case.answer.tolist()])
-        after = np.arange(len(case.prompt) - 1, len(every_TV) - 1)
+        every_TV = subject.served.logprobs([*case.given.tolist(), *case.answer.tolist()])
+        after = np.arange(len(case.given) - 1, len(every_TV) - 1)
         away.append(np.abs(every_TV[after, case.answer] - case.said).mean())
         to_base.append(np.abs(case.said - case.base).mean())
     learnt = float(np.mean(to_base))
