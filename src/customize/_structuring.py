@@ -21,6 +21,33 @@ _NAMES: dict[object, str] = {
     Mapping: "keys and values",
     tuple: "a list",
 }
+# What transformers, PEFT and TRL call an option, and its name here. None is taken for the other.
+NAMES_ELSEWHERE = {
+    "dataset_name": "data",
+    "early_stopping_patience": "patience",
+    "eval_steps": "evaluate_every",
+    "learning_rate": "lr",
+    "load_best_model_at_end": "keep_best",
+    "lora_alpha": "alpha",
+    "lora_r": "rank",
+    "lr_scheduler_type": "schedule",
+    "max_completion_length": "max_tokens",
+    "max_new_tokens": "max_tokens",
+    "max_seq_length": "max_length",
+    "max_steps": "steps",
+    "model_name_or_path": "model",
+    "num_generations": "group_size",
+    "num_iterations": "updates",
+    "num_train_epochs": "epochs",
+    "output_dir": "to",
+    "per_device_train_batch_size": "batch_size",
+    "r": "rank",
+    "report_to": "observers",
+    "save_steps": "checkpoint_every",
+    "target_modules": "targets",
+    "use_rslora": "rslora",
+    "warmup_ratio": "warmup",
+}
 
 
 class Faults:
@@ -68,10 +95,11 @@ def structure(
 
 def unknown(place: str, key: str, known: Sequence[str]) -> str:
     """What to say of a key that nobody reads."""
-    near = difflib.get_close_matches(str(key), known, n=1)
+    meant = NAMES_ELSEWHERE.get(str(key))
+    near = [meant] if meant in known else difflib.get_close_matches(str(key), known, n=1)
     prefix = place.removesuffix(str(key))
-    meant = f": did you mean {prefix + near[0]!r}?" if near else f": there are {', '.join(known)}"
-    return f"unknown key {place!r}{meant}"
+    told = f": did you mean {prefix + near[0]!r}?" if near else f": there are {', '.join(known)}"
+    return f"unknown key {place!r}{told}"
 
 
 def coerce(value: Any, wanted: Any) -> Any:

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 import customize
-from customize import CustomizeError, OptionError
+from customize import CustomizeError, LoRA, OptionError, Recipe
+from customize._options import options_of
+from customize._structuring import NAMES_ELSEWHERE, unknown
+from customize.plugins import load
 from customize.training.recipe_file import read_recipe, recipe_from_settings
 from customize.training.recipe_making import make_recipe
 
@@ -163,6 +166,40 @@ def test_a_key_that_stands_elsewhere_is_told_where(recipe: Path, key: str, place
     fault = f"--set {key}=1: unknown key '{key}': did you mean '{place}'?"
     with pytest.raises(OptionError, match=re.escape(fault)):
         read_recipe(recipe, [f"{key}=1"])
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("options.learning_rate", "options.lr"),
+        ("options.num_train_epochs", "options.epochs"),
+        ("options.per_device_train_batch_size", "options.batch_size"),
+        ("options.max_steps", "options.steps"),
+        ("adapter.r", "adapter.rank"),
+        ("adapter.lora_alpha", "adapter.alpha"),
+        ("learning_rate", "options.lr"),
+        ("lora_r", "adapter.rank"),
+        ("save_steps", "checkpoint_every"),
+    ],
+)
+def test_a_name_of_another_library_is_told_as_ours_and_not_taken(
+    recipe: Path, key: str, meant: str
+) -> None:
+    fault = f"--set {key}=1: unknown key '{key}': did you mean '{meant}'?"
+    with pytest.raises(OptionError, match=re.escape(fault)):
+        read_recipe(recipe, [f"{key}=1"])
+
+
+def test_a_name_of_another_library_is_told_only_where_there_is_such_an_option() -> None:
+    assert "there are rank, alpha" in unknown("adapter.max_steps", "max_steps", ["rank", "alpha"])
+
+
+def test_every_name_told_for_one_of_another_library_is_an_option() -> None:
+    pytest.importorskip("customize_grpo")
+    methods = [load("method", name) for name in ("sft", "grpo")]
+    ours = {o.name for cls in (Recipe, LoRA, *methods) for o in options_of(cls)}
+    assert set(NAMES_ELSEWHERE.values()) <= ours
+    assert not NAMES_ELSEWHERE.keys() & ours
 
 
 @pytest.mark.parametrize("value", ["[1", "!!python/name:os.system", "a: b: c"])

@@ -167,10 +167,15 @@ def test_what_is_not_supported_or_not_true_is_refused_by_name(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m.gguf"]
 
 
-def test_a_tensor_that_the_family_has_not_is_refused(tmp_path: Path) -> None:
-    stored = tensors("llama", tiny_model("llama")) | {"rope_freqs.weight": f32(np.ones(4, "f4"))}
-    gguf = write_gguf(tmp_path / "m.gguf", metadata("llama"), stored)
-    with pytest.raises(customize.ModelError, match="rope_freqs"):
+@pytest.mark.parametrize(
+    ("family", "extra"), [("llama", "blk.0.attn_gate.weight"), ("qwen2", "rope_freqs.weight")]
+)
+def test_a_tensor_that_the_family_has_not_is_refused(
+    family: str, extra: str, tmp_path: Path
+) -> None:
+    stored = tensors(family, tiny_model(family)) | {extra: f32(np.ones(4, "f4"))}
+    gguf = write_gguf(tmp_path / "m.gguf", metadata(family), stored)
+    with pytest.raises(customize.ModelError, match=extra):
         customize_gguf.convert(gguf, tmp_path / "out")
 
 

@@ -9,7 +9,8 @@ import click
 @click.argument("data")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def command(data: str, as_json: bool) -> None:
-    """Report duplicates, lengths, cut answers, personal data and secrets in DATA, by row.
+    """Report what is wrong in DATA, by row: bad rows, duplicates and near-duplicates, empty and cut
+    answers, personal data and secrets; and what lengths and languages there are.
 
     Near-duplicates are what `customize split` keeps on one side: one word in 18 changed, or fewer.
     """

@@ -26,7 +26,8 @@ class _Train(Settable):
     "settings",
     multiple=True,
     metavar="KEY=VALUE",
-    help="A key of the recipe, or options.KEY of its method (customize plugins show sft).",
+    help="A key of the recipe, options.KEY of its method (customize plugins show sft), adapter.KEY "
+    "as in adapter.rank, or backend_options.KEY of the backend that backend=NAME names.",
 )
 @click.option("--model", help="As --set model=…")
 @click.option("--data", help="As --set data=…")

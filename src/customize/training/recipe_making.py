@@ -9,7 +9,7 @@ from typing import Any
 
 from customize._errors import ModelError, OptionError, UnknownName
 from customize._options import options_of, options_to_dict
-from customize._structuring import Faults, structure, unknown
+from customize._structuring import NAMES_ELSEWHERE, Faults, structure, unknown
 from customize.data.offered import OF_AN_ENVIRONMENT
 from customize.data.reading import no_rows_named
 from customize.interfaces.backend import LoRA
@@ -114,15 +114,19 @@ def _inside_options(
 
 
 def place_of(key: str, method: str) -> str | None:
-    """Where a key stands in a recipe, as ``options.lr`` does; None where nobody reads it."""
+    """Where a key stands in a recipe, as ``options.lr`` does; None where nobody reads it.
+
+    Of a name that another library has for it, where the one of ours stands.
+    """
     from customize.plugins import load, names
 
     known = {"": Recipe, "adapter.": LoRA}
     if method in names("method"):
         known["options."] = load("method", method)
-    for prefix, cls in known.items():
-        if key in (o.name for o in options_of(cls)):
-            return prefix + key
+    for name in (key, NAMES_ELSEWHERE.get(key)):
+        for prefix, cls in known.items():
+            if name in (o.name for o in options_of(cls)):
+                return f"{prefix}{name}"
     return None
 
 

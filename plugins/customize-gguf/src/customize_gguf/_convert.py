@@ -11,10 +11,11 @@ import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import attrs
 from tokenizers import Tokenizer
 
 from customize import ModelError, OptionError
-from customize_gguf import _safetensors
+from customize_gguf import _rope, _safetensors
 from customize_gguf._families import Floats, Layout, Weight
 from customize_gguf._metadata import Metadata
 from customize_gguf._reader import GGUFFile, Tensor, open_gguf
@@ -55,7 +56,7 @@ def convert(gguf: Path, to: Path, dtype: str = "bfloat16") -> Path:
 
 def _write_folder(file: GGUFFile, folder: Path, dtype: str) -> None:
     metadata = Metadata(file.metadata)
-    layout = Layout.of_gguf(metadata, file.tensors)
+    layout = _layout(metadata, file.tensors)
     vocabulary = Vocabulary.of_gguf(metadata)
     entries = list(_entries(layout, file.tensors))
     config = layout.config()
@@ -81,6 +82,15 @@ def _write_card(metadata: Metadata, folder: Path) -> None:
     (folder / "README.md").write_text(text, "utf-8", newline="\n")
 
 
+def _layout(metadata: Metadata, tensors: Mapping[str, Tensor]) -> Layout:
+    layout = Layout.of_gguf(metadata, tensors)
+    if not layout.family.stretches or _rope.TENSOR not in tensors:
+        return layout
+    divisors_H = _checked(tensors, _rope.TENSOR, (layout.head // 2,)).dequantised()
+    stretch = _rope.Llama3.of_divisors(divisors_H, layout.theta, metadata)
+    return attrs.evolve(layout, stretch=stretch)
+
+
 def _entries(layout: Layout, tensors: Mapping[str, Tensor]) -> Iterator[Entry]:
     """Every weight of the model under its Hugging Face name.
 
@@ -88,20 +98,26 @@ def _entries(layout: Layout, tensors: Mapping[str, Tensor]) -> Iterator[Entry]:
         ModelError: a tensor is missing, left over, or not of the shape the metadata imply.
     """
     wanted = {weight.gguf: weight for weight in layout.weights()}
-    if left_over := sorted(tensors.keys() - wanted.keys()):
+    known = {*wanted, *([_rope.TENSOR] if layout.family.stretches else [])}
+    if left_over := sorted(tensors.keys() - known):
         raise ModelError(
             f"the GGUF file has tensors that a plain {layout.name} model has not: "
             f"{', '.join(left_over[:5])}; this variant is not supported"
         )
     for name, weight in wanted.items():
-        if name not in tensors:
-            raise ModelError(f"the GGUF file lacks the tensor {name!r}")
-        if tensors[name].shape != weight.shape:
-            raise ModelError(
-                f"the GGUF file's tensor {name!r} has shape {tensors[name].shape}, "
-                f"but its metadata imply {weight.shape}"
-            )
-        yield Entry(weight.name, weight.shape, functools.partial(_load, weight, tensors[name]))
+        tensor = _checked(tensors, name, weight.shape)
+        yield Entry(weight.name, weight.shape, functools.partial(_load, weight, tensor))
+
+
+def _checked(tensors: Mapping[str, Tensor], name: str, shape: tuple[int, ...]) -> Tensor:
+    if name not in tensors:
+        raise ModelError(f"the GGUF file lacks the tensor {name!r}")
+    if tensors[name].shape != shape:
+        raise ModelError(
+            f"the GGUF file's tensor {name!r} has shape {tensors[name].shape}, "
+            f"but its metadata imply {shape}"
+        )
+    return tensors[name]
 
 
 def _load(weight: Weight, tensor: Tensor) -> Floats:

@@ -25,16 +25,20 @@ class Family:
 
     interleaves: GGUF stores the rows of its queries and keys with the two halves of each head
         interleaved (llama.cpp's rotary embedding wants neighbours; transformers' wants halves).
+    stretches: rotary positions may be stretched as Llama 3 does.
     """
 
     architecture: str
     interleaves: bool
     has_biases: bool
     has_qk_norms: bool
+    stretches: bool = False
 
 
 FAMILIES = {
-    "llama": Family("LlamaForCausalLM", interleaves=True, has_biases=False, has_qk_norms=False),
+    "llama": Family(
+        "LlamaForCausalLM", interleaves=True, has_biases=False, has_qk_norms=False, stretches=True
+    ),
     "qwen2": Family("Qwen2ForCausalLM", interleaves=False, has_biases=True, has_qk_norms=False),
     "qwen3": Family("Qwen3ForCausalLM", interleaves=False, has_biases=False, has_qk_norms=True),
 }
@@ -94,7 +98,7 @@ class Weight:
 class Layout:
     """A model's family and the sizes from which every weight's shape follows.
 
-    stretch: of rotary positions; of a file of GGUF it is not read.
+    stretch: of rotary positions; a file of GGUF says it by a tensor, for others to read.
     """
 
     name: str
@@ -139,7 +143,8 @@ class Layout:
         name = _family(config.get("model_type"))
         rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
         kind = rope.get("rope_type", rope.get("type", "default"))
-        stretch = Llama3.read(rope) if (name, kind) == ("llama", "llama3") else None
+        stretches = FAMILIES[name].stretches and kind == "llama3"
+        stretch = Llama3.read(rope) if stretches else None
         if kind != "default" and stretch is None:
             raise ModelError(f"{name} models with rope scaling {kind!r} are not supported as GGUF")
         for key, plain in _PLAIN.items():
@@ -188,6 +193,8 @@ class Layout:
         }
         if self.name != "qwen2":
             config["attention_bias"] = False
+        if self.stretch is not None:
+            config["rope_scaling"] = self.stretch.config()
         return config | {key: getattr(self, field) for field, (_, key) in _KEYS.items()}
 
     def metadata(self) -> dict[str, str | int | float]:
@@ -198,7 +205,8 @@ class Layout:
         # llama.cpp takes both from the width and the heads where they are not said.
         said[f"{self.name}.attention.value_length"] = self.head
         said[f"{self.name}.rope.dimension_count"] = self.head
-        return said | {f"{self.name}.vocab_size": self.vocabulary}
+        kept = self.stretch.metadata() if self.stretch is not None else {}
+        return said | {f"{self.name}.vocab_size": self.vocabulary} | kept
 
     def weights(self) -> Iterator[Weight]:
         """Every weight of the model."""
