@@ -96,7 +96,9 @@ def structure(
 def unknown(place: str, key: str, known: Sequence[str]) -> str:
     """What to say of a key that nobody reads."""
     meant = NAMES_ELSEWHERE.get(str(key))
-    near = [meant] if meant in known else difflib.get_close_matches(str(key), known, n=1)
+    near = difflib.get_close_matches(str(key), known, n=1)
+    if meant is not None and meant in known:
+        near = [meant]
     prefix = place.removesuffix(str(key))
     told = f": did you mean {prefix + near[0]!r}?" if near else f": there are {', '.join(known)}"
     return f"unknown key {place!r}{told}"

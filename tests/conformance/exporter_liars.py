@@ -168,7 +168,8 @@ class StopsOnlyWhereItIsTold(Engines):
     """Nowhere by itself: a query that names no stop tokens gets all that it asks for."""
 
     def stream(self, query: Query, cancelled: threading.Event | None = None) -> Iterator[Said]:
-        sampling = attrs.evolve(query.sampling, stop_tokens=query.sampling.stop_tokens or ())
+        stops = query.sampling.stop_tokens or ()
+        sampling = attrs.evolve(query.sampling, stop_tokens=stops)  # type: ignore[misc]
         return super().stream(attrs.evolve(query, sampling=sampling), cancelled)
 
 

@@ -130,7 +130,8 @@ class TableRuntime(Runtime):
     def stream(self, query: Query, cancelled: threading.Event | None = None) -> Iterator[Said]:
         self.check(query)
         if self._is_endless:
-            query = attrs.evolve(query, sampling=attrs.evolve(query.sampling, stop_tokens=()))
+            sampling = attrs.evolve(query.sampling, stop_tokens=())  # type: ignore[misc]
+            query = attrs.evolve(query, sampling=sampling)
         answering = Answering(query, self.renderer, self.context)
         last = int(query.tokens[-1])
         while not answering.over:

@@ -123,7 +123,7 @@ def place_of(key: str, method: str) -> str | None:
     known = {"": Recipe, "adapter.": LoRA}
     if method in names("method"):
         known["options."] = load("method", method)
-    for name in (key, NAMES_ELSEWHERE.get(key)):
+    for name in filter(None, (key, NAMES_ELSEWHERE.get(key))):
         for prefix, cls in known.items():
             if name in (o.name for o in options_of(cls)):
                 return f"{prefix}{name}"
