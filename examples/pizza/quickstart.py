@@ -12,8 +12,10 @@ from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
+from rich import box
 from rich.console import Console
-from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
 
 import customize
 from customize.evaluation.item import Item
@@ -54,7 +56,7 @@ def show(evaluation: customize.Evaluation, run: customize.Run) -> None:
     """The table, answers before and after, and what to try next."""
     Console().print(table(evaluation))
     for item in shown(evaluation):
-        show_item(item)
+        Console().print(side_by_side(item))
     assert run.folder is not None
     path = run.folder.path
     # The command of this environment, which the reader's shell may not know by name.
@@ -74,14 +76,19 @@ def shown(evaluation: customize.Evaluation, most: int = 3) -> list[Item]:
     return chosen + others[:: max(1, len(others) // most)][: most - len(chosen)]
 
 
-def show_item(item: Item) -> None:
-    """A question, and its answers before and after."""
-    console = Console()
-    console.print(f"\n[bold]{escape(item.question)}[/bold]")
-    for when, column in (("before:", "base"), ("after: ", "customized")):
-        answer = shorten(item.answers[column].text, 300)
+def side_by_side(item: Item) -> Table:
+    """A question above its answers before and after, each wrapped in its half of the width."""
+    columns = Table(
+        title=Text(f"\n{item.question}", style="bold"),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        expand=True,
+    )
+    for when, column in (("before", "base"), ("after", "customized")):
         verdict = "right" if item.right(column) else "wrong"
-        console.print(f"  {when} {answer} ({verdict})", markup=False)
+        columns.add_column(f"{when} ({verdict})", ratio=1, overflow="fold")
+    columns.add_row(*(Text(shorten(item.answers[c].text, 300)) for c in ("base", "customized")))
+    return columns
 
 
 def _settings() -> list[str]:
