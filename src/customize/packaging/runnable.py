@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
+import pickle  # for the number of its newest protocol, and for nothing else
 import pickletools
 import zipfile
 from collections.abc import Sequence
