@@ -17,6 +17,8 @@ from playing import play
 import customize
 from customize import Episode, OptionError
 
+AGES = 30  # seconds: what nobody waits for
+
 
 def failing(act: Callable[[], Any], seconds: float = 5.0) -> Any:
     """An environment that does something between the first turn and the reward."""
@@ -70,12 +72,12 @@ def test_what_an_environment_does_wrong_is_told(act: Callable[[], Any], told: st
     assert "Error" in episode.traceback or "SystemExit" in episode.traceback
 
 
-@pytest.mark.parametrize("act", [backtrack, swallow, cling, lambda: time.sleep(30)])
+@pytest.mark.parametrize("act", [backtrack, swallow, cling, lambda: time.sleep(AGES)])
 def test_a_time_limit_holds_whatever_the_code_does(act: Callable[[], Any]) -> None:
     began = time.monotonic()
     [episode] = play(failing(act, seconds=0.1), "ok")
     assert episode.error == "TimeoutError: nothing within 0.1 s"
-    assert time.monotonic() - began < 4.0
+    assert time.monotonic() - began < AGES
 
 
 @pytest.mark.parametrize("value", [None, 3.5, [], [{"role": "user"}], object()])
@@ -179,24 +181,26 @@ def test_outside_the_main_thread_no_limit_would_hold_so_it_is_refused() -> None:
     assert "isolate=True" in str(found[0])
 
 
-async def _world(text: str) -> str:
-    await asyncio.sleep(0.1)
-    return f"after {text}"
-
-
 def test_async_environments_wait_together_and_yield_the_reward_last() -> None:
+    waiting = [0]
+
+    async def world(text: str) -> str:
+        waiting.append(waiting[-1] + 1)
+        await asyncio.sleep(0.2)
+        waiting.append(waiting[-1] - 1)
+        return f"after {text}"
+
     @customize.environment
     async def outside(row: Any, rng: random.Random) -> Any:
         reply = yield "Go."
         for _ in range(2):
-            reply = yield await _world(reply.text)
+            reply = yield await world(reply.text)
         yield {"won": 1.0}
 
-    began = time.monotonic()
     episodes = play(outside, "ok", size=20)
     assert [e.reward for e in episodes] == [1.0] * 20
     assert episodes[0].messages[2]["content"] == "after ok"
-    assert time.monotonic() - began < 2.0  # one after the other: 4 s
+    assert max(waiting) == 20
 
 
 @pytest.mark.parametrize(
@@ -274,11 +278,11 @@ def _length(completion: str) -> float:
 
 def test_a_judge_of_siblings_has_a_limit_too() -> None:
     def slow(completions: Any, rows: Any) -> list[float]:
-        time.sleep(30)
+        time.sleep(AGES)
         return [1.0] * len(completions)
 
     began = time.monotonic()
     judged = customize.judged(customize.group(slow), seconds=0.1)
     episodes = play(judged, "ok", size=2)
     assert [e.error for e in episodes] == ["TimeoutError: nothing within 0.1 s"] * 2
-    assert time.monotonic() - began < 4.0
+    assert time.monotonic() - began < AGES

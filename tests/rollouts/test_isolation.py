@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from typing import Any
 
 import isolated_environments
@@ -61,12 +60,3 @@ def test_what_cannot_be_imported_is_refused() -> None:
 
     with pytest.raises(OptionError, match="define it in a module that can be imported"):
         play(local, "ok")
-
-
-def test_a_turn_costs_little(record_property: Any) -> None:
-    play(isolated_environments.cling, "ok", max_turns=2)
-    began = time.perf_counter()
-    episodes = play(isolated_environments.cling, "ok", size=20, max_turns=40)
-    in_it = sum(episode.seconds for episode in episodes)
-    record_property("microseconds", in_it / 800 * 1e6)
-    assert time.perf_counter() - began < 10.0

@@ -188,12 +188,10 @@ def test_a_worker_lost_once_too_often_ends_the_run_and_no_process_stays(
 ) -> None:
     once = Ray(address="local", cpus=0.25, on="cpu", on_options=EACH, restarts=0)
     before = members()
-    began = time.monotonic()
     with pytest.raises(BackendError, match="more often than restarts allows"):
         train(model, tmp_path / "run", once, Killing(at=4))
     assert (tmp_path / "run" / "checkpoints" / "step-00000003").is_dir()
-    assert time.monotonic() - began < 120
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while set(members()) - set(before):
         assert time.monotonic() < until
         time.sleep(0.2)

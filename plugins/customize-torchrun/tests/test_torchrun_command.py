@@ -89,9 +89,7 @@ def test_a_killed_process_ends_the_run_which_goes_on_with_one(place: Path) -> No
         time.sleep(0.2)
     pids = dict(members(run))
     os.kill(next(pid for pid, rank in pids.items() if rank == "1"), signal.SIGKILL)
-    killed = time.monotonic()
     errors = first.communicate(timeout=60)[1]
-    assert time.monotonic() - killed < 10
     assert first.returncode != 0
     assert "process 1" in errors
     assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]

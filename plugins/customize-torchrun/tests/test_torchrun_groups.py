@@ -72,7 +72,7 @@ def _run(folder: Path, *names: str) -> None:
 
 def numbers(place: Path, name: str) -> Numbers:
     errors = "".join(file.read_text() for file in sorted((place / name).glob("errors-*")))
-    assert ended(place, name)["codes"] == {str(i): 0 for i in range(GROUPS[name].world)}, errors
+    assert ended(place, name) == {str(i): 0 for i in range(GROUPS[name].world)}, errors
     with np.load(place / name / "numbers.npz") as found:
         return dict(found)
 
@@ -197,9 +197,7 @@ def test_what_one_process_refuses_leaves_all_ready(place: Path, alone: Numbers) 
 )
 def test_a_fault_of_one_ends_all_with_a_message(place: Path, name: str, message: str) -> None:
     assert message in told(place, name)
-    end = ended(place, name)
-    assert end["codes"]["0"] == 1
-    assert max(end["seconds"].values()) < 10
+    assert ended(place, name)["0"] == 1
 
 
 @pytest.mark.slow

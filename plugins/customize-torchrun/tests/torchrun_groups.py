@@ -242,15 +242,13 @@ def run(group: Group, folder: Path) -> None:
     folder.mkdir()
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    began = time.monotonic()
     left = {_forked(group, rank, port, folder): rank for rank in range(group.world)}
-    codes, seconds = {}, {}
+    codes = {}
     while left:
         pid, status = os.wait()
         rank = left.pop(pid)
         codes[rank] = os.waitstatus_to_exitcode(status)
-        seconds[rank] = time.monotonic() - began
-    (folder / "ended.json").write_text(json.dumps({"codes": codes, "seconds": seconds}))
+    (folder / "ended.json").write_text(json.dumps(codes))
 
 
 if __name__ == "__main__":
