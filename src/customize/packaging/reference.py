@@ -88,7 +88,7 @@ def _case(session: Snapshot, base: Snapshot, question: Question, given: Ints | N
     answer = said.tokens
     both = np.concatenate([given, answer])
     full_TV = session.distributions(both, len(given))
-    likeliest_TK = np.argsort(-full_TV, axis=-1, kind="stable")[:, :KEPT].astype(np.int32)
+    likeliest_TK = _likeliest(full_TV)
     logprobs_TK, rest_T = condensed(full_TV, likeliest_TK)
     return Case(
         question,
@@ -102,6 +102,14 @@ def _case(session: Snapshot, base: Snapshot, question: Question, given: Ints | N
         said.stop_reason == "stop",
         given,
     )
+
+
+def _likeliest(full_TV: Floats) -> Ints:
+    """The tokens with the largest values of each row, largest first; of equals the lower first."""
+    kept = min(KEPT, full_TV.shape[1])
+    some_TK = np.sort(np.argpartition(-full_TV, kept - 1, axis=-1)[:, :kept], axis=-1)
+    order_TK = np.argsort(-np.take_along_axis(full_TV, some_TK, -1), axis=-1, kind="stable")
+    return np.take_along_axis(some_TK, order_TK, axis=-1).astype(np.int32)
 
 
 def condensed(full_TV: Floats, likeliest_TK: Ints) -> tuple[Floats, Floats]:

@@ -7,6 +7,7 @@ Shape legend: B batch (1), T tokens, V vocabulary.
 
 from __future__ import annotations
 
+import functools
 import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -42,6 +43,7 @@ class Transformers(Runtime):
         self._folder = folder
         self._model = model
         self._turn = threading.Lock()
+        self._active: str | None = None
 
     @classmethod
     def open(
@@ -85,14 +87,17 @@ class Transformers(Runtime):
     def own_prompt(
         self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] | None = None
     ) -> Ints:
-        tokenizer = AutoTokenizer.from_pretrained(self._folder, local_files_only=True)
-        tokens = tokenizer.apply_chat_template(
+        tokens = self._tokenizer.apply_chat_template(
             [dict(message) for message in messages],
             tools=None if tools is None else [dict(tool) for tool in tools],
             add_generation_prompt=True,
             return_dict=False,
         )
         return np.asarray(tokens, np.int32)
+
+    @functools.cached_property
+    def _tokenizer(self) -> Any:  # whatever class of transformers the folder names
+        return AutoTokenizer.from_pretrained(self._folder, local_files_only=True)
 
     def _step(self, ids_BT: torch.Tensor, cache: Any, adapter: str | None) -> tuple[Floats, Any]:
         with torch.inference_mode(), self._as(adapter):
@@ -102,13 +107,15 @@ class Transformers(Runtime):
         return out.logits[0, -1].float().numpy(), out.past_key_values
 
     def _as(self, adapter: str | None) -> AbstractContextManager[Any]:
-        """The adapter in force; set anew each time, since another query may have had its turn."""
+        """The adapter in force; PEFT takes a while to set one."""
         if not self.adapters:
             return nullcontext()
         if adapter is None:
             disabled: AbstractContextManager[Any] = self._model.disable_adapter()
             return disabled
-        self._model.set_adapter(self._known_as[adapter])
+        if adapter != self._active:
+            self._model.set_adapter(self._known_as[adapter])
+            self._active = adapter
         return nullcontext()
 
 

@@ -124,7 +124,9 @@ class Decoder(nn.Module):
 
     def __init__(self, shape: Shape, kernels: Kernels) -> None:
         super().__init__()
-        self.embed_tokens = nn.Embedding(shape.vocabulary, shape.channels)
+        # To draw its weights, which are then read from files, torch would load its compiler.
+        empty = torch.empty(shape.vocabulary, shape.channels)
+        self.embed_tokens = nn.Embedding.from_pretrained(empty, freeze=False)
         self.layers = nn.ModuleList(
             _Layer(shape, number, kernels) for number in range(shape.layers)
         )

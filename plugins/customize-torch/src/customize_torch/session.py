@@ -173,7 +173,8 @@ class TorchSession(Session):
         value, gradient_N = loss.evaluate(out, piece)
         gradient_T = torch.from_numpy(gradient_N[piece.scored].astype(np.float32))
         with repeatable(logprobs_T.device):
-            logprobs_T.backward(gradient_T.to(logprobs_T.device))
+            # Its gradient is the loss's; given that one, backward loads sympy, for half a second.
+            torch.dot(logprobs_T, gradient_T.to(logprobs_T.device)).backward()
         return value, out
 
     def add(self, more: Mapping[str, Tensor]) -> None:
