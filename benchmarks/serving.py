@@ -18,6 +18,7 @@ from typing import Any
 
 import attrs
 import numpy as np
+import race
 from openai import OpenAI, RateLimitError
 
 from customize.runs.serving import offers_of
@@ -115,7 +116,8 @@ def main() -> None:
     lines = [
         "# A server under load",
         "",
-        f"Written by `serving.py` on {os.cpu_count()} cores: {given.slots} slots, a queue of",
+        f"Written by `serving.py` on {os.cpu_count()} cores, {race.processor()}:",
+        f"{given.slots} slots, a queue of",
         f"{given.queue}, at most {given.max_tokens} tokens an answer, over the wire with the",
         "official client. What is sent away is told so at once (429).",
         "",

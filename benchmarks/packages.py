@@ -1,0 +1,115 @@
+"""What a run becomes in every format: whether the gate lets it through, how near it is, how fast.
+
+``python benchmarks/packages.py runs/pizza [FORMAT/PRECISION …]`` exports the run each way, as
+``customize export`` does, and writes ``PACKAGES_RESULTS.md``. Takes minutes a package; those that
+are named are measured alone, and added.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import race
+
+import customize
+from customize import ParityError
+
+HERE = Path(__file__).parent
+FILE, PAGE = HERE / "packages_results.json", HERE / "PACKAGES_RESULTS.md"
+# Options of `customize export RUN FORMAT`, by what the page calls them.
+PACKAGES: dict[str, tuple[str, dict[str, object]]] = {
+    "hf, adapter": ("hf", {}),
+    "hf, bfloat16, merged": ("hf", {"merged": True, "dtype": "bfloat16"}),
+    **{f"onnx, {p}": ("onnx", {"weights": p}) for p in ("float32", "float16", "int8", "int4")},
+    **{
+        f"gguf, {p}": ("gguf", {"dtype": p})
+        for p in ("f32", "f16", "bf16", "q8_0", "q6_k", "q5_k", "q4_k", "q4_1")
+    },
+}
+
+Found = dict[str, Any]
+
+
+def measure(run: customize.Run, name: str) -> Found:
+    """Export once; what the gate found, and bytes of the package where it let one through."""
+    form, options = PACKAGES[name]
+    with tempfile.TemporaryDirectory() as place:
+        to = Path(place, "package")
+        try:
+            parity: Found = dict(run.export(form, to, **options).parity)
+        except ParityError:
+            parity = json.loads((to / "parity.json").read_text("utf-8"))
+        parity["bytes"] = sum(f.stat().st_size for f in to.rglob("*") if f.is_file())
+    return parity
+
+
+def page(results: dict[str, Found]) -> str:
+    """What was found, for people."""
+    return "\n".join(
+        [
+            "# A run in every format",
+            "",
+            "Written by `packages.py`: a customized SmolLM2-135M exported as `customize export`",
+            "does, loaded in a fresh process of the format's own runtime, and asked the run's",
+            "held-out rows and the gate's hard prompts. KL is the divergence of its probabilities",
+            "from the run's, in nats a token; top-1 the share of tokens where both find the same",
+            "likeliest; task, of quantized packages, the change of answers to rows of the run's",
+            "evaluation that are right, with the interval, and what is allowed.",
+            "Speed and memory are of one query at a time.",
+            "",
+            "| package | gate | KL | allowed | top-1 | task | tokens/s | first token, ms | peak MB "
+            "| on disk, MB |",
+            "|---|---|---|---|---|---|---|---|---|---|",
+            *(_line(name, results[name]) for name in PACKAGES if name in results),
+            "",
+            *_faults(results),
+            f"Made with: {race.told(race.versions(('torch', 'transformers', 'onnxruntime')))}",
+            "",
+        ]
+    )
+
+
+def _line(name: str, found: Found) -> str:
+    figures, measured = found["figures"], found["measured"]
+    passed = found["verdict"] == "passed"
+    task = found["task"]
+    cells = [
+        name,
+        "passed" if passed else "**refused**",
+        f"{figures['kl']:.1e}",
+        f"{found['limits']['divergence']:.0e}",
+        f"{figures['top1']:.1%}",
+        "" if task is None else task["told"],
+        f"{measured['tokens_per_s']:.0f}",
+        f"{1000 * measured['first_token_s']:.0f}",
+        f"{measured['memory_bytes'] / 1e6:.0f}",
+        f"{found['bytes'] / 1e6:.0f}" if passed else "",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _faults(results: dict[str, Found]) -> Iterator[str]:
+    for name, found in results.items():
+        if (fault := found["fault"]) is not None:
+            yield f"* {name} is refused: prompt {fault['prompt']!r}: {fault['told']}"
+            yield ""
+
+
+def main(place: str, *names: str) -> None:
+    results: dict[str, Found] = json.loads(FILE.read_text("utf-8")) if FILE.is_file() else {}
+    run = customize.open(place)
+    assert isinstance(run, customize.Run)
+    for name in names or PACKAGES:
+        results[name] = measure(run, name)
+        FILE.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
+        PAGE.write_text(page(results), "utf-8")
+        print(_line(name, results[name]), flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
