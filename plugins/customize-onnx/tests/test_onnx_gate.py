@@ -10,9 +10,9 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import customize
-from customize import Manifest, ModelFolder, ParityError
+from customize import AdamW, Batch, CrossEntropy, LoRA, Manifest, ModelFolder, ParityError, Session
 from customize.testing import write_tiny_model
-from customize.testing.exporter_rules.subject import ExporterSubject
+from customize.testing.exporter_rules.subject import MESSAGES, ExporterSubject
 from customize_onnx.exporter import ONNX
 
 pytest.importorskip("customize_torch")
@@ -55,3 +55,49 @@ def test_eight_bits_pass_where_four_do_not(tmp_path: Path) -> None:
     parity = subject.write(subject.source, tmp_path / "out").parity
     assert parity["verdict"] == "passed"
     assert 1e-4 < parity["figures"]["kl"] < 2e-2
+
+
+class SmolLM2(ExporterSubject):
+    """Of a real model, a few steps from its base."""
+
+    @functools.cached_property
+    def model(self) -> ModelFolder:
+        return customize.resolve("smollm2")
+
+    @functools.cached_property
+    def session(self) -> Session:
+        session = self.engine.open(LoRA(rank=8), seed=1)
+        answer = {"role": "assistant", "content": "Certainly not today."}
+        rendered = [session.renderer.render([*messages, answer]) for messages in MESSAGES]
+        batch = Batch.from_sequences([(r.tokens, {"weights": r.weights}) for r in rendered])
+        for _ in range(6):
+            session.forward_backward(batch, CrossEntropy())
+            session.optim_step(AdamW(lr=1e-3)).result()
+        return session
+
+
+@pytest.fixture(scope="module")
+def smollm2() -> SmolLM2:
+    return SmolLM2("onnx", ONNX())
+
+
+@pytest.mark.parametrize(
+    ("weights", "least", "most"),
+    [("float16", 0.0, 1e-4), ("int8", 1e-4, 2e-2)],
+)
+def test_a_real_model_passes_with_sixteen_bits_and_with_eight(
+    smollm2: SmolLM2, tmp_path: Path, weights: str, least: float, most: float
+) -> None:
+    smollm2.exporter = ONNX(weights=weights)
+    parity = smollm2.write(smollm2.source, tmp_path / "out").parity
+    assert parity["verdict"] == "passed"
+    assert least <= parity["figures"]["kl"] <= most
+    assert parity["figures"]["share_of_customization"] > 0.9
+
+
+def test_a_real_model_is_ruined_by_four_bits_and_refused(smollm2: SmolLM2, tmp_path: Path) -> None:
+    smollm2.exporter = ONNX(weights="int4")
+    with pytest.raises(ParityError, match="its probabilities diverge from the session's"):
+        smollm2.write(smollm2.source, tmp_path / "out")
+    told = json.loads((tmp_path / "out" / "parity.json").read_text("utf-8"))
+    assert told["figures"]["kl"] > 5 * told["limits"]["divergence"]
