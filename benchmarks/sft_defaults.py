@@ -5,7 +5,8 @@ seed, evaluates it on the development rows and the whole general suite, and writ
 ``sft_defaults_results.json`` and ``SFT_DEFAULTS_RESULTS.md`` beside this file. The first settings
 are the defaults; the others are what was tried in their place. Takes some ten minutes a run on two
 cores; settings that are named are measured alone, and added. ``runs/sft-defaults`` keeps the runs:
-started again, it goes on where it was. The test rows are not touched.
+started again, it goes on where it was; what the file of results has is not measured again. The test
+rows are not touched.
 """
 
 from __future__ import annotations
@@ -63,6 +64,7 @@ def measure(name: str, seed: int) -> Found:
         "bits": text.estimate,
         "rows": len(found.items),
         "general items": sum(item.right("base") is not None for item in found.general.items),
+        "processor": race.processor(),
     }
 
 
@@ -89,9 +91,11 @@ def page(results: Results) -> str:
         is_default = all(getattr(now, key) == SETTINGS[name][key] for key in _ASKED)
         shown = f"**{name}**" if is_default else name
         lines += [_line(shown, seed, one) for seed, one in found.items()]
-    some = next(iter(next(iter(results.values())).values()))
+    some, *others = [one for found in results.values() for one in found.values()]
     counts = f"{some['rows']} development rows, {some['general items']} general items"
-    lines += ["", f"Made with: {counts}; {race.told(race.versions(('torch', 'transformers')))}"]
+    where = sorted({one.get("processor", "one that was not noted") for one in (some, *others)})
+    made = {**race.versions(("torch", "transformers")), "processor": " and ".join(where)}
+    lines += ["", f"Made with: {counts}; {race.told(made)}"]
     return "\n".join(lines) + "\n"
 
 
@@ -103,10 +107,13 @@ def _line(name: str, seed: str, found: Found) -> str:
 
 
 def main() -> None:
-    """Measure, and write down after each run: other settings may be measured meanwhile."""
+    """Measure what is not there yet, and write down after each run: others may run meanwhile."""
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     for name in sys.argv[1:] or SETTINGS:
         for seed in SEEDS:
+            results = _results()
+            if str(seed) in results.get(name, {}):
+                continue
             found = measure(name, seed)
             results = _results()
             results.setdefault(name, {})[str(seed)] = found

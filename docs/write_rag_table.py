@@ -37,8 +37,11 @@ def main(folder: Path) -> None:
         raise SystemExit(f"{folder} holds no evaluation: run examples/rag/proof.py first")
     evaluation = read(runs[-1] / "eval")
     found = json.loads((folder / "retrieval.json").read_text("utf-8"))
-    parts = (_comparison(evaluation), _curve(runs, evaluation), _retrieval(found))
-    text = "\n".join(line for part in (*parts, _answers(evaluation)) for line in (*part, ""))
+    parts = (
+        *(_comparison(evaluation), _aims(evaluation), _curve(runs, evaluation)),
+        *(_retrieval(found), _answers(evaluation)),
+    )
+    text = "\n".join(line for part in parts for line in (*part, ""))
     before, rest = README.read_text("utf-8").split(BEGIN)
     _, after = rest.split(END)
     README.write_text(f"{before}{BEGIN}{text.rstrip()}\n{END}{after}", "utf-8")
@@ -103,6 +106,36 @@ def _comparison(evaluation: Evaluation) -> Iterator[str]:
     if evaluation.notes:
         yield ""
         yield from evaluation.notes
+
+
+# What was aimed at, in per cent, of which items, by which score.
+AIMS: Sequence[tuple[str, int, Chosen, str]] = (
+    ("answer contained", 90, _kind("answerable"), "grounded.contained"),
+    ("answer contained, in words never trained", 85, _wording("new"), "grounded.contained"),
+    ("right passage cited", 90, _kind("answerable"), "grounded.citation_recall"),
+    (
+        "right passage cited, in words never trained",
+        85,
+        _wording("new"),
+        "grounded.citation_recall",
+    ),
+    ("changed documents followed", 90, _kind("answerable", "changed"), "grounded.contained"),
+)
+AIMED_OF_ABSTENTION = 85
+
+
+def _aims(evaluation: Evaluation) -> Iterator[str]:
+    for name, aim, chosen, metric in AIMS:
+        items = [item for item in evaluation.items if chosen(item)]
+        yield _aim(name, aim, estimate(items, metric, "customized"))
+    for part in ("precision", "recall"):
+        interval = evaluation.summaries[f"grounded.{part}"]["customized"]
+        yield _aim(f"abstention, {part}", AIMED_OF_ABSTENTION, interval)
+
+
+def _aim(what: str, aim: int, interval: Interval) -> str:
+    told = "reached" if 100 * interval.estimate >= aim else "missed"
+    return f"* {what}, aimed at {aim}: {told}, {_told(interval)}"
 
 
 def _ignores(
