@@ -67,6 +67,12 @@ def test_it_is_sft_on_the_rows_that_it_keeps(questions: str) -> None:
     np.testing.assert_array_equal(ours.forward(batch).result(), theirs.forward(batch).result())
 
 
+def test_a_row_that_is_too_long_has_too_much_of_passages(questions: str) -> None:
+    method = RAG(questions=questions, max_length=5, **PLAIN)
+    with pytest.raises(DataError, match="raise max_length, or lower k or chunk_tokens"):
+        list(method.train(open_session(), documents()))
+
+
 def test_other_questions_do_not_continue_a_run(questions: str) -> None:
     method = RAG(questions=questions, **PLAIN)
     first = next(iter(method.train(open_session(), documents())))

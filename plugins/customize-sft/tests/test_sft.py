@@ -114,7 +114,7 @@ def test_kl_to_base_without_replay_is_refused() -> None:
 
 
 def test_a_row_that_is_too_long_is_refused_by_number() -> None:
-    with pytest.raises(DataError, match="more than max_length 5"):
+    with pytest.raises(DataError, match="more than max_length 5: raise max_length, or shorten"):
         list(SFT(max_length=5).train(open_session(), chats(2)))
 
 
@@ -146,7 +146,7 @@ def told(system: str | None, question: str) -> dict[str, Any]:
 
 def rows_of(data: customize.Dataset, together: int) -> SFTRows:
     rendered = render(open_session(), data)
-    return SFTRows(data, rendered, [], 100, together)
+    return SFTRows(data, rendered, [], 100, SFT.shorten, together)
 
 
 def test_rows_of_one_system_message_are_a_group() -> None:
@@ -186,7 +186,7 @@ def test_a_beginning_that_is_shared_changes_no_gradient(tmp_path: Path) -> None:
     for apart in (False, True):
         engine = torch.CPU(dtype="float32").load(customize.resolve(model))
         session = engine.open(LoRA(rank=4), 0)
-        rows = SFTRows(data, render(session, data), [], 1000, 1)
+        rows = SFTRows(data, render(session, data), [], 1000, SFT.shorten)
         batch = rows.batch(range(6))
         assert len({*batch.groups.tolist()}) == 1
         if apart:

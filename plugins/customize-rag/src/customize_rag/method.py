@@ -121,7 +121,7 @@ class RAG(Preferring, SFT):
         return read(learnt, kind="chat"), asked
 
     def _sft(self) -> SFT:
-        return SFT(**values_of(SFT, self))
+        return _Learning(**values_of(SFT, self))
 
     def _made(self, data: Dataset) -> Made:
         self.check_rows(data)
@@ -131,6 +131,11 @@ class RAG(Preferring, SFT):
                 _MADE.clear()
             _MADE[key] = made_of(data, self)
         return _MADE[key]
+
+
+@options
+class _Learning(SFT):
+    shorten: ClassVar[str] = "lower k or chunk_tokens, which say what passages a row has"
 
 
 def _kept(made: Made) -> Mapping[str, Sequence[Mapping[str, Any]]]:

@@ -38,6 +38,7 @@ class SFT(Method):
 
     data: ClassVar[str] = "chat"
     needs: ClassVar[frozenset[str]] = frozenset({"forward_backward"})
+    shorten: ClassVar[str] = "shorten or leave out the row"  # one that is too long
 
     lr: float = option(
         default=5e-4,
@@ -100,7 +101,8 @@ class SFT(Method):
         self.check_rows(data)
         replay = self._replay(session, len(data), resume)
         together = self.batch_size if self.together else 1
-        rows = Rows(data, render_rows(data, session.renderer), replay, self.max_length, together)
+        rendered = render_rows(data, session.renderer)
+        rows = Rows(data, rendered, replay, self.max_length, self.shorten, together)
         total = self.num_steps(data)
         for number in range(1 if resume is None else resume.number + 1, total + 1):
             batch, epoch = self._batch(rows, session.seed, number)
@@ -123,7 +125,8 @@ class SFT(Method):
 
     def validate(self, snapshot: Snapshot, rows: Dataset) -> Mapping[str, float]:
         """``validation_loss``: nats per trained token, over all rows at once."""
-        held = Rows(rows, render_rows(rows, snapshot.renderer), [], self.max_length)
+        rendered = render_rows(rows, snapshot.renderer)
+        held = Rows(rows, rendered, [], self.max_length, self.shorten)
         lost = weight = 0.0
         for start in range(0, len(held), _HELD_AT_ONCE):
             batch = held.batch(range(start, min(start + _HELD_AT_ONCE, len(held))))

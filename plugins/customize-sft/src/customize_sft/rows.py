@@ -23,13 +23,17 @@ class Rows:
         rendered: Sequence[Rendered],
         replay: Sequence[Replayed],
         max_length: int,
+        shorten: str,
         together: int = 1,
     ) -> None:
-        """``together``: so many rows that follow one another and begin alike stay together."""
+        """``together``: so many rows that follow one another and begin alike stay together.
+
+        ``shorten``: what to do about a row that is too long, beside raising max_length.
+        """
         self._data = data
         self._rendered = rendered
         self._replay = replay
-        self._max_length = max_length
+        self._max_length, self._shorten = max_length, shorten
         self._blocks = _blocks(data, len(replay), together) if together > 1 else None
         self._ordered: tuple[tuple[int, int], Longs] | None = None
 
@@ -95,7 +99,7 @@ class Rows:
         if len(row.tokens) > self._max_length:
             raise DataError(
                 f"row {index + 1} has {len(row.tokens)} tokens, more than max_length "
-                f"{self._max_length}: raise max_length, or shorten or leave out the row"
+                f"{self._max_length}: raise max_length, or {self._shorten}"
             )
         weight = self._data[index].get("weight", 1.0)
         if not isinstance(weight, (int, float)) or not 0 <= weight < float("inf"):
