@@ -17,6 +17,7 @@ import numpy as np
 from customize.evaluation.evaluation import Evaluation
 from customize.evaluation.item import Item
 from customize.evaluation.measures import estimate
+from customize.evaluation.remarks import remarks
 from customize.evaluation.results import read
 from customize.evaluation.statistics import Interval, cluster_numbers, mean, rate
 from customize.evaluation.wording import amount, points
@@ -103,9 +104,8 @@ def _comparison(evaluation: Evaluation) -> Iterator[str]:
         yield f"| abstention, {part} | {len(evaluation.items)} | {' | '.join(cells)} |"
     right = (_told(estimate(evaluation.items, "right", column)) for column in columns)
     yield f"| all rows right | {len(evaluation.items)} | {' | '.join(right)} |"
-    if evaluation.notes:
-        yield ""
-        yield from evaluation.notes
+    yield ""
+    yield from (f"* {told}" for told in remarks(evaluation))
 
 
 # What was aimed at, in per cent, of which items, by which score.
@@ -183,7 +183,7 @@ def _figures(evaluation: Evaluation, column: str) -> Iterator[str]:
 
 
 def _retrieval(found: Mapping[str, Any]) -> Iterator[str]:
-    yield "| retrieval | questions | n | hit@1 | hit@4 | MRR@10 | nDCG@10 |"
+    yield "| retrieval | questions | n | hit@1 | hit@2 | MRR@10 | nDCG@10 |"
     yield "|---|---|---|---|---|---|---|"
     for name, ranks in found["ranks"].items():
         for wording in ("all", "known", "new", "new fact"):
@@ -200,7 +200,7 @@ def _retrieval(found: Mapping[str, Any]) -> Iterator[str]:
 def _figures_of(ranks: Sequence[Sequence[Any]]) -> Iterator[str]:
     of, rank = _businesses(ranks), np.array([one[2] for one in ranks], np.float64)
     found, safe = rank > 0, np.where(rank > 0, rank, 1)
-    for top in (1, 4):
+    for top in (1, 2):
         yield points(rate((found & (rank <= top)).astype(np.float64), of))
     yield amount(mean(np.where(found, 1 / safe, 0.0), of))
     yield amount(mean(np.where(found, 1 / np.log2(1 + safe), 0.0), of))
