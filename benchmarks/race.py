@@ -165,5 +165,7 @@ def made_with(results: Results) -> list[str]:
     """Versions and rounds of each work."""
     lines = ["", "Made with:", ""]
     for work, found in results.items():
-        lines.append(f"* {work}: {told(found['made with'])}; rounds: {found['rounds']}")
+        made = {**found["made with"]}
+        made.setdefault("processor", "not noted")
+        lines.append(f"* {work}: {told(made)}; rounds: {found['rounds']}")
     return lines
