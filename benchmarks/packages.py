@@ -1,4 +1,4 @@
-"""What a run becomes in every format: whether the gate lets it through, how near it is, how fast.
+"""What a run becomes in every format: whether the gate lets it through, how near it is, how large.
 
 ``python benchmarks/packages.py runs/pizza [FORMAT/PRECISION …]`` exports the run each way, as
 ``customize export`` does, and writes ``PACKAGES_RESULTS.md``. Takes minutes a package; those that
@@ -60,11 +60,10 @@ def page(results: dict[str, Found]) -> str:
             "from the run's, in nats a token; top-1 the share of tokens where both find the same",
             "likeliest; task, of quantized packages, the change of answers to rows of the run's",
             "evaluation that are right, with the interval, and what is allowed.",
-            "Speed and memory are of one query at a time.",
+            "Memory is that of one query at a time.",
             "",
-            "| package | gate | KL | allowed | top-1 | task | tokens/s | first token, ms | peak MB "
-            "| on disk, MB |",
-            "|---|---|---|---|---|---|---|---|---|---|",
+            "| package | gate | KL | allowed | top-1 | task | peak MB | on disk, MB |",
+            "|---|---|---|---|---|---|---|---|",
             *(_line(name, results[name]) for name in PACKAGES if name in results),
             "",
             *_faults(results),
@@ -85,8 +84,6 @@ def _line(name: str, found: Found) -> str:
         f"{found['limits']['divergence']:.0e}",
         f"{figures['top1']:.1%}",
         "" if task is None else task["told"],
-        f"{measured['tokens_per_s']:.0f}",
-        f"{1000 * measured['first_token_s']:.0f}",
         f"{measured['memory_bytes'] / 1e6:.0f}",
         f"{found['bytes'] / 1e6:.0f}" if passed else "",
     ]
