@@ -22,7 +22,7 @@ from customize import ParityError
 HERE = Path(__file__).parent
 FILE, PAGE = HERE / "packages_results.json", HERE / "PACKAGES_RESULTS.md"
 # Options of `customize export RUN FORMAT`, by what the page calls them.
-PACKAGES: dict[str, tuple[str, dict[str, object]]] = {
+PACKAGES: dict[str, tuple[str, dict[str, Any]]] = {
     "hf, adapter": ("hf", {}),
     "hf, bfloat16, merged": ("hf", {"merged": True, "dtype": "bfloat16"}),
     **{f"onnx, {p}": ("onnx", {"weights": p}) for p in ("float32", "float16", "int8", "int4")},

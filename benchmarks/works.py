@@ -28,6 +28,7 @@ import numpy as np
 
 import customize
 from customize_dpo.pairs import Pairs
+from customize_sft.method import SFT
 from customize_sft.rows import Rows
 from customize_torch.backend import CPU
 
@@ -156,7 +157,7 @@ def _apart(pair: customize.Batch) -> dict[str, list[int]]:
 def _in_order(file: Path, session: customize.Session) -> list[dict[str, list[int]]]:
     data = customize.read(file, kind="chat")
     rendered = customize.render_rows(data, session.renderer)
-    order = Rows(data, rendered, [], max_length=1_000_000)
+    order = Rows(data, rendered, [], max_length=1_000_000, shorten=SFT.shorten)
     chosen = [rendered[order.at(SEED, place)] for place in range(len(data))]
     return [
         {

@@ -133,7 +133,8 @@ def _aims(evaluation: Evaluation) -> Iterator[str]:
         yield _aim(f"abstention, {part}", AIMED_OF_ABSTENTION, interval)
 
 
-def _aim(what: str, aim: int, interval: Interval) -> str:
+def _aim(what: str, aim: int, interval: Interval | None) -> str:
+    assert interval is not None
     told = "reached" if 100 * interval.estimate >= aim else "missed"
     return f"* {what}, aimed at {aim}: {told}, {_told(interval)}"
 
