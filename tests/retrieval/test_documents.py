@@ -260,6 +260,22 @@ def test_what_may_not_protect_is_refused(tmp_path: Path, access: str, reason: st
         read_documents(tmp_path, on_unreadable="skip")
 
 
+@pytest.mark.parametrize(
+    "name", ["hr/access.yaml", "hr/deep/access.yml", "access.yml", "Access.YAML"]
+)
+def test_what_says_who_may_see_where_nobody_looks_is_refused(tmp_path: Path, name: str) -> None:
+    write(tmp_path, {"hr/pay.md": "a", "access.yaml": '"hr/*": [hr]', name: '"*": [hr]'})
+    with pytest.raises(DataError, match=f"{name} protects nothing: .*{tmp_path}/access.yaml"):
+        read_documents(tmp_path, on_unreadable="skip")
+
+
+def test_access_that_links_to_nothing_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, {"hr/pay.md": "a"})
+    (tmp_path / "access.yaml").symlink_to("nowhere")
+    with pytest.raises(DataError, match=r"access\.yaml cannot be read"):
+        read_documents(tmp_path, on_unreadable="skip")
+
+
 def test_a_plugin_reads_further_formats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def records(path: Path) -> Iterator[tuple[int, object]]:
         yield from enumerate([{"text": text} for text in path.read_text().split("==")], start=1)
