@@ -25,7 +25,7 @@ from customize.retrieval.fusion import FusedIndex, vectors_hash
 from customize.retrieval.query_adapter import AdaptedEncoder, QueryAdapter
 
 FILE = "index.json"
-_VERSION = 1
+_VERSION = 2
 
 
 @attrs.frozen
