@@ -128,7 +128,9 @@ EVIL = {
     "while True: pass": "takes more than 2 s: raise timeout_s",
     "import time; time.sleep(99)": "takes more than 2 s: raise timeout_s",
     "import os; os._exit(7)": "ends the process that does",
-    "import os; os.kill(os.getpid(), 11)": "ends the process that does",
+    "import faulthandler; faulthandler._sigsegv()": "ends the process that does",
+    "import os; os.kill(os.getppid(), 0)": "os.kill: a reader",
+    "import os; os.killpg(0, 0)": "os.killpg: a reader",
     "x = bytearray(2**33)": "takes more than",
     "import socket; socket.create_connection(('127.0.0.1', 9))": "socket",
     "import subprocess; subprocess.run(['true'])": "subprocess.Popen: a reader",
@@ -137,6 +139,22 @@ EVIL = {
     "import os; os.fork()": "os.fork: a reader",
     "open('evil', 'w')": "it would write evil",
     "import os; os.open('evil', os.O_CREAT | os.O_WRONLY)": "it would write evil",
+    "import os; os.remove('docs/a.pdf')": "os.remove: a reader",
+    "import pathlib; pathlib.Path('docs/a.pdf').unlink()": "os.remove: a reader",
+    "import os; os.rename('docs', 'evil')": "os.rename: a reader",
+    "import os; os.replace('docs/a.pdf', 'evil')": "os.rename: a reader",
+    "import os; os.mkdir('evil')": "os.mkdir: a reader",
+    "import os; os.rmdir('empty')": "os.rmdir: a reader",
+    "import os; os.symlink('docs', 'evil')": "os.symlink: a reader",
+    "import os; os.link('docs/a.pdf', 'evil')": "os.link: a reader",
+    "import os; os.truncate('docs/a.pdf', 0)": "os.truncate: a reader",
+    "import os; os.chmod('docs/a.pdf', 0)": "os.chmod: a reader",
+    "import os; os.utime('docs/a.pdf', (0, 0))": "os.utime: a reader",
+    "import os; os.chown('docs/a.pdf', -1, -1)": "os.chown: a reader",
+    "import os; os.setxattr('docs/a.pdf', 'user.evil', b'')": "os.setxattr: a reader",
+    "import shutil; shutil.rmtree('docs')": "shutil.rmtree: a reader",
+    "import shutil; shutil.move('docs', 'evil')": "shutil.move: a reader",
+    "import sqlite3; sqlite3.connect('evil')": "sqlite3.connect: a reader",
     "print('{}', flush=True); raise OSError('told')": "told",
     "def PdfReader(stream): raise RecursionError('deep')\nfrom types import SimpleNamespace\n"
     "errors = SimpleNamespace(FileNotDecryptedError=KeyError)": "RecursionError: deep",
@@ -150,11 +168,13 @@ def test_a_reader_that_is_taken_over_does_no_harm(
     modules = tmp_path / "modules"
     modules.mkdir()
     (modules / "pypdf.py").write_text(code)
+    (tmp_path / "empty").mkdir()
     monkeypatch.syspath_prepend(str(modules))
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match=r"a\.pdf: .*" + EVIL[code].replace("(", r"\(")):
         read(tmp_path / "docs", "a.pdf", pdf(["text"]), timeout_s=2)
-    assert not (tmp_path / "evil").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["docs", "empty", "modules"]
+    assert (tmp_path / "docs" / "a.pdf").read_bytes() == pdf(["text"])
 
 
 def test_the_files_after_one_that_hangs_are_read(
