@@ -64,3 +64,16 @@ def test_damage_is_found(folder: Path) -> None:
     file.write_bytes(file.read_bytes().replace(b"is 9 euros", b"is 1 euros"))
     with pytest.raises(DataError, match="is damaged"):
         run("check", folder)
+
+
+def test_what_would_steer_the_terminal_is_shown(tmp_path: Path) -> None:
+    evil = "\x1b]0;owned\x07"
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    (docs / f"a{evil}.md").write_text(f"# Head{evil}\n\nThe price{evil} is\u202e 9\x9b2J euros.\n")
+    (docs / f"b{evil}.png").write_text("of no format")
+    told = run("build", docs, "--to", tmp_path / "index")
+    told += run("search", tmp_path / "index", "price")
+    assert told.count(r"\x1b]0;owned\x07") == 5
+    assert r"is\u202e 9\x9b2J euros." in told
+    assert all(c.isprintable() or c == "\n" for c in told)

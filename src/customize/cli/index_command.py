@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from customize._printable import printable
+
 if TYPE_CHECKING:
     from customize.interfaces.index import Hit, Index
 
@@ -184,7 +186,7 @@ def _opened(folder: str, encoder: str | None) -> Index:
 
 
 def _tell(line: str) -> None:
-    click.echo(line, err=True)
+    click.echo(printable(line, keeping=""), err=True)
 
 
 def _shown(number: int, hit: Hit) -> list[str]:
@@ -194,6 +196,7 @@ def _shown(number: int, hit: Hit) -> list[str]:
     head = [f"[{number}] {chunk.document}, characters {chunk.span[0]}-{chunk.span[1]}"]
     head += [" > ".join(chunk.heading)] if chunk.heading else []
     head += [f"only for: {', '.join(sorted(chunk.tags))}"] if chunk.tags else []
-    text = " ".join(chunk.text.split())
+    head = [printable(line, keeping="")[:79] for line in head]
+    text = printable(" ".join(chunk.text.split()))
     body = textwrap.wrap(text, 76, max_lines=4, placeholder=" ...")
-    return [f"{line[:79]}" for line in head] + [f"    {line}" for line in body] + [""]
+    return [*head, *(f"    {line}" for line in body), ""]
