@@ -67,6 +67,57 @@ def test_html_is_what_a_reader_sees(tmp_path: Path) -> None:
     assert headed(document) == [(1, "The shop", "The shop\n\nOp"), (2, "Prices", "Prices\n\n| A ")]
 
 
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        ("<html><head><title>T</title><body><h1>A</h1><p>one", "A\n\none"),
+        ("<title>T</title><p>one", "one"),
+        ("<head><title>T</title><style>p {}</style><p>one", "one"),
+        ("<head><script>'</head>'</script><body>one", "one"),
+        ("one<svg><text>no</text><p>two", "one\n\ntwo"),
+        ("one<svg><g><path/><text>no</text></g></svg> two", "one two"),
+        ("<svg><p>one</p><svg><text>no</text></svg>two", "one\n\ntwo"),
+        ("<noscript>one<p>two", "one\n\ntwo"),
+        ("<noscript><p>no</p></noscript><p>one", "one"),
+        ("<math><p>one", "one"),
+        ("<template><p>no</template><template>one", "one"),
+        ("one<script>no", "one"),
+    ],
+)
+def test_html_that_leaves_ends_out_is_read(tmp_path: Path, page: str, text: str) -> None:
+    assert read_one(tmp_path, "a.html", page).text == text
+
+
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        ("<p hidden>no</p><p>one", "one"),
+        ("<p hidden>no<p>one", "one"),
+        ("<p hidden>no<b>no</i>no</p>one", "one"),
+        ('<p HIDDEN="until-found">no<div>one', "one"),
+        ('<div style="display:none">no<div>no</div></span>no</div>one', "one"),
+        ('<div style="color: red; Display : NONE !important">no</div>one', "one"),
+        ('<span style="visibility:hidden">no</span>one', "one"),
+        ("one <span hidden>no<br>no</span>two", "one two"),
+        ("<ul><li>one<li hidden>no<ul><li>no</ul>no<li>two</ul>", "one\n\ntwo"),
+        ("<dl><dt hidden>no<dd>one</dl>", "one"),
+        ("<table><tr><td>one<td hidden>no<td>two<tr hidden><td>no<tr><td>3", "| one | two\n\n| 3"),
+        ("one<h2 hidden>no</h2><h2>two</h2>", "one\n\ntwo"),
+        ("<div>one<p hidden>no</div>two", "one\n\ntwo"),
+        ("<section hidden>no<svg><p>no</section>one", "one"),
+        ("<p hidden>no<img><input>no</p>one<p>two<hr>", "one\n\ntwo"),
+        ('<p style="display:block" title="hidden" aria-hidden="true">one', "one"),
+    ],
+)
+def test_html_that_is_hidden_is_not_read(tmp_path: Path, page: str, text: str) -> None:
+    assert read_one(tmp_path, "a.html", page).text == text
+
+
+def test_what_is_hidden_is_no_heading(tmp_path: Path) -> None:
+    page = "one<h1 hidden>no</h1><h2>Two <span hidden>no</span></h2>three"
+    assert headed(read_one(tmp_path, "a.html", page)) == [(2, "Two", "Two\n\nthree")]
+
+
 def test_html_declares_its_encoding(tmp_path: Path) -> None:
     page = '<meta charset="windows-1252"><p>10 €, caf\u00e9</p>'.encode("cp1252")
     assert read_one(tmp_path, "a.htm", page).text == "10 €, café"

@@ -108,6 +108,9 @@ def test_elements_within_elements_without_end_are_read(tmp_path: Path) -> None:
     assert read(tmp_path / "docx", "a.docx", docx(nested)) == "within"
     page = "<div>" * deep + "within" + "</div>" * deep
     assert read(tmp_path / "html", "a.html", page.encode()) == "within"
+    wide = deep // 4
+    page = "<li><ul>" + "<div>" * wide + "<dd></dd><li></li>" * wide + "</p>" * wide + "<p>within"
+    assert read(tmp_path / "ends", "a.html", page.encode()) == "within"
 
 
 @pytest.mark.parametrize(
