@@ -205,9 +205,19 @@ def test_a_link_out_of_the_folder_is_not_followed(tmp_path: Path) -> None:
     (docs / "folder").symlink_to("..")
     corpus = read_documents(docs, on_unreadable="skip")
     assert [document.id for document in corpus.documents] == ["a.txt"]
-    assert [str(one) for one in corpus.unreadable] == [
-        "link.txt: it is a link out of the folder: copy there what it points to"
-    ]
+    told = "it is a link out of the folder: copy there what it points to"
+    assert [str(one) for one in corpus.unreadable] == [f"folder: {told}", f"link.txt: {told}"]
+
+
+@pytest.mark.parametrize("name", ["again", "again.md"])
+def test_a_link_to_a_folder_within_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / "within").mkdir()
+    (tmp_path / "within" / "a.txt").write_text("text")
+    (tmp_path / name).symlink_to("within")
+    with pytest.raises(DataError, match=rf"{name}: it is a link to a folder, which is not"):
+        read_documents(tmp_path)
+    [document] = read_documents(tmp_path, on_unreadable="skip").documents
+    assert document.id == "within/a.txt"
 
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:

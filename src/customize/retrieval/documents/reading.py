@@ -85,7 +85,8 @@ class Items:
 
     def _files(self, folder: Path) -> Iterator[Item]:
         for file in files_of(folder):
-            if file.suffix not in MARKDOWN | PLAIN | APART.keys() and not reader_of(file.suffix):
+            known = file.suffix in MARKDOWN | PLAIN | APART.keys() or reader_of(file.suffix)
+            if not known and not file.is_folder:
                 self.left_out.append(file.id)
                 continue
             try:
