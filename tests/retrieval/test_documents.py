@@ -341,6 +341,39 @@ def test_a_plugin_reads_further_formats(tmp_path: Path, monkeypatch: pytest.Monk
     ]
 
 
+@pytest.fixture
+def pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a file of records, which those tagged hr and board may see."""
+
+    def records(path: Path) -> Iterator[tuple[int, object]]:
+        for number, line in enumerate(path.read_text().splitlines(), start=1):
+            text, *tags = line.split()
+            record: dict[str, object] = {"text": text, "tags": tags}
+            yield number, Document("a", text, frozenset(tags)) if text == "made" else record
+
+    reading = "customize.retrieval.documents.reading.reader_of"
+    monkeypatch.setattr(reading, lambda suffix: records if suffix == ".pages" else None)
+    return write(tmp_path, {"access.yaml": '"*": [hr, board]'})
+
+
+def test_a_records_tags_and_its_files_both_hold(pages: Path) -> None:
+    write(pages, {"a.pages": "open\nnarrow board staff\nmade board\nmade"})
+    assert [(d.text, set(d.tags)) for d in read_documents(pages).documents] == [
+        ("open", {"hr", "board"}),
+        ("narrow", {"board"}),
+        ("made", {"board"}),
+        ("made", {"hr", "board"}),
+    ]
+
+
+@pytest.mark.parametrize("text", ["lost", "made"])
+def test_a_record_whose_tags_are_none_of_its_files_is_refused(pages: Path, text: str) -> None:
+    write(pages, {"a.pages": f"{text} staff"})
+    told = r"a\.pages: its tags \(staff\) are none of those that its file takes \(board, hr\)"
+    with pytest.raises(DataError, match=told):
+        read_documents(pages)
+
+
 def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
     write(tmp_path, {"a.md": "text", "b.md": "text"})
     os.remove(tmp_path / "b.md")
