@@ -58,6 +58,19 @@ def test_what_changed_is_brought_in(folder: Path, docs: Path) -> None:
     assert "calzone" in run("search", folder, "calzone")
 
 
+@pytest.mark.parametrize("command", ["update", "search", "check"])
+def test_a_run_is_no_index(tmp_path: Path, docs: Path, command: str) -> None:
+    (tmp_path / "recipe.json").write_text("{}")
+    others: dict[str, list[object]] = {"update": [docs], "search": ["pay"], "check": []}
+    more = others[command]
+    with pytest.raises(DataError, match="is a run, which answers from no documents: build"):
+        run(command, tmp_path, *more)
+    (tmp_path / "assistant").mkdir()
+    told = f"is a run, whose own index is {tmp_path}/assistant/index: .*chat {tmp_path} --index"
+    with pytest.raises(DataError, match=told):
+        run(command, tmp_path, *more)
+
+
 def test_damage_is_found(folder: Path) -> None:
     assert "2 chunks, and all of them are whole" in run("check", folder)
     [file] = folder.glob(f"*/{FILE}")

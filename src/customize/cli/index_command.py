@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from customize._errors import DataError
 from customize._printable import printable
 
 if TYPE_CHECKING:
@@ -123,6 +124,7 @@ def update(folder: str, docs: str, **given: Any) -> None:
     from customize.runs.assistant_package import update_package
 
     if not (Path(folder) / MANIFEST).is_file():
+        _refuse_run(folder)
         click.echo(update_index(folder, docs, report=_tell, **given))
         return
     was_signed = (Path(folder) / SIGNATURE).is_file()
@@ -181,8 +183,28 @@ def _opened(folder: str, encoder: str | None) -> Index:
 
     kept = packaged_assistant(Path(folder))
     if kept is None:
+        _refuse_run(folder)
         return open_index(folder, encoder)
     return open_index(kept / INDEX, encoder_for(kept, encoder))
+
+
+def _refuse_run(folder: str) -> None:
+    from customize.runs.assistant import INDEX
+    from customize.runs.folder import RunFolder
+
+    run = RunFolder(Path(folder))
+    if not run.exists:
+        return
+    if (kept := run.assistant_kept()) is None:
+        raise DataError(
+            f"{folder} is a run, which answers from no documents: build an index of some with "
+            "customize index build DOCS --to FOLDER"
+        )
+    raise DataError(
+        f"{folder} is a run, whose own index is {kept / INDEX}: search that. It answers from other "
+        f"documents with customize index build DOCS --to FOLDER and customize chat {folder} "
+        "--index FOLDER; or export it, and update the package"
+    )
 
 
 def _tell(line: str) -> None:
