@@ -208,3 +208,23 @@ def test_documents_are_asked_until_an_empty_line(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(click, "prompt", lambda *args, **kwargs: next(typed))
     ask_documents(assistant, None, (), 4)
     assert asked == ["Which colour?", "How deep?"]
+
+
+EVIL = "\x1b]0;owned\x07"
+SHOWN = r"\x1b]0;owned\x07"
+
+
+def test_what_would_steer_the_terminal_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    chunk = customize.Chunk(f"hours{EVIL}.md", f"We open{EVIL} at 9\u00a0am.", (0, 25))
+    said = f'"open{EVIL} at 9\u00a0am" [1]\n{EVIL}9\u00a0am'
+    show_sources(customize.Grounding().read(said, [customize.Hit(chunk, 1.0)]))
+    assert capsys.readouterr().out.splitlines() == [
+        f"{SHOWN}9\u00a0am",
+        f'  "open{SHOWN} at 9\u00a0am" hours{SHOWN}.md:3-25',
+    ]
+
+
+@pytest.mark.parametrize("tools", [None, TOOLS])
+def test_nor_may_a_model_steer_the_terminal(tools: list[Any] | None) -> None:
+    shown = talked(Speaking(f"{EVIL}a\tb\u2067"), "", tools, message="Where?")
+    assert shown == f"{SHOWN}a\tb\\u2067\n"

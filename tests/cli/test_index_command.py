@@ -58,9 +58,35 @@ def test_what_changed_is_brought_in(folder: Path, docs: Path) -> None:
     assert "calzone" in run("search", folder, "calzone")
 
 
+@pytest.mark.parametrize("command", ["update", "search", "check"])
+def test_a_run_is_no_index(tmp_path: Path, docs: Path, command: str) -> None:
+    (tmp_path / "recipe.json").write_text("{}")
+    others: dict[str, list[object]] = {"update": [docs], "search": ["pay"], "check": []}
+    more = others[command]
+    with pytest.raises(DataError, match="is a run, which answers from no documents: build"):
+        run(command, tmp_path, *more)
+    (tmp_path / "assistant").mkdir()
+    told = f"is a run, whose own index is {tmp_path}/assistant/index: .*chat {tmp_path} --index"
+    with pytest.raises(DataError, match=told):
+        run(command, tmp_path, *more)
+
+
 def test_damage_is_found(folder: Path) -> None:
     assert "2 chunks, and all of them are whole" in run("check", folder)
     [file] = folder.glob(f"*/{FILE}")
     file.write_bytes(file.read_bytes().replace(b"is 9 euros", b"is 1 euros"))
     with pytest.raises(DataError, match="is damaged"):
         run("check", folder)
+
+
+def test_what_would_steer_the_terminal_is_shown(tmp_path: Path) -> None:
+    evil = "\x1b]0;owned\x07"
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    (docs / f"a{evil}.md").write_text(f"# Head{evil}\n\nThe price{evil} is\u202e 9\x9b2J euros.\n")
+    (docs / f"b{evil}.png").write_text("of no format")
+    told = run("build", docs, "--to", tmp_path / "index")
+    told += run("search", tmp_path / "index", "price")
+    assert told.count(r"\x1b]0;owned\x07") == 5
+    assert r"is\u202e 9\x9b2J euros." in told
+    assert all(c.isprintable() or c == "\n" for c in told)

@@ -50,11 +50,16 @@ def pdf(pages: Sequence[str], catalog: str = "") -> bytes:
             f"/MediaBox [0 0 612 792] /Contents {5 + 2 * number} 0 R >>",
             f"<< /Length {len(drawn)} >>\nstream\n{drawn}\nendstream",
         ]
+    return pdf_of([content.encode() for content in objects])
+
+
+def pdf_of(objects: Sequence[bytes], trailer: str = "") -> bytes:
+    """A PDF file of these objects, the first its catalog; ``trailer`` stands in its trailer."""
     written, places = b"%PDF-1.4\n", []
     for number, content in enumerate(objects, start=1):
         places.append(len(written))
-        written += f"{number} 0 obj\n{content}\nendobj\n".encode()
+        written += f"{number} 0 obj\n".encode() + content + b"\nendobj\n"
     table = "".join(f"{place:010} 00000 n \n" for place in places)
     head = f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n{table}"
-    tail = f"trailer << /Size {len(objects) + 1} /Root 1 0 R >>\nstartxref\n{len(written)}\n%%EOF"
-    return written + (head + tail).encode()
+    own = f"<< /Size {len(objects) + 1} /Root 1 0 R {trailer} >>"
+    return written + f"{head}trailer {own}\nstartxref\n{len(written)}\n%%EOF".encode()

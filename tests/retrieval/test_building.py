@@ -196,8 +196,9 @@ def test_another_tokenizer_is_refused(
     [
         (None, "holds no index: make one with customize index build"),
         ("{", "is damaged"),
-        ('{"version": 2}', "of another version"),
-        ('{"version": 1, "chunking": {}}', "is damaged"),
+        ('{"version": 1}', "of another version"),
+        ('{"version": 3}', "of another version"),
+        ('{"version": 2, "chunking": {}}', "is damaged"),
         ("[]", "is damaged"),
     ],
 )

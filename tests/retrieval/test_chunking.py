@@ -86,6 +86,10 @@ def test_without_overlap_nothing_is_said_twice() -> None:
     assert all(a.span[1] <= b.span[0] for a, b in itertools.pairwise(chunks))
 
 
+def test_a_character_of_korean_is_a_token_as_one_of_chinese() -> None:
+    assert estimated(["우리 학교에서 먹어요", "我们在学校吃饭", "𠮷野"]) == [9, 7, 2]
+
+
 def test_headings_are_a_path() -> None:
     text = "".join(
         f"{'#' * level} {title}\n\n{prose(290)}\n\n"

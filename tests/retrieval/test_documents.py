@@ -67,6 +67,57 @@ def test_html_is_what_a_reader_sees(tmp_path: Path) -> None:
     assert headed(document) == [(1, "The shop", "The shop\n\nOp"), (2, "Prices", "Prices\n\n| A ")]
 
 
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        ("<html><head><title>T</title><body><h1>A</h1><p>one", "A\n\none"),
+        ("<title>T</title><p>one", "one"),
+        ("<head><title>T</title><style>p {}</style><p>one", "one"),
+        ("<head><script>'</head>'</script><body>one", "one"),
+        ("one<svg><text>no</text><p>two", "one\n\ntwo"),
+        ("one<svg><g><path/><text>no</text></g></svg> two", "one two"),
+        ("<svg><p>one</p><svg><text>no</text></svg>two", "one\n\ntwo"),
+        ("<noscript>one<p>two", "one\n\ntwo"),
+        ("<noscript><p>no</p></noscript><p>one", "one"),
+        ("<math><p>one", "one"),
+        ("<template><p>no</template><template>one", "one"),
+        ("one<script>no", "one"),
+    ],
+)
+def test_html_that_leaves_ends_out_is_read(tmp_path: Path, page: str, text: str) -> None:
+    assert read_one(tmp_path, "a.html", page).text == text
+
+
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        ("<p hidden>no</p><p>one", "one"),
+        ("<p hidden>no<p>one", "one"),
+        ("<p hidden>no<b>no</i>no</p>one", "one"),
+        ('<p HIDDEN="until-found">no<div>one', "one"),
+        ('<div style="display:none">no<div>no</div></span>no</div>one', "one"),
+        ('<div style="color: red; Display : NONE !important">no</div>one', "one"),
+        ('<span style="visibility:hidden">no</span>one', "one"),
+        ("one <span hidden>no<br>no</span>two", "one two"),
+        ("<ul><li>one<li hidden>no<ul><li>no</ul>no<li>two</ul>", "one\n\ntwo"),
+        ("<dl><dt hidden>no<dd>one</dl>", "one"),
+        ("<table><tr><td>one<td hidden>no<td>two<tr hidden><td>no<tr><td>3", "| one | two\n\n| 3"),
+        ("one<h2 hidden>no</h2><h2>two</h2>", "one\n\ntwo"),
+        ("<div>one<p hidden>no</div>two", "one\n\ntwo"),
+        ("<section hidden>no<svg><p>no</section>one", "one"),
+        ("<p hidden>no<img><input>no</p>one<p>two<hr>", "one\n\ntwo"),
+        ('<p style="display:block" title="hidden" aria-hidden="true">one', "one"),
+    ],
+)
+def test_html_that_is_hidden_is_not_read(tmp_path: Path, page: str, text: str) -> None:
+    assert read_one(tmp_path, "a.html", page).text == text
+
+
+def test_what_is_hidden_is_no_heading(tmp_path: Path) -> None:
+    page = "one<h1 hidden>no</h1><h2>Two <span hidden>no</span></h2>three"
+    assert headed(read_one(tmp_path, "a.html", page)) == [(2, "Two", "Two\n\nthree")]
+
+
 def test_html_declares_its_encoding(tmp_path: Path) -> None:
     page = '<meta charset="windows-1252"><p>10 €, caf\u00e9</p>'.encode("cp1252")
     assert read_one(tmp_path, "a.htm", page).text == "10 €, café"
@@ -260,6 +311,22 @@ def test_what_may_not_protect_is_refused(tmp_path: Path, access: str, reason: st
         read_documents(tmp_path, on_unreadable="skip")
 
 
+@pytest.mark.parametrize(
+    "name", ["hr/access.yaml", "hr/deep/access.yml", "access.yml", "Access.YAML"]
+)
+def test_what_says_who_may_see_where_nobody_looks_is_refused(tmp_path: Path, name: str) -> None:
+    write(tmp_path, {"hr/pay.md": "a", "access.yaml": '"hr/*": [hr]', name: '"*": [hr]'})
+    with pytest.raises(DataError, match=f"{name} protects nothing: .*{tmp_path}/access.yaml"):
+        read_documents(tmp_path, on_unreadable="skip")
+
+
+def test_access_that_links_to_nothing_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, {"hr/pay.md": "a"})
+    (tmp_path / "access.yaml").symlink_to("nowhere")
+    with pytest.raises(DataError, match=r"access\.yaml cannot be read"):
+        read_documents(tmp_path, on_unreadable="skip")
+
+
 def test_a_plugin_reads_further_formats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def records(path: Path) -> Iterator[tuple[int, object]]:
         yield from enumerate([{"text": text} for text in path.read_text().split("==")], start=1)
@@ -272,6 +339,39 @@ def test_a_plugin_reads_further_formats(tmp_path: Path, monkeypatch: pytest.Monk
         ("a.pages#1", "one", {"hr"}),
         ("a.pages#2", "two", {"hr"}),
     ]
+
+
+@pytest.fixture
+def pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a file of records, which those tagged hr and board may see."""
+
+    def records(path: Path) -> Iterator[tuple[int, object]]:
+        for number, line in enumerate(path.read_text().splitlines(), start=1):
+            text, *tags = line.split()
+            record: dict[str, object] = {"text": text, "tags": tags}
+            yield number, Document("a", text, frozenset(tags)) if text == "made" else record
+
+    reading = "customize.retrieval.documents.reading.reader_of"
+    monkeypatch.setattr(reading, lambda suffix: records if suffix == ".pages" else None)
+    return write(tmp_path, {"access.yaml": '"*": [hr, board]'})
+
+
+def test_a_records_tags_and_its_files_both_hold(pages: Path) -> None:
+    write(pages, {"a.pages": "open\nnarrow board staff\nmade board\nmade"})
+    assert [(d.text, set(d.tags)) for d in read_documents(pages).documents] == [
+        ("open", {"hr", "board"}),
+        ("narrow", {"board"}),
+        ("made", {"board"}),
+        ("made", {"hr", "board"}),
+    ]
+
+
+@pytest.mark.parametrize("text", ["lost", "made"])
+def test_a_record_whose_tags_are_none_of_its_files_is_refused(pages: Path, text: str) -> None:
+    write(pages, {"a.pages": f"{text} staff"})
+    told = r"a\.pages: its tags \(staff\) are none of those that its file takes \(board, hr\)"
+    with pytest.raises(DataError, match=told):
+        read_documents(pages)
 
 
 def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from customize import Chunk, DataError, Encoder, OptionError, build_index, open_index, update_index
 from customize.interfaces.index import Vectors
@@ -122,3 +125,52 @@ def test_damaged_vectors_are_refused(tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes()[:-8])
     with pytest.raises(DataError, match="is damaged"):
         open_index(tmp_path / "index", encoder=Letters())
+
+
+def of_other_chunks(file: Path) -> None:
+    other = file.parents[2] / "other"
+    build_index([{"text": "beef"}, {"text": "zzz", "tags": ["hr"]}], other, encoder=Letters())
+    file.write_bytes(next(other.glob("*/vectors.safetensors")).read_bytes())
+
+
+def without_numbers(file: Path) -> None:
+    stored, rows = stored_in(file)
+    save_file({"vectors": np.full_like(stored, np.nan)}, file, {"rows": rows})
+
+
+def without_tags(file: Path) -> None:
+    stored, rows = stored_in(file)
+    open_to_all = json.dumps([[id, []] for id, _ in json.loads(rows)])
+    save_file({"vectors": stored}, file, {"rows": open_to_all})
+
+
+def stored_in(file: Path) -> tuple[Vectors, str]:
+    with safe_open(file, "np") as stored:
+        return stored.get_tensor("vectors"), stored.metadata()["rows"]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (of_other_chunks, "vectors are of other chunks"),
+        (without_numbers, "vectors hold what is no number"),
+        (without_tags, "vectors are of other chunks"),
+    ],
+)
+def test_vectors_that_were_changed_are_refused(
+    tmp_path: Path, change: Callable[[Path], None], reason: str
+) -> None:
+    build_index(
+        [{"text": "cabbage"}, {"text": "zzz", "tags": ["hr"]}],
+        tmp_path / "index",
+        encoder=Letters(),
+    )
+    [file] = (tmp_path / "index").glob("*/vectors.safetensors")
+    FusedIndex.of(file.parent, SqliteIndex, Letters()).check()
+    change(file)
+    with pytest.raises(DataError, match=r"are not those that .*index\.json tells of: build"):
+        open_index(tmp_path / "index", encoder=Letters())
+    index = FusedIndex.of(file.parent, SqliteIndex, Letters())
+    assert "zzz" not in [hit.chunk.text for hit in index.search("zzz", 9)]
+    with pytest.raises(DataError, match=reason):
+        index.check()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import os
 import socket
 import threading
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from document_files import archive, docx, paragraph, pdf
+from document_files import archive, docx, paragraph, pdf, pdf_of
 
 from customize import DataError, read_documents
 from customize.retrieval.documents import docx as docx_format
@@ -108,6 +110,9 @@ def test_elements_within_elements_without_end_are_read(tmp_path: Path) -> None:
     assert read(tmp_path / "docx", "a.docx", docx(nested)) == "within"
     page = "<div>" * deep + "within" + "</div>" * deep
     assert read(tmp_path / "html", "a.html", page.encode()) == "within"
+    wide = deep // 4
+    page = "<li><ul>" + "<div>" * wide + "<dd></dd><li></li>" * wide + "</p>" * wide + "<p>within"
+    assert read(tmp_path / "ends", "a.html", page.encode()) == "within"
 
 
 @pytest.mark.parametrize(
@@ -123,12 +128,92 @@ def test_html_that_is_slow_to_read_ends(tmp_path: Path, piece: str) -> None:
     assert all(told.startswith(known) for told in reasons)
 
 
+CATALOG = b"<< /Type /Catalog /Pages 2 0 R >>"
+PAGES = b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>"
+PAGE = b"<< /Type /Page /Parent 2 0 R /Resources 4 0 R /Contents 5 0 R >>"
+
+
+def stream(content: bytes, said: str = "") -> bytes:
+    head = f"<< /Length {len(content)} {said} >>\nstream\n".encode()
+    return head + content + b"\nendstream"
+
+
+def packed(mebibytes: int) -> bytes:
+    """That many MiB of zeros, deflated."""
+    packing = zlib.compressobj(1)
+    return b"".join(packing.compress(bytes(2**20)) for _ in range(mebibytes)) + packing.flush()
+
+
+def one_page(content: bytes, resources: bytes = b"<< >>") -> list[bytes]:
+    return [CATALOG, PAGES, PAGE, resources, content]
+
+
+PDFS: dict[str, Callable[[], list[bytes]]] = {
+    "pages that are their own": lambda: [CATALOG, PAGES.replace(b"3 0 R", b"2 0 R")],
+    "pages of each other": lambda: [CATALOG, PAGES, PAGES.replace(b"3 0 R", b"2 0 R")],
+    "a parent that is its own": lambda: [
+        CATALOG,
+        PAGES.replace(b"/Kids", b"/Parent 2 0 R /Kids"),
+        b"<< /Type /Page /Parent 2 0 R >>",
+    ],
+    "a drawing of itself": lambda: [
+        *one_page(stream(b"/F Do"), b"<< /XObject << /F 6 0 R >> >>"),
+        stream(b"/F Do", "/Type /XObject /Subtype /Form /BBox [0 0 1 1] /Resources 4 0 R"),
+    ],
+    "a length that is its own": lambda: one_page(b"<< /Length 5 0 R >>\nstream\nBT ET\nendstream"),
+    "a bomb": lambda: one_page(stream(packed(512), "/Filter /FlateDecode")),
+    "a bomb in a bomb": lambda: one_page(
+        stream(zlib.compress(packed(512)), "/Filter [/FlateDecode /FlateDecode]")
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PDFS)
+def test_a_pdf_that_is_made_to_hang_or_to_grow_is_named(tmp_path: Path, name: str) -> None:
+    pytest.importorskip("pypdf")
+    (tmp_path / "a.pdf").write_bytes(pdf_of(PDFS[name]()))
+    assert (tmp_path / "a.pdf").stat().st_size < 2**22
+    (tmp_path / "b.txt").write_text("text")
+    corpus = read_documents(tmp_path, on_unreadable="skip", timeout_s=10)
+    assert [document.id for document in corpus.documents] == ["b.txt"]
+    [told] = corpus.unreadable
+    assert told.id == "a.pdf"
+    known = ("its pages hold no text", "it is damaged", "reading it takes more than")
+    assert told.reason.startswith(known)
+
+
+def test_a_table_of_a_pdf_that_goes_on_at_itself_ends(tmp_path: Path) -> None:
+    pytest.importorskip("pypdf")
+    page = pdf(["Seen"])
+    table = page.index(b"xref\n")
+    looped = page.replace(b"/Root 1 0 R", f"/Root 1 0 R /Prev {table}".encode())
+    assert read(tmp_path, "a.pdf", looped) == "Seen"
+
+
+def test_an_encrypted_pdf_says_what_to_do(tmp_path: Path) -> None:
+    pypdf = pytest.importorskip("pypdf")
+    writer = pypdf.PdfWriter(clone_from=io.BytesIO(pdf(["text"])))
+    writer.encrypt("secret", algorithm="RC4-128")
+    writer.write(tmp_path / "a.pdf")
+    keys = {"O": 48, "U": 48, "OE": 32, "UE": 32, "Perms": 16}
+    strings = " ".join(f"/{key} <{'00' * length}>" for key, length in keys.items())
+    filters = "/CF << /StdCF << /CFM /AESV3 >> >> /StmF /StdCF /StrF /StdCF"
+    own = f"/ID [<00> <00>] /Encrypt << /Filter /Standard /V 5 /R 6 /P -1 {strings} {filters} >>"
+    (tmp_path / "b.pdf").write_bytes(pdf_of(one_page(stream(b"BT ET")), own))
+    with pytest.raises(DataError) as raised:
+        read_documents(tmp_path)
+    told = "it is encrypted: save it without a password"
+    assert f"  a.pdf: {told}\n  b.pdf: {told}\n" in str(raised.value)
+
+
 # A module in the place of pypdf is as much as a fault of pypdf's could do.
 EVIL = {
     "while True: pass": "takes more than 2 s: raise timeout_s",
     "import time; time.sleep(99)": "takes more than 2 s: raise timeout_s",
     "import os; os._exit(7)": "ends the process that does",
-    "import os; os.kill(os.getpid(), 11)": "ends the process that does",
+    "import faulthandler; faulthandler._sigsegv()": "ends the process that does",
+    "import os; os.kill(os.getppid(), 0)": "os.kill: a reader",
+    "import os; os.killpg(0, 0)": "os.killpg: a reader",
     "x = bytearray(2**33)": "takes more than",
     "import socket; socket.create_connection(('127.0.0.1', 9))": "socket",
     "import subprocess; subprocess.run(['true'])": "subprocess.Popen: a reader",
@@ -137,9 +222,27 @@ EVIL = {
     "import os; os.fork()": "os.fork: a reader",
     "open('evil', 'w')": "it would write evil",
     "import os; os.open('evil', os.O_CREAT | os.O_WRONLY)": "it would write evil",
+    "import os; os.remove('docs/a.pdf')": "os.remove: a reader",
+    "import pathlib; pathlib.Path('docs/a.pdf').unlink()": "os.remove: a reader",
+    "import os; os.rename('docs', 'evil')": "os.rename: a reader",
+    "import os; os.replace('docs/a.pdf', 'evil')": "os.rename: a reader",
+    "import os; os.mkdir('evil')": "os.mkdir: a reader",
+    "import os; os.rmdir('empty')": "os.rmdir: a reader",
+    "import os; os.symlink('docs', 'evil')": "os.symlink: a reader",
+    "import os; os.link('docs/a.pdf', 'evil')": "os.link: a reader",
+    "import os; os.truncate('docs/a.pdf', 0)": "os.truncate: a reader",
+    "import os; os.chmod('docs/a.pdf', 0)": "os.chmod: a reader",
+    "import os; os.utime('docs/a.pdf', (0, 0))": "os.utime: a reader",
+    "import os; os.chown('docs/a.pdf', -1, -1)": "os.chown: a reader",
+    "import os; os.setxattr('docs/a.pdf', 'user.evil', b'')": "os.setxattr: a reader",
+    "import shutil; shutil.rmtree('docs')": "shutil.rmtree: a reader",
+    "import shutil; shutil.move('docs', 'evil')": "shutil.move: a reader",
+    "import sqlite3; sqlite3.connect('evil')": "sqlite3.connect: a reader",
     "print('{}', flush=True); raise OSError('told')": "told",
     "def PdfReader(stream): raise RecursionError('deep')\nfrom types import SimpleNamespace\n"
-    "errors = SimpleNamespace(FileNotDecryptedError=KeyError)": "RecursionError: deep",
+    "errors = SimpleNamespace(FileNotDecryptedError=KeyError, DependencyError=OSError)": (
+        "RecursionError: deep"
+    ),
 }
 
 
@@ -150,11 +253,13 @@ def test_a_reader_that_is_taken_over_does_no_harm(
     modules = tmp_path / "modules"
     modules.mkdir()
     (modules / "pypdf.py").write_text(code)
+    (tmp_path / "empty").mkdir()
     monkeypatch.syspath_prepend(str(modules))
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match=r"a\.pdf: .*" + EVIL[code].replace("(", r"\(")):
         read(tmp_path / "docs", "a.pdf", pdf(["text"]), timeout_s=2)
-    assert not (tmp_path / "evil").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["docs", "empty", "modules"]
+    assert (tmp_path / "docs" / "a.pdf").read_bytes() == pdf(["text"])
 
 
 def test_the_files_after_one_that_hangs_are_read(
@@ -182,9 +287,19 @@ def test_a_link_out_of_the_folder_is_not_followed(tmp_path: Path) -> None:
     (docs / "folder").symlink_to("..")
     corpus = read_documents(docs, on_unreadable="skip")
     assert [document.id for document in corpus.documents] == ["a.txt"]
-    assert [str(one) for one in corpus.unreadable] == [
-        "link.txt: it is a link out of the folder: copy there what it points to"
-    ]
+    told = "it is a link out of the folder: copy there what it points to"
+    assert [str(one) for one in corpus.unreadable] == [f"folder: {told}", f"link.txt: {told}"]
+
+
+@pytest.mark.parametrize("name", ["again", "again.md"])
+def test_a_link_to_a_folder_within_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / "within").mkdir()
+    (tmp_path / "within" / "a.txt").write_text("text")
+    (tmp_path / name).symlink_to("within")
+    with pytest.raises(DataError, match=rf"{name}: it is a link to a folder, which is not"):
+        read_documents(tmp_path)
+    [document] = read_documents(tmp_path, on_unreadable="skip").documents
+    assert document.id == "within/a.txt"
 
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import math
 import random
 import re
 import sqlite3
+import unicodedata
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -138,6 +139,13 @@ def test_any_text_can_be_asked() -> None:
         ("我喜欢北京的天气。", "北京"),
         ("東京タワーは高いです", "東京"),
         ("ร้านเปิดวันจันทร์", "เปิด"),
+        ("우리 학교에서 점심은 열두 시에 먹습니다.", "학교 점심"),
+        ("도서관은 아침 아홉 시에 문을 엽니다.", "도서관 언제 열어요?"),
+        (unicodedata.normalize("NFD", "도서관은 아침에 엽니다."), "도서관"),
+        ("𠮷野さんの店です", "𠮷野"),
+        ("佐々木さんの店です", "佐々木"),
+        ("私は東京に住む", "京"),
+        ("그 책을 반납하세요.", "책 어디"),
         ("call getUserNameById() first", "getUserName"),
         ("set max_tokens to 64", "max_tokens"),
         ("set max_new_tokens to 64", "new_tokens"),

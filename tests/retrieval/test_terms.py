@@ -41,7 +41,8 @@ def test_ascii_alone_and_beside_other_letters_is_the_same_words(code: int) -> No
 
 
 def test_a_script_without_spaces_is_cut_into_pairs() -> None:
-    assert index_terms("我喜欢北京") == ["我喜", "喜欢", "欢北", "北京"]
+    assert index_terms("我喜欢北京") == ["我喜", "喜欢", "欢北", "北京", *"我喜欢北京"]
+    assert query_terms("我喜欢北京") == ["我喜", "喜欢", "欢北", "北京"]
     assert set(query_terms("北京")) <= set(index_terms("我喜欢北京的天气"))
 
 
@@ -57,3 +58,14 @@ def test_a_question_is_its_telling_words_once() -> None:
 def test_no_term_has_a_space_in_it() -> None:
     text = "a\tb\u00a0c\u2003d 我 喜欢 getUserName"
     assert not [term for term in index_terms(text) if term.split() != [term]]
+
+
+def test_korean_is_found_by_pairs_since_its_words_grow() -> None:
+    assert query_terms("학교 점심") == ["학교", "점심"]
+    assert {"학교", "점심"} <= set(index_terms("우리 학교에서 점심은 맛있다"))
+    assert set(query_terms("책 어디")) & set(index_terms("그 책을 반납하세요"))
+
+
+def test_one_character_is_a_term_wherever_it_stands() -> None:
+    assert query_terms("京") == ["京"]
+    assert all("京" in index_terms(text) for text in ("東京", "京都", "在东京的", "京"))

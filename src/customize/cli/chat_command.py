@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from customize._printable import printable
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -111,9 +113,9 @@ def ask_documents(
 
 
 def show_sources(answer: GroundedAnswer) -> None:
-    click.echo(answer.text)
+    click.echo(printable(answer.text))
     for citation in answer.citations:
-        click.echo(click.style(f"  {_source(citation)}", dim=True))
+        click.echo(click.style(f"  {printable(_source(citation))}", dim=True))
 
 
 def _source(citation: Citation) -> str:
@@ -174,18 +176,18 @@ def _streamed(run: Run, messages: list[Message], settings: Mapping[str, Any]) ->
     pieces = []
     for piece in run.reply(messages, stream=True, **settings):
         pieces.append(piece)
-        click.echo(piece, nl=False)
+        click.echo(printable(piece), nl=False)
     click.echo()
     return {"role": "assistant", "content": "".join(pieces)}
 
 
 def _show(answer: Message) -> None:
     if answer.get("reasoning_content"):
-        click.echo(click.style(answer["reasoning_content"], dim=True))
+        click.echo(click.style(printable(answer["reasoning_content"]), dim=True))
     if answer.get("content"):
-        click.echo(answer["content"])
+        click.echo(printable(answer["content"]))
     for call in answer.get("tool_calls", ()):
-        click.echo(_call_as_text(call["function"]))
+        click.echo(printable(_call_as_text(call["function"])))
 
 
 def _call_as_text(function: Mapping[str, Any]) -> str:
@@ -209,7 +211,7 @@ def _typed(answer: Message) -> list[Message]:
 def _results(calls: list[Mapping[str, Any]]) -> Iterator[Message]:
     for call in calls:
         name = call["function"]["name"]
-        if result := _ask(f"{name} ="):
+        if result := _ask(printable(f"{name} =")):
             yield {"role": "tool", "tool_call_id": call["id"], "name": name, "content": result}
 
 

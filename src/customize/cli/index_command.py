@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from customize._errors import DataError
+from customize._printable import printable
+
 if TYPE_CHECKING:
     from customize.interfaces.index import Hit, Index
 
@@ -121,6 +124,7 @@ def update(folder: str, docs: str, **given: Any) -> None:
     from customize.runs.assistant_package import update_package
 
     if not (Path(folder) / MANIFEST).is_file():
+        _refuse_run(folder)
         click.echo(update_index(folder, docs, report=_tell, **given))
         return
     was_signed = (Path(folder) / SIGNATURE).is_file()
@@ -179,12 +183,32 @@ def _opened(folder: str, encoder: str | None) -> Index:
 
     kept = packaged_assistant(Path(folder))
     if kept is None:
+        _refuse_run(folder)
         return open_index(folder, encoder)
     return open_index(kept / INDEX, encoder_for(kept, encoder))
 
 
+def _refuse_run(folder: str) -> None:
+    from customize.runs.assistant import INDEX
+    from customize.runs.folder import RunFolder
+
+    run = RunFolder(Path(folder))
+    if not run.exists:
+        return
+    if (kept := run.assistant_kept()) is None:
+        raise DataError(
+            f"{folder} is a run, which answers from no documents: build an index of some with "
+            "customize index build DOCS --to FOLDER"
+        )
+    raise DataError(
+        f"{folder} is a run, whose own index is {kept / INDEX}: search that. It answers from other "
+        f"documents with customize index build DOCS --to FOLDER and customize chat {folder} "
+        "--index FOLDER; or export it, and update the package"
+    )
+
+
 def _tell(line: str) -> None:
-    click.echo(line, err=True)
+    click.echo(printable(line, keeping=""), err=True)
 
 
 def _shown(number: int, hit: Hit) -> list[str]:
@@ -194,6 +218,7 @@ def _shown(number: int, hit: Hit) -> list[str]:
     head = [f"[{number}] {chunk.document}, characters {chunk.span[0]}-{chunk.span[1]}"]
     head += [" > ".join(chunk.heading)] if chunk.heading else []
     head += [f"only for: {', '.join(sorted(chunk.tags))}"] if chunk.tags else []
-    text = " ".join(chunk.text.split())
+    head = [printable(line, keeping="")[:79] for line in head]
+    text = printable(" ".join(chunk.text.split()))
     body = textwrap.wrap(text, 76, max_lines=4, placeholder=" ...")
-    return [f"{line[:79]}" for line in head] + [f"    {line}" for line in body] + [""]
+    return [*head, *(f"    {line}" for line in body), ""]

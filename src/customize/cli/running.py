@@ -11,6 +11,7 @@ from types import FrameType
 import click
 
 from customize._errors import CustomizeError, GateInconclusive, OptionError, UnknownName
+from customize._printable import printable
 
 
 def run_command(command: click.Command) -> None:
@@ -31,7 +32,7 @@ def run_command(command: click.Command) -> None:
     except (KeyboardInterrupt, click.Abort):
         sys.exit(130)
     except CustomizeError as error:
-        click.echo(f"Error: {error}", err=True)
+        click.echo(printable(f"Error: {error}"), err=True)
         sys.exit(_code_of(error))
 
 

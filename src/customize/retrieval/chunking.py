@@ -27,7 +27,7 @@ class Chunking:
     """How documents are cut.
 
     Without ``tokenizer`` tokens are estimated: one for every six letters begun of a word, for a
-    character of a script without spaces, and for a punctuation mark.
+    character of Korean and of a script without spaces, and for a punctuation mark.
     """
 
     most_tokens: int = option(

@@ -5,6 +5,7 @@ Shape legend: C chunks, D dimensions.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -62,8 +63,9 @@ class FusedIndex(Index):
         depth = max(k, _DEPTH)
         by_words = [hit.chunk.id for hit in self.words.search(query, depth, filter)]
         scores = fused([by_words, self._nearest(query, depth, filter)])
-        best = sorted(scores, key=lambda id: (-scores[id], id))[:k]
-        return [Hit(chunk, scores[chunk.id]) for chunk in self.words.get(best)]
+        best = self.words.get(sorted(scores, key=lambda id: (-scores[id], id))[:k])
+        # The tags beside the vectors may be damaged; a chunk's own are in its id.
+        return [Hit(chunk, scores[chunk.id]) for chunk in best if _may_see(chunk, filter)]
 
     def asked_by(self, encoder: Encoder) -> FusedIndex:
         """The same words and vectors, for queries that ``encoder`` makes vectors of."""
@@ -86,6 +88,13 @@ class FusedIndex(Index):
 
     def check(self) -> None:
         self.words.check()
+        tags = {chunk.id: chunk.tags for chunk in self.words.chunks()}
+        if len(self._ids) != len(tags) or dict(zip(self._ids, self._tags, strict=True)) != tags:
+            raise DataError("the index is damaged: its vectors are of other chunks. Build it anew")
+        if not np.isfinite(self._vectors_CD).all():
+            raise DataError(
+                "the index is damaged: its vectors hold what is no number. Build it anew"
+            )
 
     @property
     def fingerprint(self) -> str:
@@ -155,6 +164,16 @@ class FusedIndex(Index):
         return hidden[labels_C]
 
 
+def vectors_hash(folder: Path) -> str:
+    """The sha256 of the file that `FusedIndex.save` wrote beside the words.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with (folder / _VECTORS).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
 def fused(rankings: Iterable[Sequence[str]]) -> dict[str, float]:
     """Each id's score: the sum of 1 / (60 + its rank) over the rankings that have it."""
     scores: dict[str, float] = {}
@@ -162,3 +181,7 @@ def fused(rankings: Iterable[Sequence[str]]) -> dict[str, float]:
         for rank, id in enumerate(ranking, start=1):
             scores[id] = scores.get(id, 0.0) + 1 / (RRF_K + rank)
     return scores
+
+
+def _may_see(chunk: Chunk, asker: Collection[str] | None) -> bool:
+    return asker is None or not chunk.tags or not chunk.tags.isdisjoint(asker)

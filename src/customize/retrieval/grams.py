@@ -1,14 +1,20 @@
-"""Pieces of what is not written as words with spaces: scripts without, and names in code.
+"""Pieces of what is not found as words between spaces: scripts without, Korean, names in code.
 
-Pairs of characters for the first, since most words of Chinese have two; three for the second.
+Pairs of characters for the first two, since most words of Chinese have two, and those of Korean
+have endings; three for the names.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 
-UNSPACED = "\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+# Thai to Lao, Khmer, Japanese, Chinese with its rare characters, Korean.
+UNSPACED = (
+    "\u0e00-\u0eff\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
+    "\uac00-\ud7a3\uf900-\ufaff\U00020000-\U0003ffff"
+)
 _RUN = re.compile(rf"[{UNSPACED}]+")
 # getUserName, max_tokens, os.path, std::vector; in prose hardly anything.
 _CODE = re.compile(r"\b\w{0,60}(?:[a-z][A-Z]|\w_\w|\w\.[a-z]|\w::\w)[\w.:]{0,60}")
@@ -18,18 +24,28 @@ _MARK = "\ue000"  # keeps a piece of a name apart from a word of three letters
 
 
 def without_runs(text: str) -> str:
-    """The text, with spaces where it is written without."""
-    return _RUN.sub(" ", text)
+    """The text, with a space in place of each run."""
+    return _RUN.sub(" ", unicodedata.normalize("NFC", text))
 
 
 def grams(text: str) -> Iterator[str]:
     """The pieces of all runs and names in ``text``, in their order, again where they recur."""
-    if not text.isascii():
-        for run in _RUN.findall(text):
-            yield from (run[i : i + 2] for i in range(max(1, len(run) - 1)))
+    for run in _runs(text):
+        yield from (run[i : i + 2] for i in range(max(1, len(run) - 1)))
     for name in _CODE.findall(text) if _may_name_code(text) else ():
         letters = re.sub(r"\W|_", "", name).casefold()
         yield from (_MARK + letters[i : i + 3] for i in range(len(letters) - 2))
+
+
+def grams_to_find(text: str) -> Iterator[str]:
+    """The same, and each character of a run: what is asked for may be one."""
+    yield from grams(text)
+    for run in _runs(text):
+        yield from run if len(run) > 1 else ()
+
+
+def _runs(text: str) -> list[str]:
+    return [] if text.isascii() else _RUN.findall(unicodedata.normalize("NFC", text))
 
 
 def _may_name_code(text: str) -> bool:

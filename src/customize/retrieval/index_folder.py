@@ -21,11 +21,11 @@ from customize.interfaces.index import Encoder, Index
 from customize.plugins import load, name_of
 from customize.plugins.encoders import NamedEncoder, encoder_of
 from customize.retrieval.chunking import Chunking, counter
-from customize.retrieval.fusion import FusedIndex
+from customize.retrieval.fusion import FusedIndex, vectors_hash
 from customize.retrieval.query_adapter import AdaptedEncoder, QueryAdapter
 
 FILE = "index.json"
-_VERSION = 1
+_VERSION = 2
 
 
 @attrs.frozen
@@ -41,6 +41,7 @@ class IndexFacts:
     """What ``index.json`` says.
 
     counter: who counted tokens, by a fingerprint. encoder: its fingerprint; None without vectors.
+    vectors: the sha256 of their file.
     named: what that encoder is made again of, where a plugin offers it.
     sources: by the name of a file or record. adapter: the fingerprint of a map of its queries.
     adapted: what was measured when such a map was trained, whether or not it is kept.
@@ -55,6 +56,7 @@ class IndexFacts:
     adapter: str | None = None
     adapted: str | None = None
     named: NamedEncoder | None = None
+    vectors: str | None = None
 
     @classmethod
     def new(cls, index: str, chunking: Chunking, encoder: Encoder | None) -> IndexFacts:
@@ -76,6 +78,7 @@ class IndexFacts:
             "sources": {name: attrs.asdict(source) for name, source in self.sources.items()},
             **({"adapter": self.adapter} if self.adapter else {}),
             **({"adapted": self.adapted} if self.adapted else {}),
+            **({"vectors": self.vectors} if self.vectors else {}),
             **({"named": attrs.asdict(self.named)} if self.named else {}),
         }
 
@@ -128,6 +131,10 @@ def open_index(folder: str | Path, encoder: Encoder | str | None = None) -> Inde
     index: Index = kind.load(inside) if encoder is None else FusedIndex.of(inside, kind, encoder)
     if index.fingerprint != facts.fingerprint:
         raise DataError(f"{inside} is not the index that {folder / FILE} tells of: build it anew")
+    if encoder is not None and vectors_hash(inside) != facts.vectors:
+        raise DataError(
+            f"the vectors in {inside} are not those that {folder / FILE} tells of: build it anew"
+        )
     return index
 
 
@@ -170,6 +177,8 @@ def write_index(folder: Path, index: Index, facts: IndexFacts) -> IndexFacts:
             index.save(beside)
             sync_all(beside)
             beside.rename(inside)
+        if isinstance(index, FusedIndex):
+            facts = attrs.evolve(facts, vectors=vectors_hash(inside))
         _write_facts(folder, facts)
         for old in folder.glob("chunks-*"):
             if old != inside:

@@ -18,7 +18,7 @@ from typing import Any, Self
 from customize._errors import DataError, OptionError
 from customize.interfaces.index import Chunk, Hit, Index, fingerprint_of
 from customize.retrieval.function_words import FUNCTION_WORDS
-from customize.retrieval.grams import grams, without_runs
+from customize.retrieval.grams import grams, grams_to_find, without_runs
 
 FILE = "chunks.sqlite"
 _HEADING_WEIGHT = 2.0  # a word that heads a text says more of it than one that stands in it
@@ -281,7 +281,7 @@ def _connect(uri: str) -> sqlite3.Connection:
 
 def _indexed(chunk: Chunk) -> tuple[str, str, str]:
     heading = " ".join(chunk.heading)
-    return heading, chunk.text, " ".join(grams(f"{heading}\n{chunk.text}"))
+    return heading, chunk.text, " ".join(grams_to_find(f"{heading}\n{chunk.text}"))
 
 
 def _chunk(columns: Sequence[Any]) -> Chunk:  # a row of _COLUMNS

@@ -10,7 +10,7 @@ import re
 import unicodedata
 
 from customize.retrieval.function_words import FUNCTION_WORDS
-from customize.retrieval.grams import grams, without_runs
+from customize.retrieval.grams import grams, grams_to_find, without_runs
 
 _WORD = re.compile(r"[^\W_]+")
 # The same for ASCII alone, as most texts are, in a third of the time.
@@ -20,11 +20,10 @@ _BETWEEN = {code: " " for code in range(128) if not chr(code).isalnum()}
 def index_terms(text: str) -> list[str]:
     """Every term of a text, again where it recurs; none has a space in it.
 
-    They are words without case and accents, pairs of characters of a script without spaces, and
-    parts of names in code.
+    They are words without case and accents, characters and pairs of them of Korean and of scripts
+    without spaces, and parts of names in code.
     """
-    words = text.lower().translate(_BETWEEN).split() if text.isascii() else _words(text)
-    return [*words, *grams(text)]
+    return [*_words(text), *grams_to_find(text)]
 
 
 def query_terms(text: str) -> list[str]:
@@ -32,12 +31,14 @@ def query_terms(text: str) -> list[str]:
 
     Where it has no others, these are its terms.
     """
-    terms = dict.fromkeys(index_terms(text))
+    terms = dict.fromkeys([*_words(text), *grams(text)])
     return [term for term in terms if term not in FUNCTION_WORDS] or list(terms)
 
 
 def _words(text: str) -> list[str]:
-    """Of any text: without case, accents and what is written without spaces."""
+    """Without case, accents and what is cut into grams."""
+    if text.isascii():
+        return text.lower().translate(_BETWEEN).split()
     apart = unicodedata.normalize("NFKD", without_runs(text))
     whole = "".join(one for one in apart if not unicodedata.combining(one))
     return _WORD.findall(unicodedata.normalize("NFC", whole).casefold())

@@ -14,6 +14,7 @@ import attrs
 
 from customize._batch import Ints
 from customize._errors import RenderingError
+from customize._printable import printable
 from customize.interfaces.renderer import Rendered
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def inspect_rows(
         try:
             rendered = renderer.render(row["messages"], row.get("tools"), row.get("documents"))
         except RenderingError as error:
-            inspected.append(InspectedRow(number, (), _printable(str(error))))
+            inspected.append(InspectedRow(number, (), printable(str(error), keeping="\n")))
         else:
             inspected.append(InspectedRow(number, _runs(rendered, renderer)))
     return Inspection(tuple(inspected))
@@ -138,14 +139,9 @@ def _runs(rendered: Rendered, renderer: ShowsTokens) -> tuple[Run, ...]:
         if at < len(tokens) and bool(rendered.weights[at]) == trained:
             continue
         text = renderer.text_of(tokens[start:at])
-        runs.append(Run(_printable(text), at - start, trained))
+        runs.append(Run(printable(text, keeping="\n"), at - start, trained))
         start = at
     return tuple(runs)
-
-
-def _printable(text: str) -> str:
-    """Terminal escapes in data are shown, not obeyed."""
-    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
 
 
 def _heading(row: InspectedRow) -> str:

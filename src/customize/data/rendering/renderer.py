@@ -17,6 +17,7 @@ import numpy as np
 
 from customize._batch import Floats, Ints
 from customize._errors import RenderingError
+from customize._printable import printable
 from customize.data.rendering.codec import Codec
 from customize.data.rendering.conversation import Conversation
 from customize.data.rendering.environment import ChatTemplate
@@ -222,7 +223,7 @@ class ChatRenderer:
             if bool(weight) != inside:
                 shown.append("⟦" if weight else "⟧")
                 inside = bool(weight)
-            shown.append(_shown(self._codec.token_text(int(token))) + "|")
+            shown.append(printable(self._codec.token_text(int(token)), keeping="") + "|")
         note = f"({skipped} tokens before) " if skipped else ""
         return note + "".join(shown) + ("⟧" if inside else "")
 
@@ -262,8 +263,3 @@ def _untrainable(folder: ChatFolder, codec: Codec) -> Untrainable:
     pad, unknown = (codec.token_id(str(folder.special.get(f"{n}_token"))) for n in ("pad", "unk"))
     ids = (token for token in (codec.unknown, unknown) if token is not None)
     return Untrainable(pad, frozenset(ids), folder.vocabulary_size)
-
-
-def _shown(text: str) -> str:
-    """Line ends and control characters escaped."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

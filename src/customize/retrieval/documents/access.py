@@ -5,15 +5,17 @@ A fault in it is refused: what it was to protect would else be open to everyone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Collection, Mapping
 from fnmatch import fnmatchcase
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import yaml
 
 from customize._errors import DataError
 
 NAME = "access.yaml"
+_LIKE_IT = (NAME, "access.yml")
 _EXAMPLE = "'hr/*: [hr]' lets those with the tag hr see what is in the folder hr"
 
 
@@ -24,7 +26,7 @@ def read_access(folder: Path) -> Mapping[str, frozenset[str]]:
         DataError: it is not a mapping of patterns to lists of tags.
     """
     file = folder / NAME
-    if not file.exists():
+    if not os.path.lexists(file):
         return {}
     try:
         node = yaml.compose(file.read_text("utf-8"), Loader=yaml.SafeLoader)
@@ -39,13 +41,19 @@ def read_access(folder: Path) -> Mapping[str, frozenset[str]]:
 
 
 def tags_by_file(
-    access: Mapping[str, frozenset[str]], ids: Iterable[str], folder: Path
+    access: Mapping[str, frozenset[str]], ids: Collection[str], folder: Path
 ) -> dict[str, frozenset[str]]:
     """The tags of each file: those of the last pattern that fits it.
 
     Raises:
-        DataError: a pattern fits none of them, and so protects nothing.
+        DataError: a pattern fits none of them, or one of them looks as if it said who may see
+            what, and so protects nothing.
     """
+    if misplaced := [id for id in ids if PurePosixPath(id).name.casefold() in _LIKE_IT]:
+        raise DataError(
+            f"{folder / min(misplaced)} protects nothing: {folder / NAME} alone says who may see "
+            f"what. Move its lines there, with paths from there on ({_EXAMPLE}), or rename it"
+        )
     idle, found = set(access), {}
     for id in ids:
         fitting = [pattern for pattern in access if fnmatchcase(id, pattern)]

@@ -23,9 +23,16 @@ class File:
     def suffix(self) -> str:
         return self.path.suffix.lower()
 
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a link to one."""
+        return self.path.is_dir()
+
 
 def files_of(folder: Path) -> list[File]:
-    """Every file in it and in its folders, by id; what begins with a dot is passed over.
+    """Every file and linked folder in it and in its folders, by id.
+
+    What begins with a dot is passed over.
 
     Raises:
         DataError: it is no folder that can be read, or its ``access.yaml`` is wrong.
@@ -40,6 +47,8 @@ def fault_of(file: File, folder: Path) -> str | None:
     """Why a file is not to be opened at all, or None."""
     if not file.path.resolve().is_relative_to(folder.resolve()):
         return "it is a link out of the folder: copy there what it points to"
+    if file.is_folder:
+        return "it is a link to a folder, which is not followed: copy there what it points to"
     if not file.path.is_file():
         return "it is no file"
     return None
@@ -52,5 +61,7 @@ def _walk(folder: Path) -> list[Path]:
     found = []
     for where, folders, names in os.walk(folder, onerror=refuse):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(where, name) for name in names if not name.startswith(".")]
+        linked = [name for name in folders if Path(where, name).is_symlink()]
+        names = [name for name in names if not name.startswith(".")]
+        found += [Path(where, name) for name in (*names, *linked)]
     return found

@@ -11,6 +11,7 @@ from customize.retrieval.documents.draft import Draft
 from customize.retrieval.documents.plain import cleaned
 
 MOST_PAGES = 5000
+_ENCRYPTED = "it is encrypted: save it without a password"
 _HYPHENATED = re.compile(r"(?<=[^\W\d_])-\n(?=[a-z\u00df-\u00ff])")
 _EMPTY_LINES = re.compile(r"\n\s*\n")
 
@@ -29,7 +30,11 @@ def read_pdf(content: bytes) -> Draft:
     try:
         return _pages(pypdf.PdfReader(io.BytesIO(content)))
     except pypdf.errors.FileNotDecryptedError:
-        raise DataError("it is encrypted: save it without a password") from None
+        raise DataError(_ENCRYPTED) from None
+    except pypdf.errors.DependencyError:  # it cannot decrypt, or not unpack
+        if b"/Encrypt" not in content:
+            raise
+        raise DataError(_ENCRYPTED) from None
 
 
 def _pages(reader: Any) -> Draft:  # pypdf.PdfReader

@@ -19,7 +19,7 @@ from customize.retrieval.documents.corpus import Corpus, Unreadable, findings_in
 from customize.retrieval.documents.folder import File, fault_of, files_of
 from customize.retrieval.documents.formats import APART, MARKDOWN, PLAIN, checked, content_of
 from customize.retrieval.documents.plain import decoded, markdown_headings
-from customize.retrieval.documents.records import document_of, numbered, records_in
+from customize.retrieval.documents.records import both, document_of, numbered, records_in
 
 OnUnreadable = Literal["refuse", "skip"]
 Source = str | Path | Iterable[Mapping[str, object] | Document]
@@ -85,7 +85,8 @@ class Items:
 
     def _files(self, folder: Path) -> Iterator[Item]:
         for file in files_of(folder):
-            if file.suffix not in MARKDOWN | PLAIN | APART.keys() and not reader_of(file.suffix):
+            known = file.suffix in MARKDOWN | PLAIN | APART.keys() or reader_of(file.suffix)
+            if not known and not file.is_folder:
                 self.left_out.append(file.id)
                 continue
             try:
@@ -189,13 +190,13 @@ def _document(record: object, id: str, tags: frozenset[str] = frozenset()) -> Do
     Raises:
         DataError: the record is no document.
     """
-    if isinstance(record, Document):
-        checked(record.id)
-        checked(record.text)
-        return record
     try:
         if isinstance(record, RowFault):
             raise record
+        if isinstance(record, Document):
+            checked(record.id)
+            checked(record.text)
+            return attrs.evolve(record, tags=both(record.tags, tags))
         return document_of(record, id, tags)
     except RowFault as fault:
         raise DataError(

@@ -18,8 +18,7 @@ _KEYS = ("text", "id", "title", "tags")
 def document_of(record: object, id: str, tags: frozenset[str] = frozenset()) -> Document:
     """The document that a record is.
 
-    id: of one that has none. tags: of the file it is in; where there are some, its own are not
-        looked at.
+    id: of one that has none. tags: of the file it is in.
 
     Raises:
         RowFault, DataError: it is none.
@@ -37,9 +36,26 @@ def document_of(record: object, id: str, tags: frozenset[str] = frozenset()) -> 
     return Document(
         values["id"] or id,
         values["text"],
-        tags or _tags(record.get("tags", ())),
+        both(_tags(record.get("tags", ())), tags),
         (Heading(1, title, 0),) if title else (),
     )
+
+
+def both(own: frozenset[str], files: frozenset[str]) -> frozenset[str]:
+    """The tags of a record in a file, each of which lets who has it see what both protect.
+
+    Raises:
+        RowFault: there are none, so that nobody could.
+    """
+    if not own or not files:
+        return own | files
+    if not own & files:
+        raise RowFault(
+            f"its tags ({', '.join(sorted(own))}) are none of those that its file takes "
+            f"({', '.join(sorted(files))})",
+            "name in access.yaml for the file the tags of all its records",
+        )
+    return own & files
 
 
 def records_in(path: Path) -> Iterator[tuple[int, object]]:

@@ -1,7 +1,7 @@
 """The other side of `apart`: ``python -P -m customize.retrieval.documents.worker`` reads files.
 
-A line of JSON comes, a line of JSON goes. Its memory is bounded; it writes no file, opens no
-connection and starts no process, whatever code a file might reach.
+A line of JSON comes, a line of JSON goes. Its memory is bounded; it writes, moves and deletes no
+file, opens no connection, and starts and ends no process, whatever code a file might reach.
 """
 
 from __future__ import annotations
@@ -19,7 +19,13 @@ from customize._errors import CustomizeError
 from customize.retrieval.documents.formats import checked, content_of, reader_apart
 
 _MOST_MEMORY = 2**31  # bytes
-_REFUSED = ("socket.", "subprocess.", "os.system", "os.exec", "os.fork", "os.posix_spawn")
+# Beginnings of the names of Python's audit events.
+_REFUSED = (
+    *("socket.", "subprocess.", "os.system", "os.exec", "os.fork", "os.posix_spawn", "os.spawn"),
+    *("os.startfile", "os.kill", "os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.symlink"),
+    *("os.link", "os.truncate", "os.chmod", "os.chown", "os.chflags", "os.utime", "os.setxattr"),
+    *("os.removexattr", "shutil.", "sqlite3."),
+)
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 

@@ -28,10 +28,14 @@ def check_accents_and_case_are_folded(subject: IndexSubject) -> None:
 
 
 def check_scripts_without_spaces_are_searched(subject: IndexSubject) -> None:
-    """A word of two characters is found in a text that is written without spaces."""
-    chunks = [Chunk("a", "我喜欢北京的天气", (0, 8)), Chunk("b", "他喜欢上海的食物", (0, 8))]
-    found = [hit.chunk for hit in subject.index(chunks).search("北京", 1)]
-    expect(found == chunks[:1], f"'北京' finds {found}")
+    """A word of two characters is found in Chinese without spaces, in Korean with an ending."""
+    for word, *texts in (
+        ("北京", "我喜欢北京的天气", "他喜欢上海的食物"),
+        ("학교", "우리 학교에서 먹어요", "집에서 점심을 먹어요"),
+    ):
+        chunks = [Chunk(id, text, (0, len(text))) for id, text in zip("ab", texts, strict=True)]
+        found = [hit.chunk for hit in subject.index(chunks).search(word, 1)]
+        expect(found == chunks[:1], f"{word!r} finds {found}")
 
 
 def check_the_best_come_first(subject: IndexSubject) -> None:
