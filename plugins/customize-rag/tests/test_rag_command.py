@@ -42,18 +42,43 @@ def test_rows_are_a_file_that_can_be_read_and_trained_on(handbook: Path, tmp_pat
     assert told[-1] == "left out: 'Who sings?': hall.md says 'Nobody'"
 
 
-def test_rows_that_were_edited_are_not_written_over(handbook: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("edit", ["reworded", "last rows taken out", "a row added", "emptied"])
+def test_rows_that_were_edited_are_not_written_over(
+    handbook: Path, tmp_path: Path, edit: str
+) -> None:
     to = tmp_path / "made" / "rows.jsonl"
     run("rows", handbook, "--to", to, "--chunk-tokens", 24)
     written = to.read_bytes()
-    to.write_bytes(written[:100])  # as a kill leaves it
-    run("rows", handbook, "--to", to, "--chunk-tokens", 24)
-    assert to.read_bytes() == written
-    to.write_bytes(edited := written.replace(b"opens", b"is open"))
+    run("rows", handbook, "--to", to, "--chunk-tokens", 24)  # nobody edited them
+    lines = written.splitlines(keepends=True)
+    edited = {
+        "reworded": written.replace(b"opens", b"is open"),
+        "last rows taken out": b"".join(lines[:-2]),
+        "a row added": written + lines[0],
+        "emptied": b"",
+    }[edit]
+    to.write_bytes(edited)
     arguments = ["rows", str(handbook), "--to", str(to), "--chunk-tokens", "24"]
     with pytest.raises(customize.DataError, match="name another file"):
         CliRunner().invoke(command, arguments, catch_exceptions=False)
     assert to.read_bytes() == edited != written
+
+
+def test_a_kill_while_rows_are_written_leaves_no_file_of_them(
+    handbook: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    to = tmp_path / "rows.jsonl"
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", killed)
+        found = CliRunner().invoke(command, ["rows", str(handbook), "--to", str(to)])
+    assert (found.exit_code, to.exists()) == (1, False)
+    run("rows", handbook, "--to", to)
+    assert len(customize.read(to, kind="chat")) > 0
+    assert [file.name for file in tmp_path.iterdir() if file.is_file()] == ["rows.jsonl"]
 
 
 def test_faults_are_told_plainly(

@@ -109,15 +109,19 @@ def _rows(
 
 
 def _write_unless_edited(to: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """What a killed command began to write is written anew."""
+    """All of it or, where the command is killed, nothing: what is there and differs was edited."""
     content = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
-    if to.exists() and not content.startswith(to.read_bytes()):
-        raise customize.DataError(
-            f"{to} is there, and holds other rows than these documents and options give: name "
-            "another file, or delete it if nobody edited it"
-        )
+    if to.exists():
+        if to.read_bytes() != content:
+            raise customize.DataError(
+                f"{to} is there, and holds other rows than these documents and options give: name "
+                "another file, or delete it if nobody edited it"
+            )
+        return
     to.parent.mkdir(parents=True, exist_ok=True)
-    to.write_bytes(content)
+    beside = to.with_name(f".{to.name}.writing")
+    beside.write_bytes(content)
+    beside.replace(to)
 
 
 @command.command("questions")
