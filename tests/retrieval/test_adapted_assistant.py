@@ -131,6 +131,23 @@ def test_a_run_keeps_none_where_no_gain_is_shown_and_its_report_says_so(docs: Pa
         assert told["adapted"] in unescape((docs.parent / "run" / page).read_text("utf-8"))
 
 
+def test_rows_that_are_given_leave_the_questions_to_the_adapter(docs: Path) -> None:
+    said = [("user", "asked 1?"), ("assistant", "said1x")]
+    row = {"messages": [{"role": role, "content": content} for role, content in said]}
+    (rows := docs.parent / "rows.jsonl").write_text(json.dumps(row) + "\n", "utf-8")
+    given = {name: value for name, value in OPTIONS.items() if name != "max_rows"}
+    run = customize.train(
+        model="toy",
+        data=docs,
+        to=docs.parent / "run",
+        method="rag",
+        options={**given, "questions": file_of(asked(), docs.parent), "rows": str(rows)},
+        evaluate=False,
+        backend=ToyBackend(),
+    )
+    assert num_found(run.assistant()) > 0.8 * COUNT
+
+
 def test_held_out_documents_train_none(tmp_path: Path) -> None:
     from customize_rag.method import RAG
 

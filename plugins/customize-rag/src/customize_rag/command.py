@@ -86,7 +86,7 @@ def _rows(
 ) -> None:
     """Write the rows that the method rag would learn from the DOCUMENTS.
 
-    Read and edit them, then: customize train --set method=sft --data ROWS. A file that was edited
+    Read and edit them, then let the method learn those, by its option rows. A file that was edited
     is not written over.
     """
     plan = RowPlan(

@@ -20,6 +20,7 @@ from customize_rag.plan import RowPlan
 
 ANSWERABLE, NEAR_MISS, OFF_TOPIC = "answerable", "near miss", "off topic"
 EMPTY, PARTIAL = "empty", "partial"
+KINDS = (ANSWERABLE, NEAR_MISS, OFF_TOPIC, EMPTY, PARTIAL)
 # Of near misses: as if the retriever had not brought the chunk, where the first question is one;
 # about what another passage of the same document tells. Else the sentence is taken out, or another
 # that does not answer stands in its place, so that nothing but the passage says that there is no
