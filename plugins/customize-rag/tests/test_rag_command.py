@@ -42,6 +42,40 @@ def test_rows_are_a_file_that_can_be_read_and_trained_on(handbook: Path, tmp_pat
     assert told[-1] == "left out: 'Who sings?': hall.md says 'Nobody'"
 
 
+def kinds(file: Path) -> set[str]:
+    return {json.loads(line)["kind"] for line in file.read_text("utf-8").splitlines()}
+
+
+def test_every_option_of_the_rows_can_be_set(handbook: Path, tmp_path: Path) -> None:
+    to = tmp_path / "rows.jsonl"
+    shares = {"near_miss": 0.9, "off_topic": 0, "empty": 0, "partial": 0.0}
+    settings = [f"--set={name}={value}" for name, value in shares.items()]
+    run("rows", handbook, "--to", to, "--chunk-tokens", 24, "--k", 3, *settings, "--set=k=2")
+    assert kinds(to) <= {"near miss", "answerable"}
+    assert "near miss" in kinds(to)
+    rows = customize.read(to, kind="chat")
+    assert {len(rows[number]["sources"]) for number in range(len(rows))} <= {1, 2}
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("near_mis=0.2", "unknown key 'near_mis': did you mean 'near_miss'"),
+        ("near_miss=2", "near_miss must be >= 0 and < 1"),
+        ("near_miss=few", "near_miss must be a number"),
+        ("near_miss", "a setting reads key=value"),
+        ("lr=1e-4", "unknown key 'lr'"),  # rows have no rate
+    ],
+)
+def test_a_setting_that_is_none_of_the_rows_is_refused(
+    handbook: Path, tmp_path: Path, setting: str, told: str
+) -> None:
+    arguments = ["rows", str(handbook), "--to", str(tmp_path / "rows.jsonl"), "--set", setting]
+    with pytest.raises(customize.OptionError, match=told):
+        CliRunner().invoke(command, arguments, catch_exceptions=False)
+    assert not (tmp_path / "rows.jsonl").exists()
+
+
 @pytest.mark.parametrize("edit", ["reworded", "last rows taken out", "a row added", "emptied"])
 def test_rows_that_were_edited_are_not_written_over(
     handbook: Path, tmp_path: Path, edit: str

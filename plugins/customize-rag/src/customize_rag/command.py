@@ -72,36 +72,35 @@ def command() -> None:
 @click.option("--chunk-tokens", default=_PLAN.chunk_tokens, show_default=True, help="Of a passage.")
 @_index
 @_encoder
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Any other option of the rows, as near_miss=0.2 (customize plugins show rag).",
+)
 @_on_unreadable
 def _rows(
     documents: Path,
     to: Path,
-    questions: str | None,
-    per_context: int,
-    k: int,
-    chunk_tokens: int,
-    index: str,
-    encoder: str | None,
+    settings: tuple[str, ...],
     on_unreadable: OnUnreadable,
+    **given: Any,
 ) -> None:
     """Write the rows that the method rag would learn from the DOCUMENTS.
 
     Read and edit them, then let the method learn those, by its option rows. A file that was edited
-    is not written over.
+    is not written over. General prompts (replay) are not among them: the base answers those when
+    the training begins.
     """
-    plan = RowPlan(
-        questions=questions,
-        per_context=per_context,
-        k=k,
-        chunk_tokens=chunk_tokens,
-        index=index,
-        encoder=encoder,
-    )
+    plan = customize.options_from(RowPlan, settings, given)
     made = made_of(_read(documents, on_unreadable), plan)
     _write_unless_edited(to, made.rows)
     kinds = Counter(row["kind"] for row in made.rows)
     told = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
     click.echo(f"{len(made.rows)} rows in {to}: {told}")
+    if made.adapted is not None:
+        click.echo(made.adapted)
     for one in made.left_out[:10]:
         click.echo(f"left out: {one.question!r}: {one.reason}")
     if len(made.left_out) > 10:
