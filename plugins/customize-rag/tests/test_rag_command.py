@@ -141,6 +141,10 @@ class Teacher(BaseHTTPRequestHandler):
         said = "At 10:20 am."
         if "Write one question" in asked:
             said = "Question: When does the Clock Shop open?\nAnswer: 10:20 am"
+        elif "in other words" in asked:
+            said = "Question: At what time do the doors of the Clock Shop open?"
+        elif "Copy the words" in asked:
+            said = "Quote: The doors open at 10:20 am.\nAnswer: 10:20 am"
         reply = {"choices": [{"message": {"content": said}}]}
         self.send_response(200)
         self.end_headers()
@@ -168,3 +172,38 @@ def test_a_teacher_behind_an_endpoint_asks(handbook: Path, tmp_path: Path, endpo
     assert any(line.startswith("1 of ") and line.endswith(f"kept in {to}") for line in told)
     again = run("questions", handbook, "--model", endpoint, "--to", to, "--chunk-tokens", 24)
     assert again[-1] == f"0 of 0 questions kept in {to}"
+
+
+def test_a_teacher_rewords_and_answers(handbook: Path, tmp_path: Path, endpoint: str) -> None:
+    log, answered, reworded = (tmp_path / name for name in ("log", "answered", "reworded"))
+    log.write_text('{"question": "When does the Clock Shop open?"}\n', "utf-8")
+    asking = ("questions", handbook, "--model", endpoint, "--chunk-tokens", 24)
+    told = run(*asking, "--answer", log, "--to", answered)
+    assert told[-1] == f"1 of 1 questions kept in {answered}"
+    told = run(*asking, "--reword", answered, "--per-passage", 2, "--to", reworded)
+    assert told[-2:] == [
+        f"1 of 2 questions kept in {reworded}",
+        "1 left out: it is worded as another is",
+    ]
+    # What was not answered is no file of questions to learn from, and the fault says what to do.
+    arguments = ["rows", str(handbook), "--questions", str(log), "--to", str(tmp_path / "rows")]
+    with pytest.raises(customize.DataError, match="customize-rag questions --answer"):
+        CliRunner().invoke(command, arguments, catch_exceptions=False)
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (("--per-passage", 2), "--answer adds no questions"),
+        (("--reword", "log"), "--answer adds no questions"),
+        (("--to", "log"), "name another"),
+    ],
+)
+def test_what_does_not_go_with_answers_is_refused(
+    handbook: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: list[str], told: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("log").write_text('{"question": "When?"}\n', "utf-8")
+    given = ["questions", handbook, "--model", "m", "--to", "new", "--answer", "log", *more]
+    found = CliRunner().invoke(command, [str(one) for one in given])
+    assert (found.exit_code, told in found.output) == (2, True)

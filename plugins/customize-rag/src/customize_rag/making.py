@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -15,6 +13,7 @@ from customize_rag.extracting import extracted
 from customize_rag.given import given_rows
 from customize_rag.pairs import LeftOut, Pair, grounded
 from customize_rag.plan import RowPlan
+from customize_rag.question_file import questions_of
 
 
 @attrs.frozen
@@ -72,30 +71,3 @@ def _adapted(index: Index, pairs: Sequence[Pair], plan: RowPlan) -> tuple[Index,
 
 def _sought(pair: Pair) -> Mapping[str, str]:
     return {"question": pair.question, "answer": pair.answer, "document": pair.chunk.document}
-
-
-def questions_of(file: str) -> Iterator[Mapping[str, Any]]:
-    """The lines of a file, each with ``question`` and ``answer``.
-
-    Raises:
-        DataError: it cannot be read, or a line lacks one of them.
-    """
-    try:
-        lines = Path(file).read_text("utf-8").splitlines()
-    except OSError as error:
-        raise DataError(f"the questions in {file} cannot be read: {error.strerror}") from error
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise DataError(f"{file}, line {number} is not JSON: {error}") from error
-        if not isinstance(row, dict) or not all(
-            isinstance(row.get(name), str) and row[name].strip() for name in ("question", "answer")
-        ):
-            raise DataError(
-                f'{file}, line {number} must read {{"question": …, "answer": …}}, and may name '
-                'its "document"'
-            )
-        yield row
