@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
 
 from customize import Adapted, DataError, Dataset, Index, adapted_index, index_of
-from customize_rag.contexts import Rows
 from customize_rag.extracting import extracted
 from customize_rag.given import given_rows
 from customize_rag.pairs import LeftOut, Pair, grounded
 from customize_rag.plan import RowPlan
 from customize_rag.question_file import questions_of
+from customize_rag.rows import Rows
 
 
 @attrs.frozen
@@ -39,7 +40,11 @@ def made_of(data: Dataset, plan: RowPlan) -> Made:
     index = index_of(data, plan.chunking, plan.encoder, plan.index)
     pairs, left_out = _pairs(index, plan)
     index, adapted = _adapted(index, pairs, plan)
-    return Made(tuple(Rows(plan, pairs, index)), index, left_out, adapted)
+    rows = Rows(plan, pairs, index)
+    made = Made(tuple(rows), index, left_out, adapted)
+    for told in rows.shortfalls():
+        warnings.warn(told, stacklevel=2)
+    return made
 
 
 def made_with(data: Dataset, plan: RowPlan, rows: str) -> Made:
