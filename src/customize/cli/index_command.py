@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from customize.cli.index_adapt_command import command as adapt
+
 if TYPE_CHECKING:
     from customize.interfaces.index import Hit, Index
 
@@ -64,7 +66,11 @@ def command() -> None:
     customize index update indexes/docs docs
     customize index search indexes/docs "When are you open?"
     customize index check indexes/docs
+    customize index adapt indexes/docs questions.jsonl
     """
+
+
+command.add_command(adapt)
 
 
 @command.command("build")
