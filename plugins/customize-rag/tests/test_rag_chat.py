@@ -44,3 +44,19 @@ def test_what_would_be_answered_without_documents_is_refused(
     assert found.exit_code == 2
     assert f"{run} answers from documents" in found.output
     assert f"leave out {option}" in found.output
+
+
+def chat_about_pool(run: Path, folder: Path, **cut: object) -> str:
+    pool = [{"id": "pool", "text": "# Pool\n\nThe pool is blue."}]
+    customize.build_index(pool, folder, chunking=customize.Chunking(**cut))  # type: ignore[arg-type]
+    asked = ["chat", str(run), "--index", str(folder), "--message", "pool", "--max-tokens", "2"]
+    found = CliRunner().invoke(cli, asked)
+    assert found.exit_code == 0, found.output
+    return found.output
+
+
+def test_an_index_that_is_cut_otherwise_than_the_runs_is_told_of(run: Path, tmp_path: Path) -> None:
+    told = chat_about_pool(run, tmp_path / "other", most_tokens=400, overlap=0.3)
+    assert "cut otherwise" in told
+    assert "--most-tokens 200 --overlap 0.15" in told
+    assert "cut otherwise" not in chat_about_pool(run, tmp_path / "same", most_tokens=200)

@@ -95,6 +95,7 @@ def command(
         if temperature:
             raise click.UsageError("answers from documents are the likeliest: omit --temperature")
         assistant = run.assistant(index, base=base, encoder=encoder)
+        _tell_cut(run, index)
         ask_documents(assistant, message, tags, max_tokens)
         return
     if tags or index or encoder:
@@ -104,6 +105,18 @@ def command(
     tools = read_tools(tools_file) if tools_file else None
     settings = {"base": base, "max_tokens": max_tokens, "temperature": temperature}
     talk(run, system, tools, message, settings)
+
+
+def _tell_cut(run: Run, index: str | None) -> None:
+    """Say where the passages of another index are not as the run's."""
+    from pathlib import Path
+
+    from customize.runs.assistant import cut_otherwise
+
+    kept = run.assistant_folder
+    told = None if kept is None or index is None else cut_otherwise(kept, Path(index))
+    if told is not None:
+        click.echo(told, err=True)
 
 
 def ask_documents(
