@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from rag_corpus import index
 
-from customize import Chunk, Message
+from customize import Chunk, DataError, Message
 from customize_rag.inventing import Questioner
 from customize_rag.question_file import questions_of, write
 
@@ -180,11 +180,12 @@ def test_a_question_of_a_log_gets_the_answer_that_is_quoted_word_for_word(tmp_pa
     log = [{"question": OPENING["question"]}, {"question": "Who?", "answer": "Agnes Corbin"}]
     to = tmp_path / "answered.jsonl"
     ask = Scripted(QUOTED)
+    log[1]["answer"] = "Agnes\u2028Corbin"  # ends no line of a file
     made = list(write(Questioner(ask, INDEX, 2).answering(log), to))
     assert [one.reason for one in made] == [None, None]
     first, second = questions_of(str(to))
     assert {name: first[name] for name in OPENING} == OPENING
-    assert (second["answer"], len(ask.wanted)) == ("Agnes Corbin", 1)  # who knows it said so
+    assert (second["answer"], len(ask.wanted)) == ("Agnes\u2028Corbin", 1)  # who knows it said so
     assert list(write(Questioner(ask, INDEX, 2).answering(log), to)) == []
 
 
@@ -205,3 +206,10 @@ def test_an_answer_that_no_passage_tells_is_left_out_with_the_reason(
     [made] = write(Questioner(Scripted(said), INDEX, 1).answering([{"question": question}]), to)
     assert told in str(made.reason)
     assert not to.exists()
+
+
+def test_a_file_of_something_else_is_not_added_to(tmp_path: Path) -> None:
+    (to := tmp_path / "notes.txt").write_text("Buy milk.\nAsk again.\n", "utf-8")
+    with pytest.raises(DataError, match="line 1 is not JSON: name a file of questions"):
+        list(write(Questioner(Scripted(OPENS), INDEX, 2).inventing(), to))
+    assert to.read_text("utf-8") == "Buy milk.\nAsk again.\n"

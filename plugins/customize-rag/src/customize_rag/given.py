@@ -58,9 +58,9 @@ def _other(plan: RowPlan, row: Row) -> str | None:
     if len(sources) > plan.k:
         return f"k={len(sources)}"
     if first["content"] != plan.instruction:
-        return f"instruction={first['content']!r}"
+        return f"instruction={str(first['content'])[:200]!r}"
     hits = [Hit(Chunk(source, "", (0, 0)), 0.0) for source in sources]
     said = plan.read(last, hits)
     if row["kind"] in (NEAR_MISS, OFF_TOPIC, EMPTY) and not (said.abstained or said.citations):
-        return f"abstention={last!r}"
+        return f"abstention={str(last)[:200]!r}"
     return None

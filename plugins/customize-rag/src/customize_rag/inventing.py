@@ -16,7 +16,7 @@ from customize import Chunk, Grounding, Index
 from customize_rag.asking import Ask
 from customize_rag.evidence import holds
 from customize_rag.pairs import Grounder, LeftOut
-from customize_rag.question_file import ANSWERED, CHUNK, WORDING, Made, Task, is_told
+from customize_rag.question_file import ANSWERED, CHUNK, WORDING, Proposed, Task, is_told
 
 _WANTED = (
     "Write one question that the passage answers, and its answer in the passage's own words. "
@@ -67,54 +67,54 @@ class Questioner:
             make = functools.partial(self.answered, row)
             yield Task({ANSWERED: _told(row, "question", "document")}, make)
 
-    def invented(self, chunk: Chunk, before: Sequence[str] = ()) -> Made:
+    def invented(self, chunk: Chunk, before: Sequence[str] = ()) -> Proposed:
         """A question about the chunk, and whether search and the model itself agree with it.
 
         before: questions about it that were made before.
         """
         found = _INVENTED.search(self._said(f"{Grounding.passage(chunk)}\n\n{_WANTED}", before))
         if found is None:
-            return Made("", "", chunk.document, _NO_FORM)
+            return Proposed("", "", chunk.document, _NO_FORM)
         question, answer = _line(found["question"]), found["answer"].strip().rstrip(".")
         if len(answer.split()) > _MOST_WORDS or not holds(answer, chunk.text):
-            return Made(question, answer, chunk.document, "the answer is not in the passage")
+            return Proposed(question, answer, chunk.document, "the answer is not in the passage")
         fault = self._fault(question, answer, chunk, before)
-        return Made(question, answer, chunk.document, fault)
+        return Proposed(question, answer, chunk.document, fault)
 
     def reworded(
         self, row: Mapping[str, Any], grounder: Grounder, before: Sequence[str] = ()
-    ) -> Made:
+    ) -> Proposed:
         """The row's question in other words than it has, and than there were before."""
         pair = grounder.ground(row)
         if isinstance(pair, LeftOut):
-            return Made("", row["answer"], row.get("document"), pair.reason)
+            return Proposed("", row["answer"], row.get("document"), pair.reason)
         shown = f"{Grounding.passage(pair.chunk)}\n\nQuestion: {pair.question}"
         said = self._said(f"{shown}\nAnswer: {pair.answer}\n\n{_OTHERWISE}", before)
         found = _ASKED.search(said)
         if found is None:
-            return Made("", pair.answer, pair.chunk.document, _NO_FORM)
+            return Proposed("", pair.answer, pair.chunk.document, _NO_FORM)
         question = _line(found["question"])
         fault = self._fault(question, pair.answer, pair.chunk, (pair.question, *before))
-        return Made(question, pair.answer, pair.chunk.document, fault)
+        return Proposed(question, pair.answer, pair.chunk.document, fault)
 
-    def answered(self, row: Mapping[str, Any], before: Sequence[str] = ()) -> Made:
+    def answered(self, row: Mapping[str, Any], before: Sequence[str] = ()) -> Proposed:
         """The row's question with the answer that the model quotes from what the question finds."""
         question, named = row["question"], row.get("document")
         if is_told(row, "answer"):
-            return Made(question, row["answer"], named)
+            return Proposed(question, row["answer"], named)
         chunks = [chunk for chunk in self._found(question) if named in (None, chunk.document)]
         if not chunks:
-            return Made(question, "", named, "the question finds no passage")
+            return Proposed(question, "", named, "the question finds no passage")
         [_, asked] = Grounding().messages(question, chunks)
         found = _QUOTED.search(self._said(f"{asked['content']}\n\n{_LOOKED_UP}", before))
         if found is None:
-            return Made(question, "", named, "the model finds no answer in the passages")
+            return Proposed(question, "", named, "the model finds no answer in the passages")
         quote, answer = found["quote"].strip("\"'“”"), found["answer"].strip().rstrip(".")
         source = next((chunk for chunk in chunks if _line(quote) in _line(chunk.text)), None)
         if source is None:
-            return Made(question, answer, named, "what is quoted is in no passage")
+            return Proposed(question, answer, named, "what is quoted is in no passage")
         fault = None if holds(answer, quote) else "the answer is not in what is quoted"
-        return Made(question, answer, source.document, fault)
+        return Proposed(question, answer, source.document, fault)
 
     def _fault(self, question: str, answer: str, chunk: Chunk, others: Sequence[str]) -> str | None:
         if _words(question) in map(_words, others):

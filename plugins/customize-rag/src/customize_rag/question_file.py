@@ -15,13 +15,13 @@ import attrs
 from customize import DataError
 
 # Fields that tell what a question is of: a passage, a question in other words, one of a log.
-CHUNK, WORDING, ANSWERED = "chunk", "wording_of", "answer_to"
+_MARKS = CHUNK, WORDING, ANSWERED = "chunk", "wording_of", "answer_to"
 _ALL = ("question", "answer")
 
 
 @attrs.frozen
-class Made:
-    """A question that was made. reason: why it is left out; None where it is kept."""
+class Proposed:
+    """A question with its answer. reason: why it is left out; None where it is kept."""
 
     question: str
     answer: str
@@ -37,7 +37,7 @@ class Task:
     """
 
     of: Mapping[str, Any]
-    make: Callable[[Sequence[str]], Made]
+    make: Callable[[Sequence[str]], Proposed]
 
 
 def questions_of(file: str, needed: Sequence[str] = _ALL) -> Iterator[Mapping[str, Any]]:
@@ -47,7 +47,7 @@ def questions_of(file: str, needed: Sequence[str] = _ALL) -> Iterator[Mapping[st
         DataError: it cannot be read, or a line lacks one of them.
     """
     try:
-        lines = Path(file).read_text("utf-8").splitlines()
+        lines = Path(file).read_text("utf-8").split("\n")
     except OSError as error:
         raise DataError(f"the questions in {file} cannot be read: {error.strerror}") from error
     for number, line in enumerate(lines, start=1):
@@ -71,13 +71,14 @@ def is_told(row: Mapping[str, Any], name: str) -> bool:
     return isinstance(row.get(name), str) and bool(row[name].strip())
 
 
-def write(tasks: Iterable[Task], to: Path, each: int = 1, most: int = 0) -> Iterator[Made]:
+def write(tasks: Iterable[Task], to: Path, each: int = 1, most: int = 0) -> Iterator[Proposed]:
     """Make ``each`` questions of a task, less those that are there; of ``most`` tasks, 0 is all."""
     beside = to.with_name(f"{to.stem}.left-out.jsonl")
     to.parent.mkdir(parents=True, exist_ok=True)
     known: dict[str, list[str]] = {}
     for line in (line for file in (to, beside) for line in _lines(file)):
-        known.setdefault(_key(line), []).append(line["question"])
+        if any(of in line for of in _MARKS):  # others are somebody's own
+            known.setdefault(_key(line), []).append(line["question"])
     left = [task for task in tasks if len(known.get(_key(task.of), ())) < each]
     for task in left[: most or None]:
         there = known.setdefault(_key(task.of), [])
@@ -93,11 +94,15 @@ def write(tasks: Iterable[Task], to: Path, each: int = 1, most: int = 0) -> Iter
 
 def _key(line: Mapping[str, Any]) -> str:
     """What a line, or a task, is of."""
-    return json.dumps([line.get(of) for of in (CHUNK, WORDING, ANSWERED)], sort_keys=True)
+    return json.dumps([line.get(of) for of in _MARKS], sort_keys=True)
 
 
 def _lines(file: Path) -> Iterator[Mapping[str, Any]]:
-    """Whole lines; a kill may have cut the last one, which is then made again."""
+    """Whole lines; a kill may have cut the last one, which is then made again.
+
+    Raises:
+        DataError: another is no JSON.
+    """
     if not file.is_file():
         return
     content = file.read_text("utf-8")
@@ -106,12 +111,15 @@ def _lines(file: Path) -> Iterator[Mapping[str, Any]]:
         whole = content + "\n" if _is_json(last) else content[:start]
         file.write_text(whole, "utf-8")
         content = whole
-    yield from (json.loads(line) for line in content.splitlines() if line.strip())
+    for number, line in enumerate(content.split("\n"), start=1):
+        if line.strip():
+            if not _is_json(line):
+                raise DataError(f"{file}, line {number} is not JSON: name a file of questions")
+            yield json.loads(line)
 
 
 def _is_json(text: str) -> bool:
     try:
-        json.loads(text)
+        return isinstance(json.loads(text), dict)
     except ValueError:
         return False
-    return True
