@@ -171,6 +171,7 @@ __all__ = [
     "open_package",
     "option",
     "options",
+    "options_from",
     "overlong",
     "plan",
     "propose_pairs",
@@ -360,6 +361,7 @@ _HOMES = {
     "open_package": "customize.packaging.opening",
     "option": "customize._options",
     "options": "customize._options",
+    "options_from": "customize.training.recipe_file",
     "overlong": "customize.rollouts.rewards",
     "plan": "customize.planning.plan",
     "propose_pairs": "customize.traits.correcting",
@@ -565,6 +567,7 @@ if TYPE_CHECKING:
     from customize.training.checkpoints import Checkpoint as Checkpoint
     from customize.training.lock import held as held
     from customize.training.recipe import Recipe as Recipe
+    from customize.training.recipe_file import options_from as options_from
     from customize.traits.correcting import correct as correct
     from customize.traits.correcting import measure_traits as measure_traits
     from customize.traits.correcting import propose_pairs as propose_pairs

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from turned_encoder import SOURCE
 
 import customize
 from customize import DataError, Document, Grounding, OptionError, adapted_index, index_of
@@ -21,41 +22,6 @@ from customize.testing import ToyBackend, write_tiny_model
 
 pytest.importorskip("customize_rag")
 
-# A vector for each number, and for questions the same one turned: what an adapter can undo.
-SOURCE = '''
-import hashlib
-import re
-import numpy as np
-import customize
-
-RNG = np.random.default_rng(7)
-VECTORS = RNG.normal(size=(200, 8))
-VECTORS /= np.linalg.norm(VECTORS, axis=1, keepdims=True)
-TURN, _ = np.linalg.qr(RNG.normal(size=(8, 8)))
-
-
-@customize.options
-class Turned(customize.Encoder):
-    """Vectors by the first number of a text."""
-
-    @property
-    def fingerprint(self):
-        return hashlib.sha256(b"turned").hexdigest()
-
-    def encode_chunks(self, texts):
-        numbers = [int((re.findall(r"\\d+", text) or ["0"])[0]) for text in texts]
-        return np.asarray(VECTORS[numbers], np.float32)
-
-    def encode_queries(self, texts):
-        return np.asarray(self.encode_chunks(texts) @ TURN, np.float32)
-
-
-@customize.hookimpl
-def customize_encoders():
-    yield customize.EncoderSpec(
-        name="turned", target=f"{__name__}:Turned", summary="Turns questions."
-    )
-'''
 COUNT = 60
 TEXTS = {f"{n}.md": f"The word is said{n}x." for n in range(COUNT)}
 DOCUMENTS = [Document(name, text) for name, text in TEXTS.items()]
@@ -129,6 +95,23 @@ def test_a_run_keeps_none_where_no_gain_is_shown_and_its_report_says_so(docs: Pa
     assert told["adapted"].endswith("no query adapter is kept, as no gain is shown")
     for page in ("report.html", "README.md"):
         assert told["adapted"] in unescape((docs.parent / "run" / page).read_text("utf-8"))
+
+
+def test_rows_that_are_given_leave_the_questions_to_the_adapter(docs: Path) -> None:
+    said = [("user", "asked 1?"), ("assistant", "said1x")]
+    row = {"messages": [{"role": role, "content": content} for role, content in said]}
+    (rows := docs.parent / "rows.jsonl").write_text(json.dumps(row) + "\n", "utf-8")
+    given = {name: value for name, value in OPTIONS.items() if name != "max_rows"}
+    run = customize.train(
+        model="toy",
+        data=docs,
+        to=docs.parent / "run",
+        method="rag",
+        options={**given, "questions": file_of(asked(), docs.parent), "rows": str(rows)},
+        evaluate=False,
+        backend=ToyBackend(),
+    )
+    assert num_found(run.assistant()) > 0.8 * COUNT
 
 
 def test_held_out_documents_train_none(tmp_path: Path) -> None:

@@ -291,3 +291,10 @@ def test_without_questions_sentences_are_asked_for() -> None:
     assert len(steps) == method.num_steps(documents())
     asked = [m["content"] for row in steps[0].records["rows"] for m in row["messages"]]
     assert any("what time" in text for text in asked)
+
+
+def test_a_share_that_one_document_does_not_allow_is_warned_of() -> None:
+    one = customize.read([{"id": "shop", "text": DOCUMENTS[1]["text"]}], kind="documents")
+    method = RAG(**{**PLAIN, "per_context": 1}, off_topic=0.5, near_miss=0.0)
+    with pytest.warns(UserWarning, match=r"off_topic: of \d rows \d could not be made"):
+        method.num_steps(one)

@@ -110,6 +110,20 @@ def test_a_package_says_how_it_answers_and_what_it_was_made_for(
     assert "## What it answers from" in (packages[form] / "README.md").read_text("utf-8")
 
 
+def test_the_card_says_with_which_documents_it_was_measured(package: Path, others: Path) -> None:
+    def index() -> str:
+        [file] = package.glob("*/rag.json")
+        return str(json.loads(file.read_text("utf-8"))["index"])
+
+    def card() -> str:
+        return (package / "README.md").read_text("utf-8")
+
+    assert f"was measured with the documents of the index {index()}" in card()
+    update(package, others)
+    assert index() not in card()
+    assert "they were replaced since" in card()
+
+
 def test_documents_are_swapped_and_the_weights_stay(package: Path, others: Path) -> None:
     before = Manifest.read(package)
     (package / "model.sig").write_text("{}")

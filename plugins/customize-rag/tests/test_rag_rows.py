@@ -13,11 +13,11 @@ from rag_corpus import PAIRS, index
 
 from customize import Chunk, Grounding, OptionError
 from customize_rag.changing import beside, changed, disputed, without
-from customize_rag.contexts import Rows
 from customize_rag.evidence import holds
 from customize_rag.extracting import extracted
 from customize_rag.pairs import Grounder, LeftOut, Pair, grounded
 from customize_rag.plan import RowPlan
+from customize_rag.rows import Rows
 
 NOTHING_ELSE: dict[str, Any] = {"near_miss": 0.0, "off_topic": 0.0, "empty": 0.0, "partial": 0.0}
 
@@ -293,3 +293,33 @@ def test_every_option_of_how_passages_are_shown_is_kept() -> None:
     given: dict[str, Any] = {"k": 7, "instruction": "Quote it.", "abstention": "Nothing is said."}
     assert given.keys() == Grounding.__annotations__.keys()
     assert RowPlan(**given, per_context=2).grounding() == Grounding(**given)
+
+
+def shortfalls(plan: RowPlan, pairs: list[dict[str, Any]]) -> list[str]:
+    documents = index()
+    rows = Rows(plan, grounded(pairs, documents, plan.quote_words)[0], documents)
+    count = len(list(rows))
+    told = list(rows.shortfalls())
+    assert (len(list(rows)), list(rows.shortfalls())) == (count, told)  # counted anew
+    return told
+
+
+def test_a_share_that_the_documents_do_not_allow_is_told_with_its_numbers() -> None:
+    given: dict[str, Any] = {**NOTHING_ELSE, "off_topic": 0.5, "per_context": 1}
+    [told] = shortfalls(
+        RowPlan(**given), PAIRS * 5
+    )  # the four passages shown are of all four documents
+    [due, missing] = map(int, re.findall(r"\d+", told.partition("could not be made")[0]))
+    assert due / 2 < missing <= due
+    assert abs(due - 30) < 12  # three standard errors of 60 draws
+    assert told.startswith("off_topic: of ")
+    assert "lower k" in told
+    assert shortfalls(RowPlan(**given, k=1), PAIRS * 5) == []
+
+
+def test_parts_that_cannot_be_missing_are_told() -> None:
+    plan = RowPlan(per_context=1, k=1, **{**NOTHING_ELSE, "partial": 0.9})
+    [told] = shortfalls(plan, PAIRS[-1:])  # one question has no other beside it
+    assert told.startswith("partial: of 1 rows 1 could not be made")
+    plan = RowPlan(per_context=2, k=50, **{**NOTHING_ELSE, "partial": 0.3})
+    assert shortfalls(plan, PAIRS * 5) == []

@@ -80,17 +80,24 @@ def command(
 
     Answers appear as they are made; with --tools each appears whole, a call of a tool as
     name(arguments). A run that answers from documents shows what it quotes, and from where; each
-    question is asked of the documents anew.
+    question is asked of the documents anew. It takes no --system, no --tools.
     """
     from customize.runs.opening import open as open_run
 
     if message is not None and not message.strip():
         raise click.UsageError("--message is empty: say something, or leave it out to be asked")
     run = open_run(source, revision=revision)
-    if run.has_assistant and system is None and tools_file is None:
+    if run.has_assistant:
+        if system is not None or tools_file is not None:
+            given = "--tools" if system is None else "--system"
+            raise click.UsageError(
+                f"{source} answers from documents, question by question and as it was trained to: "
+                f"leave out {given}, which would have it talk without them"
+            )
         if temperature:
             raise click.UsageError("answers from documents are the likeliest: omit --temperature")
         assistant = run.assistant(index, base=base, encoder=encoder)
+        _tell_cut(run, index)
         ask_documents(assistant, message, tags, max_tokens)
         return
     if tags or index or encoder:
@@ -100,6 +107,18 @@ def command(
     tools = read_tools(tools_file) if tools_file else None
     settings = {"base": base, "max_tokens": max_tokens, "temperature": temperature}
     talk(run, system, tools, message, settings)
+
+
+def _tell_cut(run: Run, index: str | None) -> None:
+    """Say where the passages of another index are not as the run's."""
+    from pathlib import Path
+
+    from customize.runs.assistant import cut_otherwise
+
+    kept = run.assistant_folder
+    told = None if kept is None or index is None else cut_otherwise(kept, Path(index))
+    if told is not None:
+        click.echo(told, err=True)
 
 
 def ask_documents(

@@ -10,6 +10,7 @@ import click
 
 from customize._errors import DataError
 from customize._printable import printable
+from customize.cli.index_adapt_command import command as adapt
 
 if TYPE_CHECKING:
     from customize.interfaces.index import Hit, Index
@@ -67,7 +68,11 @@ def command() -> None:
     customize index update indexes/docs docs
     customize index search indexes/docs "When are you open?"
     customize index check indexes/docs
+    customize index adapt indexes/docs questions.jsonl
     """
+
+
+command.add_command(adapt)
 
 
 @command.command("build")

@@ -250,6 +250,31 @@ def adapted_told(kept: Path | None) -> str | None:
     return read_facts(kept / INDEX).adapted
 
 
+def cut_otherwise(kept: Path, index: Path) -> str | None:
+    """What to say where the index is cut into other passages than an assistant's own.
+
+    Raises:
+        DataError: one of the folders is damaged.
+    """
+    own = options_to_dict(read_facts(kept / INDEX).chunking)
+    other = options_to_dict(read_facts(index).chunking)
+    wanted = [
+        f"without {_flag(name)}" if value is None else f"{_flag(name)} {value}"
+        for name, value in own.items()
+        if other[name] != value
+    ]
+    if not wanted:
+        return None
+    return (
+        f"{index} is cut otherwise than the passages that the model learnt to read: build it with "
+        + " ".join(wanted)
+    )
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
 def encoder_for(kept: Path, given: Encoder | str | None) -> Encoder | str | None:
     """The encoder to open the index of an assistant's folder with; None: as the index says.
 

@@ -14,7 +14,7 @@ from customize.interfaces.model import ModelFolder
 from customize.models.sources import hub_name
 from customize.packaging.figures import in_words
 from customize.packaging.manifest import Manifest
-from customize.runs.assistant import adapted_told
+from customize.runs.assistant import AssistantFacts, adapted_told
 from customize.runs.folder import RunFolder
 from customize.training.recipe import Recipe
 
@@ -28,6 +28,9 @@ _DOCUMENTS = """## What it answers from
 The passages that its own index finds for a question, as `rag.json` says they are shown. It quotes
 and cites them, or says that they do not tell. `customize index update . DOCUMENTS` puts others in
 their place; the weights stay.
+
+What is said below of how good it is was measured with the documents of the index {index}.
+Where `rag.json` names another, they were replaced since, and with those it was not measured.
 
 """
 
@@ -52,8 +55,7 @@ def package_card(
         "pipeline_tag": "text-generation",
         "tags": ["customize", recipe.method],
     }
-    documents = _DOCUMENTS if folder.assistant_kept() else ""
-    return _card(front, folder, recipe, evaluation, _packaged(manifest) + documents)
+    return _card(front, folder, recipe, evaluation, _packaged(manifest) + _documents(folder))
 
 
 def _card(
@@ -97,6 +99,11 @@ A customization of `{_public(recipe.model)}` by {recipe.method}, on {_public(rec
 ## Limits
 
 {_LIMITS}"""
+
+
+def _documents(folder: RunFolder) -> str:
+    kept = folder.assistant_kept()
+    return "" if kept is None else _DOCUMENTS.format(index=AssistantFacts.read(kept).index)
 
 
 def _retrieval(folder: RunFolder) -> str:

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
@@ -17,6 +17,8 @@ from customize._errors import OptionError
 from customize._structuring import Faults, structure
 from customize.training.recipe import Recipe
 from customize.training.recipe_making import make_recipe
+
+T = TypeVar("T")
 
 _LOCAL = ("data", "validation", "model", "adapter")
 _FLAGS = ("model", "data", "to")  # keys that are options of the command line too
@@ -97,6 +99,25 @@ def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
     for setting in settings:
         _set(values, {}, setting)
     return values
+
+
+def options_from(
+    cls: type[T],
+    settings: Sequence[str],
+    given: Mapping[str, Any] = {},  # never changed
+) -> T:
+    """An ``options`` class from ``key=value`` settings, as a command's ``--set`` has them.
+
+    given: other values of it, which a setting overrides.
+
+    Raises:
+        OptionError: with every fault; an unknown key with the nearest that there is.
+    """
+    faults = Faults()
+    made = structure(cls, {**given, **parse_settings(settings)}, faults)
+    faults.raise_if_any("the command line")
+    assert made is not None
+    return made
 
 
 def load_yaml(path: Path, example: str) -> tuple[dict[str, Any], dict[str, str]]:

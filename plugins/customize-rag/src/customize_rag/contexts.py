@@ -1,13 +1,12 @@
-"""Passages and the questions asked about them: the rows, made one after the other.
+"""The passages that are shown for a question, and what is asked about them.
 
-Everything is a function of the pairs, the index and the plan. Knows no model.
+Everything is a function of the pairs, the index, the plan and the generator. Knows no model.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections import Counter
+from collections.abc import Sequence
 
 import attrs
 import numpy as np
@@ -20,6 +19,7 @@ from customize_rag.plan import RowPlan
 
 ANSWERABLE, NEAR_MISS, OFF_TOPIC = "answerable", "near miss", "off topic"
 EMPTY, PARTIAL = "empty", "partial"
+KINDS = (ANSWERABLE, NEAR_MISS, OFF_TOPIC, EMPTY, PARTIAL)
 # Of near misses: as if the retriever had not brought the chunk, where the first question is one;
 # about what another passage of the same document tells. Else the sentence is taken out, or another
 # that does not answer stands in its place, so that nothing but the passage says that there is no
@@ -36,10 +36,11 @@ class Asked:
     other: Pair | None = None
 
 
-class Rows:
-    """Chat rows from pairs, a question each: every pair is asked about once.
+class Pool:
+    """The questions that there are, and what became of them.
 
-    Rows about the same passages follow each other, and share their number as ``together``.
+    asked: by their numbers. due: how many rows of a kind were to be made, of those that a question
+    was left for; missing: how many of them could not be.
     """
 
     def __init__(self, plan: RowPlan, pairs: Sequence[Pair], index: Index) -> None:
@@ -52,69 +53,37 @@ class Rows:
             self.of_chunk.setdefault(pair.chunk.id, []).append(number)
             self.of_document.setdefault(pair.chunk.document, []).append(number)
         self.asked: set[int] = set()
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        self.asked = set()
-        every = self._every()
-        yield from itertools.islice(every, self.plan.max_rows) if self.plan.max_rows else every
-
-    def _every(self) -> Iterator[dict[str, Any]]:
-        for number, lead in enumerate(np.random.default_rng(0).permutation(len(self.pairs))):
-            if int(lead) not in self.asked:
-                yield from self._around(int(lead), number, np.random.default_rng([0, number]))
-
-    def _around(self, lead: int, number: int, rng: np.random.Generator) -> Iterator[dict[str, Any]]:
-        """The rows about the passages of a question, and now and then one without passages."""
-        passages, asked = _Context(self, lead, rng).asked()
-        for one in asked:
-            yield self._row(passages, one, number)
-        due = len(asked) * self.plan.empty / (1 - self.plan.empty)
-        for _ in range(int(due + rng.random())):
-            yield self._row((), Asked(EMPTY, self.drawn(rng)), None)
+        self.due, self.missing = Counter[str](), Counter[str]()
 
     def drawn(self, rng: np.random.Generator) -> Pair:
         """Any pair."""
         return self.pairs[int(rng.integers(len(self.pairs)))]
 
-    def _row(self, passages: Sequence[Chunk], one: Asked, number: int | None) -> dict[str, Any]:
-        question = one.pair.question
-        question = f"{question} {one.other.question}" if one.other else question
-        answer = {"role": "assistant", "content": self._answer(one, passages)}
-        return {
-            "messages": [*self.plan.messages(question, passages), answer],
-            "together": number,
-            "kind": one.kind,
-            "sources": [chunk.document for chunk in passages],
-        }
-
-    def _answer(self, one: Asked, passages: Sequence[Chunk]) -> str:
-        if one.kind not in (ANSWERABLE, PARTIAL):
-            return self.plan.abstention
-        place = next(n for n, chunk in enumerate(passages, 1) if one.pair.quote in chunk.text)
-        missing = one.other.question if one.other else None
-        return self.plan.answer(one.pair.answer, [(one.pair.quote, place)], missing)
+    def count(self, kind: str, is_made: bool) -> None:
+        self.due[kind] += 1
+        self.missing[kind] += not is_made
 
 
-class _Context:
+class Context:
     """The passages found for one question, and what else is asked about them.
 
     shown: the chunks as the index has them. texts: by the id of one, what it says in this row.
     changed: answers that are told with another number.
     """
 
-    def __init__(self, rows: Rows, lead: int, rng: np.random.Generator) -> None:
-        self._rows = rows
-        self._plan = rows.plan
+    def __init__(self, pool: Pool, lead: int, rng: np.random.Generator) -> None:
+        self._pool = pool
+        self._plan = pool.plan
         self._rng = rng
         self._lead = lead
-        pair = rows.pairs[lead]
-        found = [hit.chunk for hit in rows.index.search(pair.question, self._plan.k + 1, None)]
+        pair = pool.pairs[lead]
+        found = [hit.chunk for hit in pool.index.search(pair.question, self._plan.k + 1, None)]
         others = [chunk for chunk in found if chunk != pair.chunk]
         self._asked: list[Asked] = []
         self._changed: set[str] = set()
         self._kinds = [self._kind() for _ in range(self._plan.per_context)]
         if self._kinds[0] == NEAR_MISS and self._rng.random() < _MINED and others:
-            rows.asked.add(lead)
+            pool.asked.add(lead)
             self._asked.append(Asked(NEAR_MISS, pair))
             found = others
         elif pair.chunk not in found[: self._plan.k]:
@@ -134,12 +103,14 @@ class _Context:
             attrs.evolve(chunk, text=self._texts[chunk.id])
             for chunk in (self._shown[n] for n in order)
         ]
-        return passages, [one for one in self._asked if self._is_true(one, passages)]
+        return passages, [one for one in self._asked if self._is_kept(one, passages)]
 
     def _drawn(self, kind: str) -> Asked | None:
         if kind == OFF_TOPIC:
-            stranger = self._stranger()
-            return None if stranger is None else Asked(OFF_TOPIC, stranger)
+            if (stranger := self._stranger()) is not None:
+                return Asked(OFF_TOPIC, stranger)
+            self._pool.count(OFF_TOPIC, is_made=False)
+            return None
         if kind == NEAR_MISS:
             untold = self._untold()
             return None if untold is None else Asked(NEAR_MISS, untold)
@@ -147,6 +118,8 @@ class _Context:
         if pair is None:
             return None
         other = self._untold() if kind == PARTIAL else None
+        if kind == PARTIAL and other is None:
+            self._pool.count(PARTIAL, is_made=False)
         return Asked(ANSWERABLE if other is None else PARTIAL, self._fresh(pair), other)
 
     def _kind(self) -> str:
@@ -193,9 +166,9 @@ class _Context:
 
     def _inside(self) -> Sequence[int]:
         """The first question, and when that is asked those about the same passages."""
-        if self._lead not in self._rows.asked:
+        if self._lead not in self._pool.asked:
             return [self._lead]
-        return [n for chunk in self._shown for n in self._rows.of_chunk.get(chunk.id, ())]
+        return [n for chunk in self._shown for n in self._pool.of_chunk.get(chunk.id, ())]
 
     def _outside(self) -> Sequence[int]:
         """Those about the same documents and other passages."""
@@ -203,22 +176,27 @@ class _Context:
         return [
             number
             for document in documents
-            for number in self._rows.of_document.get(document, ())
-            if self._rows.pairs[number].chunk.id not in self._texts
+            for number in self._pool.of_document.get(document, ())
+            if self._pool.pairs[number].chunk.id not in self._texts
         ]
 
     def _stranger(self) -> Pair | None:
-        pair = self._rows.drawn(self._rng)
+        pair = self._pool.drawn(self._rng)
         documents = {chunk.document for chunk in self._shown}
         return None if pair.chunk.document in documents else pair
 
     def _take(self, among: Sequence[int]) -> Pair | None:
-        left = [number for number in among if number not in self._rows.asked]
+        left = [number for number in among if number not in self._pool.asked]
         if not left:
             return None
         chosen = left[int(self._rng.integers(len(left)))]
-        self._rows.asked.add(chosen)
-        return self._rows.pairs[chosen]
+        self._pool.asked.add(chosen)
+        return self._pool.pairs[chosen]
+
+    def _is_kept(self, one: Asked, passages: Sequence[Chunk]) -> bool:
+        is_true = self._is_true(one, passages)
+        self._pool.count(one.kind, is_true)
+        return is_true
 
     def _is_true(self, one: Asked, passages: Sequence[Chunk]) -> bool:
         """Nothing is answered that is not there, and nothing is denied that is."""

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+import warnings
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
 
 from customize import Adapted, DataError, Dataset, Index, adapted_index, index_of
-from customize_rag.contexts import Rows
 from customize_rag.extracting import extracted
+from customize_rag.given import given_rows
 from customize_rag.pairs import LeftOut, Pair, grounded
 from customize_rag.plan import RowPlan
+from customize_rag.question_file import questions_of
+from customize_rag.rows import Rows
 
 
 @attrs.frozen
@@ -37,43 +38,41 @@ def made_of(data: Dataset, plan: RowPlan) -> Made:
         UnknownName, PluginError, MissingDependency: of its index and encoder, as for any plugin.
     """
     index = index_of(data, plan.chunking, plan.encoder, plan.index)
+    pairs, left_out = _pairs(index, plan)
+    index, adapted = _adapted(index, pairs, plan)
+    rows = Rows(plan, pairs, index)
+    made = Made(tuple(rows), index, left_out, adapted)
+    for told in rows.shortfalls():
+        warnings.warn(told, stacklevel=2)
+    return made
+
+
+def made_with(data: Dataset, plan: RowPlan, rows: str) -> Made:
+    """The same with the rows of a file, as `given_rows` takes them: what is made is the index.
+
+    Raises:
+        DataError: as `given_rows`, or there are too few questions for a query adapter.
+        UnknownName, PluginError, MissingDependency: as `made_of`.
+    """
+    given = tuple(given_rows(plan, rows))
+    index = index_of(data, plan.chunking, plan.encoder, plan.index)
+    pairs, left_out = _pairs(index, plan) if plan.adapt_queries else ((), ())
+    index, adapted = _adapted(index, pairs, plan)
+    return Made(given, index, left_out, adapted)
+
+
+def _pairs(index: Index, plan: RowPlan) -> tuple[Sequence[Pair], tuple[LeftOut, ...]]:
     asked = extracted(index.chunks()) if plan.questions is None else questions_of(plan.questions)
     pairs, left_out = grounded(asked, index, plan.quote_words)
     if not pairs:
         told = f": {left_out[0].question!r}: {left_out[0].reason}" if left_out else ""
         raise DataError(f"the documents answer no question that could be learnt from{told}")
-    adapted = None
-    if plan.adapt_queries:
-        index, adapted = adapted_index(index, map(_sought, pairs))
-    return Made(tuple(Rows(plan, pairs, index)), index, tuple(left_out), adapted)
+    return pairs, tuple(left_out)
+
+
+def _adapted(index: Index, pairs: Sequence[Pair], plan: RowPlan) -> tuple[Index, Adapted | None]:
+    return adapted_index(index, map(_sought, pairs)) if plan.adapt_queries else (index, None)
 
 
 def _sought(pair: Pair) -> Mapping[str, str]:
     return {"question": pair.question, "answer": pair.answer, "document": pair.chunk.document}
-
-
-def questions_of(file: str) -> Iterator[Mapping[str, Any]]:
-    """The lines of a file, each with ``question`` and ``answer``.
-
-    Raises:
-        DataError: it cannot be read, or a line lacks one of them.
-    """
-    try:
-        lines = Path(file).read_text("utf-8").splitlines()
-    except OSError as error:
-        raise DataError(f"the questions in {file} cannot be read: {error.strerror}") from error
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise DataError(f"{file}, line {number} is not JSON: {error}") from error
-        if not isinstance(row, dict) or not all(
-            isinstance(row.get(name), str) and row[name].strip() for name in ("question", "answer")
-        ):
-            raise DataError(
-                f'{file}, line {number} must read {{"question": …, "answer": …}}, and may name '
-                'its "document"'
-            )
-        yield row

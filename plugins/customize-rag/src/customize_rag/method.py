@@ -22,7 +22,8 @@ from customize import (
     read,
     save_assistant,
 )
-from customize_rag.making import Made, made_of
+from customize_rag.given import check_alone
+from customize_rag.making import Made, made_of, made_with
 from customize_rag.plan import RowPlan, values_of
 from customize_rag.preferring import PAIRS, Preferring, held_back
 from customize_sft.method import SFT
@@ -30,7 +31,7 @@ from customize_sft.method import SFT
 _ROWS, _LEFT_OUT = "rows", "left_out"  # records; the state has the rows' fingerprint
 # What was made last: a run counts its steps, trains and keeps the index of the same documents,
 # and may measure on others.
-_MADE: dict[tuple["RAG", str, str], Made] = {}
+_MADE: dict[tuple["RAG", str, str, str], Made] = {}
 
 
 @options
@@ -45,6 +46,11 @@ class RAG(Preferring, SFT):
     data: ClassVar[str] = "documents"
     records: ClassVar[tuple[str, ...]] = (_ROWS, _LEFT_OUT, PAIRS)
 
+    rows: str | None = option(
+        default=None,
+        help="A file of rows to learn in place of those that would be made, as customize-rag rows "
+        "writes them and you edited them. Give k, chunk_tokens and what else it was told.",
+    )
     epochs: float = option(default=1.0, help="Passes over the rows.", above=0.0)
     together: bool = option(
         default=True,
@@ -62,6 +68,8 @@ class RAG(Preferring, SFT):
     def __attrs_post_init__(self) -> None:
         RowPlan.__attrs_post_init__(self)
         SFT.__attrs_post_init__(self)
+        if self.rows is not None:
+            check_alone(self, self.rows)
 
     def needed(self) -> frozenset[str]:
         return SFT.needed(self) | (
@@ -79,7 +87,7 @@ class RAG(Preferring, SFT):
     def train(self, session: Session, data: Dataset, resume: Step | None = None) -> Iterator[Step]:
         rows, asked = self._divided(data)
         if resume is not None:
-            _check_same(resume, rows.fingerprint)
+            self._check_same(resume, rows.fingerprint)
         last = self._sft().num_steps(rows)
         if resume is None or resume.number < last:
             for step in self._sft().train(session, rows, resume):
@@ -99,9 +107,10 @@ class RAG(Preferring, SFT):
     def examples(self, held_out: Dataset) -> Sequence[Row]:
         """The questions and answers that are made of other documents.
 
-        No query adapter is trained on those.
+        No query adapter is trained on those, and rows that are given are of the documents that
+        are learnt from.
         """
-        plain: RAG = attrs.evolve(self, adapt_queries=False)  # type: ignore[misc]
+        plain: RAG = attrs.evolve(self, adapt_queries=False, rows=None)  # type: ignore[misc]
         return plain._made(held_out).rows
 
     def keep_beside(self, session: Session, data: Dataset, folder: Path) -> None:
@@ -125,12 +134,20 @@ class RAG(Preferring, SFT):
 
     def _made(self, data: Dataset) -> Made:
         self.check_rows(data)
-        key = (self, data.fingerprint, _fingerprint(self.questions))
+        key = (self, data.fingerprint, _fingerprint(self.questions), _fingerprint(self.rows))
         if key not in _MADE:
             if len(_MADE) == 2:
                 _MADE.clear()
-            _MADE[key] = made_of(data, self)
+            given = self.rows
+            _MADE[key] = made_of(data, self) if given is None else made_with(data, self, given)
         return _MADE[key]
+
+    def _check_same(self, resume: Step, fingerprint: str) -> None:
+        if resume.state.get(_ROWS) != fingerprint:
+            raise DataError(
+                f"the file of {'questions' if self.rows is None else 'rows'} is another than when "
+                "the run began: give the one that it began with, or another run folder"
+            )
 
 
 @options
@@ -142,16 +159,8 @@ def _kept(made: Made) -> Mapping[str, Sequence[Mapping[str, Any]]]:
     return {_ROWS: made.rows, _LEFT_OUT: [attrs.asdict(one) for one in made.left_out]}
 
 
-def _fingerprint(questions: str | None) -> str:
+def _fingerprint(file: str | None) -> str:
     """sha256 of the file; empty where there is none, which is told when it is read."""
-    if questions is None or not Path(questions).is_file():
+    if file is None or not Path(file).is_file():
         return ""
-    return hashlib.sha256(Path(questions).read_bytes()).hexdigest()
-
-
-def _check_same(resume: Step, fingerprint: str) -> None:
-    if resume.state.get(_ROWS) != fingerprint:
-        raise DataError(
-            "the file of questions is another than when the run began: give the one that it began "
-            "with, or another run folder"
-        )
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest()

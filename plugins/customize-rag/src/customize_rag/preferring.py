@@ -98,9 +98,13 @@ def held_back(rows: Sequence[Row], share: float) -> tuple[Sequence[Row], Sequenc
 def mistakes(
     snapshot: Snapshot, rows: Sequence[Row], grounding: Grounding
 ) -> Iterator[dict[str, Any]]:
-    """A pair for each row that is answered wrongly, not though it could be, or though it cannot."""
-    for first in range(0, len(rows), _AT_ONCE):
-        some = rows[first : first + _AT_ONCE]
+    """A pair for each row that is answered wrongly, not though it could be, or though it cannot.
+
+    Rows of no kind ask about no passages.
+    """
+    asked = [row for row in rows if row.get("kind") is not None]
+    for first in range(0, len(asked), _AT_ONCE):
+        some = asked[first : first + _AT_ONCE]
         for row, said in zip(some, _said(snapshot, some), strict=True):
             right = row["messages"][-1]
             if said and not _is_right(said, right["content"], grounding):
@@ -135,4 +139,4 @@ def _is_right(said: str, right: str, grounding: Grounding) -> bool:
 
 
 def _are_together(one: Row, other: Row) -> bool:
-    return one["together"] is not None and one["together"] == other["together"]
+    return one.get("together") is not None and one["together"] == other.get("together")
