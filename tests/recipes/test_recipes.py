@@ -40,6 +40,42 @@ def test_numbers_are_numbers(recipe: Path, text: str) -> None:
     assert read_recipe(recipe, [f"options.lr={text}"]).options["lr"] == 1e-4
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "true_answers.jsonl",
+        "False positives",
+        "trueish",
+        "2024.jsonl",
+        "1.5b",
+        "2.run",
+        "1.2.3",
+        "1e5x",
+        ".5k",
+        "1.0-beta",
+        "-1.0/x",
+        ".infinite",
+        "2024-12-01",
+        "2024-13-01",
+    ],
+)
+@pytest.mark.parametrize("written", ["file", "setting"])
+def test_text_that_only_begins_as_a_number_or_truth_value_is_text(
+    recipe: Path, text: str, written: str
+) -> None:
+    recipe.write_text(GOOD.replace("runs/x", text if written == "file" else "runs/x"))
+    assert read_recipe(recipe, [f"to={text}"] if written == "setting" else []).to == text
+
+
+@pytest.mark.parametrize("text", ["0x_", "!!int one", "!!timestamp 2024-13-01"])
+def test_a_number_or_date_that_there_is_not_is_told_with_its_place(recipe: Path, text: str) -> None:
+    with pytest.raises(OptionError, match=f"--set to={text}: .*quotes"):
+        read_recipe(recipe, [f"to={text}"])
+    recipe.write_text(GOOD.replace("runs/x", text))
+    with pytest.raises(OptionError, match=r"recipe\.yaml is not plain YAML: "):
+        read_recipe(recipe)
+
+
 def test_every_option_of_the_adapter_is_in_the_resolved_recipe(recipe: Path) -> None:
     whole = {"rank": 4, "alpha": 32.0, "targets": "all-linear", "rslora": False, "on": None}
     assert read_recipe(recipe, ["adapter.rank=4"]).adapter == whole

@@ -21,25 +21,29 @@ from customize.training.recipe_making import make_recipe
 _LOCAL = ("data", "validation", "model", "adapter")
 _FLAGS = ("model", "data", "to")  # keys that are options of the command line too
 _ROWS = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
-# Tags that make objects and keys that cannot be looked up count too, and endless nesting.
-_NOT_YAML = (yaml.YAMLError, RecursionError)
+# Tags that make objects and keys that cannot be looked up count too, endless nesting, and what
+# only looks like a number, as 0x_ does.
+_NOT_YAML = (yaml.YAMLError, RecursionError, ValueError)
+_OTHERWISE = (":float", ":bool", ":timestamp")  # tags not found as YAML 1.1 finds them
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1, except that ``1e-4`` is a number and only true and false are truth values."""
+    """YAML 1.1, except that ``1e-4`` is a number, only true and false are truth values, and a date
+    is text.
+    """
 
 
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":float", ":bool"))]
+    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(_OTHERWISE)]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?(?:\d+\.\d*|\.\d+|\d+(?=[eE]))(?:[eE][-+]?\d+)?|[-+]?\.(?:inf|nan)"),
+    re.compile(r"(?:[-+]?(?:\d+\.\d*|\.\d+|\d+(?=[eE]))(?:[eE][-+]?\d+)?|[-+]?\.(?:inf|nan))$"),
     list("-+0123456789."),
 )
 _Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"(?:true|false|True|False)"), list("tTfF")
+    "tag:yaml.org,2002:bool", re.compile(r"(?:true|false|True|False)$"), list("tTfF")
 )
 
 
@@ -119,7 +123,7 @@ def _loaded(path: Path, example: str) -> tuple[dict[str, Any], dict[str, str], l
         values = yaml.load(text, Loader=_Loader)
     except OSError as error:
         raise OptionError(f"{path} cannot be read: {error.strerror}") from error
-    except (*_NOT_YAML, UnicodeDecodeError) as error:
+    except _NOT_YAML as error:  # UnicodeDecodeError is a ValueError
         raise OptionError(_not_yaml(path, error)) from error
     if not isinstance(node, yaml.MappingNode):
         raise OptionError(f"{path} must hold keys and values, such as '{example}'")
