@@ -10,13 +10,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from customize._errors import Unsupported
 from customize.data.rendering.growing_text import GrowingText
 from customize.interfaces.backend import Backend, Engine, Prompt, Sampling, Snapshot
 from customize.interfaces.exporter import Exporter
 from customize.interfaces.model import ModelFolder
 from customize.interfaces.observer import Observer
 from customize.interfaces.renderer import Message, Tool
-from customize.packaging.manifest import Manifest
+from customize.packaging.manifest import MANIFEST, Manifest
 from customize.runs.backends import quiet_libraries
 from customize.runs.folder import RunFolder
 from customize.training.observers import Observers
@@ -66,7 +67,7 @@ class Run:
             RunError: the run is not finished, or its weights are damaged.
         """
         weights = self.weights
-        return self.base if weights is None else self.engine.open(weights)
+        return self._whole if weights is None else self.engine.open(weights)
 
     @property
     def weights(self) -> Path | None:
@@ -77,10 +78,32 @@ class Run:
         """
         return self.folder.weights() if self.folder else self.adapter
 
-    @cached_property
+    @property
     def base(self) -> Snapshot:
-        """The base, for comparison."""
+        """The base, for comparison; a model as it is is its own.
+
+        Raises:
+            Unsupported: this is a package whose weights are merged or whole.
+        """
+        if self._merged is not None:
+            known = Manifest.read(self._merged).base["name"]
+            raise Unsupported(
+                f"the weights of {self._merged} are merged or whole, and no base lies apart in it: "
+                f"open what it was made from, as customize.open({known!r})"
+            )
+        return self._whole
+
+    @cached_property
+    def _whole(self) -> Snapshot:
+        """What is there where nothing was put on it."""
         return self.engine.base()
+
+    @property
+    def _merged(self) -> Path | None:
+        """The folder, where it is a package without its base."""
+        if self.folder is not None or self.adapter is not None or self.model is None:
+            return None
+        return self.model.path if (self.model.path / MANIFEST).is_file() else None
 
     @property
     def metrics(self) -> list[dict[str, float]]:
