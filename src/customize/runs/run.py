@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from customize._errors import Unsupported
+from customize.data.messages import asked_messages
 from customize.data.rendering.growing_text import GrowingText
 from customize.interfaces.backend import Backend, Engine, Prompt, Sampling, Snapshot
 from customize.interfaces.exporter import Exporter
@@ -178,8 +179,8 @@ class Run:
         self, messages: Messages, tools: Sequence[Tool] | None, seed: int, base: bool
     ) -> tuple[Snapshot, Prompt]:
         snapshot = self.base if base else self.customized
-        given = [{"role": "user", "content": messages}] if isinstance(messages, str) else messages
-        return snapshot, Prompt(snapshot.renderer.prompt(given, tools), seed=seed)
+        tokens = snapshot.renderer.prompt(asked_messages(messages), tools)
+        return snapshot, Prompt(tokens, seed=seed)
 
     @property
     def context(self) -> int | None:
