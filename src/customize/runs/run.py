@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from customize._errors import Unsupported
+from customize._errors import DataError, Unsupported
 from customize.data.messages import asked_messages
 from customize.data.rendering.growing_text import GrowingText
 from customize.interfaces.backend import Backend, Engine, Prompt, Sampling, Snapshot
@@ -151,9 +151,12 @@ class Run:
         """The assistant's answer to a text or to messages; with ``stream`` piece by piece.
 
         It is text as the model wrote it, a tool call too; `reply_message` takes it apart.
+
+        Raises:
+            DataError: what is given is no messages, or with the answer more than the model holds.
         """
-        snapshot, prompt = self._asked(messages, tools, seed, base)
         sampling = Sampling(max_tokens=max_tokens, temperature=temperature)
+        snapshot, prompt = self._asked(messages, tools, sampling, seed, base)
         if stream:
             return _streamed(snapshot, prompt, sampling)
         [[completion]] = snapshot.sample([prompt], sampling).result()
@@ -170,16 +173,27 @@ class Run:
         base: bool = False,
     ) -> Message:
         """The answer as a message to append: content, and ``tool_calls`` and reasoning if any."""
-        snapshot, prompt = self._asked(messages, tools, seed, base)
         sampling = Sampling(max_tokens=max_tokens, temperature=temperature)
+        snapshot, prompt = self._asked(messages, tools, sampling, seed, base)
         [[completion]] = snapshot.sample([prompt], sampling).result()
         return snapshot.renderer.parse(completion.tokens)
 
     def _asked(
-        self, messages: Messages, tools: Sequence[Tool] | None, seed: int, base: bool
+        self,
+        messages: Messages,
+        tools: Sequence[Tool] | None,
+        sampling: Sampling,
+        seed: int,
+        base: bool,
     ) -> tuple[Snapshot, Prompt]:
         snapshot = self.base if base else self.customized
         tokens = snapshot.renderer.prompt(asked_messages(messages), tools)
+        if self.context is not None and len(tokens) + sampling.max_tokens > self.context:
+            raise DataError(
+                f"the messages have {len(tokens)} tokens and the answer up to "
+                f"{sampling.max_tokens}, and the model holds {self.context}: say less, or ask for "
+                "fewer (max_tokens)"
+            )
         return snapshot, Prompt(tokens, seed=seed)
 
     @property

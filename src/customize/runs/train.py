@@ -15,19 +15,21 @@ from customize._errors import OptionError, RunError, Unsupported
 from customize._live_line import say
 from customize._memory import peak_bytes
 from customize._options import options_of, options_to_dict
-from customize.interfaces.backend import Adapter, Backend, Engine
+from customize.interfaces.backend import Adapter, Backend, Engine, Session
 from customize.interfaces.method import Method
 from customize.interfaces.model import ModelFolder
 from customize.interfaces.observer import Observer
 from customize.models import resolve
 from customize.models.cache import check_writable
 from customize.models.sources import check_named as check_model_named
+from customize.packaging.prompts import context_of
 from customize.runs.backends import choose_backend, quiet_libraries
 from customize.runs.final_evaluation import check_named, final_evaluation, is_evaluated
 from customize.runs.folder import RunFolder
 from customize.runs.given import Given, of_python, of_recipe
 from customize.runs.run import Run
 from customize.runs.stage import Stage, lineage_of, train_stage
+from customize.training.context import WithinContext
 from customize.training.lock import held
 from customize.training.recipe import OF_A_STAGE, Recipe
 from customize.training.recipe_making import into_options, trains_all_weights
@@ -170,6 +172,7 @@ def _train_all(
     # The toy backend holds no model; every other is given one.
     engine = backend.load(model)  # type: ignore[arg-type]
     where = f"{model.name if model else last.recipe.model} on {backend.name}"
+    begin = partial(_opened, engine, model, last.recipe.seed)
     _tell_defaults_of_lora((*before, last)[0])
     for number, stage in enumerate(before, start=1):
         inner = RunFolder(Path(stage.recipe.to))
@@ -177,11 +180,18 @@ def _train_all(
         inner.begin(stage.recipe, lineage_of(model, backend, stage, start))
         if not inner.finished:
             say(f"{type(stage.method).__name__} of {where}")
-            train_stage(stage, partial(engine.open, start, last.recipe.seed), inner, watching)
+            train_stage(stage, partial(begin, start), inner, watching)
         start = last.recipe.adapter_of_stage(number + 1, inner.weights())
     say(f"{type(last.method).__name__} of {where}")
-    train_stage(last, partial(engine.open, start, last.recipe.seed), folder, watching)
+    train_stage(last, partial(begin, start), folder, watching)
     return engine
+
+
+def _opened(engine: Engine, model: ModelFolder | None, seed: int, start: Adapter | Path) -> Session:
+    """A session in which no sequence is longer than what the model says it holds."""
+    session = engine.open(start, seed)
+    context = None if model is None else context_of(model.path)
+    return session if context is None else WithinContext(session, context)
 
 
 def _tell_defaults_of_lora(first: Stage) -> None:
