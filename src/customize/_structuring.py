@@ -140,7 +140,7 @@ def _checked(o: Option, value: Any) -> Any:
     except OptionError as error:
         raise OptionError(f"{o.name} {error}") from None
     if not o.bounds.allow(value):
-        raise OptionError(f"{o.name} must be {o.bounds} (got {value!r})")
+        raise OptionError(f"{o.name} must be {o.bounds.told(value)} (got {value!r})")
     return value
 
 

@@ -161,6 +161,15 @@ def test_a_truth_value_is_no_number(recipe: Path) -> None:
         read_recipe(recipe, ["seed=true"])
 
 
+@pytest.mark.parametrize("key", ["options.lr", "adapter.alpha", "options.kl_to_base"])
+@pytest.mark.parametrize("text", [".inf", "-.inf", ".nan"])
+def test_a_number_that_is_not_finite_is_refused(recipe: Path, key: str, text: str) -> None:
+    with pytest.raises(OptionError, match=rf"{re.escape(key)} must be a finite number \(got "):
+        read_recipe(recipe, [f"{key}={text}", "options.replay=0.25"])
+    with pytest.raises(OptionError, match=r"alpha must be a finite number \(got "):
+        LoRA(alpha=float(text.replace(".", "")))
+
+
 def test_an_unknown_method_is_named_with_those_there_are(recipe: Path) -> None:
     with pytest.raises(OptionError, match="did you mean 'sft'"):
         read_recipe(recipe, ["method=sftt"])
