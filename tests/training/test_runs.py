@@ -14,7 +14,15 @@ from typing import Any
 import pytest
 
 import customize
-from customize import CheckpointError, OptionError, Run, RunBusy, RunError, Unsupported
+from customize import (
+    CheckpointError,
+    CustomizeError,
+    OptionError,
+    Run,
+    RunBusy,
+    RunError,
+    Unsupported,
+)
 from customize.testing import ToyBackend
 from customize.training import checkpoints
 from customize.training.lock import held
@@ -184,6 +192,18 @@ def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"notes\.txt"):
         train(tmp_path)
     assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "rows",
+    ["nothere.jsonl", [], [{"chosen": "yes", "rejected": "no"}]],
+    ids=["none", "empty", "kind"],
+)
+def test_rows_that_cannot_be_used_leave_no_folder(tmp_path: Path, rows: Any) -> None:
+    to = tmp_path / "run"
+    with pytest.raises(CustomizeError):
+        customize.train(model="toy", data=rows, to=to, backend=ToyBackend(), **SETTINGS)
+    assert not to.exists()
 
 
 def test_a_second_process_is_refused_with_the_first_ones_pid(tmp_path: Path) -> None:

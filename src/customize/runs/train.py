@@ -114,15 +114,17 @@ def _run(
     _require_stacking(recipe, backend)
     if backend.name != "toy":
         check_model_named(recipe.model)  # before there is a folder for the run
-    folder = RunFolder(_prepared(recipe))
+    folder = RunFolder(Path(recipe.to))
+    _check_ours(folder)
+    # The rows of every stage are read before the first is trained, and before there is a folder.
+    recipes = [*recipe.before(), recipe]
+    *before, last = [Stage.of(r, g) for r, g in zip(recipes, given, strict=True)]
+    if not folder.exists:
+        for stage in (*before, last):
+            stage.method.num_steps(stage.data)  # refuses rows of which it can make nothing
+    final = final_evaluation(recipe, last.method, last.validation)
+    _make(folder.path)
     with held(folder.path):
-        # The rows of every stage are read before the first is trained.
-        recipes = [*recipe.before(), recipe]
-        *before, last = [Stage.of(r, g) for r, g in zip(recipes, given, strict=True)]
-        if not folder.exists:  # what a method cannot make of its rows leaves a folder to begin in
-            for stage in (*before, last):
-                stage.method.num_steps(stage.data)
-        final = final_evaluation(recipe, last.method, last.validation)
         model = None if backend.name == "toy" else resolve(recipe.model, recipe.revision)
         backend = backend.settled(folder.numerics(backend.name))
         start = recipe.adapter_chosen()
@@ -223,18 +225,29 @@ def _require_stacking(recipe: Recipe, backend: Backend) -> None:
         )
 
 
-def _prepared(recipe: Recipe) -> Path:
-    path = Path(recipe.to)
+def _check_ours(folder: RunFolder) -> None:
+    """Raises RunError where there are files, and no run."""
     try:
-        path.mkdir(parents=True, exist_ok=True)
-        names = {p.name for p in path.iterdir() if not p.name.startswith(".")}
+        names = {p.name for p in folder.path.iterdir() if not p.name.startswith(".")}
+    except FileNotFoundError:
+        return
     except OSError as error:
-        raise RunError(f"the run folder {path} cannot be made: {error.strerror}") from error
+        raise _cannot_be_made(folder.path, error) from error
     # lineage.json is written first: alone, it is ours, of a run killed as it began.
     others = sorted(names - {"lineage.json"})
-    if others and not RunFolder(path).exists:
-        raise RunError(f"{path} holds other files ({others[0]}, …): give an empty folder")
-    return path
+    if others and not folder.exists:
+        raise RunError(f"{folder.path} holds other files ({others[0]}, …): give an empty folder")
+
+
+def _make(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _cannot_be_made(path, error) from error
+
+
+def _cannot_be_made(path: Path, error: OSError) -> RunError:
+    return RunError(f"the run folder {path} cannot be made: {error.strerror}")
 
 
 def _options(instance: object) -> dict[str, Any]:
