@@ -106,6 +106,28 @@ def test_all_faults_are_told_at_once_with_their_lines(recipe: Path) -> None:
     assert "model is missing" in text
 
 
+def test_a_wrong_key_hides_no_fault_of_another_kind(recipe: Path) -> None:
+    recipe.write_text(
+        GOOD + "  kl_to_base: 0.5\n  zzz: 4\noptons: {}\nevaluate_every: 5\nobservers: [wandbb]\n"
+    )
+    with pytest.raises(OptionError) as told:
+        read_recipe(recipe)
+    for fault in (
+        "did you mean 'options'",
+        "unknown key 'options.zzz'",
+        "kl_to_base is measured on replay rows: set replay too",
+        "evaluate_every needs held-out rows",
+        "no plugin provides the observer 'wandbb'",
+    ):
+        assert str(told.value).count(fault) == 1
+
+
+def test_a_rule_between_options_waits_for_a_key_that_may_be_meant(recipe: Path) -> None:
+    recipe.write_text(GOOD + "  kl_to_base: 0.5\n  repaly: 0.25\n")
+    with pytest.raises(OptionError, match=r"did you mean 'options\.replay'\?$"):
+        read_recipe(recipe)
+
+
 def test_a_key_that_is_there_twice_is_told_with_all_other_faults(recipe: Path) -> None:
     recipe.write_text(GOOD + "to: runs/y\nseed: -1\nadapter: {rank: 0, rank: 0}\n")
     with pytest.raises(OptionError) as told:
