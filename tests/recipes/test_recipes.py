@@ -269,6 +269,17 @@ def test_every_name_told_for_one_of_another_library_is_an_option() -> None:
     assert not NAMES_ELSEWHERE.keys() & ours
 
 
+def test_a_key_that_is_there_twice_in_a_setting_is_refused(recipe: Path) -> None:
+    setting = "adapter={rank: 4, rank: 8}"
+    told = re.escape(f"--set {setting}: the key 'adapter.rank' is there twice")
+    with pytest.raises(OptionError, match=told):
+        read_recipe(recipe, [setting])
+    with pytest.raises(OptionError, match=told):
+        recipe_from_settings(["model=smollm2", setting])
+    with pytest.raises(OptionError, match=r"the key 'stages\.1\.data' is there twice"):
+        recipe_from_settings(["stages=[{data: a.jsonl, data: b.jsonl}]"])
+
+
 @pytest.mark.parametrize("value", ["[1", "!!python/name:os.system", "a: b: c"])
 def test_a_setting_that_is_no_plain_yaml_says_how_to_quote_it(recipe: Path, value: str) -> None:
     with pytest.raises(OptionError, match=f"--set to={re.escape(value)}: .*quotes"):
