@@ -148,14 +148,20 @@ def test_sigterm_saves_the_step_and_ends_with_its_code(whole: Path, tmp_path: Pa
     assert weights(folder) == weights(whole)
 
 
-def test_resumed_in_a_fresh_process_it_is_bit_equal(whole: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "stopped"
-    with pytest.MonkeyPatch.context() as patch:
-        interrupt_after(4, patch)
-        with pytest.raises(KeyboardInterrupt):
-            train(folder)
-    subprocess.run([sys.executable, str(CHILD), str(folder)], check=True)
-    assert weights(folder) == weights(whole)
+def test_stopped_at_any_step_and_resumed_in_a_fresh_process_it_is_bit_equal(
+    whole: Path, tmp_path: Path
+) -> None:
+    folders = [tmp_path / f"stopped after {step}" for step in range(1, 8)]
+    for step, folder in enumerate(folders, start=1):
+        with pytest.MonkeyPatch.context() as patch:
+            interrupt_after(step, patch)
+            with pytest.raises(KeyboardInterrupt):
+                train(folder)
+    resumed = [sys.executable, str(CHILD), *map(str, folders)]  # one process, which began none
+    subprocess.run(resumed, check=True)
+    for folder in folders:
+        assert weights(folder) == weights(whole)
+        assert (folder / "metrics.jsonl").read_text() == (whole / "metrics.jsonl").read_text()
 
 
 def test_killed_at_random_moments_it_is_bit_equal_and_never_mixed(tmp_path: Path) -> None:
