@@ -79,7 +79,7 @@ class Run:
         """
         return self.folder.weights() if self.folder else self.adapter
 
-    @property
+    @cached_property
     def base(self) -> Snapshot:
         """The base, for comparison; a model as it is is its own.
 
