@@ -170,6 +170,14 @@ def test_names_that_may_stand_for_something_are_not_refused(
     assert read_recipe(recipe, settings).model == model.format(here=here)
 
 
+def test_a_misspelled_key_of_train_is_told_with_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(OptionError) as told:
+        customize.train(modle="smollm2", to=tmp_path / "run")  # type: ignore[call-arg]
+    assert "unknown key 'modle': did you mean 'model'?" in str(told.value)
+    assert "model is missing: A plugin's name, " in str(told.value)
+    assert "to is missing" not in str(told.value)
+
+
 def test_a_model_that_is_none_leaves_no_run_folder(tmp_path: Path) -> None:
     pytest.importorskip("customize_torch")
     for model in ("smolm2", f"{tmp_path}/none.gguf"):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial, wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import attrs
 
@@ -15,6 +15,7 @@ from customize._errors import OptionError, RunError, Unsupported
 from customize._live_line import say
 from customize._memory import peak_bytes
 from customize._options import options_of, options_to_dict
+from customize._structuring import Faults, unknown
 from customize.interfaces.backend import Adapter, Backend, Engine, Session
 from customize.interfaces.method import Method
 from customize.interfaces.model import ModelFolder
@@ -32,11 +33,31 @@ from customize.runs.stage import Stage, lineage_of, train_stage
 from customize.training.context import WithinContext
 from customize.training.lock import held
 from customize.training.recipe import OF_A_STAGE, Recipe
-from customize.training.recipe_making import into_options, trains_all_weights
+from customize.training.recipe_making import OF_A_METHOD, into_options, trains_all_weights
 
 Rows = Sequence[Mapping[str, Any]]
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
+def _told_as_of_a_recipe(function: Callable[P, T]) -> Callable[P, T]:
+    """The same, where a key that is missing is told as a recipe's is, beside those misspelled."""
+
+    @wraps(function)
+    def call(*args: P.args, **given: P.kwargs) -> T:
+        known, faults = {o.name: o for o in options_of(Recipe)}, Faults()
+        if missing := [name for name in ("model", "to") if name not in given]:
+            for key in sorted(given.keys() - {*known, *OF_A_METHOD}):
+                faults.add(key, unknown(key, key, list(known)))
+            for name in missing:
+                faults.add(name, f"{name} is missing: {known[name].help}")
+        faults.raise_if_any("what train is given")
+        return function(*args, **given)
+
+    return call
+
+
+@_told_as_of_a_recipe
 def train(
     *,
     model: str | os.PathLike[str],
