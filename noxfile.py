@@ -214,7 +214,11 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def examples(session: nox.Session) -> None:
-    """Run every example, shortened: a few steps and a few rows."""
+    """Run the examples, shortened: a few steps and a few rows.
+
+    Those of ``examples/third-party`` run in the session downstream. ``pizza/choose_settings.py``,
+    which trains for half an hour and more, runs in none.
+    """
     _install(session)
     to = session.create_tmp()
     short = {"QUICKSTART_ROWS": "4", "QUICKSTART_STEPS": "2", "QUICKSTART_TO": f"{to}/pizza"}

@@ -1,5 +1,6 @@
 """Options: frozen attrs classes whose fields carry help and bounds. Knows no particular option."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, dataclass_transform, get_type_hints
 
@@ -39,9 +40,13 @@ class Bounds:
         return " and ".join(parts)
 
     def allow(self, value: object) -> bool:
-        """Whether ``value`` is inside; ``None`` always is (the type says whether it may be)."""
+        """Whether ``value`` is inside; ``None`` always is (the type says whether it may be), and
+        what is not finite never.
+        """
         if value is None:
             return True
+        if _is_endless(value):
+            return False
         if self.choices:
             return value in self.choices
         if not isinstance(value, (int, float)):
@@ -52,6 +57,14 @@ class Bounds:
             and (self.below is None or value < self.below)
             and (self.at_most is None or value <= self.at_most)
         )
+
+    def told(self, value: object) -> str:
+        """What a value must be that is not allowed."""
+        return "a finite number" if _is_endless(value) else str(self)
+
+
+def _is_endless(value: object) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
 
 
 @attrs.frozen
@@ -87,7 +100,7 @@ def option(
 
     def check(instance: object, attribute: Any, value: object) -> None:
         if not bounds.allow(value):
-            raise OptionError(f"{attribute.name} must be {bounds} (got {value!r})")
+            raise OptionError(f"{attribute.name} must be {bounds.told(value)} (got {value!r})")
 
     metadata = {_OPTION: (help, bounds, full)}
     if factory is not None:

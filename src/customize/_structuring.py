@@ -74,34 +74,40 @@ def structure(
     """An instance of an ``options`` class, or None when a fault was added."""
     known = {o.name: o for o in options_of(cls)}
     good: dict[str, Any] = {}
-    sound = True
+    sound = certain = (
+        True  # certain: what is good was meant so, and rules between options hold of it
+    )
     for key, value in values.items():
         place = f"{prefix}{key}"
         if key not in known:
             faults.add(place, unknown(place, key, list(known)))
-            sound = False
+            sound, certain = False, certain and _meant(key, list(known)) is None
             continue
         try:
             good[key] = _checked(known[key], value)
         except OptionError as error:
             faults.add(place, f"{prefix}{error}")
-            sound = False
+            sound = certain = False
     for name, o in known.items():
         if name not in values and _required(o):
             faults.add(prefix + name, f"{prefix}{name} is missing: {o.help}")
-            sound = False
-    return _made(cls, good, faults, prefix) if sound else None
+            sound = certain = False
+    made = _made(cls, good, faults, prefix) if certain else None
+    return made if sound else None
 
 
 def unknown(place: str, key: str, known: Sequence[str]) -> str:
     """What to say of a key that nobody reads."""
-    meant = NAMES_ELSEWHERE.get(str(key))
-    near = difflib.get_close_matches(str(key), known, n=1)
-    if meant is not None and meant in known:
-        near = [meant]
-    prefix = place.removesuffix(str(key))
-    told = f": did you mean {prefix + near[0]!r}?" if near else f": there are {', '.join(known)}"
+    meant, prefix = _meant(key, known), place.removesuffix(str(key))
+    told = f": did you mean {prefix + meant!r}?" if meant else f": there are {', '.join(known)}"
     return f"unknown key {place!r}{told}"
+
+
+def _meant(key: str, known: Sequence[str]) -> str | None:
+    """The known key that was meant, most likely."""
+    elsewhere = NAMES_ELSEWHERE.get(str(key))
+    near = difflib.get_close_matches(str(key), known, n=1)
+    return elsewhere if elsewhere in known else next(iter(near), None)
 
 
 def coerce(value: Any, wanted: Any) -> Any:
@@ -140,7 +146,7 @@ def _checked(o: Option, value: Any) -> Any:
     except OptionError as error:
         raise OptionError(f"{o.name} {error}") from None
     if not o.bounds.allow(value):
-        raise OptionError(f"{o.name} must be {o.bounds} (got {value!r})")
+        raise OptionError(f"{o.name} must be {o.bounds.told(value)} (got {value!r})")
     return value
 
 

@@ -129,6 +129,51 @@ def test_a_reply_is_text_and_a_reply_message_is_taken_apart() -> None:
     }
 
 
+def asked(*messages: Any) -> str:
+    """What a model sees of them."""
+    backend = Speaking("Yes.")
+    assert Run(None, None, backend).reply(list(messages)) == "Yes."
+    return backend.speaker.prompts[0]
+
+
+USER: dict[str, Any] = {"role": "user", "content": "Where?"}
+
+
+def test_a_reply_takes_messages_in_the_form_that_rows_have() -> None:
+    parts = [{"type": "text", "text": "Whe"}, {"type": "text", "text": "re?"}]
+    assert asked({"role": "user", "content": parts}) == asked(USER)
+    written = {"function": {"name": "look", "arguments": '{"at": "maps"}'}}
+    called = {"function": {"name": "look", "arguments": {"at": "maps"}}}
+    seen = [
+        asked(USER, {"role": "assistant", "content": None, "tool_calls": [call]}, USER)
+        for call in (written, called)
+    ]
+    assert seen[0] == seen[1]
+    empty = {"role": "assistant", "content": ""}
+    assert asked(USER, empty, USER) == asked(USER, {**empty, "content": None}, USER)
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        ({"role": "user", "content": None}, r"missing content: messages\[1\] has no 'content'"),
+        ({"role": "user", "content": [{"type": "image_url"}]}, "only text is read"),
+        ({"role": "user", "content": "\ud800"}, r"lone surrogate: messages\[1\]\.content"),
+        ({"content": "Where?"}, r"missing role: messages\[1\] has no 'role'"),
+        ({"role": "ipython", "content": "1"}, "known: system, developer, user, assistant, tool"),
+        ("Where?", r"messages\[1\] must be an object"),
+    ],
+)
+def test_what_is_no_message_is_told_with_one_that_is(message: Any, told: str) -> None:
+    with pytest.raises(DataError, match=f'{told}.*; a message reads {{"role": "user", "content": '):
+        asked(USER, message)
+
+
+def test_a_text_that_holds_half_a_character_is_told() -> None:
+    with pytest.raises(DataError, match="lone surrogate"):
+        Run(None, None, Speaking("Yes.")).reply("\udcff")
+
+
 @pytest.mark.parametrize("text", ["größer", "日本語", "🍕 🇫🇷 👩‍👩‍👧", "\ufffd and on"])
 def test_streaming_never_shows_half_a_character_nor_a_control_token(text: str) -> None:
     run = Run(None, None, Speaking(text))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import shlex
 import subprocess
 import sys
@@ -249,13 +248,19 @@ def test_the_option_for_bad_rows_takes_what_training_takes() -> None:
     assert [tuple(c) for c in choices] == [of_training.bounds.choices] * 2
 
 
-def test_help_takes_little_processor_time() -> None:
-    """Counted in seconds of the child's own work, and the best of five: other load matters not."""
-    assert min(_processor_seconds("--help") for _ in range(5)) < 0.15
-
-
-def _processor_seconds(*arguments: str) -> float:
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert customize(*arguments).returncode == 0
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+def test_help_brings_click_and_a_few_modules_and_no_more() -> None:
+    """Counted, for seconds tell more of the machine."""
+    code = (
+        "import sys; before = set(sys.modules); import customize.cli as c\n"
+        "sys.argv = ['customize', '--help']\n"
+        "try: c.main()\n"
+        "except SystemExit: pass\n"
+        "print('modules', *(set(sys.modules) - before))"
+    )
+    command = [sys.executable, "-c", code]
+    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    brought = out.rpartition("modules")[2].split()
+    others = [name for name in brought if name.split(".")[0] not in sys.stdlib_module_names]
+    assert {name.split(".")[0] for name in others} == {"click", "customize"}
+    assert sum(name.split(".")[0] == "customize" for name in others) <= 8
+    assert len(brought) <= 100

@@ -204,7 +204,8 @@ def test_mixed_formats_are_refused_with_a_line_of_each(on_bad_rows: Any) -> None
 
 
 def test_a_kind_the_format_cannot_be_is_refused() -> None:
-    with pytest.raises(DataError, match="can be read as preference, not as 'chat'"):
+    told = "can be read as preference, not as 'chat': give conversations with an answer"
+    with pytest.raises(DataError, match=told):
         read([{"prompt": "a", "chosen": "b", "rejected": "c"}], "chat")
     with pytest.raises(OptionError, match="kind must be one of chat, preference, prompt, docu"):
         read([{"prompt": "a"}], "chats")

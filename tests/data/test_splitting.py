@@ -118,7 +118,8 @@ def test_rows_that_cannot_be_split_are_refused_and_leave_no_file(
     same = [{**row, "customer": 1} for row in plain_rows(20)]
     with pytest.raises(DataError, match=r"20 rows in 1 clusters .* leave none for dev and test"):
         split(same, tmp_path, group="customer")
-    with pytest.raises(DataError, match="line 1: no column 'shop' to group by"):
+    told = "line 1: no column 'shop' to group by; there are 'id', 'customer', 'messages'"
+    with pytest.raises(DataError, match=told):
         split(same, tmp_path, group="shop")
     with pytest.raises(DataError, match="rows cannot be used"):
         split([*same, {"prompt": "a", "completion": ""}], tmp_path)

@@ -28,6 +28,7 @@ from customize import (
     ParityError,
     RunError,
     UnknownName,
+    Unsupported,
     open_package,
 )
 from customize.cli.group import cli
@@ -81,6 +82,21 @@ def test_a_package_says_what_it_is_and_what_is_in_it(package: Path, source: Expo
     assert there == {*manifest.files, "package.json"}
     assert {"table.npy", "tokenizer.json", "run/facts.json", "README.md"} <= there
     assert not [p for p in package.rglob("*") if p.is_file() and p.stat().st_mode & 0o111]
+
+
+def test_a_package_without_adapters_has_no_base_to_ask(
+    package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "load", lambda kind, name: TableFile)
+    opened = customize.open(package)
+    assert isinstance(opened.reply("Hi", max_tokens=3), str)
+    told = r"the weights of .*out are merged or whole.*customize\.open\(.*model"
+    with pytest.raises(Unsupported, match=told):
+        opened.reply("Hi", base=True)
+    asked = ["chat", str(package), "--base", "--message", "Hi"]
+    assert isinstance(CliRunner().invoke(cli, asked).exception, Unsupported)
+    items = [{"messages": [{"role": "user", "content": "Hi"}], "expect": {"max_words": 500}}]
+    assert len(opened.evaluate(items, max_tokens=3).items) == 1  # as a model of its own
 
 
 def test_held_out_rows_are_asked_and_are_not_given_away(package: Path, cases: list[Case]) -> None:

@@ -10,6 +10,7 @@ import pytest
 from customize import PluginError, UnknownName
 from customize.plugins import hooks, listing, load, name_of, names
 from customize.plugins.specs import KINDS, plural
+from customize.plugins.watching import watching
 
 Install = Callable[..., None]
 
@@ -134,6 +135,16 @@ def test_what_others_damaged_is_no_plugin(install: Install, tmp_path: Path) -> N
     (info / "entry_points.txt").write_bytes(b"[console_scripts]\nno equals sign \xff\n")
     assert "other" not in {row.distribution for row in listing()}
     assert load("method", "sound")
+
+
+def test_a_plugin_is_not_told_to_be_slow_for_what_else_a_machine_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = iter([7.0, 7.004])
+    monkeypatch.setattr("time.thread_time", lambda: next(clock))
+    with watching() as seen:
+        pass
+    assert seen.milliseconds == pytest.approx(4)
 
 
 def test_a_target_that_cannot_be_imported_raises_with_its_cause(install: Install) -> None:

@@ -40,6 +40,42 @@ def test_numbers_are_numbers(recipe: Path, text: str) -> None:
     assert read_recipe(recipe, [f"options.lr={text}"]).options["lr"] == 1e-4
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "true_answers.jsonl",
+        "False positives",
+        "trueish",
+        "2024.jsonl",
+        "1.5b",
+        "2.run",
+        "1.2.3",
+        "1e5x",
+        ".5k",
+        "1.0-beta",
+        "-1.0/x",
+        ".infinite",
+        "2024-12-01",
+        "2024-13-01",
+    ],
+)
+@pytest.mark.parametrize("written", ["file", "setting"])
+def test_text_that_only_begins_as_a_number_or_truth_value_is_text(
+    recipe: Path, text: str, written: str
+) -> None:
+    recipe.write_text(GOOD.replace("runs/x", text if written == "file" else "runs/x"))
+    assert read_recipe(recipe, [f"to={text}"] if written == "setting" else []).to == text
+
+
+@pytest.mark.parametrize("text", ["0x_", "!!int one", "!!timestamp 2024-13-01"])
+def test_a_number_or_date_that_there_is_not_is_told_with_its_place(recipe: Path, text: str) -> None:
+    with pytest.raises(OptionError, match=f"--set to={text}: .*quotes"):
+        read_recipe(recipe, [f"to={text}"])
+    recipe.write_text(GOOD.replace("runs/x", text))
+    with pytest.raises(OptionError, match=r"recipe\.yaml is not plain YAML: "):
+        read_recipe(recipe)
+
+
 def test_every_option_of_the_adapter_is_in_the_resolved_recipe(recipe: Path) -> None:
     whole = {"rank": 4, "alpha": 32.0, "targets": "all-linear", "rslora": False, "on": None}
     assert read_recipe(recipe, ["adapter.rank=4"]).adapter == whole
@@ -68,6 +104,28 @@ def test_all_faults_are_told_at_once_with_their_lines(recipe: Path) -> None:
         told_line = next(row for row in text.splitlines() if fault in row)
         assert f"recipe.yaml:{line}:" in told_line
     assert "model is missing" in text
+
+
+def test_a_wrong_key_hides_no_fault_of_another_kind(recipe: Path) -> None:
+    recipe.write_text(
+        GOOD + "  kl_to_base: 0.5\n  zzz: 4\noptons: {}\nevaluate_every: 5\nobservers: [wandbb]\n"
+    )
+    with pytest.raises(OptionError) as told:
+        read_recipe(recipe)
+    for fault in (
+        "did you mean 'options'",
+        "unknown key 'options.zzz'",
+        "kl_to_base is measured on replay rows: set replay too",
+        "evaluate_every needs held-out rows",
+        "no plugin provides the observer 'wandbb'",
+    ):
+        assert str(told.value).count(fault) == 1
+
+
+def test_a_rule_between_options_waits_for_a_key_that_may_be_meant(recipe: Path) -> None:
+    recipe.write_text(GOOD + "  kl_to_base: 0.5\n  repaly: 0.25\n")
+    with pytest.raises(OptionError, match=r"did you mean 'options\.replay'\?$"):
+        read_recipe(recipe)
 
 
 def test_a_key_that_is_there_twice_is_told_with_all_other_faults(recipe: Path) -> None:
@@ -112,6 +170,14 @@ def test_names_that_may_stand_for_something_are_not_refused(
     assert read_recipe(recipe, settings).model == model.format(here=here)
 
 
+def test_a_misspelled_key_of_train_is_told_with_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(OptionError) as told:
+        customize.train(modle="smollm2", to=tmp_path / "run")  # type: ignore[call-arg]
+    assert "unknown key 'modle': did you mean 'model'?" in str(told.value)
+    assert "model is missing: A plugin's name, " in str(told.value)
+    assert "to is missing" not in str(told.value)
+
+
 def test_a_model_that_is_none_leaves_no_run_folder(tmp_path: Path) -> None:
     pytest.importorskip("customize_torch")
     for model in ("smolm2", f"{tmp_path}/none.gguf"):
@@ -123,6 +189,15 @@ def test_a_model_that_is_none_leaves_no_run_folder(tmp_path: Path) -> None:
 def test_a_truth_value_is_no_number(recipe: Path) -> None:
     with pytest.raises(OptionError, match="seed must be a whole number"):
         read_recipe(recipe, ["seed=true"])
+
+
+@pytest.mark.parametrize("key", ["options.lr", "adapter.alpha", "options.kl_to_base"])
+@pytest.mark.parametrize("text", [".inf", "-.inf", ".nan"])
+def test_a_number_that_is_not_finite_is_refused(recipe: Path, key: str, text: str) -> None:
+    with pytest.raises(OptionError, match=rf"{re.escape(key)} must be a finite number \(got "):
+        read_recipe(recipe, [f"{key}={text}", "options.replay=0.25"])
+    with pytest.raises(OptionError, match=r"alpha must be a finite number \(got "):
+        LoRA(alpha=float(text.replace(".", "")))
 
 
 def test_an_unknown_method_is_named_with_those_there_are(recipe: Path) -> None:
@@ -200,6 +275,17 @@ def test_every_name_told_for_one_of_another_library_is_an_option() -> None:
     ours = {o.name for cls in (Recipe, LoRA, *methods) for o in options_of(cls)}
     assert set(NAMES_ELSEWHERE.values()) <= ours
     assert not NAMES_ELSEWHERE.keys() & ours
+
+
+def test_a_key_that_is_there_twice_in_a_setting_is_refused(recipe: Path) -> None:
+    setting = "adapter={rank: 4, rank: 8}"
+    told = re.escape(f"--set {setting}: the key 'adapter.rank' is there twice")
+    with pytest.raises(OptionError, match=told):
+        read_recipe(recipe, [setting])
+    with pytest.raises(OptionError, match=told):
+        recipe_from_settings(["model=smollm2", setting])
+    with pytest.raises(OptionError, match=r"the key 'stages\.1\.data' is there twice"):
+        recipe_from_settings(["stages=[{data: a.jsonl, data: b.jsonl}]"])
 
 
 @pytest.mark.parametrize("value", ["[1", "!!python/name:os.system", "a: b: c"])

@@ -14,7 +14,15 @@ from typing import Any
 import pytest
 
 import customize
-from customize import CheckpointError, OptionError, Run, RunBusy, RunError, Unsupported
+from customize import (
+    CheckpointError,
+    CustomizeError,
+    OptionError,
+    Run,
+    RunBusy,
+    RunError,
+    Unsupported,
+)
 from customize.testing import ToyBackend
 from customize.training import checkpoints
 from customize.training.lock import held
@@ -140,14 +148,20 @@ def test_sigterm_saves_the_step_and_ends_with_its_code(whole: Path, tmp_path: Pa
     assert weights(folder) == weights(whole)
 
 
-def test_resumed_in_a_fresh_process_it_is_bit_equal(whole: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "stopped"
-    with pytest.MonkeyPatch.context() as patch:
-        interrupt_after(4, patch)
-        with pytest.raises(KeyboardInterrupt):
-            train(folder)
-    subprocess.run([sys.executable, str(CHILD), str(folder)], check=True)
-    assert weights(folder) == weights(whole)
+def test_stopped_at_any_step_and_resumed_in_a_fresh_process_it_is_bit_equal(
+    whole: Path, tmp_path: Path
+) -> None:
+    folders = [tmp_path / f"stopped after {step}" for step in range(1, 8)]
+    for step, folder in enumerate(folders, start=1):
+        with pytest.MonkeyPatch.context() as patch:
+            interrupt_after(step, patch)
+            with pytest.raises(KeyboardInterrupt):
+                train(folder)
+    resumed = [sys.executable, str(CHILD), *map(str, folders)]  # one process, which began none
+    subprocess.run(resumed, check=True)
+    for folder in folders:
+        assert weights(folder) == weights(whole)
+        assert (folder / "metrics.jsonl").read_text() == (whole / "metrics.jsonl").read_text()
 
 
 def test_killed_at_random_moments_it_is_bit_equal_and_never_mixed(tmp_path: Path) -> None:
@@ -184,6 +198,18 @@ def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"notes\.txt"):
         train(tmp_path)
     assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "rows",
+    ["nothere.jsonl", [], [{"chosen": "yes", "rejected": "no"}]],
+    ids=["none", "empty", "kind"],
+)
+def test_rows_that_cannot_be_used_leave_no_folder(tmp_path: Path, rows: Any) -> None:
+    to = tmp_path / "run"
+    with pytest.raises(CustomizeError):
+        customize.train(model="toy", data=rows, to=to, backend=ToyBackend(), **SETTINGS)
+    assert not to.exists()
 
 
 def test_a_second_process_is_refused_with_the_first_ones_pid(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A run of the toy backend in a process of its own: ``python toy_run.py FOLDER [stages]``."""
+"""Runs of the toy backend in a process of its own: ``python toy_run.py FOLDER... [stages]``."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ PAIRS = [{"prompt": f"question {i}", "chosen": "yes", "rejected": "no"} for i in
 SFT = {"data": ROWS, "options": {"epochs": 3, "batch_size": 3, "lr": 0.05, "replay": 0.25}}
 DPO = {"data": PAIRS, "method": "dpo", "options": {"epochs": 3, "batch_size": 2, "lr": 0.02}}
 
-folder, *more = sys.argv[1:]
-work = {"stages": [SFT, DPO]} if more else SFT
-customize.train(model="toy", to=folder, backend=ToyBackend(), checkpoint_every=1, seed=3, **work)
+folders = [given for given in sys.argv[1:] if given != "stages"]
+work = {"stages": [SFT, DPO]} if "stages" in sys.argv else SFT
+for to in folders:
+    customize.train(model="toy", to=to, backend=ToyBackend(), checkpoint_every=1, seed=3, **work)

@@ -22,6 +22,7 @@ from customize import (
     RunError,
     Sampling,
     UnknownName,
+    Unsupported,
 )
 from customize.cli.group import cli
 from customize.testing import write_tiny_model
@@ -181,6 +182,9 @@ def test_merged_weights_are_rounded_and_compared(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "out" / "config.json").read_text())["dtype"] == "bfloat16"
     opened = customize.open(tmp_path / "out", backend=run.backend)
     assert opened.model is not None
+    assert isinstance(opened.reply("What is 3?", max_tokens=3), str)
+    with pytest.raises(Unsupported, match="merged or whole"):
+        opened.reply("What is 3?", base=True)
 
 
 def test_a_merge_that_does_nothing_is_refused(

@@ -98,6 +98,32 @@ def test_replay_rows_are_the_bases_own_answers() -> None:
     assert len(step.state["replay_lengths"]) == 6
 
 
+def replayed(method: SFT, num_rows: int) -> Sequence[bytes]:
+    """The tokens of each replay row, the prompt's and the answer's."""
+    step = next(iter(method.train(open_session(), chats(num_rows))))
+    cuts = np.cumsum(step.state["replay_lengths"])[:-1]
+    return [tokens.tobytes() for tokens in np.split(step.state["replay_tokens"], cuts)]
+
+
+@pytest.mark.parametrize("kl_to_base", [0.0, 0.5])
+def test_more_replay_rows_than_prompts_are_further_answers_to_them(kl_to_base: float) -> None:
+    method = SFT(replay=0.25, kl_to_base=kl_to_base, batch_size=4)
+    few, many = replayed(method, 360), replayed(method, 480)
+    assert (len(few), len(many)) == (120, 160)
+    assert many[:120] == few
+    assert len(set(many)) == 160  # none is there twice
+    assert method.num_steps(chats(480)) == 3 * 640 / 4
+
+
+def test_fewer_replay_rows_than_asked_for_are_said_with_both_numbers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("customize_sft.replay._ANSWERS_A_PROMPT", 1)
+    told = r"replay=0\.5 asks for 130 replay rows .* 120 are made, 48\.0% of all"
+    with pytest.warns(UserWarning, match=told):
+        assert len(replayed(SFT(replay=0.5), 130)) == 120
+
+
 def test_kl_to_base_keeps_the_model_nearer_to_its_base() -> None:
     data = chats(6)
     distances = []

@@ -76,7 +76,7 @@ def command(
     max_tokens: int,
     temperature: float,
 ) -> None:
-    """Talk with SOURCE: a run's folder, or any model. An empty line ends it.
+    """Talk with SOURCE: a run's folder, a package, or any model. An empty line ends it.
 
     Answers appear as they are made; with --tools each appears whole, a call of a tool as
     name(arguments). A run that answers from documents shows what it quotes, and from where; each

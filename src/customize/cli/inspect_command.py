@@ -45,6 +45,8 @@ def command(
 ) -> None:
     """Show the first rows of DATA as tokens, those that would be trained marked, and counts.
 
+    DATA holds conversations with answers, as sft learns from; with --reward prompts will do.
+
     \b
     customize inspect rows.jsonl --model smollm2
     customize inspect sums.jsonl --reward my_rewards:correct

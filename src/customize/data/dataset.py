@@ -20,6 +20,12 @@ from customize.data.strict_json import decode_object
 
 _SAMPLE_ROWS = 1000
 _SAMPLE_BYTES = 2**24
+_READS = {
+    "chat": "conversations with an answer, as messages or as prompt and completion",
+    "preference": "a chosen and a rejected answer to each prompt",
+    "prompt": "prompts, as messages or as prompt",
+    "documents": "documents, as id and text",
+}
 
 
 class IndexedDataset:
@@ -138,9 +144,10 @@ class Indexing:
             found = "chat" if any(_is_chat(row, of) for row in rows) else "prompt"
         allowed = {of.kind, "prompt"} if of.kind == "chat" else {of.kind}
         if self._asked and self._asked not in allowed:
+            readable = " or ".join(sorted(allowed))
             raise DataError(
-                f"{self._file.name} holds {of.label}, which can be read as "
-                f"{' or '.join(sorted(allowed))}, not as {self._asked!r}"
+                f"{self._file.name} holds {of.label}, which can be read as {readable}, not as "
+                f"{self._asked!r}: give {_READS[self._asked]}"
             )
         return self._asked or found
 

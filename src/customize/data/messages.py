@@ -7,11 +7,12 @@ Knows nothing of whole rows.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from customize._errors import DataError
 from customize.data.faults import RowFault
-from customize.data.strict_json import decode, type_name
+from customize.data.strict_json import decode, fault_in_strings, type_name
 
 Message = dict[str, Any]  # JSON values
 
@@ -37,12 +38,32 @@ def openai_messages(value: object, where: str) -> list[Message]:
     Raises:
         RowFault: a message is malformed, of an unknown role, or an answer without content.
     """
-    return _each(value, where, _openai_message)
+    return _each(value, where, _answered)
+
+
+def asked_messages(messages: str | Sequence[Mapping[str, Any]]) -> list[Message]:
+    """A text, or messages in the same form, to be answered next; earlier answers may be empty.
+
+    Raises:
+        DataError: a message is malformed, or of an unknown role.
+    """
+    if isinstance(messages, str):
+        messages = [{"role": "user", "content": messages}]
+    try:
+        asked = _each(list(messages), "messages", _message)
+        if fault := fault_in_strings(asked, "messages"):
+            raise fault
+    except RowFault as fault:
+        raise DataError(
+            f"this cannot be answered: {fault.reason}: {fault.detail}; a message reads "
+            '{"role": "user", "content": "What is open today?"}'
+        ) from None
+    return asked
 
 
 def sharegpt_messages(value: object, where: str) -> list[Message]:
     """The same from ShareGPT's ``from`` and ``value``."""
-    return _each(value, where, lambda turn, at: _openai_message(_from_sharegpt(turn, at), at))
+    return _each(value, where, lambda turn, at: _answered(_from_sharegpt(turn, at), at))
 
 
 def said_by(role: str, text: object, where: str) -> Message:
@@ -51,7 +72,7 @@ def said_by(role: str, text: object, where: str) -> Message:
     Raises:
         RowFault: ``text`` is no string, or an answer without content.
     """
-    return _openai_message({"role": role, "content": text}, where)
+    return _answered({"role": role, "content": text}, where)
 
 
 def from_json_string(value: object, where: str) -> Any:  # any JSON value
@@ -77,7 +98,16 @@ def _each(value: object, where: str, convert: Callable[[Any, str], Message]) -> 
     return [convert(turn, f"{where}[{i}]") for i, turn in enumerate(turns)]
 
 
-def _openai_message(turn: object, where: str) -> Message:
+def _answered(turn: object, where: str) -> Message:
+    """One message, which is no empty answer."""
+    message = _message(turn, where)
+    says = message["content"].strip() or "tool_calls" in message
+    if message["role"] == "assistant" and not says:
+        raise RowFault("empty answer", where)
+    return message
+
+
+def _message(turn: object, where: str) -> Message:
     if not isinstance(turn, Mapping):
         raise RowFault("wrong type", f"{where} must be an object, not {type_name(turn)}")
     message = {**turn, "role": _role(turn, "role", dict.fromkeys(ROLES), where)}
@@ -108,15 +138,12 @@ def _content(message: Message, where: str) -> str:
     content = message.get("content")
     if isinstance(content, list):
         content = "".join(_text(part, f"{where}.content[{i}]") for i, part in enumerate(content))
-    answers = message["role"] == "assistant"
-    if content is None and answers:
+    if content is None and message["role"] == "assistant":
         content = ""
     if content is None:
         raise RowFault("missing content", f"{where} has no 'content'")
     if not isinstance(content, str):
         raise RowFault("wrong type", f"{where}.content must be a string, not {type_name(content)}")
-    if answers and not content.strip() and "tool_calls" not in message:
-        raise RowFault("empty answer", where)
     return content
 
 

@@ -108,7 +108,8 @@ def _clusters(dataset: IndexedDataset, group: str | None) -> Clusters:
         if group is not None:
             if row.get(group) is None:
                 where = f"{dataset.name}, line {dataset.line(number)}"
-                raise DataError(f"{where}: no column {group!r} to group by")
+                there = ", ".join(repr(name) for name in row if row[name] is not None)
+                raise DataError(f"{where}: no column {group!r} to group by; there are {there}")
             keys.append(b"group" + repr(row[group]).encode())
         for key in keys:
             clusters.join(first_of.setdefault(hashlib.sha256(key).digest(), number), number)

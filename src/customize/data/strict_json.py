@@ -134,9 +134,12 @@ def _fault_inside(value: object, text: str) -> RowFault | None:
     # The text shows cheaply that most values need not be walked.
     if text.count("[") + text.count("{") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
         return _too_deep()
-    if "\\u" not in text:
-        return None
-    for path, string in strings(value):
+    return fault_in_strings(value) if "\\u" in text else None
+
+
+def fault_in_strings(value: object, where: str = "") -> RowFault | None:
+    """What is wrong with the first string inside that no tokenizer should be given; or None."""
+    for path, string in strings(value, where):
         if "\0" in string:
             return RowFault("NUL character", path)
         if any("\ud800" <= character <= "\udfff" for character in string):

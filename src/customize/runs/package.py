@@ -55,9 +55,12 @@ class PackagedRun(Run):
         return RuntimeSnapshot(self.runtime, adapters[0] if adapters else None)
 
     @cached_property
-    def base(self) -> Snapshot:
-        """The base, where the package holds it apart; else the package itself is all there is."""
+    def _whole(self) -> Snapshot:
         return RuntimeSnapshot(self.runtime, None)
+
+    @property
+    def _merged(self) -> Path | None:
+        return None if self.runtime.adapters else self._folder
 
     @property
     def context(self) -> int | None:

@@ -10,13 +10,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from customize._errors import DataError, Unsupported
+from customize.data.messages import asked_messages
 from customize.data.rendering.growing_text import GrowingText
 from customize.interfaces.backend import Backend, Engine, Prompt, Sampling, Snapshot
 from customize.interfaces.exporter import Exporter
 from customize.interfaces.model import ModelFolder
 from customize.interfaces.observer import Observer
 from customize.interfaces.renderer import Message, Tool
-from customize.packaging.manifest import Manifest
+from customize.packaging.manifest import MANIFEST, Manifest
 from customize.runs.backends import quiet_libraries
 from customize.runs.folder import RunFolder
 from customize.training.observers import Observers
@@ -66,7 +68,7 @@ class Run:
             RunError: the run is not finished, or its weights are damaged.
         """
         weights = self.weights
-        return self.base if weights is None else self.engine.open(weights)
+        return self._whole if weights is None else self.engine.open(weights)
 
     @property
     def weights(self) -> Path | None:
@@ -79,8 +81,30 @@ class Run:
 
     @cached_property
     def base(self) -> Snapshot:
-        """The base, for comparison."""
+        """The base, for comparison; a model as it is is its own.
+
+        Raises:
+            Unsupported: this is a package whose weights are merged or whole.
+        """
+        if self._merged is not None:
+            known = Manifest.read(self._merged).base["name"]
+            raise Unsupported(
+                f"the weights of {self._merged} are merged or whole, and no base lies apart in it: "
+                f"open what it was made from, as customize.open({known!r})"
+            )
+        return self._whole
+
+    @cached_property
+    def _whole(self) -> Snapshot:
+        """What is there where nothing was put on it."""
         return self.engine.base()
+
+    @property
+    def _merged(self) -> Path | None:
+        """The folder, where it is a package without its base."""
+        if self.folder is not None or self.adapter is not None or self.model is None:
+            return None
+        return self.model.path if (self.model.path / MANIFEST).is_file() else None
 
     @property
     def metrics(self) -> list[dict[str, float]]:
@@ -127,9 +151,12 @@ class Run:
         """The assistant's answer to a text or to messages; with ``stream`` piece by piece.
 
         It is text as the model wrote it, a tool call too; `reply_message` takes it apart.
+
+        Raises:
+            DataError: what is given is no messages, or with the answer more than the model holds.
         """
-        snapshot, prompt = self._asked(messages, tools, seed, base)
         sampling = Sampling(max_tokens=max_tokens, temperature=temperature)
+        snapshot, prompt = self._asked(messages, tools, sampling, seed, base)
         if stream:
             return _streamed(snapshot, prompt, sampling)
         [[completion]] = snapshot.sample([prompt], sampling).result()
@@ -146,17 +173,28 @@ class Run:
         base: bool = False,
     ) -> Message:
         """The answer as a message to append: content, and ``tool_calls`` and reasoning if any."""
-        snapshot, prompt = self._asked(messages, tools, seed, base)
         sampling = Sampling(max_tokens=max_tokens, temperature=temperature)
+        snapshot, prompt = self._asked(messages, tools, sampling, seed, base)
         [[completion]] = snapshot.sample([prompt], sampling).result()
         return snapshot.renderer.parse(completion.tokens)
 
     def _asked(
-        self, messages: Messages, tools: Sequence[Tool] | None, seed: int, base: bool
+        self,
+        messages: Messages,
+        tools: Sequence[Tool] | None,
+        sampling: Sampling,
+        seed: int,
+        base: bool,
     ) -> tuple[Snapshot, Prompt]:
         snapshot = self.base if base else self.customized
-        given = [{"role": "user", "content": messages}] if isinstance(messages, str) else messages
-        return snapshot, Prompt(snapshot.renderer.prompt(given, tools), seed=seed)
+        tokens = snapshot.renderer.prompt(asked_messages(messages), tools)
+        if self.context is not None and len(tokens) + sampling.max_tokens > self.context:
+            raise DataError(
+                f"the messages have {len(tokens)} tokens and the answer up to "
+                f"{sampling.max_tokens}, and the model holds {self.context}: say less, or ask for "
+                "fewer (max_tokens)"
+            )
+        return snapshot, Prompt(tokens, seed=seed)
 
     @property
     def context(self) -> int | None:

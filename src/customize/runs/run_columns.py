@@ -52,7 +52,7 @@ def column_of(run: Run, name: str, base: bool = False) -> SnapshotColumn:
     if base or weights is None:
         return SnapshotColumn(
             name,
-            run.base,
+            run.customized if weights is None else run.base,
             fingerprint=fingerprint,
             told=f"the base, {_named(run)}",
             family=_family(run),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial, wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import attrs
 
@@ -15,26 +15,49 @@ from customize._errors import OptionError, RunError, Unsupported
 from customize._live_line import say
 from customize._memory import peak_bytes
 from customize._options import options_of, options_to_dict
-from customize.interfaces.backend import Adapter, Backend, Engine
+from customize._structuring import Faults, unknown
+from customize.interfaces.backend import Adapter, Backend, Engine, Session
 from customize.interfaces.method import Method
 from customize.interfaces.model import ModelFolder
 from customize.interfaces.observer import Observer
 from customize.models import resolve
 from customize.models.cache import check_writable
 from customize.models.sources import check_named as check_model_named
+from customize.packaging.prompts import context_of
 from customize.runs.backends import choose_backend, quiet_libraries
 from customize.runs.final_evaluation import check_named, final_evaluation, is_evaluated
 from customize.runs.folder import RunFolder
 from customize.runs.given import Given, of_python, of_recipe
 from customize.runs.run import Run
 from customize.runs.stage import Stage, lineage_of, train_stage
+from customize.training.context import WithinContext
 from customize.training.lock import held
 from customize.training.recipe import OF_A_STAGE, Recipe
-from customize.training.recipe_making import into_options, trains_all_weights
+from customize.training.recipe_making import OF_A_METHOD, into_options, trains_all_weights
 
 Rows = Sequence[Mapping[str, Any]]
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
+def _told_as_of_a_recipe(function: Callable[P, T]) -> Callable[P, T]:
+    """The same, where a key that is missing is told as a recipe's is, beside those misspelled."""
+
+    @wraps(function)
+    def call(*args: P.args, **given: P.kwargs) -> T:
+        known, faults = {o.name: o for o in options_of(Recipe)}, Faults()
+        if missing := [name for name in ("model", "to") if name not in given]:
+            for key in sorted(given.keys() - {*known, *OF_A_METHOD}):
+                faults.add(key, unknown(key, key, list(known)))
+            for name in missing:
+                faults.add(name, f"{name} is missing: {known[name].help}")
+        faults.raise_if_any("what train is given")
+        return function(*args, **given)
+
+    return call
+
+
+@_told_as_of_a_recipe
 def train(
     *,
     model: str | os.PathLike[str],
@@ -112,15 +135,17 @@ def _run(
     _require_stacking(recipe, backend)
     if backend.name != "toy":
         check_model_named(recipe.model)  # before there is a folder for the run
-    folder = RunFolder(_prepared(recipe))
+    folder = RunFolder(Path(recipe.to))
+    _check_ours(folder)
+    # The rows of every stage are read before the first is trained, and before there is a folder.
+    recipes = [*recipe.before(), recipe]
+    *before, last = [Stage.of(r, g) for r, g in zip(recipes, given, strict=True)]
+    if not folder.exists:
+        for stage in (*before, last):
+            stage.method.num_steps(stage.data)  # refuses rows of which it can make nothing
+    final = final_evaluation(recipe, last.method, last.validation)
+    _make(folder.path)
     with held(folder.path):
-        # The rows of every stage are read before the first is trained.
-        recipes = [*recipe.before(), recipe]
-        *before, last = [Stage.of(r, g) for r, g in zip(recipes, given, strict=True)]
-        if not folder.exists:  # what a method cannot make of its rows leaves a folder to begin in
-            for stage in (*before, last):
-                stage.method.num_steps(stage.data)
-        final = final_evaluation(recipe, last.method, last.validation)
         model = None if backend.name == "toy" else resolve(recipe.model, recipe.revision)
         backend = backend.settled(folder.numerics(backend.name))
         start = recipe.adapter_chosen()
@@ -170,6 +195,7 @@ def _train_all(
     # The toy backend holds no model; every other is given one.
     engine = backend.load(model)  # type: ignore[arg-type]
     where = f"{model.name if model else last.recipe.model} on {backend.name}"
+    begin = partial(_opened, engine, model, last.recipe.seed)
     _tell_defaults_of_lora((*before, last)[0])
     for number, stage in enumerate(before, start=1):
         inner = RunFolder(Path(stage.recipe.to))
@@ -177,11 +203,18 @@ def _train_all(
         inner.begin(stage.recipe, lineage_of(model, backend, stage, start))
         if not inner.finished:
             say(f"{type(stage.method).__name__} of {where}")
-            train_stage(stage, partial(engine.open, start, last.recipe.seed), inner, watching)
+            train_stage(stage, partial(begin, start), inner, watching)
         start = last.recipe.adapter_of_stage(number + 1, inner.weights())
     say(f"{type(last.method).__name__} of {where}")
-    train_stage(last, partial(engine.open, start, last.recipe.seed), folder, watching)
+    train_stage(last, partial(begin, start), folder, watching)
     return engine
+
+
+def _opened(engine: Engine, model: ModelFolder | None, seed: int, start: Adapter | Path) -> Session:
+    """A session in which no sequence is longer than what the model says it holds."""
+    session = engine.open(start, seed)
+    context = None if model is None else context_of(model.path)
+    return session if context is None else WithinContext(session, context)
 
 
 def _tell_defaults_of_lora(first: Stage) -> None:
@@ -213,18 +246,29 @@ def _require_stacking(recipe: Recipe, backend: Backend) -> None:
         )
 
 
-def _prepared(recipe: Recipe) -> Path:
-    path = Path(recipe.to)
+def _check_ours(folder: RunFolder) -> None:
+    """Raises RunError where there are files, and no run."""
     try:
-        path.mkdir(parents=True, exist_ok=True)
-        names = {p.name for p in path.iterdir() if not p.name.startswith(".")}
+        names = {p.name for p in folder.path.iterdir() if not p.name.startswith(".")}
+    except FileNotFoundError:
+        return
     except OSError as error:
-        raise RunError(f"the run folder {path} cannot be made: {error.strerror}") from error
+        raise _cannot_be_made(folder.path, error) from error
     # lineage.json is written first: alone, it is ours, of a run killed as it began.
     others = sorted(names - {"lineage.json"})
-    if others and not RunFolder(path).exists:
-        raise RunError(f"{path} holds other files ({others[0]}, …): give an empty folder")
-    return path
+    if others and not folder.exists:
+        raise RunError(f"{folder.path} holds other files ({others[0]}, …): give an empty folder")
+
+
+def _make(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _cannot_be_made(path, error) from error
+
+
+def _cannot_be_made(path: Path, error: OSError) -> RunError:
+    return RunError(f"the run folder {path} cannot be made: {error.strerror}")
 
 
 def _options(instance: object) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,25 +23,29 @@ T = TypeVar("T")
 _LOCAL = ("data", "validation", "model", "adapter")
 _FLAGS = ("model", "data", "to")  # keys that are options of the command line too
 _ROWS = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
-# Tags that make objects and keys that cannot be looked up count too, and endless nesting.
-_NOT_YAML = (yaml.YAMLError, RecursionError)
+# Tags that make objects and keys that cannot be looked up count too, endless nesting, and what
+# only looks like a number, as 0x_ does.
+_NOT_YAML = (yaml.YAMLError, RecursionError, ValueError)
+_OTHERWISE = (":float", ":bool", ":timestamp")  # tags not found as YAML 1.1 finds them
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1, except that ``1e-4`` is a number and only true and false are truth values."""
+    """YAML 1.1, except that ``1e-4`` is a number, only true and false are truth values, and a date
+    is text.
+    """
 
 
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":float", ":bool"))]
+    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(_OTHERWISE)]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?(?:\d+\.\d*|\.\d+|\d+(?=[eE]))(?:[eE][-+]?\d+)?|[-+]?\.(?:inf|nan)"),
+    re.compile(r"(?:[-+]?(?:\d+\.\d*|\.\d+|\d+(?=[eE]))(?:[eE][-+]?\d+)?|[-+]?\.(?:inf|nan))$"),
     list("-+0123456789."),
 )
 _Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"(?:true|false|True|False)"), list("tTfF")
+    "tag:yaml.org,2002:bool", re.compile(r"(?:true|false|True|False)$"), list("tTfF")
 )
 
 
@@ -140,12 +144,12 @@ def _loaded(path: Path, example: str) -> tuple[dict[str, Any], dict[str, str], l
         values = yaml.load(text, Loader=_Loader)
     except OSError as error:
         raise OptionError(f"{path} cannot be read: {error.strerror}") from error
-    except (*_NOT_YAML, UnicodeDecodeError) as error:
+    except _NOT_YAML as error:  # UnicodeDecodeError is a ValueError
         raise OptionError(_not_yaml(path, error)) from error
     if not isinstance(node, yaml.MappingNode):
         raise OptionError(f"{path} must hold keys and values, such as '{example}'")
     places: dict[str, str] = {}
-    return values, places, list(_note_places(node, path, "", places))
+    return values, places, list(_note_places(node, lambda line: f"{path}:{line}", "", places))
 
 
 def _not_yaml(path: Path, error: Exception) -> str:
@@ -156,22 +160,23 @@ def _not_yaml(path: Path, error: Exception) -> str:
 
 
 def _note_places(
-    node: yaml.MappingNode, path: Path, prefix: str, places: dict[str, str]
+    node: yaml.MappingNode, place_of: Callable[[int], str], prefix: str, places: dict[str, str]
 ) -> Iterator[str]:
-    """Fill ``places``; what to say of each key that is there twice."""
+    """Fill ``places``, by their lines; what to say of each key that is there twice."""
     for key, value in node.value:
         name = f"{prefix}{key.value}"
-        place = f"{path}:{key.start_mark.line + 1}"
-        if (first := places.setdefault(name, place)) is not place:
+        place = place_of(key.start_mark.line + 1)
+        if (first := places.get(name)) is not None:
             where = f", see {first}" if first != place else " in this line"
             yield f"{place}: the key {name!r} is there twice{where}"
             continue
+        places[name] = place
         parts = {f"{name}.": value}
         if isinstance(value, yaml.SequenceNode):
             parts = {f"{name}.{n}.": part for n, part in enumerate(value.value, start=1)}
         for inner, part in parts.items():
             if isinstance(part, yaml.MappingNode):
-                yield from _note_places(part, path, inner, places)
+                yield from _note_places(part, place_of, inner, places)
 
 
 def _set(values: dict[str, Any], places: dict[str, str], setting: str) -> None:
@@ -189,13 +194,30 @@ def _set(values: dict[str, Any], places: dict[str, str], setting: str) -> None:
     if isinstance(inside, list):
         raise OptionError(f"--set {setting}: say what is set of it, as {key}.options.lr=1e-4")
     try:
+        node = yaml.compose(text, Loader=_Loader)
         inside[last] = yaml.load(text, Loader=_Loader)
     except _NOT_YAML as error:
         raise OptionError(
             f"--set {setting}: the value is not plain YAML; put text in quotes of its own, as "
             f"--set '{key}=\"...\"'"
         ) from error
-    places[key] = f"--{key} {text}" if key in _FLAGS else f"--set {setting}"
+    places |= _places_set(key, node, f"--{key} {text}" if key in _FLAGS else f"--set {setting}")
+
+
+def _places_set(key: str, node: yaml.Node | None, place: str) -> dict[str, str]:
+    """Where the key and those inside of its value were set, which is one place.
+
+    Raises:
+        OptionError: one inside is there twice.
+    """
+    if node is None:
+        return {key: place}
+    places: dict[str, str] = {}
+    named = yaml.ScalarNode("tag:yaml.org,2002:str", key, node.start_mark)
+    whole = yaml.MappingNode("tag:yaml.org,2002:map", [(named, node)])
+    if twice := list(_note_places(whole, lambda line: place, "", places)):
+        raise OptionError("\n".join(twice))
+    return places
 
 
 def _part(parts: list[Any], number: str) -> Any:

@@ -51,7 +51,7 @@ def make_recipe(
         recipe = _staged(values, faults)
     else:
         recipe = _single(values, faults, adapter=values.get("adapter"))
-    observers = {} if recipe is None else _check_observers(recipe, faults)
+    observers = _check_observers(values.get("observers", {}), faults)
     faults.raise_if_any(what)
     assert recipe is not None
     return Recipe(**{**recipe.to_dict(), "adapter": adapter, "observers": observers})
@@ -145,9 +145,9 @@ def _single(
     rest = {key: value for key, value in values.items() if key not in misplaced}
     recipe = structure(Recipe, rest, faults, prefix)
     complete = _check_method(values, faults, prefix, trains_all_weights(adapter))
+    _check_sense(values, faults, prefix)
     if recipe is None or misplaced:
         return None
-    _check_sense(recipe, faults, prefix)
     return Recipe(**{**recipe.to_dict(), "options": complete})
 
 
@@ -309,15 +309,17 @@ def _check_method(
     return {} if method is None else dict(options_to_dict(method))
 
 
-def _check_observers(recipe: Recipe, faults: Faults) -> dict[str, dict[str, Any]]:
-    """All their options, as the method's."""
+def _check_observers(given: Any, faults: Faults) -> dict[str, dict[str, Any]]:
+    """All their options, as the method's; what is neither names nor a mapping was told."""
     from customize.plugins import load
 
+    if isinstance(given, (list, tuple)):
+        given = {name: {} for name in given if isinstance(name, str)}
     complete = {}
-    for name, chosen in recipe.observers_chosen().items():
+    for name, chosen in given.items() if isinstance(given, Mapping) else ():
         place = f"observers.{name}"
         try:
-            cls = load("observer", name)
+            cls = load("observer", str(name))
         except UnknownName as error:
             faults.add(place, str(error))
             continue
@@ -328,11 +330,11 @@ def _check_observers(recipe: Recipe, faults: Faults) -> dict[str, dict[str, Any]
     return complete
 
 
-def _check_sense(recipe: Recipe, faults: Faults, prefix: str) -> None:
+def _check_sense(values: Mapping[str, Any], faults: Faults, prefix: str) -> None:
     for key in ("evaluate_every", "keep_best", "patience"):
-        if getattr(recipe, key) and recipe.validation is None:
+        if values.get(key) and values.get("validation") is None:
             faults.add(prefix + key, f"{prefix}{key} needs held-out rows: set validation")
     for key in ("keep_best", "patience"):
-        if getattr(recipe, key) and not recipe.evaluate_every:
+        if values.get(key) and not values.get("evaluate_every"):
             told = f"{prefix}{key} needs evaluate_every, the steps between measures"
             faults.add(prefix + key, told)

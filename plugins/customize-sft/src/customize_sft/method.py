@@ -1,5 +1,6 @@
 """Supervised fine-tuning: the whole algorithm. Knows sessions and rows, no device and no folder."""
 
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
@@ -22,7 +23,7 @@ from customize import (
     render_rows,
     schedule_factor,
 )
-from customize_sft.replay import Replayed, answered_by_the_base, pack, prompts_bundled, unpack
+from customize_sft.replay import Replayed, answered_by_the_base, most_replayed, pack, unpack
 from customize_sft.rows import Rows
 
 _HELD_AT_ONCE = 32  # rows of held-out data in one batch, which a backend cuts as it likes
@@ -103,7 +104,7 @@ class SFT(Method):
         together = self.batch_size if self.together else 1
         rendered = render_rows(data, session.renderer)
         rows = Rows(data, rendered, replay, self.max_length, self.shorten, together)
-        total = self.num_steps(data)
+        total, state = self.num_steps(data), pack(replay)
         for number in range(1 if resume is None else resume.number + 1, total + 1):
             batch, epoch = self._batch(rows, session.seed, number)
             rate = self.lr * schedule_factor(self.schedule, number, total, self.warmup)
@@ -119,9 +120,7 @@ class SFT(Method):
                 "tokens": float(batch.num_tokens),
                 "trained_tokens": float(batch.scored.sum()),
             }
-            yield Step(
-                number, {**metrics, **self._kl(batch, output.result().logprobs)}, pack(replay)
-            )
+            yield Step(number, {**metrics, **self._kl(batch, output.result().logprobs)}, state)
 
     def validate(self, snapshot: Snapshot, rows: Dataset) -> Mapping[str, float]:
         """``validation_loss``: nats per trained token, over all rows at once."""
@@ -169,13 +168,25 @@ class SFT(Method):
         away = batch.columns["reference_logprobs"][trained] - logprobs[trained]
         return {"kl_to_base": float(away.mean())}
 
+    def _wanted(self, num_rows: int) -> int:
+        """Replay rows beside so many of the data's for their share to be ``replay``."""
+        return round(num_rows * self.replay / (1 - self.replay))
+
     def _num_replay(self, num_rows: int) -> int:
-        return min(round(num_rows * self.replay / (1 - self.replay)), len(prompts_bundled()))
+        return min(self._wanted(num_rows), most_replayed())
 
     def _replay(self, session: Session, num_rows: int, resume: Step | None) -> list[Replayed]:
         """General prompts with the base's own answers, made once and kept in the state."""
-        if not self._num_replay(num_rows):
+        num_replay = self._num_replay(num_rows)
+        if not num_replay:
             return []
         if resume is not None:
             return unpack(resume.state)
-        return answered_by_the_base(session, self._num_replay(num_rows), float(self.kl_to_base > 0))
+        if num_replay < (wanted := self._wanted(num_rows)):
+            warnings.warn(
+                f"replay={self.replay:g} asks for {wanted} replay rows beside {num_rows} of yours: "
+                f"{num_replay} are made, {num_replay / (num_rows + num_replay):.1%} of all; for a "
+                "greater share take fewer rows, or add general ones of your own",
+                stacklevel=2,
+            )
+        return answered_by_the_base(session, num_replay, float(self.kl_to_base > 0))

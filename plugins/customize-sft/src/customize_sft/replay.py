@@ -17,6 +17,7 @@ import numpy.typing as npt
 from customize import Completion, Prompt, Rendered, Sampling, Session
 
 _MAX_TOKENS = 96
+_ANSWERS_A_PROMPT = 32  # they are kept in every checkpoint: some megabytes at most
 
 
 @attrs.frozen(eq=False)
@@ -30,14 +31,29 @@ class Replayed:
     reference_logprobs: npt.NDArray[np.float32]
 
 
-def answered_by_the_base(session: Session, num_prompts: int, temperature: float) -> list[Replayed]:
-    """The first bundled prompts with the base's own answers, a function of the session's seed."""
-    prompts = [
-        Prompt(session.renderer.prompt([{"role": "user", "content": text}]), seed=session.seed + i)
-        for i, text in enumerate(prompts_bundled()[:num_prompts])
+def most_replayed() -> int:
+    """Rows that the bundled prompts can give."""
+    return _ANSWERS_A_PROMPT * len(prompts_bundled())
+
+
+def answered_by_the_base(session: Session, num_rows: int, temperature: float) -> list[Replayed]:
+    """The bundled prompts with the base's own answers, a function of the session's seed.
+
+    Where more rows are wanted than there are prompts, further answers to them are drawn at
+    temperature 1, each with a seed of its own.
+    """
+    tokens = [
+        session.renderer.prompt([{"role": "user", "content": text}])
+        for text in prompts_bundled()[:num_rows]
     ]
+    prompts = [Prompt(tokens[i % len(tokens)], seed=session.seed + i) for i in range(num_rows)]
+    first = _answered(session, prompts[: len(tokens)], temperature)
+    return first + _answered(session, prompts[len(tokens) :], 1.0)
+
+
+def _answered(session: Session, prompts: Sequence[Prompt], temperature: float) -> list[Replayed]:
     sampling = Sampling(max_tokens=_MAX_TOKENS, temperature=temperature)
-    said = session.base().sample(prompts, sampling).result()
+    said = session.base().sample(prompts, sampling).result() if prompts else []
     return [
         _joined(prompt, completion) for prompt, (completion,) in zip(prompts, said, strict=True)
     ]
