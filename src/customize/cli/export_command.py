@@ -42,6 +42,11 @@ class _Export(Settable):
     is_flag=True,
     help="Keep a package that answers otherwise than the run; its manifest and card say so.",
 )
+@click.option(
+    "--without-rows",
+    is_flag=True,
+    help="Ask fixed prompts alone, where the run's own rows are gone; its manifest says so.",
+)
 def command(
     source: str,
     form: str,
@@ -49,6 +54,7 @@ def command(
     settings: tuple[str, ...],
     margin: float,
     despite_parity: bool,
+    without_rows: bool,
 ) -> None:
     """Put the run in SOURCE into FORM, such as hf; it is left only if it answers as trained.
 
@@ -61,7 +67,12 @@ def command(
 
     run = open_run(source)
     manifest = run.export(
-        form, to, margin=margin, despite_parity=despite_parity, **parse_settings(settings)
+        form,
+        to,
+        margin=margin,
+        despite_parity=despite_parity,
+        without_rows=without_rows,
+        **parse_settings(settings),
     )
     assert run.model is not None  # else nothing is exported
     commands = manifest.commands(shlex.quote(str(to)), shlex.quote(str(run.model.path)))

@@ -45,11 +45,13 @@ class Proof:
     cases: what the session says. further: of a package that passed so far, and its folder, what
     else must hold: the parity with that told.
     despite: leave the package where it fails, and say so in it.
+    rows: what is to be told of the run's own rows among the cases.
     """
 
     cases: Sequence[Case]
     further: Callable[[Parity, Path], Parity] | None = None
     despite: bool = False
+    rows: Mapping[str, Any] = attrs.field(factory=dict)
 
 
 @attrs.frozen
@@ -148,7 +150,8 @@ def _proven(
     stop_tokens = tuple(source.renderer.stop_tokens)
     parity = compare(proof.cases, answers, exporter.precision, stop_tokens)
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    parity = attrs.evolve(parity, measured={**parity.measured, "package_bytes": float(size)})
+    measured = {**parity.measured, "package_bytes": float(size)}
+    parity = attrs.evolve(parity, measured=measured, rows=proof.rows or None)
     if proof.further is None or not parity.passed:
         return parity
     return proof.further(parity, folder)

@@ -12,7 +12,7 @@ from customize.evaluation.evaluation import Evaluation
 from customize.evaluation.remarks import broken, headline, remarks
 from customize.interfaces.model import ModelFolder
 from customize.models.sources import hub_name
-from customize.packaging.figures import in_words
+from customize.packaging.figures import in_words, of_rows
 from customize.packaging.manifest import Manifest
 from customize.runs.assistant import adapted_told
 from customize.runs.folder import RunFolder
@@ -151,7 +151,8 @@ def _licence(model: Path) -> str | None:
 
 def _packaged(manifest: Manifest) -> str:
     parity = manifest.parity
-    figures = "\n".join(f"* {line}" for line in in_words(parity["figures"]))
+    lines = (*in_words(parity["figures"]), *of_rows(parity.get("rows")))
+    figures = "\n".join(f"* {line}" for line in lines)
     fault = parity["fault"]
     failed = (
         ""
