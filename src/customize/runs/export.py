@@ -19,6 +19,7 @@ from customize._live_line import LiveLine
 from customize._options import options_of, options_to_dict
 from customize._structuring import Faults, structure
 from customize.data.rendering import ChatRenderer
+from customize.data.rendering.folder import ChatFolder
 from customize.interfaces.backend import Backend
 from customize.interfaces.exporter import Exportable, Exporter
 from customize.interfaces.model import ModelFolder
@@ -64,7 +65,7 @@ def export_run(
         raise RunError(_nothing_in(run))
     exporter = choose_exporter(form, options)
     weights = run.folder.weights()
-    _check_base(run.folder, run.model)
+    check_base(run.folder, run.model)
     backend = exact(run.backend)
     if missing := [name for name in NEEDED if name not in backend.capabilities()]:
         raise Unsupported(
@@ -150,13 +151,25 @@ def _set(backend: Backend) -> str:
     return f"{backend.name!r}{' with ' if told else ''}{', '.join(told)}"
 
 
-def _check_base(folder: RunFolder, model: ModelFolder) -> None:
+def check_base(folder: RunFolder, model: ModelFolder) -> None:
+    """Whether it is what the run was trained on, its chat template and stop tokens too.
+
+    Raises:
+        ModelError: it is not.
+    """
     trained_on = folder.lineage()["model"]
     if model.fingerprint != trained_on:
         raise ModelError(
             f"{model.path} is not the base that {folder.path} was trained on: its fingerprint is "
             f"{model.fingerprint[:12]}…, that one's {trained_on[:12]}…. Put the base back that "
             "was there"
+        )
+    chat = folder.lineage().get("chat")  # older runs do not say it
+    if chat not in (None, ChatFolder.read(model.path).fingerprint):
+        raise ModelError(
+            f"{model.path} writes conversations otherwise than when {folder.path} was trained: its "
+            "chat template, its special or its stop tokens were changed. Put the files back that "
+            "were there (tokenizer_config.json, chat_template.jinja, generation_config.json)"
         )
 
 
