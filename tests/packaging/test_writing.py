@@ -32,6 +32,7 @@ from customize import (
 )
 from customize.cli.group import cli
 from customize.packaging import opening, verifying
+from customize.packaging.manifest import damage
 from customize.packaging.prompts import Question, hard_questions
 from customize.packaging.reference import Case, reference_cases
 from customize.packaging.writing import Lineage, Proof, write_package
@@ -300,6 +301,15 @@ def test_a_file_that_is_not_as_it_was_is_named(
     spoil(copy)
     with pytest.raises(ExportError, match=told):
         verifying.verify(copy)
+
+
+def test_a_card_may_be_edited_and_no_other_file(package: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(package, copy)
+    (copy / "README.md").write_text("# My own words\n")
+    assert damage(copy, Manifest.read(copy)) is None
+    (copy / "run" / "facts.json").write_text("[]")
+    assert damage(copy, Manifest.read(copy)) == "run/facts.json was changed"
 
 
 @pytest.mark.parametrize(
