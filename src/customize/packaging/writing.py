@@ -29,6 +29,7 @@ from customize.packaging.reference import Case, write_cases
 from customize.packaging.runnable import runs
 from customize.packaging.tokenizer import write_tokenizer
 from customize.plugins import find, names
+from customize.training.lock import LOCK, held
 
 PARITY = "parity.json"
 CASES = "parity"
@@ -96,6 +97,7 @@ def write_package(
     Raises:
         ExportError: it cannot be made; nothing is left.
         ParityError: it answers otherwise than the session; only ``parity.json`` is left.
+        RunBusy: another process is writing it.
     """
     check_exportable(source, exporter, to)
     with folder_beside(to) as work, writing(str(to), ExportError), LiveLine() as line:
@@ -241,11 +243,20 @@ def _refuse_code(folder: Path) -> None:
 
 @contextmanager
 def folder_beside(to: Path) -> Iterator[Path]:
-    """A folder beside, which is gone afterwards; what a killed export left there goes first."""
+    """A folder beside, which is gone afterwards; what a killed export left there goes first.
+
+    Raises:
+        RunBusy: another process is writing there.
+    """
     work = to.with_name(f".{to.name}.writing")
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
-    try:
-        yield work
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True, exist_ok=True)
+    with held(work):
+        for left in work.iterdir():
+            if left.is_dir():
+                shutil.rmtree(left)
+            elif left.name != LOCK:
+                left.unlink()
+        try:
+            yield work
+        finally:
+            shutil.rmtree(work, ignore_errors=True)

@@ -335,6 +335,7 @@ class Run:
             DataError: rows that the recipe names are gone.
             ParityError: it answers otherwise; only ``parity.json`` is left, which says where.
             RunError: this is a base model, or the run is not finished.
+            RunBusy: another process is writing there.
         """
         from customize.runs.export import export_run
 
