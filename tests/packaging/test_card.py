@@ -13,6 +13,7 @@ from saying import asked, compared
 
 from customize import Evaluation, Manifest, ModelFolder, Recipe
 from customize.cli.parity_text import parity_text
+from customize.packaging.figures import doubts
 from customize.runs.card import package_card
 from customize.runs.folder import RunFolder
 
@@ -175,6 +176,25 @@ def test_figures_have_words_and_units(card: str) -> None:
         "  of_its_own: 0.5",
         "  size of the package: 271.4 MB",
     ]
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"figures": {"answers_that_end": 0.0}}, "that the package stops where the run does was"),
+        ({"task": {"verdict": "inconclusive", "told": "few"}}, "by the run was not shown: inconc"),
+        ({"task": {"verdict": "not asked", "told": "none"}}, "by the run was not shown: not asked"),
+    ],
+)
+def test_what_a_proof_does_not_show_is_said(
+    tmp_path: Path, changed: dict[str, Any], told: str
+) -> None:
+    passed = {"figures": {"answers_that_end": 3.0}, "task": {"verdict": "pass", "told": "as well"}}
+    assert not [*doubts({**PARITY, **passed})]
+    parity = {**PARITY, **passed, **changed}
+    [doubt] = doubts(parity)
+    assert told in doubt
+    assert f"* **not shown**: {doubt}\n" in card_of(tmp_path, attrs.evolve(MANIFEST, parity=parity))
 
 
 def test_a_name_with_braces_is_a_name() -> None:

@@ -63,3 +63,15 @@ def of_rows(rows: Mapping[str, Any] | None) -> Iterator[str]:
     if rows:
         asked = f"{rows['asked']} of" if rows["asked"] else "none:"
         yield f"the run's own rows that were asked: {asked} {rows['told']}"
+
+
+def doubts(parity: Mapping[str, Any]) -> Iterator[str]:
+    """What a proof that was passed does not show, in a sentence each."""
+    if parity["figures"].get("answers_that_end") == 0:
+        yield (
+            "none of the run's answers ended within the tokens that were asked for: that the "
+            "package stops where the run does was not seen"
+        )
+    task = parity["task"]
+    if task is not None and task["verdict"] in ("inconclusive", "not asked"):
+        yield f"that its task is done as well as by the run was not shown: {task['verdict']}"

@@ -12,7 +12,7 @@ from customize.evaluation.evaluation import Evaluation
 from customize.evaluation.remarks import broken, headline, remarks
 from customize.interfaces.model import ModelFolder
 from customize.models.sources import hub_name
-from customize.packaging.figures import in_words, of_rows
+from customize.packaging.figures import doubts, in_words, of_rows
 from customize.packaging.manifest import Manifest
 from customize.runs.assistant import adapted_told
 from customize.runs.folder import RunFolder
@@ -185,6 +185,7 @@ def _packaged(manifest: Manifest) -> str:
         else "\n**It answers otherwise than the run, and was kept all the same**: prompt "
         f"{fault['prompt']!r}: {fault['told']}.\n"
     )
+    unsure = "".join(f"* **not shown**: {line}\n" for line in doubts(parity))
     task = parity["task"]
     told = "" if task is None else f"* the task: {task['verdict']}: {task['told']}\n"
     commands = manifest.commands(".", _BASE)
@@ -202,7 +203,7 @@ Format {manifest.format}, weights in {manifest.precision}. It was loaded in a fr
 compared with the run:
 {failed}
 {figures}
-{told}
+{told}{unsure}
 """
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from customize._errors import ModelError, RunError, Unsupported
-from customize._live_line import LiveLine
+from customize._live_line import LiveLine, say
 from customize._options import options_of, options_to_dict
 from customize._structuring import Faults, structure
 from customize.data.rendering import ChatRenderer
@@ -23,10 +23,17 @@ from customize.data.rendering.folder import ChatFolder
 from customize.interfaces.backend import Backend
 from customize.interfaces.exporter import Exportable, Exporter
 from customize.interfaces.model import ModelFolder
+from customize.packaging.figures import doubts
 from customize.packaging.manifest import MANIFEST, Manifest
 from customize.packaging.prompts import Question, context_of, hard_questions
 from customize.packaging.reference import MAX_TOKENS, reference_cases
-from customize.packaging.writing import Lineage, Proof, check_exportable, write_package
+from customize.packaging.writing import (
+    Lineage,
+    Proof,
+    check_exportable,
+    format_of,
+    write_package,
+)
 from customize.plugins import load
 from customize.runs.assistant import library_of
 from customize.runs.assistant_package import pack_assistant
@@ -94,12 +101,17 @@ def export_run(
     lineage = _lineage(run.folder, run.model, exporter)
     beside = partial(_pack_assistant, run)
     manifest = write_package(source, exporter, proof, lineage, to, beside)
-    if os.access(run.folder.path, os.W_OK):
-        parity = {key: manifest.parity[key] for key in ("verdict", "measured")}
-        about = {"format": manifest.format, "precision": manifest.precision, **parity}
-        run.folder.note_package(to, about)
-        write_report(run.folder)
+    _note(run.folder, exporter, to, manifest.parity)
+    for doubt in doubts(manifest.parity):
+        say(f"{to}: {doubt}")
     return manifest
+
+
+def _note(folder: RunFolder, exporter: Exporter, to: Path, parity: Mapping[str, Any]) -> None:
+    if os.access(folder.path, os.W_OK):
+        about = {"format": format_of(exporter), "precision": exporter.precision}
+        folder.note_package(to, {**about, **{key: parity[key] for key in ("verdict", "measured")}})
+        write_report(folder)
 
 
 def _nothing_in(run: Run) -> str:
