@@ -196,6 +196,8 @@ def test_a_merge_that_does_nothing_is_refused(
     assert [p.name for p in to.iterdir()] == ["parity.json"]
     assert run.folder is not None
     asked = ["export", str(run.folder.path), "hf", "--to", str(to), "--set", "merged=true"]
+    assert run.folder.packages()[str(to)]["verdict"] == "failed"
+    assert "hf, float32, failed its proof" in (run.folder.path / "report.html").read_text("utf-8")
     done = CliRunner().invoke(cli, [*asked, "--despite-parity"], catch_exceptions=False)
     assert f"Written: {to}\nParity: failed, for weights in float32\n" in done.output
     assert Manifest.read(to).parity["verdict"] == "failed"

@@ -5,6 +5,7 @@ Knows no format.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from functools import partial
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from customize._errors import ModelError, RunError, Unsupported
+from customize._errors import ModelError, ParityError, RunError, Unsupported
 from customize._live_line import LiveLine, say
 from customize._options import options_of, options_to_dict
 from customize._structuring import Faults, structure
@@ -28,6 +29,7 @@ from customize.packaging.manifest import MANIFEST, Manifest
 from customize.packaging.prompts import Question, context_of, hard_questions
 from customize.packaging.reference import MAX_TOKENS, reference_cases
 from customize.packaging.writing import (
+    PARITY,
     Lineage,
     Proof,
     check_exportable,
@@ -66,7 +68,8 @@ def export_run(
 ) -> Manifest:
     """Ask the run in float32, so that only the export can differ, and write the package.
 
-    Its speed stands in the run's report, unless the run's folder cannot be written to.
+    Its verdict and speed stand in the run's report, also where it failed, unless the run's folder
+    cannot be written to.
     """
     if run.folder is None or run.model is None:
         raise RunError(_nothing_in(run))
@@ -100,7 +103,11 @@ def export_run(
     proof = Proof(cases, further, despite_parity, own.to_json())
     lineage = _lineage(run.folder, run.model, exporter)
     beside = partial(_pack_assistant, run)
-    manifest = write_package(source, exporter, proof, lineage, to, beside)
+    try:
+        manifest = write_package(source, exporter, proof, lineage, to, beside)
+    except ParityError:
+        _note(run.folder, exporter, to, json.loads((to / PARITY).read_text("utf-8")))
+        raise
     _note(run.folder, exporter, to, manifest.parity)
     for doubt in doubts(manifest.parity):
         say(f"{to}: {doubt}")
