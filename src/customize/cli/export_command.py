@@ -24,6 +24,16 @@ class _Export(Settable):
             return None
         return f"{key}=true" if known[key].type is bool else f"{key}=…"
 
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Which forms there are is known by the plugins alone."""
+        from customize.plugins import names
+
+        forms = ", ".join(names("exporter")) or "none: install a plugin such as customize-hf"
+        formatter.write_paragraph()
+        formatter.write_text(
+            f"Forms that are installed: {forms}. The options of one: customize plugins show FORM"
+        )
+
 
 @click.command("export", cls=_Export)
 @click.argument("source", type=click.Path(exists=True, file_okay=False))
