@@ -226,11 +226,12 @@ def test_rows_that_are_gone_are_refused_by_name_with_what_to_do(
 ) -> None:
     write_rows(tmp_path, own=[ASKED])
     run = run_of(tmp_path, **changed)
-    for read in (task_of, lambda run: own_questions(run, _AnyRenderer())):
-        with pytest.raises(
-            DataError, match=r"gone\.jsonl.* cannot be read again(.|\n)*--without-rows"
-        ):
-            read(run)
+    renderer: Any = _AnyRenderer()
+    told = r"gone\.jsonl.* cannot be read again(.|\n)*--without-rows"
+    with pytest.raises(DataError, match=told):
+        task_of(run)
+    with pytest.raises(DataError, match=told):
+        own_questions(run, renderer)
 
 
 class _AnyRenderer:
@@ -262,3 +263,16 @@ def test_held_out_rows_of_python_are_not_asked_and_that_is_said(tmp_path: Path) 
     assert task_of(run_of(tmp_path, validation="3 rows")) == (
         "the rows that the run holds out were given in Python, and cannot be read again"
     )
+
+
+def test_the_method_may_have_been_an_instance(tmp_path: Path) -> None:
+    write_rows(tmp_path, own=[ASKED], right=[RIGHT])
+    run = run_of(tmp_path, validation="right.jsonl")
+    file = run.path / "recipe.json"
+    told = json.loads(file.read_text("utf-8"))
+    file.write_text(json.dumps({**told, "method": "customize_sft.method:SFT"}), "utf-8")
+    assert isinstance(task_of(run), Task)
+    file.write_text(json.dumps({**told, "method": "nowhere:Method"}), "utf-8")
+    why = task_of(run)
+    assert isinstance(why, str)
+    assert why.startswith("the run's method cannot be made again: no")

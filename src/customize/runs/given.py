@@ -140,13 +140,13 @@ def method_class(name: str) -> type[Method]:
         UnknownName, PluginError: there is none.
     """
     try:
-        found: type[Method] = load("method", name)
+        return load("method", name)  # type: ignore[no-any-return]  # plugins are loaded by name
     except UnknownName:
         module, _, attribute = name.partition(":")
         try:
             found = getattr(import_module(module), attribute)
         except (ImportError, AttributeError, ValueError):
-            found = Method
-        if not (isinstance(found, type) and issubclass(found, Method) and found is not Method):
+            found = None
+        if not (isinstance(found, type) and issubclass(found, Method)):
             raise
-    return found
+        return found

@@ -64,7 +64,7 @@ def task_of(folder: RunFolder) -> Task | str:
     plan = recipe.evaluation_chosen() or EvaluationPlan()
     if plan.data is not None:
         kind = None if plan.environment is None else "prompt"
-        rows = read_again(folder, plan.data, kind, "refuse")
+        rows = list(read_again(folder, plan.data, kind, "refuse"))
         return _task(attrs.evolve(planned(plan), rows=rows), plan.data)
     if is_given(recipe.validation):
         return _GIVEN
