@@ -19,6 +19,7 @@ from customize import _errors as errors
 from customize._options import options_of
 from customize.cli import inspect_command, split_command
 from customize.cli.group import cli
+from customize.plugins import names
 from customize.testing import write_tiny_model
 
 
@@ -172,6 +173,18 @@ def _keys(value: object, path: str = "") -> Iterator[str]:
 
 def test_plugins_are_listed_as_json() -> None:
     assert json.loads(customize("plugins", "--json").stdout)["schema"] == 1
+
+
+def test_help_of_an_export_names_its_forms_and_where_their_options_are() -> None:
+    code = (
+        "import sys\nfrom customize.cli.group import cli\n"
+        "try: cli(['export', '--help'])\nexcept SystemExit: pass\n"
+        "sys.exit('torch' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    told = " ".join(done.stdout.split())
+    assert f"Forms that are installed: {', '.join(names('exporter'))}" in told
+    assert "customize plugins show FORM" in told
 
 
 def test_a_plugins_options_are_shown_with_help_and_bounds() -> None:

@@ -13,6 +13,7 @@ from saying import asked, compared
 
 from customize import Evaluation, Manifest, ModelFolder, Recipe
 from customize.cli.parity_text import parity_text
+from customize.packaging.figures import doubts
 from customize.runs.card import package_card
 from customize.runs.folder import RunFolder
 
@@ -51,20 +52,26 @@ def card_of(
     manifest: Manifest = MANIFEST,
     revision: str | None = None,
     evaluation: Evaluation | None = None,
+    further: dict[str, Any] | None = None,
+    **settings: Any,
 ) -> str:
-    """Of a run whose rows and base lie in folders of this machine."""
+    """Of a run whose rows and base lie in folders of this machine; ``further`` is of its lineage,
+    and ``settings`` of its recipe.
+    """
     recipe = Recipe(
         model=str(tmp_path / "models" / "base"),
         data=str(tmp_path / "rows.jsonl"),
         to=str(tmp_path / "pizza"),
         options={"questions": str(tmp_path / "questions.jsonl"), "lr": 1e-4},
         adapter={"rank": 8, "alpha": 16.0, "on": None},
+        **settings,
     )
     folder = tmp_path / "pizza"
     folder.mkdir()
     lineage = {
         **{"model": "m", "data": "d", "backend": "cpu"},
         **{"backend_options": {}, "versions": {"torch": "2.12"}},
+        **(further or {}),
     }
     (folder / "recipe.json").write_text(json.dumps(recipe.to_dict()))
     (folder / "lineage.json").write_text(json.dumps(lineage))
@@ -93,6 +100,31 @@ def test_a_card_says_what_went_in_by_hash_and_with_which_versions(card: str) -> 
     assert "* seed: 0\n" in card
     assert "It was not evaluated yet." in card
     assert "## Limits\n\nIt was not evaluated beyond what is said here." in card
+
+
+def test_a_card_of_stages_says_what_each_of_them_learnt_from(tmp_path: Path) -> None:
+    own = {
+        **{"name": "sft", "data": str(tmp_path / "said.jsonl"), "method": "sft"},
+        **{"options": {"lr": 2e-4}, "validation": None},
+        **{"evaluate_every": 0, "keep_best": False, "patience": 0},
+    }
+    card = card_of(
+        tmp_path,
+        method="dpo",
+        stages=(own, {**own, "name": "dpo"}),
+        further={"adapter": "a", "stages": ["s"], "validation": "v"},
+    )
+    assert "A customization of `base` by sft, on said.jsonl, then by dpo, on rows.jsonl." in card
+    assert "* stage 1, sft, lr: 0.0002\n" in card
+    assert "* stage 2, dpo, lr: 0.0001\n" in card
+    for what, sha in {
+        "adapter that was gone on from": "a",
+        "data of stage 1": "s",
+        "data of stage 2": "d",
+        "held-out rows": "v",
+    }.items():
+        assert f"* {what}: sha256 {sha}\n" in card
+    assert yaml.safe_load(card.split("---\n")[1])["tags"] == ["customize", "sft", "dpo"]
 
 
 @pytest.mark.parametrize(
@@ -144,6 +176,25 @@ def test_figures_have_words_and_units(card: str) -> None:
         "  of_its_own: 0.5",
         "  size of the package: 271.4 MB",
     ]
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"figures": {"answers_that_end": 0.0}}, "that the package stops where the run does was"),
+        ({"task": {"verdict": "inconclusive", "told": "few"}}, "by the run was not shown: inconc"),
+        ({"task": {"verdict": "not asked", "told": "none"}}, "by the run was not shown: not asked"),
+    ],
+)
+def test_what_a_proof_does_not_show_is_said(
+    tmp_path: Path, changed: dict[str, Any], told: str
+) -> None:
+    passed = {"figures": {"answers_that_end": 3.0}, "task": {"verdict": "pass", "told": "as well"}}
+    assert not [*doubts({**PARITY, **passed})]
+    parity = {**PARITY, **passed, **changed}
+    [doubt] = doubts(parity)
+    assert told in doubt
+    assert f"* **not shown**: {doubt}\n" in card_of(tmp_path, attrs.evolve(MANIFEST, parity=parity))
 
 
 def test_a_name_with_braces_is_a_name() -> None:

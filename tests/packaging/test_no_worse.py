@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,16 @@ import numpy as np
 import pytest
 from table_format import Table, TableFile, exportable, tables
 
-from customize import Exportable, Parity
+from customize import DataError, Exportable, Parity
 from customize.cli.parity_text import parity_text
+from customize.evaluation.scorers.likelihood import Choice, Perplexity
 from customize.packaging.parity import Limits
+from customize.runs.evaluating import planned
+from customize.runs.folder import RunFolder
 from customize.runs.no_worse import Task, held_to_evaluation, task_of
+from customize.runs.own_rows import own_questions
 from customize.testing import write_tiny_model
 from customize.training.evaluation_plan import EvaluationPlan
-from customize.training.recipe import Recipe
 from customize.training.recipe_making import make_recipe
 
 PASSED = Parity("int8", Limits.of("int8"), {}, None)
@@ -36,7 +40,7 @@ def judged(source: Exportable, folder: Path, noise: float, count: int = 100) -> 
         for n, answer in enumerate([_answer(session)] * count)
     ]
     exporter = TableFile(noise=noise, kept="int8")
-    task = Task(EvaluationPlan(max_tokens=8), "rows.jsonl", rows)
+    task = Task(planned(EvaluationPlan(max_tokens=8)), "rows.jsonl", rows)
     further = held_to_evaluation(task, exporter, source, session, margin=0.05)
     assert further is not None
     package = folder / "package"
@@ -88,7 +92,7 @@ def test_one_that_is_worse_is_refused_by_the_first_row_it_lost(
 def test_exact_weights_are_not_asked(source: Exportable, kept: str) -> None:
     session: Any = Table(source.renderer, np.zeros((256, 256)))  # type: ignore[arg-type]
     exporter = TableFile(kept=kept)
-    task = Task(EvaluationPlan(), "rows.jsonl", [])
+    task = Task(planned(EvaluationPlan()), "rows.jsonl", [])
     asked = held_to_evaluation(task, exporter, source, session, 0.05)
     assert (asked is None) == kept.startswith("float")
 
@@ -96,53 +100,179 @@ def test_exact_weights_are_not_asked(source: Exportable, kept: str) -> None:
 def test_without_rows_the_package_says_that_its_task_was_not_asked(source: Exportable) -> None:
     session: Any = Table(source.renderer, np.zeros((256, 256)))  # type: ignore[arg-type]
     exporter = TableFile(kept="int8")
-    asked = held_to_evaluation(None, exporter, source, session, 0.05)
+    asked = held_to_evaluation("nothing was held out", exporter, source, session, 0.05)
     assert asked is not None
     parity = asked(PASSED, Path("nowhere"))
     assert parity.task is not None
     assert parity.task["verdict"] == "not asked"
     told = parity_text(parity.to_json())
-    assert "the task: not asked: the run's recipe evaluates on no rows" in told
+    assert "the task: not asked: nothing was held out" in told
 
 
-def recipe_of(folder: Path, validation: str | None, **changed: Any) -> Recipe:
-    held_out = None if validation is None else str(folder / f"{validation}.jsonl")
-    values = {
-        "model": "toy",
-        "data": str(folder / "own.jsonl"),
-        "method": "sft",
-        "to": str(folder / "run"),
-        "validation": held_out,
-    }
-    return make_recipe({**values, **changed})
+ASKED = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}
+RIGHT = {**ASKED, "expect": {"equals": "b"}}
+
+
+def run_of(folder: Path, **changed: Any) -> RunFolder:
+    """The folder of a run that was begun in ``folder``."""
+    recipe = make_recipe(
+        {
+            "model": "toy",
+            "data": "own.jsonl",
+            "method": "sft",
+            "to": "runs/one",
+            **changed,
+        }
+    )
+    run = RunFolder(folder / "runs" / "one")
+    run.path.mkdir(parents=True, exist_ok=True)
+    (run.path / "recipe.json").write_text(json.dumps(recipe.to_dict()), "utf-8")
+    return run
+
+
+def write_rows(folder: Path, **files: list[Any]) -> None:
+    for name, rows in files.items():
+        lines = "\n".join(json.dumps(row) for row in rows)
+        (folder / f"{name}.jsonl").write_text(lines, "utf-8")
 
 
 def test_the_rows_are_those_that_the_runs_evaluation_asks(tmp_path: Path) -> None:
-    asked = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}
-    right = {**asked, "expect": {"equals": "b"}}
-    files: dict[str, list[Any]] = {
-        "own": [asked],
-        "right": [right],
-        "some": [right, asked],
-        "bad": [right, {"messages": []}],
-        "many": [{**right, "id": str(n)} for n in range(30)],
-    }
-    for name, rows in files.items():
-        lines = "\n".join(json.dumps(row) for row in rows)
-        (tmp_path / f"{name}.jsonl").write_text(lines, "utf-8")
-    own = {"data": str(tmp_path / "own.jsonl")}
+    write_rows(
+        tmp_path,
+        own=[RIGHT],
+        right=[RIGHT],
+        some=[RIGHT, ASKED],
+        bad=[RIGHT, {"messages": []}],
+        many=[{**RIGHT, "id": str(n)} for n in range(30)],
+    )
 
-    def judging(validation: str | None, **changed: Any) -> str | None:
-        task = task_of(recipe_of(tmp_path, validation, **changed))
-        return None if task is None else Path(task.name).stem
+    def task(validation: str | None, **changed: Any) -> Task:
+        held_out = {} if validation is None else {"validation": f"{validation}.jsonl"}
+        found = task_of(run_of(tmp_path, **held_out, **changed))
+        assert isinstance(found, Task)
+        return found
 
-    assert judging("right") == "right"
-    assert judging("some") is None
-    assert judging("some", evaluate={"scorers": ["normalized"]}) == "some"
-    assert judging(None) is None
-    assert judging("right", evaluate=False) == "right"
-    assert judging("right", evaluate=own) == "own"
-    assert judging("bad", on_bad_rows="skip") == "bad"
-    few = task_of(recipe_of(tmp_path, "many", evaluate={"max_rows": 10}))
-    assert few is not None
+    def asking(validation: str | None, **changed: Any) -> str:
+        return Path(task(validation, **changed).name).stem
+
+    assert asking("right") == "right"
+    assert asking("some", evaluate={"scorers": ["rouge_l"]}) == "some"
+    assert task_of(run_of(tmp_path)) == (
+        "the run's recipe evaluates on no rows, and holds out none"
+    )
+    assert asking("right", evaluate=False) == "right"
+    assert asking("right", evaluate={"data": "own.jsonl"}) == "own"
+    assert asking("bad", on_bad_rows="skip") == "bad"
+    few = task("many", evaluate={"max_rows": 10})
     assert [row["id"] for row in few.rows] == [str(n) for n in range(0, 30, 3)]
+
+
+def test_rows_that_say_nothing_of_right_are_weighed_as_the_run_was(tmp_path: Path) -> None:
+    pair = {
+        "messages": [{"role": "user", "content": "a"}],
+        "chosen": [{"role": "assistant", "content": "b"}],
+        "rejected": [{"role": "assistant", "content": "c"}],
+    }
+    write_rows(tmp_path, own=[ASKED], some=[RIGHT, ASKED], pairs=[pair])
+    likely = task_of(run_of(tmp_path, validation="some.jsonl"))
+    assert isinstance(likely, Task)
+    assert [type(scorer) for scorer in likely.asked.scorers] == [Perplexity]
+    assert len(likely.rows) == 2
+    preferred = task_of(run_of(tmp_path, validation="pairs.jsonl", method="dpo"))
+    assert isinstance(preferred, Task)
+    assert [type(scorer) for scorer in preferred.asked.scorers] == [Choice, Perplexity]
+    assert preferred.rows[0]["choices"] == ["b", "c"]
+
+
+def short(row: Any, rng: random.Random) -> Any:
+    reply = yield row["messages"][0]["content"]
+    return 1.0 - len(reply.text) / 1000
+
+
+def test_rows_of_an_environment_are_played(source: Exportable, tmp_path: Path) -> None:
+    write_rows(tmp_path, own=[{"messages": ASKED["messages"][:1]}])
+    named = f"{__name__}:short"
+    run = run_of(tmp_path, evaluate={"data": "own.jsonl", "environment": named})
+    task = task_of(run)
+    assert isinstance(task, Task)
+    assert task.playing is not None
+    session: Any = Table(source.renderer, tables()[1])  # type: ignore[arg-type]
+    exporter = TableFile(kept="int8")
+    further = held_to_evaluation(task, exporter, source, session, margin=0.05)
+    assert further is not None
+    package = tmp_path / "package"
+    shutil.copytree(source.model.path, package)
+    exporter.write(source, package)
+    parity = further(PASSED, package)
+    assert parity.task is not None
+    assert parity.task["gate"] == "no_worse(reward, margin=0.05, than=run)"
+
+
+def test_rows_are_found_from_where_the_run_was_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_rows(tmp_path, own=[ASKED], right=[RIGHT])
+    monkeypatch.chdir(tmp_path.parent)
+    assert isinstance(task_of(run_of(tmp_path, validation="right.jsonl")), Task)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"validation": "gone.jsonl"}, {"evaluate": {"data": "gone.jsonl"}}],
+    ids=["held out", "evaluated on"],
+)
+def test_rows_that_are_gone_are_refused_by_name_with_what_to_do(
+    tmp_path: Path, changed: dict[str, Any]
+) -> None:
+    write_rows(tmp_path, own=[ASKED])
+    run = run_of(tmp_path, **changed)
+    renderer: Any = _AnyRenderer()
+    told = r"gone\.jsonl.* cannot be read again(.|\n)*--without-rows"
+    with pytest.raises(DataError, match=told):
+        task_of(run)
+    with pytest.raises(DataError, match=told):
+        own_questions(run, renderer)
+
+
+class _AnyRenderer:
+    def prompt(self, messages: Any, tools: Any = None) -> Any:
+        return np.zeros(1, np.int32)
+
+
+@pytest.mark.parametrize(
+    ("changed", "num", "told"),
+    [
+        ({"validation": "right.jsonl"}, 1, "right.jsonl"),
+        ({"evaluate": {"data": "right.jsonl"}}, 1, "right.jsonl"),
+        ({}, 6, "own.jsonl"),
+        ({"validation": "3 rows"}, 6, "own.jsonl"),
+        ({"data": "3 rows"}, 0, "they were given in Python, and cannot be read again"),
+    ],
+)
+def test_a_package_says_which_rows_of_the_run_it_was_asked(
+    tmp_path: Path, changed: dict[str, Any], num: int, told: str
+) -> None:
+    write_rows(tmp_path, own=[ASKED] * 24, right=[RIGHT])
+    renderer: Any = _AnyRenderer()
+    own = own_questions(run_of(tmp_path, **changed), renderer)
+    assert own.to_json() == {"asked": num, "told": told}
+    assert all(not question.is_kept for question in own.questions)
+
+
+def test_held_out_rows_of_python_are_not_asked_and_that_is_said(tmp_path: Path) -> None:
+    assert task_of(run_of(tmp_path, validation="3 rows")) == (
+        "the rows that the run holds out were given in Python, and cannot be read again"
+    )
+
+
+def test_the_method_may_have_been_an_instance(tmp_path: Path) -> None:
+    write_rows(tmp_path, own=[ASKED], right=[RIGHT])
+    run = run_of(tmp_path, validation="right.jsonl")
+    file = run.path / "recipe.json"
+    told = json.loads(file.read_text("utf-8"))
+    file.write_text(json.dumps({**told, "method": "customize_sft.method:SFT"}), "utf-8")
+    assert isinstance(task_of(run), Task)
+    file.write_text(json.dumps({**told, "method": "nowhere:Method"}), "utf-8")
+    why = task_of(run)
+    assert isinstance(why, str)
+    assert why.startswith("the run's method cannot be made again: no")

@@ -26,6 +26,7 @@ from customize import (
     Manifest,
     OptionError,
     ParityError,
+    RunBusy,
     RunError,
     UnknownName,
     Unsupported,
@@ -33,9 +34,10 @@ from customize import (
 )
 from customize.cli.group import cli
 from customize.packaging import opening, verifying
+from customize.packaging.manifest import damage
 from customize.packaging.prompts import Question, hard_questions
 from customize.packaging.reference import Case, reference_cases
-from customize.packaging.writing import Lineage, Proof, write_package
+from customize.packaging.writing import Lineage, Proof, folder_beside, write_package
 from customize.runs.serving import offers_of
 from customize.testing import write_tiny_model
 
@@ -316,6 +318,29 @@ def test_a_file_that_is_not_as_it_was_is_named(
     spoil(copy)
     with pytest.raises(ExportError, match=told):
         verifying.verify(copy)
+
+
+def test_of_two_exports_to_one_folder_the_second_waits_for_the_first(tmp_path: Path) -> None:
+    to = tmp_path / "out"
+    beside = to.with_name(".out.writing")
+    (beside / "package").mkdir(parents=True)  # of an export that was killed
+    (beside / "asked.json").touch()
+    with folder_beside(to) as work:
+        assert [path.name for path in work.iterdir()] == [".lock"]
+        (work / "weights").touch()
+        with pytest.raises(RunBusy, match="in use by the process"), folder_beside(to):
+            pytest.fail("it writes where another does")
+        assert (work / "weights").is_file()
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_card_may_be_edited_and_no_other_file(package: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(package, copy)
+    (copy / "README.md").write_text("# My own words\n")
+    assert damage(copy, Manifest.read(copy)) is None
+    (copy / "run" / "facts.json").write_text("[]")
+    assert damage(copy, Manifest.read(copy)) == "run/facts.json was changed"
 
 
 @pytest.mark.parametrize(

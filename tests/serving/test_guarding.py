@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Iterator
 
 import openai
@@ -96,6 +97,16 @@ def test_a_name_that_was_made_to_lead_here_is_refused(
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.1:8000", "localhost:80", "[::1]:8000"])
 def test_this_machines_own_names_are_let_through(server: Server, host: str) -> None:
     assert ask(server, "/health", method="GET", Host=host).status == 200
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="others have 127.0.0.1 alone")
+def test_a_loopback_address_of_ones_own_is_answered_by_its_url(runtime: ScriptedRuntime) -> None:
+    address = Address.take("127.0.0.2", 0)
+    assert address.url.startswith("http://127.0.0.2:")
+    with Server([Offer("mine", runtime)], Limits(), address) as server:
+        host = server.url.removeprefix("http://").removesuffix("/v1")
+        assert ask(server, "/health", method="GET", Host=host).status == 200
+        assert ask(server, "/health", method="GET", Host="127.0.0.3").status == 403
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 import customize
 from customize import (
+    DataError,
     ExportError,
     Manifest,
     ModelError,
@@ -85,6 +86,7 @@ def test_an_adapter_is_a_package_that_says_how_servers_load_it(package: Path) ->
     assert figures["mean_difference_to_base"] > 0.1
     kept = json.loads((package / "parity" / "cases.json").read_text())
     assert figures["prompts"] == len(kept) + 6  # of the run's own rows, which stay at home
+    assert manifest.parity["rows"] == {"asked": 6, "told": "rows.jsonl"}
     generation = json.loads((package / "generation_config.json").read_text())
     assert generation["eos_token_id"] == list(manifest.stop_tokens)
     card = (package / "README.md").read_text()
@@ -198,12 +200,33 @@ def test_a_merge_that_does_nothing_is_refused(
     assert [p.name for p in to.iterdir()] == ["parity.json"]
     assert run.folder is not None
     asked = ["export", str(run.folder.path), "hf", "--to", str(to), "--set", "merged=true"]
+    assert run.folder.packages()[str(to)]["verdict"] == "failed"
+    assert "hf, float32, failed its proof" in (run.folder.path / "report.html").read_text("utf-8")
     done = CliRunner().invoke(cli, [*asked, "--despite-parity"], catch_exceptions=False)
     assert f"Written: {to}\nParity: failed, for weights in float32\n" in done.output
     assert Manifest.read(to).parity["verdict"] == "failed"
     card = (to / "README.md").read_text("utf-8")
     assert "**It answers otherwise than the run, and was kept all the same**" in card
     assert told in card
+
+
+def test_where_the_rows_are_gone_only_an_export_without_them_is_made(tmp_path: Path) -> None:
+    write_tiny_model(tmp_path / "model")
+    own = trained(tmp_path)
+    (tmp_path / "rows.jsonl").unlink()
+    assert own.folder is not None
+    asked = ["export", str(own.folder.path), "hf", "--to", str(tmp_path / "out")]
+    refused = CliRunner().invoke(cli, asked)
+    assert isinstance(refused.exception, DataError)
+    assert "--without-rows" in str(refused.exception)
+    assert not (tmp_path / "out").exists()
+    made = CliRunner().invoke(cli, [*asked, "--without-rows"], catch_exceptions=False)
+    told = "the run's own rows that were asked: none: they were left out, as was asked for"
+    assert told in made.output
+    card = (tmp_path / "out" / "README.md").read_text("utf-8")
+    assert f"* {told}\n" in card
+    rows = Manifest.read(tmp_path / "out").parity["rows"]
+    assert rows == {"asked": 0, "told": "they were left out, as was asked for"}
 
 
 def test_what_cannot_be_exported_is_refused_before_anything_is_loaded(

@@ -24,6 +24,16 @@ class _Export(Settable):
             return None
         return f"{key}=true" if known[key].type is bool else f"{key}=…"
 
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Which forms there are is known by the plugins alone."""
+        from customize.plugins import names
+
+        forms = ", ".join(names("exporter")) or "none: install a plugin such as customize-hf"
+        formatter.write_paragraph()
+        formatter.write_text(
+            f"Forms that are installed: {forms}. The options of one: customize plugins show FORM"
+        )
+
 
 @click.command("export", cls=_Export)
 @click.argument("source", type=click.Path(exists=True, file_okay=False))
@@ -42,6 +52,11 @@ class _Export(Settable):
     is_flag=True,
     help="Keep a package that answers otherwise than the run; its manifest and card say so.",
 )
+@click.option(
+    "--without-rows",
+    is_flag=True,
+    help="Ask fixed prompts alone, where the run's own rows are gone; its manifest says so.",
+)
 def command(
     source: str,
     form: str,
@@ -49,6 +64,7 @@ def command(
     settings: tuple[str, ...],
     margin: float,
     despite_parity: bool,
+    without_rows: bool,
 ) -> None:
     """Put the run in SOURCE into FORM, such as hf; it is left only if it answers as trained.
 
@@ -61,7 +77,12 @@ def command(
 
     run = open_run(source)
     manifest = run.export(
-        form, to, margin=margin, despite_parity=despite_parity, **parse_settings(settings)
+        form,
+        to,
+        margin=margin,
+        despite_parity=despite_parity,
+        without_rows=without_rows,
+        **parse_settings(settings),
     )
     assert run.model is not None  # else nothing is exported
     commands = manifest.commands(shlex.quote(str(to)), shlex.quote(str(run.model.path)))

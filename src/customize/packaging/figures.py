@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 
 def _plain(value: float) -> str:
@@ -55,3 +56,22 @@ def in_words(figures: Mapping[str, float | None]) -> Iterator[str]:
     for name, value in figures.items():
         words, shown = _WORDS.get(name, (name, _plain))
         yield f"{words}: {'not a number' if value is None else shown(value)}"
+
+
+def of_rows(rows: Mapping[str, Any] | None) -> Iterator[str]:
+    """A line on the run's own rows; none of packages of before that was written down."""
+    if rows:
+        asked = f"{rows['asked']} of" if rows["asked"] else "none:"
+        yield f"the run's own rows that were asked: {asked} {rows['told']}"
+
+
+def doubts(parity: Mapping[str, Any]) -> Iterator[str]:
+    """What a proof that was passed does not show, in a sentence each."""
+    if parity["figures"].get("answers_that_end") == 0:
+        yield (
+            "none of the run's answers ended within the tokens that were asked for: that the "
+            "package stops where the run does was not seen"
+        )
+    task = parity["task"]
+    if task is not None and task["verdict"] in ("inconclusive", "not asked"):
+        yield f"that its task is done as well as by the run was not shown: {task['verdict']}"

@@ -75,6 +75,8 @@ class Parity:
     """The outcome. figures: in nats a token, or shares.
 
     measured: of this machine. task: how a quantized package did on the run's own evaluation.
+    rows: how many of the run's own rows were asked, and which these are or why there are none;
+    None where a package is verified: they stay with the run.
     """
 
     precision: str
@@ -83,6 +85,7 @@ class Parity:
     fault: Fault | None
     measured: Mapping[str, float] = attrs.field(factory=dict)
     task: Mapping[str, str] | None = None
+    rows: Mapping[str, Any] | None = None
 
     @property
     def passed(self) -> bool:
@@ -99,6 +102,7 @@ class Parity:
             "figures": {k: v if np.isfinite(v) else None for k, v in self.figures.items()},
             "measured": dict(self.measured),
             "task": self.task,
+            "rows": self.rows,
         }
 
 

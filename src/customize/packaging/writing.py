@@ -29,6 +29,7 @@ from customize.packaging.reference import Case, write_cases
 from customize.packaging.runnable import runs
 from customize.packaging.tokenizer import write_tokenizer
 from customize.plugins import find, names
+from customize.training.lock import LOCK, held
 
 PARITY = "parity.json"
 CASES = "parity"
@@ -45,11 +46,13 @@ class Proof:
     cases: what the session says. further: of a package that passed so far, and its folder, what
     else must hold: the parity with that told.
     despite: leave the package where it fails, and say so in it.
+    rows: what is to be told of the run's own rows among the cases.
     """
 
     cases: Sequence[Case]
     further: Callable[[Parity, Path], Parity] | None = None
     despite: bool = False
+    rows: Mapping[str, Any] = attrs.field(factory=dict)
 
 
 @attrs.frozen
@@ -94,6 +97,7 @@ def write_package(
     Raises:
         ExportError: it cannot be made; nothing is left.
         ParityError: it answers otherwise than the session; only ``parity.json`` is left.
+        RunBusy: another process is writing it.
     """
     check_exportable(source, exporter, to)
     with folder_beside(to) as work, writing(str(to), ExportError), LiveLine() as line:
@@ -148,7 +152,8 @@ def _proven(
     stop_tokens = tuple(source.renderer.stop_tokens)
     parity = compare(proof.cases, answers, exporter.precision, stop_tokens)
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    parity = attrs.evolve(parity, measured={**parity.measured, "package_bytes": float(size)})
+    measured = {**parity.measured, "package_bytes": float(size)}
+    parity = attrs.evolve(parity, measured=measured, rows=proof.rows or None)
     if proof.further is None or not parity.passed:
         return parity
     return proof.further(parity, folder)
@@ -238,11 +243,20 @@ def _refuse_code(folder: Path) -> None:
 
 @contextmanager
 def folder_beside(to: Path) -> Iterator[Path]:
-    """A folder beside, which is gone afterwards; what a killed export left there goes first."""
+    """A folder beside, which is gone afterwards; what a killed export left there goes first.
+
+    Raises:
+        RunBusy: another process is writing there.
+    """
     work = to.with_name(f".{to.name}.writing")
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
-    try:
-        yield work
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True, exist_ok=True)
+    with held(work):
+        for left in work.iterdir():
+            if left.is_dir():
+                shutil.rmtree(left)
+            elif left.name != LOCK:
+                left.unlink()
+        try:
+            yield work
+        finally:
+            shutil.rmtree(work, ignore_errors=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from customize.evaluation.evaluation import Evaluation
 from customize.evaluation.remarks import broken, headline, remarks
 from customize.interfaces.model import ModelFolder
 from customize.models.sources import hub_name
-from customize.packaging.figures import in_words
+from customize.packaging.figures import doubts, in_words, of_rows
 from customize.packaging.manifest import Manifest
 from customize.runs.assistant import AssistantFacts, adapted_told
 from customize.runs.folder import RunFolder
@@ -37,7 +37,7 @@ Where `rag.json` names another, they were replaced since, and with those it was 
 
 def write_card(folder: RunFolder, recipe: Recipe, evaluation: Evaluation | None) -> None:
     """README.md with what it was made from, how, how good it is, and what it depends on."""
-    front = {"library_name": "peft", "tags": ["customize", recipe.method]}
+    front = {"library_name": "peft", "tags": _tags(recipe)}
     replace_text(folder.path / "README.md", _card(front, folder, recipe, evaluation, ""))
 
 
@@ -53,7 +53,7 @@ def package_card(
     front = {
         **_base_and_licence(manifest, serves, model),
         "pipeline_tag": "text-generation",
-        "tags": ["customize", recipe.method],
+        "tags": _tags(recipe),
     }
     return _card(front, folder, recipe, evaluation, _packaged(manifest) + _documents(folder))
 
@@ -68,7 +68,10 @@ def _card(
     import yaml
 
     lineage = folder.lineage()
-    settings = "\n".join(f"* {key}: {_public(value)}" for key, value in recipe.options.items())
+    stages = [*recipe.before(), recipe]
+    learnt = ", then ".join(f"by {each.method}, on {_public(each.data)}" for each in stages)
+    settings = "\n".join(f"* {line}" for line in _settings(stages))
+    hashes = "\n".join(f"* {what}: sha256 {sha}" for what, sha in _hashes(lineage))
     versions = ", ".join(f"{k} {v}" for k, v in lineage["versions"].items())
     numerics = [f"{key} {value}" for key, value in lineage["backend_options"].items()]
     return f"""---
@@ -77,7 +80,7 @@ def _card(
 
 # {folder.path.resolve().name}
 
-A customization of `{_public(recipe.model)}` by {recipe.method}, on {_public(recipe.data)}.
+A customization of `{_public(recipe.model)}` {learnt}.
 
 {packaged}{_retrieval(folder)}## How it was made
 
@@ -88,8 +91,7 @@ A customization of `{_public(recipe.model)}` by {recipe.method}, on {_public(rec
 
 ## What it was made from
 
-* base model: sha256 {lineage["model"]}
-* data: sha256 {lineage["data"]}
+{hashes}
 * {versions}
 
 ## Evaluation
@@ -104,6 +106,29 @@ A customization of `{_public(recipe.model)}` by {recipe.method}, on {_public(rec
 def _documents(folder: RunFolder) -> str:
     kept = folder.assistant_kept()
     return "" if kept is None else _DOCUMENTS.format(index=AssistantFacts.read(kept).index)
+
+
+def _tags(recipe: Recipe) -> list[str]:
+    return [*dict.fromkeys(["customize", *(each.method for each in (*recipe.before(), recipe))])]
+
+
+def _settings(stages: Sequence[Recipe]) -> Iterator[str]:
+    """Of one stage a line for each; of several with the stage's number before it."""
+    for number, stage in enumerate(stages, start=1):
+        which = f"stage {number}, {stage.method}, " if len(stages) > 1 else ""
+        yield from (f"{which}{key}: {_public(value)}" for key, value in stage.options.items())
+
+
+def _hashes(lineage: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """All that went in."""
+    yield "base model", lineage["model"]
+    if (adapter := lineage.get("adapter")) is not None:
+        yield "adapter that was gone on from", adapter
+    before = lineage.get("stages", ())
+    yield from ((f"data of stage {n}", data) for n, data in enumerate(before, start=1))
+    yield f"data of stage {len(before) + 1}" if before else "data", lineage["data"]
+    if (held_out := lineage.get("validation")) is not None:
+        yield "held-out rows", held_out
 
 
 def _retrieval(folder: RunFolder) -> str:
@@ -158,7 +183,8 @@ def _licence(model: Path) -> str | None:
 
 def _packaged(manifest: Manifest) -> str:
     parity = manifest.parity
-    figures = "\n".join(f"* {line}" for line in in_words(parity["figures"]))
+    lines = (*in_words(parity["figures"]), *of_rows(parity.get("rows")))
+    figures = "\n".join(f"* {line}" for line in lines)
     fault = parity["fault"]
     failed = (
         ""
@@ -166,6 +192,7 @@ def _packaged(manifest: Manifest) -> str:
         else "\n**It answers otherwise than the run, and was kept all the same**: prompt "
         f"{fault['prompt']!r}: {fault['told']}.\n"
     )
+    unsure = "".join(f"* **not shown**: {line}\n" for line in doubts(parity))
     task = parity["task"]
     told = "" if task is None else f"* the task: {task['verdict']}: {task['told']}\n"
     commands = manifest.commands(".", _BASE)
@@ -183,7 +210,7 @@ Format {manifest.format}, weights in {manifest.precision}. It was loaded in a fr
 compared with the run:
 {failed}
 {figures}
-{told}
+{told}{unsure}
 """
 
 

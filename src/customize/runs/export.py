@@ -5,6 +5,7 @@ Knows no format.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from functools import partial
@@ -14,27 +15,35 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from customize._errors import ModelError, RunError, Unsupported
-from customize._live_line import LiveLine
+from customize._errors import ModelError, ParityError, RunError, Unsupported
+from customize._live_line import LiveLine, say
 from customize._options import options_of, options_to_dict
 from customize._structuring import Faults, structure
-from customize.data.reading import read
 from customize.data.rendering import ChatRenderer
+from customize.data.rendering.folder import ChatFolder
 from customize.interfaces.backend import Backend
 from customize.interfaces.exporter import Exportable, Exporter
 from customize.interfaces.model import ModelFolder
-from customize.interfaces.renderer import Renderer
+from customize.packaging.figures import doubts
 from customize.packaging.manifest import MANIFEST, Manifest
-from customize.packaging.prompts import Question, context_of, hard_questions, renders
+from customize.packaging.prompts import Question, context_of, hard_questions
 from customize.packaging.reference import MAX_TOKENS, reference_cases
-from customize.packaging.writing import Lineage, Proof, check_exportable, write_package
+from customize.packaging.writing import (
+    PARITY,
+    Lineage,
+    Proof,
+    check_exportable,
+    format_of,
+    write_package,
+)
 from customize.plugins import load
 from customize.runs.assistant import library_of
 from customize.runs.assistant_package import pack_assistant
 from customize.runs.backends import quiet_libraries
 from customize.runs.card import package_card
 from customize.runs.folder import RunFolder
-from customize.runs.no_worse import held_to_evaluation, is_exact, task_of
+from customize.runs.no_worse import Task, held_to_evaluation, is_exact, task_of
+from customize.runs.own_rows import LEFT_OUT, OwnQuestions, own_questions
 from customize.runs.package import PackagedRun
 from customize.runs.report import evaluation_of, write_report
 
@@ -55,16 +64,18 @@ def export_run(
     options: Mapping[str, object],
     margin: float,
     despite_parity: bool,
+    without_rows: bool = False,
 ) -> Manifest:
     """Ask the run in float32, so that only the export can differ, and write the package.
 
-    Its speed stands in the run's report, unless the run's folder cannot be written to.
+    Its verdict and speed stand in the run's report, also where it failed, unless the run's folder
+    cannot be written to.
     """
     if run.folder is None or run.model is None:
         raise RunError(_nothing_in(run))
     exporter = choose_exporter(form, options)
     weights = run.folder.weights()
-    _check_base(run.folder, run.model)
+    check_base(run.folder, run.model)
     backend = exact(run.backend)
     if missing := [name for name in NEEDED if name not in backend.capabilities()]:
         raise Unsupported(
@@ -76,9 +87,12 @@ def export_run(
     # What can be refused is, before anything large is loaded.
     source = Exportable(name, run.model, weights, ChatRenderer.from_folder(run.model.path))
     check_exportable(source, exporter, to)
-    task = None if is_exact(exporter) else task_of(run.folder.recipe())
-    asked = [*_held_out(run.folder, source.renderer), *_from_documents(run, source)]
-    questions = [*asked, *hard_questions(source)]
+    own = OwnQuestions([], LEFT_OUT)
+    task: Task | str = f"the run's rows: {LEFT_OUT}"
+    if not without_rows:
+        own = own_questions(run.folder, source.renderer)
+        task = "" if is_exact(exporter) else task_of(run.folder)
+    questions = [*own.questions, *_from_documents(run, source), *hard_questions(source)]
     with LiveLine() as line:
         line.show(f"loading {run.model.name} in float32")
         engine = backend.load(run.model)
@@ -86,16 +100,25 @@ def export_run(
         line.show(f"asking the run {len(questions)} prompts")
         cases = reference_cases(session, engine.base(), questions)
     further = held_to_evaluation(task, exporter, source, session, margin)
-    proof = Proof(cases, further, despite_parity)
+    proof = Proof(cases, further, despite_parity, own.to_json())
     lineage = _lineage(run.folder, run.model, exporter)
     beside = partial(_pack_assistant, run)
-    manifest = write_package(source, exporter, proof, lineage, to, beside)
-    if os.access(run.folder.path, os.W_OK):
-        parity = {key: manifest.parity[key] for key in ("verdict", "measured")}
-        about = {"format": manifest.format, "precision": manifest.precision, **parity}
-        run.folder.note_package(to, about)
-        write_report(run.folder)
+    try:
+        manifest = write_package(source, exporter, proof, lineage, to, beside)
+    except ParityError:
+        _note(run.folder, exporter, to, json.loads((to / PARITY).read_text("utf-8")))
+        raise
+    _note(run.folder, exporter, to, manifest.parity)
+    for doubt in doubts(manifest.parity):
+        say(f"{to}: {doubt}")
     return manifest
+
+
+def _note(folder: RunFolder, exporter: Exporter, to: Path, parity: Mapping[str, Any]) -> None:
+    if os.access(folder.path, os.W_OK):
+        about = {"format": format_of(exporter), "precision": exporter.precision}
+        folder.note_package(to, {**about, **{key: parity[key] for key in ("verdict", "measured")}})
+        write_report(folder)
 
 
 def _nothing_in(run: Run) -> str:
@@ -147,7 +170,12 @@ def _set(backend: Backend) -> str:
     return f"{backend.name!r}{' with ' if told else ''}{', '.join(told)}"
 
 
-def _check_base(folder: RunFolder, model: ModelFolder) -> None:
+def check_base(folder: RunFolder, model: ModelFolder) -> None:
+    """Whether it is what the run was trained on, its chat template and stop tokens too.
+
+    Raises:
+        ModelError: it is not.
+    """
     trained_on = folder.lineage()["model"]
     if model.fingerprint != trained_on:
         raise ModelError(
@@ -155,24 +183,13 @@ def _check_base(folder: RunFolder, model: ModelFolder) -> None:
             f"{model.fingerprint[:12]}…, that one's {trained_on[:12]}…. Put the base back that "
             "was there"
         )
-
-
-def _held_out(folder: RunFolder, renderer: Renderer) -> list[Question]:
-    """Held-out questions where the run has them and they can still be read, else training's.
-
-    They stay here: a package is given away, and rows are not.
-    """
-    recipe = folder.recipe()
-    plan = recipe.evaluation_chosen()
-    for source in (recipe.validation, plan.data if plan else None, recipe.data):
-        if source is not None and Path(source).is_file():
-            rows = read(source, on_bad_rows="skip")
-            if rows.kind == "documents":
-                continue
-            picked = range(0, len(rows), max(1, len(rows) // _PROMPTS))
-            asked = [_question(rows[i], i) for i in picked][:_PROMPTS]
-            return [question for question in asked if renders(renderer, question)]
-    return []
+    chat = folder.lineage().get("chat")  # older runs do not say it
+    if chat not in (None, ChatFolder.read(model.path).fingerprint):
+        raise ModelError(
+            f"{model.path} writes conversations otherwise than when {folder.path} was trained: its "
+            "chat template, its special or its stop tokens were changed. Put the files back that "
+            "were there (tokenizer_config.json, chat_template.jinja, generation_config.json)"
+        )
 
 
 def _from_documents(run: Run, source: Exportable) -> list[Question]:
@@ -195,13 +212,6 @@ def _from_documents(run: Run, source: Exportable) -> list[Question]:
 def _pack_assistant(run: Run, package: Path) -> None:
     if (kept := run.assistant_folder) is not None:
         pack_assistant(kept, package)
-
-
-def _question(row: Mapping[str, Any], number: int) -> Question:
-    """What comes before the answer; a pair's messages end there already."""
-    messages = row["messages"]
-    asked = messages[:-1] if messages[-1]["role"] == "assistant" else messages
-    return Question(f"row {number + 1}", asked, row.get("tools"), is_kept=False)
 
 
 def _lineage(folder: RunFolder, model: ModelFolder, exporter: Exporter) -> Lineage:

@@ -98,14 +98,14 @@ def final_evaluation(
     if plan is None:
         return None
     if isinstance(recipe.evaluate, Mapping):
-        asked = _asked(plan, recipe, method, held_out)
+        asked = asked_at_the_end(plan, recipe, method, held_out)
         if _is_of_held_out(recipe, plan):
             _check(plan, asked)
         return FinalEvaluation(asked, "", is_asked_for=True)
     if held_out is None:
         return FinalEvaluation(None, _NOTHING, is_asked_for=False)
     try:
-        asked = _asked(plan, recipe, method, held_out)
+        asked = asked_at_the_end(plan, recipe, method, held_out)
         _check(plan, asked)
     except CustomizeError as error:
         return FinalEvaluation(None, _not(str(error)), is_asked_for=False)
@@ -117,9 +117,14 @@ def is_evaluated(folder: RunFolder) -> bool:
     return (folder.evaluation / RESULTS).is_file()
 
 
-def _asked(
+def asked_at_the_end(
     plan: EvaluationPlan, recipe: Recipe, method: Method, held_out: IndexedDataset | None
 ) -> Asked:
+    """What the plan asks, of the held-out rows unless it has others.
+
+    Raises:
+        DataError, OptionError, UnknownName: the held-out rows cannot be asked so.
+    """
     asked = planned(plan)
     if held_out is None or not _is_of_held_out(recipe, plan):
         return asked

@@ -20,6 +20,7 @@ from customize.training.recipe import UNDECIDING, Recipe
 
 # Of the lineage: what rounds numbers differently, and is told and not refused.
 _TOLD = ("versions", "processor")
+_LATER = ("chat",)  # and what runs of before it was written down do not say
 _PACKAGED = "packages.json"
 _COST = "cost.json"
 _PACKAGES = ("customize", "torch", "transformers", "tokenizers", "numpy")
@@ -182,7 +183,8 @@ class RunFolder:
             return []
         began = self.lineage()
         self._same("recipe", self.recipe().to_dict(), recipe.to_dict(), UNDECIDING)
-        self._same("lineage", began, lineage, _TOLD)
+        unsaid = tuple(key for key in _LATER if key not in began)
+        self._same("lineage", began, lineage, (*_TOLD, *unsaid))
         told = {key: getattr(recipe, key) for key in ("observers", "evaluate", "skip_not_finite")}
         if any(getattr(self.recipe(), key) != value for key, value in told.items()):
             self._write("recipe.json", {**self.recipe().to_dict(), **told})

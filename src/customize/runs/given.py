@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from typing import Any
 
 import attrs
 
-from customize._errors import OptionError
+from customize._errors import OptionError, UnknownName
 from customize._functions import holds_functions
 from customize._options import options_to_dict
 from customize.interfaces.dataset import Row
@@ -37,6 +38,15 @@ def of_recipe(recipe: Recipe) -> list[Given]:
         Given(_made(stage, {}), stage.data, stage.validation)
         for stage in (*recipe.before(), recipe)
     ]
+
+
+def method_of(recipe: Recipe) -> Method:
+    """The method of a recipe whose run is over.
+
+    Raises:
+        UnknownName, OptionError: it, or a function that it was given, is not to be had again.
+    """
+    return method_class(recipe.method)(**recipe.options)
 
 
 def of_python(
@@ -121,3 +131,22 @@ def _made(recipe: Recipe, given: Mapping[str, Any]) -> Method:
     functions = {name: value for name, value in given.items() if holds_functions(value)}
     made: Method = load("method", recipe.method)(**{**recipe.options, **functions})
     return made
+
+
+def method_class(name: str) -> type[Method]:
+    """What a recipe calls its method: a plugin's name for it, or the class of an instance.
+
+    Raises:
+        UnknownName, PluginError: there is none.
+    """
+    try:
+        return load("method", name)  # type: ignore[no-any-return]  # plugins are loaded by name
+    except UnknownName:
+        module, _, attribute = name.partition(":")
+        try:
+            found = getattr(import_module(module), attribute)
+        except (ImportError, AttributeError, ValueError):
+            found = None
+        if not (isinstance(found, type) and issubclass(found, Method)):
+            raise
+        return found

@@ -12,11 +12,14 @@ from pathlib import Path
 
 import attrs
 
-from customize.data.reading import read
+from customize._errors import CustomizeError, DataError, OptionError
 from customize.evaluation.columns import SnapshotColumn
 from customize.evaluation.evaluate import evaluate
 from customize.evaluation.gates import judge
+from customize.evaluation.playing import Playing
 from customize.evaluation.progress import AnswerProgress
+from customize.evaluation.questions import questions_of
+from customize.evaluation.scorers import as_scorers
 from customize.interfaces.backend import Session
 from customize.interfaces.dataset import Row
 from customize.interfaces.exporter import Exportable, Exporter
@@ -24,45 +27,73 @@ from customize.interfaces.gate import no_worse
 from customize.interfaces.runtime import Runtime
 from customize.packaging.parity import Fault, Limits, Parity
 from customize.packaging.snapshot import RuntimeSnapshot
-from customize.runs.evaluating import planned, terms_of
-from customize.runs.held_out import spread
+from customize.runs.evaluating import Asked, planned, terms_of
+from customize.runs.final_evaluation import asked_at_the_end
+from customize.runs.folder import RunFolder
+from customize.runs.given import is_given, method_of
+from customize.runs.own_rows import read_again
 from customize.training.evaluation_plan import EvaluationPlan
 from customize.training.recipe import Recipe
 
 _RUN, _PACKAGE = "run", "package"
-_NOT_ASKED = {
-    "verdict": "not asked",
-    "told": "the run's recipe evaluates on no rows, and holds out none with expect",
-}
+_NO_ROWS = "the run's recipe evaluates on no rows, and holds out none"
+_GIVEN = "the rows that the run holds out were given in Python, and cannot be read again"
 
 
 @attrs.frozen
 class Task:
-    """Rows that the run's evaluation asks, what they are called, and how they are asked."""
+    """Rows that the run's evaluation asks, what they are called, how they are asked and played."""
 
-    plan: EvaluationPlan
+    asked: Asked
     name: str
     rows: Sequence[Row]
+    playing: Playing | None = None
 
 
-def task_of(recipe: Recipe) -> Task | None:
-    """The recipe's own rows, or those that it holds out where something says what is right.
+def task_of(folder: RunFolder) -> Task | str:
+    """The run's own evaluation, on the recipe's rows or those that it holds out; or why there is
+    none.
 
     A recipe that leaves the evaluation of its run out leaves no check of a package out.
 
     Raises:
-        DataError: the rows cannot be read.
+        DataError: rows that the recipe names cannot be read again, or ask for nothing.
+        OptionError, UnknownName: what the recipe evaluates by cannot be used.
     """
+    recipe = folder.recipe()
     plan = recipe.evaluation_chosen() or EvaluationPlan()
-    if plan.data is not None and Path(plan.data).is_file():
-        return Task(plan, plan.data, list(read(plan.data)))
-    held_out = recipe.validation
-    if held_out is None or not Path(held_out).is_file():
-        return None
-    every = read(held_out, on_bad_rows=recipe.on_bad_rows)  # type: ignore[arg-type]
-    rows = spread(every, plan.max_rows)
-    judged = plan.scorers or plan.judge is not None or all(row.get("expect") for row in rows)
-    return Task(plan, held_out, rows) if judged else None
+    if plan.data is not None:
+        kind = None if plan.environment is None else "prompt"
+        rows = list(read_again(folder, plan.data, kind, "refuse"))
+        return _task(attrs.evolve(planned(plan), rows=rows), plan.data)
+    if is_given(recipe.validation):
+        return _GIVEN
+    if recipe.validation is not None:
+        return _of_held_out(folder, recipe, plan, recipe.validation)
+    return _NO_ROWS if plan.environment is None else _task(planned(plan), plan.environment)
+
+
+def _of_held_out(
+    folder: RunFolder, recipe: Recipe, plan: EvaluationPlan, validation: str
+) -> Task | str:
+    """As the run was evaluated when it ended; or why that cannot be done again."""
+    try:
+        method = method_of(recipe)
+    except CustomizeError as error:
+        return f"the run's method cannot be made again: {error}"
+    held_out = read_again(folder, validation, method.data, recipe.on_bad_rows)  # type: ignore[arg-type]
+    try:
+        return _task(asked_at_the_end(plan, recipe, method, held_out), validation)
+    except (DataError, OptionError) as error:
+        return f"the rows that the run holds out cannot be asked: {error}"
+
+
+def _task(asked: Asked, name: str) -> Task:
+    rows, playing = asked.read()
+    if playing is None:
+        is_judged = bool(as_scorers(asked.scorers)) or asked.judge is not None
+        questions_of(rows, need_expect=not is_judged)
+    return Task(asked, name, rows, playing)
 
 
 def is_exact(exporter: Exporter) -> bool:
@@ -71,18 +102,18 @@ def is_exact(exporter: Exporter) -> bool:
 
 
 def held_to_evaluation(
-    task: Task | None, exporter: Exporter, source: Exportable, session: Session, margin: float
+    task: Task | str, exporter: Exporter, source: Exportable, session: Session, margin: float
 ) -> Callable[[Parity, Path], Parity] | None:
     """What to ask of a package; nothing where its weights are exact.
 
-    Without a task the package says that it was not asked.
+    Without a task the package says that it was not asked, and why.
     """
     if is_exact(exporter):
         return None
 
     def further(parity: Parity, folder: Path) -> Parity:
-        if task is None:
-            return attrs.evolve(parity, task=_NOT_ASKED)
+        if isinstance(task, str):
+            return attrs.evolve(parity, task={"verdict": "not asked", "told": task})
         base = source.model.path if exporter.needs_base(source) else None
         module, _, name = exporter.runtime.partition(":")
         opened: type[Runtime] = getattr(import_module(module), name)
@@ -103,8 +134,9 @@ def _compared(
         SnapshotColumn(_RUN, session),
         SnapshotColumn(_PACKAGE, RuntimeSnapshot(runtime, adapter)),
     ]
-    terms = attrs.evolve(terms_of(planned(task.plan), _RUN), general=0, prices={})
-    evaluation = evaluate(columns, task.rows, terms, progress=AnswerProgress())
+    terms = attrs.evolve(terms_of(task.asked, _RUN), general=0, prices={})
+    progress = AnswerProgress()
+    evaluation = evaluate(columns, task.rows, terms, progress=progress, playing=task.playing)
     gate = judge(evaluation, no_worse(evaluation.metric_names[0], margin, than=_RUN))
     told = {"rows": task.name, **attrs.asdict(gate)}
     if gate.verdict != "fail":

@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 
 from customize._errors import ModelError, OptionError
+from customize.data.rendering import ChatRenderer
+from customize.data.rendering.folder import ChatFolder
 from customize.interfaces.backend import Backend
 from customize.models import resolve
 from customize.packaging.manifest import MANIFEST, Manifest
@@ -35,7 +37,8 @@ def open(
     ``revision`` is the branch, tag or commit of a hub model.
 
     Raises:
-        UnknownName, ModelError: it is none of these, or the base is not the adapter's own.
+        UnknownName, ModelError: it is none of these, or the base is not the adapter's own, or
+            writes conversations otherwise.
         OptionError: a revision or base is given for what has none.
     """
     path = Path(source)
@@ -51,7 +54,10 @@ def open(
     chosen = choose_backend("auto" if backend is None else backend)
     if (path / _PEFT).is_file():
         below, at = _base_of(path) if base is None else (os.fspath(base), None)
-        return Run(None, resolve(below, revision or at), chosen, adapter=path)
+        model = resolve(below, revision or at)
+        if (path / MANIFEST).is_file():
+            _check_chat(path, model.path)
+        return Run(None, model, chosen, adapter=path)
     _refuse("base", base, f"exported adapters: {path} is none")
     if path.is_dir() and not (path / "config.json").is_file():
         raise ModelError(
@@ -81,6 +87,19 @@ def has_own_runtime(folder: Path) -> bool:
 def _refuse(name: str, value: object, whose: str) -> None:
     if value is not None:
         raise OptionError(f"{name}={str(value)!r} is for {whose}")
+
+
+def _check_chat(package: Path, base: Path) -> None:
+    """A backend renders by the base, and the package was proven by what it holds itself."""
+    ours, theirs = ChatFolder.read(package), ChatFolder.read(base)
+    is_same = (ours.templates, ours.special) == (theirs.templates, theirs.special)
+    stops = ChatRenderer.from_folder(base).stop_tokens
+    if not is_same or {*stops} != {*Manifest.read(package).stop_tokens}:
+        raise ModelError(
+            f"{base} writes conversations otherwise than {package}: its chat template, its special "
+            "or its stop tokens were changed. Put back what was there, or export the run again "
+            "with merged=true, which needs no base"
+        )
 
 
 def _base_of(adapter: Path) -> tuple[str, str | None]:

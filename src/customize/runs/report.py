@@ -119,9 +119,10 @@ def _package(to: str, about: Mapping[str, Any]) -> dict[str, str]:
     busy = measured.get("cores_busy_elsewhere")
     speed = measured.get("tokens_per_s")
     memory = measured.get("memory_bytes")
+    failed = ", failed its proof" if about["verdict"] == "failed" else ""
     return {
         "name": Path(to).name,
-        "form": f"{about['format'].rpartition(':')[2]}, {about['precision']}",
+        "form": f"{about['format'].rpartition(':')[2]}, {about['precision']}{failed}",
         "first": f"{measured['first_token_s']:.2g} s, {measured['prompt_tokens']:.0f}",
         "speed": "" if speed is None else f"{speed:,.0f}",
         "memory": "" if memory is None else f"{memory / 1e6:,.0f} MB",

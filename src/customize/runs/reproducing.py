@@ -116,7 +116,8 @@ def _recipe(recipe: Recipe, to: str | Path, files: Mapping[str, str | Path | Non
 
 
 def _inputs(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
-    for key in ("model", "data", "validation", "adapter", "stages"):
+    chat = ("chat",) if "chat" in before else ()  # older packages do not say it
+    for key in ("model", *chat, "data", "validation", "adapter", "stages"):
         if before.get(key) != now.get(key):
             yield f"what went in: {key} was {before.get(key)} and is {now.get(key)}"
 

@@ -353,6 +353,7 @@ class Run:
         *,
         margin: float = 0.05,
         despite_parity: bool = False,
+        without_rows: bool = False,
         **options: object,
     ) -> Manifest:
         """Put the run into a package that others serve, and prove that it answers as the run does.
@@ -361,18 +362,22 @@ class Run:
         returned has the figures.
 
         Args:
-            margin: how much worse than the run a quantized package may be on the rows of the
-                recipe's evaluation, where it has one: 0.05 is five points.
+            margin: how much worse than the run a quantized package may be on the run's own
+                evaluation, in the unit of its first figure: of shares 0.05 is five points.
             despite_parity: keep a package that answers otherwise; its manifest says so.
+            without_rows: ask it the fixed prompts alone, and not the run's own rows, where these
+                are gone; its manifest says so.
 
         Raises:
             ExportError: nothing is left.
+            DataError: rows that the recipe names are gone.
             ParityError: it answers otherwise; only ``parity.json`` is left, which says where.
             RunError: this is a base model, or the run is not finished.
+            RunBusy: another process is writing there.
         """
         from customize.runs.export import export_run
 
-        return export_run(self, form, Path(to), options, margin, despite_parity)
+        return export_run(self, form, Path(to), options, margin, despite_parity, without_rows)
 
     def __repr__(self) -> str:
         place = self.folder.path if self.folder else self.adapter

@@ -19,6 +19,7 @@ from customize._live_line import say
 from customize._memory import forget_peak, peak_bytes
 from customize.data.dataset import IndexedDataset
 from customize.data.reading import read
+from customize.data.rendering.folder import ChatFolder
 from customize.interfaces.backend import Adapter, Backend, LoRA, Session
 from customize.interfaces.method import Method, Step
 from customize.interfaces.model import ModelFolder
@@ -177,8 +178,10 @@ def lineage_of(
     """What the stage's weights come from, by fingerprint."""
     below = start.on if isinstance(start, LoRA) else start if isinstance(start, Path) else None
     went_on = {} if below is None else {"adapter": folder_fingerprint(Path(below))}
+    chat = {} if model is None else {"chat": ChatFolder.read(model.path).fingerprint}
     return {
         "model": model.fingerprint if model else backend.name,
+        **chat,
         "data": stage.data.fingerprint,
         "validation": stage.validation.fingerprint if stage.validation else None,
         **went_on,

@@ -57,13 +57,19 @@ class Address:
             )
         for one in every:
             _check_token(one)
-        return cls(_listening(host, port), every, _LOOPBACK if is_local else None)
+        taken = _listening(host, port)
+        return cls(taken, every, _LOOPBACK | {_name_of(taken)} if is_local else None)
 
     @property
     def url(self) -> str:
         """What clients take as their base URL."""
-        host, port = self.socket.getsockname()[:2]
-        return f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
+        return f"http://{_name_of(self.socket)}:{self.socket.getsockname()[1]}/v1"
+
+
+def _name_of(taken: socket.socket) -> str:
+    """Its address as a URL has it."""
+    host = str(taken.getsockname()[0])
+    return f"[{host}]" if ":" in host else host
 
 
 def _check_token(token: str) -> None:

@@ -1,4 +1,4 @@
-"""One process a run folder. Knows nothing of runs."""
+"""One process a folder. Knows nothing of what is in it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from typing import TextIO
 from customize._errors import RunBusy, RunError
 from customize._files import writing
 
+LOCK = ".lock"
+
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
@@ -22,7 +24,7 @@ def held(folder: Path) -> Iterator[None]:
         RunBusy: another process holds it; the message has its pid, machine and time.
         RunError: the folder cannot be written or locked.
     """
-    file = folder / ".lock"
+    file = folder / LOCK
     with writing(str(file)):
         opened = file.open("a+", encoding="utf-8")
     with opened as stream:

@@ -16,6 +16,19 @@ from customize_onnx.quantizing import BLOCK
 from customize_onnx.tensors import read_model
 
 _IN_BLOCKS = ("int8", "int4")
+# It does not look for the template in tokenizer_config.json, where a package has it.
+_GENAI = (
+    "import json; import onnxruntime_genai as og; "
+    "model = og.Model(sys.argv[1]); tokenizer = og.Tokenizer(model); "
+    'settings = json.load(open(sys.argv[1] + "/tokenizer_config.json")); '
+    'asked = json.dumps([{{"role": "user", "content": "Hello"}}]); '
+    'text = tokenizer.apply_chat_template(asked, template_str=settings["chat_template"]); '
+    "tokens = tokenizer.encode(text); limits = og.GeneratorParams(model); "
+    "limits.set_search_options(max_length=len(tokens) + 64); "
+    "generator = og.Generator(model, limits); {load}generator.append_tokens(tokens); "
+    "[generator.generate_next_token() for _ in iter(generator.is_done, True)]; "
+    "print(tokenizer.decode(generator.get_sequence(0)[len(tokens):]))"
+)
 
 
 @options
@@ -80,7 +93,10 @@ class ONNX(Exporter):
         name = json.dumps(source.name)
         adapter = f", adapter={name}" if apart else ""
         file = f"sys.argv[1] + {json.dumps(f'/adapters/{source.name}.onnx_adapter')}"
-        load = f"; og.Adapters(model).load({file}, {name})" if apart else ""
+        load = (
+            f"adapters = og.Adapters(model); adapters.load({file}, {name}); "
+            f"generator.set_active_adapter(adapters, {name}); "
+        )
         return {
             "onnxruntime, as a server": "customize serve {folder}",
             "onnxruntime, in Python": _python(
@@ -88,9 +104,7 @@ class ONNX(Exporter):
                 f'asked = [{{"role": "user", "content": "Hello"}}]; '
                 f"print(Generator(sys.argv[1]).reply(asked{adapter}))"
             ),
-            "onnxruntime-genai, in Python": _python(
-                f"import onnxruntime_genai as og; model = og.Model(sys.argv[1]){load}"
-            ),
+            "onnxruntime-genai, in Python": _python(_GENAI.format(load=load if apart else "")),
         }
 
 

@@ -5,6 +5,7 @@ Reads JSON and text only; knows nothing of rendering.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -37,6 +38,12 @@ class ChatFolder:
     special: Mapping[str, Any]
     eos: tuple[int, ...]
     vocabulary_size: int | None
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of templates, special tokens and eos: what a model's own has nothing of."""
+        said = [dict(self.templates), dict(self.special), sorted(self.eos)]
+        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
     @classmethod
     def read(cls, path: Path) -> ChatFolder:
