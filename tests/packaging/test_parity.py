@@ -135,8 +135,8 @@ def test_saying_otherwise_than_one_computes_is_a_fault_at_any_precision() -> Non
     [
         ("float32", 0.01, False),
         ("float16", 0.06, False),
-        ("int8", 0.15, True),
-        ("int8", 0.25, False),
+        ("int8", 0.5, True),
+        ("int8", 0.7, False),
         ("q8_0", 0.06, False),
     ],
 )
