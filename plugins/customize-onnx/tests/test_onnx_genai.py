@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,7 +61,7 @@ def test_what_a_package_says_of_how_it_is_run_there_prints_the_customized_answer
 ) -> None:
     model = write_model(tmp_path / "model", "llama")
     peft = write_adapter(tmp_path / "peft", model, seed=1, rank=4)
-    options = {"weights": "float32", "merged": merged}
+    options: dict[str, Any] = {"weights": "float32", "merged": merged}
     package = export(model, tmp_path / "out", peft, "mine", **options)
     what = Exportable("mine", model, peft, ChatRenderer.from_folder(package))
     told = ONNX(**options).how_to_run(what)["onnxruntime-genai, in Python"]
