@@ -117,9 +117,8 @@ def main() -> None:
         "# A server under load",
         "",
         f"Written by `serving.py` on {os.cpu_count()} cores, {race.processor()}:",
-        f"{given.slots} slots, a queue of {given.queue}, at most {given.max_tokens} tokens an answer, "
-        "over the wire with the official",
-        "client. What is sent away is told so at once (429).",
+        f"{given.slots} slots, a queue of {given.queue}, at most {given.max_tokens} tokens an",
+        "answer, over the wire with the official client. What is sent away is told so at once (429).",
         "",
         *(line for source in given.sources for line in table(source, given)),
     ]
