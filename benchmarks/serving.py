@@ -118,7 +118,7 @@ def main() -> None:
         "",
         f"Written by `serving.py` on {os.cpu_count()} cores, {race.processor()}:",
         f"{given.slots} slots, a queue of {given.queue}, at most {given.max_tokens} tokens an",
-        "answer, over the wire with the official client. What is sent away is told so at once (429).",
+        "answer, over the wire by the official client. What is sent away is told so at once (429).",
         "",
         *(line for source in given.sources for line in table(source, given)),
     ]
