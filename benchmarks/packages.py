@@ -44,8 +44,6 @@ def measure(run: customize.Run, name: str) -> Found:
             parity: Found = dict(run.export(form, to, **options).parity)
         except ParityError:
             parity = json.loads((to / "parity.json").read_text("utf-8"))
-        if parity["task"] is not None and "rows" in parity["task"]:
-            parity["task"] = {**parity["task"], "rows": Path(parity["task"]["rows"]).name}
         parity["bytes"] = sum(f.stat().st_size for f in to.rglob("*") if f.is_file())
     return parity
 

@@ -167,6 +167,13 @@ def test_the_rows_are_those_that_the_runs_evaluation_asks(tmp_path: Path) -> Non
     assert [row["id"] for row in few.rows] == [str(n) for n in range(0, 30, 3)]
 
 
+def test_rows_are_called_by_no_folder_of_this_machine(tmp_path: Path) -> None:
+    write_rows(tmp_path, own=[RIGHT])
+    found = task_of(run_of(tmp_path, validation=str(tmp_path / "own.jsonl")))
+    assert isinstance(found, Task)
+    assert found.name == "own.jsonl"
+
+
 def test_rows_that_say_nothing_of_right_are_weighed_as_the_run_was(tmp_path: Path) -> None:
     pair = {
         "messages": [{"role": "user", "content": "a"}],

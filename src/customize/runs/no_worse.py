@@ -31,7 +31,7 @@ from customize.runs.evaluating import Asked, planned, terms_of
 from customize.runs.final_evaluation import asked_at_the_end
 from customize.runs.folder import RunFolder
 from customize.runs.given import is_given, method_of
-from customize.runs.own_rows import read_again
+from customize.runs.own_rows import called, read_again
 from customize.training.evaluation_plan import EvaluationPlan
 from customize.training.recipe import Recipe
 
@@ -93,7 +93,7 @@ def _task(asked: Asked, name: str) -> Task:
     if playing is None:
         is_judged = bool(as_scorers(asked.scorers)) or asked.judge is not None
         questions_of(rows, need_expect=not is_judged)
-    return Task(asked, name, rows, playing)
+    return Task(asked, called(name), rows, playing)
 
 
 def is_exact(exporter: Exporter) -> bool:

@@ -51,11 +51,15 @@ def own_questions(folder: RunFolder, renderer: Renderer) -> OwnQuestions:
             continue
         picked = range(0, len(rows), max(1, len(rows) // _PROMPTS))
         asked = [_question(rows, i) for i in picked][:_PROMPTS]
-        called = Path(source).name if Path(source).is_absolute() else source
         kept = [question for question in asked if renders(renderer, question)]
-        told = called if kept else f"the chat template can write none of {called}"
+        told = called(source) if kept else f"the chat template can write none of {called(source)}"
         return OwnQuestions(kept, told)
     return OwnQuestions([], why)
+
+
+def called(source: str) -> str:
+    """What rows are called in a package, which gives no folder of this machine away."""
+    return Path(source).name if Path(source).is_absolute() else source
 
 
 def read_again(
