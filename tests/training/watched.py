@@ -98,13 +98,20 @@ class Watch:
 
     def _syncing(self, real: Callable[[int], None]) -> Callable[[int], None]:
         def call(descriptor: int) -> None:
-            path = self._paths[descriptor]
-            told = self._tell("fsync", path)
+            path = self._path_of(descriptor)
+            told = path is not None and self._tell("fsync", path)
             real(descriptor)
-            if told:
+            if path is not None and told:
                 self._note_synced(Path(path))
 
         return call
+
+    def _path_of(self, descriptor: int) -> str | None:
+        """A number is given anew once it is closed, and rows are rendered in another thread."""
+        path = self._paths.get(descriptor)
+        if path is None or not os.path.exists(path):
+            return None
+        return path if os.path.samestat(os.fstat(descriptor), os.stat(path)) else None
 
     def _note_synced(self, path: Path) -> None:
         if path.is_dir():
