@@ -228,7 +228,7 @@ def examples(session: nox.Session) -> None:
     session.run("python", "examples/traits/make_prompts.py")
     session.run("python", "examples/traits/correct.py", env=short)
     short = {"RL_STEPS": "1", "RL_ROWS": "2", "RL_TO": f"{to}/rl"}
-    for script in ("calculating", "formatting"):
+    for script in ("calculating", "formatting", "reasoning"):
         session.run("python", f"examples/rl/{script}.py", env=short)
     short = {"RAG_ROWS": "4,8", "RAG_QUESTIONS": "8", "RAG_TO": f"{to}/rag"}
     session.run("python", "examples/rag/proof.py", env=short)

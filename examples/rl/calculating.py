@@ -41,7 +41,7 @@ TRIAL = Trial(
     name="calculator",
     environment=calculating,
     demonstrations=sums.rows(sums.TAUGHT, 48, seed=1, demonstrated=True),
-    more_demonstrations=sums.rows(sums.TAUGHT, 96, seed=1, demonstrated=True),
+    beside={"twice the demonstrations": sums.rows(sums.TAUGHT, 96, seed=1, demonstrated=True)},
     rows=sums.rows(sums.TAUGHT, 240, seed=2),
     held_out=sums.rows(sums.HELD_OUT, 48, seed=3),
     warm={"epochs": 1.0, "batch_size": 8, "lr": 1e-3},

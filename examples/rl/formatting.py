@@ -28,7 +28,11 @@ TRIAL = Trial(
     name="format",
     environment=customize.judged(said),
     demonstrations=people.rows(people.TAUGHT, "taught", 6, seed=1, demonstrated=True),
-    more_demonstrations=people.rows(people.TAUGHT, "taught", 12, seed=1, demonstrated=True),
+    beside={
+        "twice the demonstrations": people.rows(
+            people.TAUGHT, "taught", 12, seed=1, demonstrated=True
+        )
+    },
     rows=people.rows(people.TAUGHT, "taught", 240, seed=2),
     held_out=people.rows(people.HELD_OUT, "held out", 48, seed=3),
     warm={"epochs": 1.0, "batch_size": 3, "lr": 5e-4},

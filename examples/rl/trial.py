@@ -1,7 +1,7 @@
 """One trial: a warm start, reinforcement learning, and what each gave on held-out rows.
 
-Twice the demonstrations without reinforcement is measured beside it: where that does as well, it
-is the cheaper way. Figures go into the README between two marks; none is typed by hand.
+What demonstrations alone give is measured beside it, twice as many above all: where that does as
+well, it is the cheaper way. Figures go into the README between two marks; none is typed by hand.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _END = "<!-- end of {} -->\n"
 
 @attrs.frozen(kw_only=True)
 class Trial:
-    """What is learnt, from what, and how."""
+    """What is learnt, from what, and how. ``beside``: what else is trained, by demonstrations."""
 
     name: str
     environment: customize.Environment
     demonstrations: Rows
-    more_demonstrations: Rows
+    beside: Mapping[str, Rows]
     rows: Rows
     held_out: Rows
     warm: Mapping[str, Any]
@@ -44,8 +44,10 @@ def main(trial: Trial, here: Path) -> None:
     warm = _sft(trial, trial.demonstrations, to / "warm")
     learnt = _grpo(trial, to / "learnt", warm)
     seconds = time.perf_counter() - began[0], time.process_time() - began[1]
-    more = _sft(trial, trial.more_demonstrations, to / "more")
-    text = _table(trial, learnt, {"warm start": warm, "twice the demonstrations": more})
+    beside = {
+        name: _sft(trial, rows, to / name.replace(" ", "-")) for name, rows in trial.beside.items()
+    }
+    text = _table(trial, learnt, {"warm start": warm, **beside})
     if os.environ.get("RL_STEPS") is None:
         text += f"\nTrained in {seconds[0]:.0f} s ({seconds[1]:.0f} s of processor time)."
     print(text)
@@ -86,22 +88,29 @@ def _table(trial: Trial, run: customize.Run, others: Mapping[str, customize.Run]
         "against": others,
         "max_tokens": trial.options["max_tokens"],
     }
-    greedy = run.evaluate(rows, **given)
-    sampled = run.evaluate(rows, **given, samples=4, temperature=1.0)
+    both = run.evaluate(rows, **given), run.evaluate(rows, **given, samples=4, temperature=1.0)
     names = {"base": "SmolLM2", "customized": "after reinforcement"}
-    for column in greedy.columns:
-        cells = [_cell(e.rate(column, metric="reward")) for e in (greedy, sampled)]
+    for column in both[0].columns:
+        cells = [_cell(found.rate(column, metric="reward")) for found in both]
         lines.append(f"| {names.get(column, column)} | {cells[0]} | {cells[1]} |")
     for column in others:
-        gains = [e.change("customized", column, metric="reward") for e in (greedy, sampled)]
+        gains = [found.change("customized", column, metric="reward") for found in both]
         cells = [_cell(gain, "+") for gain in gains]
         lines.append(f"| the gain over {column} | {cells[0]} | {cells[1]} |")
-    lengths = [e.rate("customized", metric="tokens").estimate for e in (greedy, sampled)]
     told = (
         f"Mean rewards of {len(rows)} held-out rows with intervals of 95 %; gains are paired by "
-        f"row.\n{lengths[0]:.1f} tokens an episode greedy, {lengths[1]:.1f} sampled."
+        f"row.\nTokens an episode, greedy and sampled: {_lengths(both, ['customized', *others])}."
     )
     return "\n".join([*lines, "", told])
+
+
+def _lengths(both: Sequence[Any], columns: Sequence[str]) -> str:
+    told = []
+    for column in columns:
+        greedy, sampled = (found.rate(column, metric="tokens").estimate for found in both)
+        name = "after reinforcement" if column == "customized" else column
+        told.append(f"{name} {greedy:.1f} and {sampled:.1f}")
+    return ", ".join(told)
 
 
 def _cell(interval: Any, sign: str = "") -> str:

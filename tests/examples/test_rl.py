@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import random
 import sys
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -92,17 +93,18 @@ def test_the_environment_plays_as_it_says() -> None:
 
 
 test_higher_lower = conformance(environment=SNIPPETS.higher_lower)
-CALCULATING, FORMATTING = load("calculating"), load("formatting")
+CALCULATING, FORMATTING, REASONING = map(load, ("calculating", "formatting", "reasoning"))
 test_calculating = conformance(environment=CALCULATING.calculating, on=CALCULATING.TRIAL.rows[:3])
 test_formatting = conformance(
     environment=FORMATTING.TRIAL.environment, on=FORMATTING.TRIAL.rows[:3]
 )
+test_reasoning = conformance(environment=REASONING.TRIAL.environment, on=REASONING.TRIAL.rows[:3])
 
 
-@pytest.mark.parametrize("module", [CALCULATING, FORMATTING])
+@pytest.mark.parametrize("module", [CALCULATING, FORMATTING, REASONING])
 def test_nothing_that_is_asked_was_taught(module: Any) -> None:
     trial = module.TRIAL
-    taught = [*trial.demonstrations, *trial.more_demonstrations, *trial.rows]
+    taught = [*trial.demonstrations, *chain(*trial.beside.values()), *trial.rows]
     questions = {row["messages"][1]["content"] for row in taught}
     assert not questions & {row["messages"][1]["content"] for row in trial.held_out}
 
@@ -143,3 +145,28 @@ def test_the_calculators_task_is_strict(said: list[str], right: float) -> None:
 def test_the_formats_task_is_strict(said: str, reward: float) -> None:
     row = {"name": "Leo", "age": 30, "city": "Berlin"}
     assert sum(FORMATTING.said(said, row).values()) == pytest.approx(reward)
+
+
+@pytest.mark.parametrize(
+    ("said", "is_right"),
+    [
+        ("12 + 3 = 15\n15 - 4 = 11\nanswer: 11", True),
+        ("answer: 11", True),
+        ("1 + 1 = 3\nanswer: 11\n", True),
+        ("12 + 3 = 15\nanswer: 12", False),
+        ("12 + 3 = 15\nThe answer: 11", False),
+        ("answer: 11\nor so", False),
+        ("12 + 3 = 15", False),
+    ],
+)
+def test_the_last_line_alone_is_judged(said: str, is_right: bool) -> None:
+    assert REASONING.right(said, "11") is is_right
+
+
+def test_the_steps_that_are_shown_lead_to_the_answer() -> None:
+    for row in REASONING.TRIAL.demonstrations:
+        *steps, last = row["messages"][-1]["content"].splitlines()
+        sums = [step.split(" = ") for step in steps]
+        assert len(sums) == 3
+        assert all(customize.calculator(left) == right for left, right in sums)
+        assert last == f"answer: {sums[-1][1]}"
