@@ -52,10 +52,10 @@ def rows(
 
 
 def _row(rng: random.Random, story: Story, demonstrated: bool, steps: bool) -> Row:
-    number = rng.randint(10, 30)
+    number = rng.randint(5, 15)
     sentences, sums = [story.begin.format(number)], []
-    for _ in range(3):
-        change = rng.randint(2, 9)
+    for _ in range(2):
+        change = rng.randint(1, 5)
         rises = rng.random() < 0.5
         sentences.append((story.more if rises else story.less).format(change))
         after = number + change if rises else number - change

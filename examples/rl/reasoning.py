@@ -37,8 +37,8 @@ TRIAL = Trial(
         "steps": 10,
         "batch_size": 6,
         "group_size": 8,
-        "lr": 5e-4,
-        "max_tokens": 56,
+        "lr": 2e-4,
+        "max_tokens": 40,
     },
 )
 

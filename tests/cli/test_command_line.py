@@ -190,7 +190,7 @@ def test_help_of_an_export_names_its_forms_and_where_their_options_are() -> None
 def test_a_plugins_options_are_shown_with_help_and_bounds() -> None:
     pytest.importorskip("customize_sft")
     shown = customize("plugins", "show", "sft").stdout
-    assert "lr = 0.0005 (>= 0), 5e-05 with adapter: full" in shown
+    assert "lr = 0.00025 (>= 0), 2.5e-05 with adapter: full" in shown
     assert "Peak learning rate" in shown
 
 

@@ -297,12 +297,12 @@ def test_a_setting_that_is_no_plain_yaml_says_how_to_quote_it(recipe: Path, valu
 @pytest.mark.parametrize(
     ("settings", "lr"),
     [
-        ([], 5e-4),
-        (["adapter=full"], 5e-5),
+        ([], 2.5e-4),
+        (["adapter=full"], 2.5e-5),
         (["adapter=full", "options.lr=5e-4"], 5e-4),
-        (["adapter={here}/whole"], 5e-5),
-        (["adapter={here}/lora"], 5e-4),
-        (["adapter.on={here}/whole"], 5e-4),
+        (["adapter={here}/whole"], 2.5e-5),
+        (["adapter={here}/lora"], 2.5e-4),
+        (["adapter.on={here}/whole"], 2.5e-4),
     ],
 )
 def test_the_rate_by_default_is_a_tenth_where_all_weights_are_trained(
@@ -325,7 +325,7 @@ def test_each_stage_has_the_rate_of_what_it_trains(recipe: Path) -> None:
     )
     made = read_recipe(recipe)
     rates = [one.options["lr"] for one in (*made.before(), made)]
-    assert rates == [5e-5, 5e-5, 5e-4, 5e-4]
+    assert rates == [2.5e-5, 2.5e-5, 2.5e-4, 2.5e-4]
 
 
 def test_the_adapter_is_lora_or_full(recipe: Path) -> None:

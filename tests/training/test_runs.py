@@ -82,7 +82,7 @@ def test_an_instance_with_the_rate_of_lora_is_told_where_all_weights_are_trained
             model="toy", data=ROWS, method=method, adapter=adapter, backend=ToyBackend(),
             to=tmp_path / str(number),
         )  # fmt: skip
-        told = "lr is 0.0005, right for LoRA; all weights want about 5e-05"
+        told = "lr is 0.00025, right for LoRA; all weights want about 2.5e-05"
         assert (told in capsys.readouterr().err) == (number == 0)
 
 

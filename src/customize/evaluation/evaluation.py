@@ -27,7 +27,7 @@ from customize.evaluation.statistics import (
 MARGIN = 0.10  # of general ability that a customization may cost: ten points
 FEW = 20  # a slice of fewer rows says next to nothing
 
-_KEPT: Mapping[Verdict, str] = {"pass": "kept", "fail": "lost", "inconclusive": "inconclusive"}
+KEPT: Mapping[Verdict, str] = {"pass": "kept", "fail": "lost", "inconclusive": "inconclusive"}
 
 
 @attrs.frozen
@@ -214,7 +214,7 @@ class Evaluation:
 
     def general_verdict(self) -> str:
         """Whether general ability is non-inferior to the base's by less than ``MARGIN``."""
-        return _KEPT[non_inferior(self.general_change(), MARGIN)]
+        return KEPT[non_inferior(self.general_change(), MARGIN)]
 
     def _general(self) -> Evaluation:
         if self.general is None:

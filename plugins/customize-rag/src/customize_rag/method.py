@@ -51,6 +51,12 @@ class RAG(Preferring, SFT):
         help="A file of rows to learn in place of those that would be made, as customize-rag rows "
         "writes them and you edited them. Give k, chunk_tokens and what else it was told.",
     )
+    lr: float = option(
+        default=5e-4,
+        help="Peak learning rate. LoRA wants about ten times the rate of full fine-tuning.",
+        at_least=0.0,
+        full=5e-5,
+    )
     epochs: float = option(default=1.0, help="Passes over the rows.", above=0.0)
     together: bool = option(
         default=True,

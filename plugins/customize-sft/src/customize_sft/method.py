@@ -42,10 +42,10 @@ class SFT(Method):
     shorten: ClassVar[str] = "shorten or leave out the row"  # one that is too long
 
     lr: float = option(
-        default=5e-4,
+        default=2.5e-4,
         help="Peak learning rate. LoRA wants about ten times the rate of full fine-tuning.",
         at_least=0.0,
-        full=5e-5,
+        full=2.5e-5,
     )
     epochs: float = option(default=3.0, help="Passes over the rows.", above=0.0)
     steps: int = option(default=0, help="Optimizer steps; 0 takes what epochs gives.", at_least=0)
