@@ -52,10 +52,10 @@ def rows(
 
 
 def _row(rng: random.Random, story: Story, demonstrated: bool, steps: bool) -> Row:
-    number = rng.randint(5, 15)
+    number = rng.randint(5, 9)
     sentences, sums = [story.begin.format(number)], []
     for _ in range(2):
-        change = rng.randint(1, 5)
+        change = rng.randint(1, 3)
         rises = rng.random() < 0.5
         sentences.append((story.more if rises else story.less).format(change))
         after = number + change if rises else number - change
@@ -66,6 +66,6 @@ def _row(rng: random.Random, story: Story, demonstrated: bool, steps: bool) -> R
         {"role": "user", "content": " ".join([*sentences, story.ask])},
     ]
     if not demonstrated:
-        return {"messages": asked, "answer": str(number)}
+        return {"messages": asked, "answer": f"answer: {number}"}
     said = "\n".join([*(sums if steps else ()), f"answer: {number}"])
     return {"messages": [*asked, {"role": "assistant", "content": said}]}

@@ -160,13 +160,19 @@ def test_the_formats_task_is_strict(said: str, reward: float) -> None:
     ],
 )
 def test_the_last_line_alone_is_judged(said: str, is_right: bool) -> None:
-    assert REASONING.right(said, "11") is is_right
+    assert REASONING.right(said, "answer: 11") is is_right
 
 
 def test_the_steps_that_are_shown_lead_to_the_answer() -> None:
-    for row in REASONING.TRIAL.demonstrations:
+    for row in REASONING.TRIAL.beside["with steps alone"]:
         *steps, last = row["messages"][-1]["content"].splitlines()
         sums = [step.split(" = ") for step in steps]
-        assert len(sums) == 3
+        assert len(sums) == 2
         assert all(customize.calculator(left) == right for left, right in sums)
         assert last == f"answer: {sums[-1][1]}"
+
+
+def test_half_of_what_is_shown_answers_at_once() -> None:
+    said = [row["messages"][-1]["content"] for row in REASONING.TRIAL.demonstrations]
+    at_once = sum(text.startswith("answer: ") for text in said)
+    assert at_once == len(said) / 2
