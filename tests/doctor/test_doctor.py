@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -175,6 +177,19 @@ def test_a_backend_whose_process_dies_is_a_fault(monkeypatch: pytest.MonkeyPatch
 
     told = examined(monkeypatch, dies)
     assert (told.status, told.told) == ("fault", "it ended with code -11")
+    assert "python -m customize.doctor.computing other" in told.fix
+
+
+def test_what_it_advises_for_a_fault_shows_where_it_was_raised() -> None:
+    command = [sys.executable, "-m", "customize.doctor.computing", "no-such"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert "Traceback" in done.stderr
+    assert "no-such" in json.loads(done.stdout)["error"]
+
+
+def test_a_backend_that_nobody_has_is_told_with_how_to_see_those_there_are() -> None:
+    [told] = backends.backends(["nope"])
+    assert (told.status, told.fix) == ("fault", "customize plugins, which lists what is installed")
 
 
 def test_what_a_backend_computes_on_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,3 +239,50 @@ def test_the_command_ends_with_1_where_something_is_wrong(monkeypatch: pytest.Mo
         assert max(map(len, shown.output.splitlines())) <= 80
         told = CliRunner().invoke(doctor_command.command, ["--json"])
         assert json.loads(told.output)["schema"] == "customize-doctor/1"
+
+
+@pytest.fixture
+def alice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who works here, and on what."""
+    monkeypatch.setattr("getpass.getuser", lambda: "alice")
+    monkeypatch.setattr("socket.gethostname", lambda: "gpu-07.lab.example")
+
+
+@pytest.mark.usefixtures("alice")
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        ("/scratch/alice/models is full", "<path> is full"),
+        ("no file '/scratch/my models/a.bin' there", "no file '<path>' there"),
+        ("(/data/x), /mnt/y: gone", "(<path>), <path>: gone"),
+        (r"C:\Users\bob\models: gone", "<path>: gone"),
+        ("file:///srv/wheels is read", "file://<path> is read"),
+        ("alice may not write on gpu-07", "<user> may not write on <host>"),
+        ("from GPU-07.lab.example by Alice", "from <host> by <user>"),
+        # What tells nobody who it is.
+        ("there is no /sys/class/kfd", "there is no /sys/class/kfd"),
+        ("see https://pytorch.org/get-started/locally", ...),
+        ("write to ~/models or ./rows at 12 tokens/s", ...),
+        ("malice and gpu-071 are others", ...),
+    ],
+)
+def test_what_tells_who_someone_is_is_taken_out(told: str, shown: Any, tmp_path: Path) -> None:
+    finding = Finding("disk", "fault", told, told)
+    (made,) = examination.as_json([finding], home=tmp_path)["findings"]
+    assert made["told"] == made["fix"] == (told if shown is ... else shown)
+
+
+@pytest.mark.usefixtures("alice")
+def test_a_root_for_a_home_or_a_place_to_work_takes_no_slash_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir("/")
+    told = "see https://example.org/a/b, at 3 tokens/s"
+    (made,) = examination.as_json([Finding("disk", "fault", told)], home=Path("/"))["findings"]
+    assert made["told"] == told
+
+
+def test_a_folder_whose_name_begins_like_the_home_is_not_in_it(tmp_path: Path) -> None:
+    finding = Finding("disk", "fault", f"{tmp_path}x/a")
+    (made,) = examination.as_json([finding], home=tmp_path)["findings"]
+    assert made["told"] == "<path>"

@@ -1,5 +1,6 @@
 """The backend ``torchrun``. Imports torch only when the processes meet."""
 
+import logging
 import sys
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
@@ -19,10 +20,16 @@ from customize import (
     options,
 )
 from customize_torch.group.each import EACH, WITHOUT, each_on
-from customize_torchrun.launch import launched
+from customize_torchrun.launch import forget_launch, launched
 
 if TYPE_CHECKING:
     from customize_torchrun.crew import Launched
+
+_log = logging.getLogger(__name__)
+_ALONE = (
+    "torchrun did not begin this command: one process alone computes, as the backend %s would. For "
+    "more, begin it with torchrun --nproc-per-node N -m customize …"
+)
 
 
 @options
@@ -104,7 +111,13 @@ class Torchrun(Backend):
         return [attrs.evolve(one, option=f"on_options.{one.option}") for one in each]
 
     def hardware(self) -> Mapping[str, str]:
-        return self._each().hardware()
+        launch = launched()
+        found = dict(self._each().hardware())
+        if launch is None:
+            found["processes"] = "1, since torchrun began none: gloo and NCCL were not tried"
+        else:
+            found["processes"] = str(launch.world)
+        return found
 
     def follow(self) -> None:
         crew = self._crew()
@@ -118,6 +131,8 @@ class Torchrun(Backend):
         if crew is None:
             if self.shard:
                 raise Unsupported("shard needs several processes: begin the command with torchrun")
+            if launched() is None:
+                _log.warning(_ALONE, each.name)
             return each.load(model)
         from customize_torchrun.engine import LaunchedEngine, conductor_of
 
@@ -138,5 +153,8 @@ class Torchrun(Backend):
         return crew_of(self.timeout_s, self.silence_s, self._each().name != "cpu")
 
     def _each(self, kept: str | None = None) -> Backend:
+        launch = launched()
+        if launch is not None and launch.world > 1:
+            forget_launch()  # what each computes on is not a backend of all of them
         name = self.on if self.on != "auto" else kept or "auto"
         return each_on(name, self.on_options)
