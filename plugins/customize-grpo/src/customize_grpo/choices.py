@@ -21,7 +21,7 @@ from customize import (
     options,
 )
 from customize_grpo.algebra import Algebra, Objective
-from customize_grpo.presets import DEFAULTS, NOTES, PRESETS, settled
+from customize_grpo.presets import DEFAULTS, NOTES, PRESETS, settled, unread
 
 _LOG = logging.getLogger(__name__)
 Function = Callable[..., Any]  # a person's
@@ -251,8 +251,13 @@ class Choices(Method):
 
     def _settle(self) -> None:
         """Fill in what is not given, once, so that a run tells what it did."""
-        for name, value in settled(self.preset, vars(self)).items():
-            object.__setattr__(self, name, value)
+        chosen = {**vars(self), **settled(self.preset, vars(self))}
+        left_out = unread(chosen)
+        for name, why in left_out.items():
+            if getattr(self, name) is not None:
+                raise OptionError(f"{name} is not read {why}: leave it out")
+        for name in DEFAULTS:
+            object.__setattr__(self, name, None if name in left_out else chosen[name])
 
     def _check_what_is_played(self) -> None:
         if (self.reward is None) == (self.environment is None):

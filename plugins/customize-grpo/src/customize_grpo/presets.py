@@ -87,3 +87,18 @@ def settled(preset: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
     if (clip := said.get("clip", usual["clip"])) != usual["clip"]:
         usual |= _CLIPS[clip]
     return {**usual, **said}
+
+
+def unread(chosen: Mapping[str, Any]) -> dict[str, str]:
+    """By option, what it is that leaves it without effect."""
+    out = {}
+    if chosen["per"] != "constant":
+        out["horizon"] = "without per=constant"
+    if not chosen["kl"]:
+        out["kl_as"] = "with kl=0"
+    if chosen["clip"] == "none":
+        out |= dict.fromkeys(("clip_low", "clip_high"), "with clip=none")
+    if chosen["surrogate"] is not None:
+        names = ("clip", "clip_low", "clip_high", "dual")
+        out |= dict.fromkeys(names, "with surrogate, which takes the place of clip")
+    return out
