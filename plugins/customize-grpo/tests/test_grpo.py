@@ -509,6 +509,16 @@ def test_every_preset_says_what_of_its_paper_it_leaves_out() -> None:
         ({"reward": arm, "group_size": 1}, "group_size must be >= 2"),
         ({"reward": arm, "preset": "dpo"}, "preset must be one of"),
         ({"reward": arm, "clip": "none", "dual": 3.0}, "dual is read by clip=ppo alone"),
+        ({"reward": arm, "surrogate": arm, "dual": 3.0}, "dual is not read with surrogate"),
+        ({"reward": arm, "surrogate": arm, "clip": "ppo"}, "clip is not read with surrogate"),
+        ({"reward": arm, "surrogate": arm, "clip_low": 0.1}, "clip_low is not read with surrogate"),
+        ({"reward": arm, "clip": "none", "clip_high": 2.0}, "clip_high is not read with clip=none"),
+        ({"reward": arm, "preset": "opo", "clip_low": 0.1}, "clip_low is not read with clip=none"),
+        ({"reward": arm, "horizon": 7}, "horizon is not read without per=constant"),
+        ({"reward": arm, "kl_as": "loss"}, "kl_as is not read with kl=0"),
+        ({"reward": arm, "preset": "grpo", "surrogate": arm}, None),
+        ({"reward": arm, "preset": "rloo", "per": "token"}, None),
+        ({"reward": arm, "preset": "grpo", "kl": 0.0}, None),
         ({"reward": arm, "clip": "ppo"}, None),
         ({"reward": arm, "baseline": "none", "group_size": 1}, None),
         ({"reward": arm, "temperature": 0.7, "behaviour": "sampler"}, None),
@@ -516,7 +526,8 @@ def test_every_preset_says_what_of_its_paper_it_leaves_out() -> None:
 )
 def test_options_that_make_no_sense_are_refused(given: dict[str, Any], told: str | None) -> None:
     if told is None:
-        GRPO(**given)
+        method = GRPO(**given)
+        assert attrs.evolve(method) == method  # from what it has settled, as a recipe keeps it
         return
     with pytest.raises(OptionError, match=told):
         GRPO(**given)

@@ -10,11 +10,12 @@ import itertools
 import math
 from typing import Any
 
+import attrs
 import numpy as np
 import pytest
 from toy_rewards import OfTwo, likeness
 
-from customize import Batch, Episode, Spoken
+from customize import CISPO, PPO, Batch, Episode, ImportanceSampling, Spoken
 from customize_grpo.method import GRPO
 from customize_grpo.presets import PRESETS
 
@@ -348,11 +349,9 @@ def _kl_gradient() -> Any:
 
 @pytest.mark.parametrize("kl_as", ["to_go", "reward"])
 def test_kl_in_the_reward_has_the_exact_gradient(kl_as: str) -> None:
-    without, with_ = (
-        GRPO(reward=likeness, baseline="none", per="constant", horizon=1, kl=kl, kl_as=kl_as)
-        for kl in (0.0, 1.0)
-    )
-    found = _expected_gradient(with_, 1, REFERENCE) - _expected_gradient(without, 1)
+    plain = GRPO(reward=likeness, baseline="none", per="constant", horizon=1)
+    with_ = attrs.evolve(plain, kl=1.0, kl_as=kl_as)
+    found = _expected_gradient(with_, 1, REFERENCE) - _expected_gradient(plain, 1)
     assert np.abs(found - _kl_gradient()).max() <= 1e-9
 
 
@@ -361,6 +360,28 @@ def test_kl_as_k3_in_the_loss_has_another_gradient() -> None:
     method = GRPO(reward=likeness, baseline="none", per="constant", horizon=1, kl=1.0, kl_as="loss")
     found, wanted = _expected_gradient(method, 1, REFERENCE), _kl_gradient()
     assert np.linalg.norm(found - wanted) > 0.1 * np.linalg.norm(wanted)
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ({}, CISPO(low=0.0, high=5.0)),
+        ({"clip": "ppo"}, PPO(low=0.8, high=1.2)),
+        ({"clip": "ppo", "clip_high": 0.5}, PPO(low=0.8, high=1.5)),
+        ({"clip": "none"}, ImportanceSampling()),
+        ({"preset": "grpo", "clip": "weight"}, CISPO(low=0.0, high=5.0)),
+        ({"preset": "cispo", "clip": "ppo"}, PPO(low=0.8, high=1.2)),
+        ({"preset": "rloo", "clip": "ppo"}, PPO(low=0.8, high=1.2)),
+        ({"preset": "opo", "clip": "weight", "clip_low": 0.1}, CISPO(low=0.1, high=5.0)),
+        ({"preset": "dapo", "clip": "ppo"}, PPO(low=0.8, high=1.28)),
+        ({"preset": "dapo", "clip": "none"}, ImportanceSampling()),
+    ],
+)
+def test_thresholds_are_those_of_the_clip(given: dict[str, Any], wanted: Any) -> None:
+    """Whoever sets a clip beside a preset gets that clip's own, and not the preset's numbers."""
+    method = GRPO(reward=likeness, **given)
+    assert method.objective().surrogate == wanted
+    assert attrs.evolve(method) == method  # from what it has settled, as a recipe keeps it
 
 
 def test_a_surrogate_of_ones_own_is_what_it_says() -> None:

@@ -21,7 +21,7 @@ from customize import (
     options,
 )
 from customize_grpo.algebra import Algebra, Objective
-from customize_grpo.presets import DEFAULTS, NOTES, PRESETS
+from customize_grpo.presets import DEFAULTS, NOTES, PRESETS, settled, unread
 
 _LOG = logging.getLogger(__name__)
 Function = Callable[..., Any]  # a person's
@@ -81,10 +81,14 @@ class Choices(Method):
         choices=("weight", "ppo", "none"),
     )
     clip_low: float | None = option(
-        default=None, help="ppo: how far below 1; weight: the least.", at_least=0.0
+        default=None,
+        help="ppo: how far below 1, 0.2 by default; weight: the least, 0 by default.",
+        at_least=0.0,
     )
     clip_high: float | None = option(
-        default=None, help="ppo: how far above 1; weight: the most, 5 by default.", above=0.0
+        default=None,
+        help="ppo: how far above 1, 0.2 by default; weight: the most, 5 by default.",
+        above=0.0,
     )
     dual: float | None = option(
         default=None, help="ppo: a bound on what a bad token costs, as a multiple.", above=1.0
@@ -194,11 +198,7 @@ class Choices(Method):
     def __attrs_post_init__(self) -> None:
         self._check_what_is_played()
         self._check_sampling()
-        settled = {**DEFAULTS, **PRESETS.get(self.preset or "", {})}
-        for name, value in settled.items():
-            if getattr(self, name) is None:
-                # Once, so that a run tells what it did.
-                object.__setattr__(self, name, value)
+        self._settle()
         if self.clip == "ppo" and self.clip_low >= 1:  # type: ignore[operator]  # settled above
             raise OptionError(f"with clip=ppo clip_low must be < 1 (got {self.clip_low})")
         if self.dual is not None and self.clip != "ppo":
@@ -216,8 +216,8 @@ class Choices(Method):
         """Say what the preset has set, and what to know of it."""
         if self.preset is None:
             return
-        set_ = {k: getattr(self, k) for k in {**DEFAULTS, **PRESETS[self.preset]}}
-        told = ", ".join(f"{name}={value}" for name, value in set_.items())
+        set_ = {name: getattr(self, name) for name in DEFAULTS}
+        told = ", ".join(f"{name}={value}" for name, value in set_.items() if value is not None)
         _LOG.info("preset %s: %s (%s)", self.preset, told, NOTES[self.preset])
 
     def played(self) -> Environment:
@@ -248,6 +248,16 @@ class Choices(Method):
         if self.clip == "ppo":
             return PPO(low=1 - low, high=1 + high, dual=self.dual)
         return CISPO(low=low, high=high) if self.clip == "weight" else ImportanceSampling()
+
+    def _settle(self) -> None:
+        """Fill in what is not given, once, so that a run tells what it did."""
+        chosen = {**vars(self), **settled(self.preset, vars(self))}
+        left_out = unread(chosen)
+        for name, why in left_out.items():
+            if getattr(self, name) is not None:
+                raise OptionError(f"{name} is not read {why}: leave it out")
+        for name in DEFAULTS:
+            object.__setattr__(self, name, None if name in left_out else chosen[name])
 
     def _check_what_is_played(self) -> None:
         if (self.reward is None) == (self.environment is None):

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 _PPO: Mapping[str, Any] = {"clip": "ppo", "clip_low": 0.2, "clip_high": 0.2}
+_WEIGHT: Mapping[str, Any] = {"clip": "weight", "clip_low": 0.0, "clip_high": 5.0}
+_UNCLIPPED: Mapping[str, Any] = {"clip": "none", "clip_low": None, "clip_high": None}
+_CLIPS: Mapping[str, Mapping[str, Any]] = {"ppo": _PPO, "weight": _WEIGHT, "none": _UNCLIPPED}
 
 # What a run does where neither an option nor a preset says otherwise.
 DEFAULTS: Mapping[str, Any] = {
@@ -13,9 +16,7 @@ DEFAULTS: Mapping[str, Any] = {
     "scale": "none",
     "per": "token",
     "ratio": "token",
-    "clip": "weight",
-    "clip_low": 0.0,
-    "clip_high": 5.0,
+    **_WEIGHT,
     "kl": 0.0,
     "kl_as": "to_go",
     "horizon": 0,
@@ -44,15 +45,15 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     },
     "cispo": {"scale": "group"},
     "rloo": {
+        **_UNCLIPPED,
         "baseline": "leave_one_out",
         "per": "constant",
         "horizon": 1,
-        "clip": "none",
         "kl": 0.05,
         "kl_as": "reward",
     },
     "reinforce++": {**_PPO, "baseline": "none", "scale": "tokens", "kl": 0.01},
-    "opo": {"baseline": "length", "clip": "none"},
+    "opo": {**_UNCLIPPED, "baseline": "length"},
     "scalerl": {"scale": "batch", "per": "prompt"},
 }
 
@@ -74,3 +75,30 @@ NOTES: Mapping[str, str] = {
     "interrupting long thoughts. Its asynchrony is lag=8: where sampling and training take turns "
     "it saves no time, so lag stays as it is given",
 }
+
+
+def settled(preset: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Each option of ``DEFAULTS``: as it is given, else as the preset has it, else by default.
+
+    A clip has thresholds of its own: a preset's are for the clip of the preset alone.
+    """
+    said = {name: given[name] for name in DEFAULTS if given[name] is not None}
+    usual = {**DEFAULTS, **PRESETS.get(preset or "", {})}
+    if (clip := said.get("clip", usual["clip"])) != usual["clip"]:
+        usual |= _CLIPS[clip]
+    return {**usual, **said}
+
+
+def unread(chosen: Mapping[str, Any]) -> dict[str, str]:
+    """By option, what it is that leaves it without effect."""
+    out = {}
+    if chosen["per"] != "constant":
+        out["horizon"] = "without per=constant"
+    if not chosen["kl"]:
+        out["kl_as"] = "with kl=0"
+    if chosen["clip"] == "none":
+        out |= dict.fromkeys(("clip_low", "clip_high"), "with clip=none")
+    if chosen["surrogate"] is not None:
+        names = ("clip", "clip_low", "clip_high", "dual")
+        out |= dict.fromkeys(names, "with surrogate, which takes the place of clip")
+    return out
