@@ -16,6 +16,7 @@ from playing import play
 
 import customize
 from customize import Episode, OptionError
+from customize.rollouts.limits import limited
 
 AGES = 30  # seconds: what nobody waits for
 
@@ -338,4 +339,40 @@ def test_a_judge_of_siblings_has_a_limit_too() -> None:
     judged = customize.judged(customize.group(slow), seconds=0.1)
     episodes = play(judged, "ok", size=2)
     assert [e.error for e in episodes] == ["TimeoutError: nothing within 0.1 s"] * 2
+    assert time.monotonic() - began < AGES
+
+
+def test_every_call_of_a_reply_has_the_time_of_one() -> None:
+    begun = []
+
+    def look(place: str) -> str:
+        """Look there."""
+        begun.append(place)
+        time.sleep(0.6 if place == "near" else AGES)
+        return "nothing"
+
+    def calls(*places: str) -> str:
+        told = [f'{{"name": "look", "arguments": {{"place": "{place}"}}}}' for place in places]
+        return "".join(f"<tool_call>{one}</tool_call>" for one in told)
+
+    judged = customize.judged(_length, [look], seconds=2.0)
+    said = iter([calls(*["near"] * 5), "done"])  # 3 s in all
+    [episode] = play(judged, lambda text: next(said), max_tokens=1000)
+    assert (episode.error, episode.calls["look"][0], begun) == (None, 5, ["near"] * 5)
+
+    began = time.monotonic()
+    [episode] = play(judged, calls("near", "far"), max_tokens=1000)
+    assert episode.error == "TimeoutError: nothing within 2 s"
+    assert time.monotonic() - began < AGES
+
+
+def test_a_limit_within_another_leaves_that_one_its_time() -> None:
+    def inner() -> float:
+        limited(5.0, time.sleep, 0.01)
+        time.sleep(AGES)
+        return 1.0
+
+    began = time.monotonic()
+    [episode] = play(failing(inner, seconds=0.2), "ok")
+    assert episode.error == "TimeoutError: nothing within 0.2 s"
     assert time.monotonic() - began < AGES
