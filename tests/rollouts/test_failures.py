@@ -16,6 +16,7 @@ from playing import play
 
 import customize
 from customize import Episode, OptionError
+from customize.rollouts.limits import limited
 
 AGES = 30  # seconds: what nobody waits for
 
@@ -242,6 +243,59 @@ def test_async_failures_are_told_and_leave_the_others_alone(how: str, told: str)
     assert len(closed) == 4  # three, and the one that was played again
 
 
+def test_what_others_do_with_the_thread_is_not_charged_to_an_async_episode() -> None:
+    """Ten hold it for .3 s each, within a limit of 2 s that all of them together are beyond."""
+    begun = []
+
+    @customize.environment(seconds=2.0)
+    async def busy(row: Any, rng: random.Random) -> Any:
+        begun.append(1)
+        yield "Go."
+        time.sleep(0.3)
+        yield 1.0
+
+    assert [e.error for e in play(busy, "ok", size=10)] == [None] * 10
+    assert len(begun) == 10  # none is played again
+
+
+@pytest.mark.parametrize("how", ["itself", "in a task of its own"])
+def test_one_that_blocks_takes_no_time_from_those_that_wait(how: str) -> None:
+    async def block() -> None:
+        time.sleep(AGES)
+
+    @customize.environment(seconds=1.0)
+    async def outside(row: Any, rng: random.Random) -> Any:
+        number = rng.random()
+        yield "Go."
+        if number == doomed:
+            await (block() if how == "itself" else asyncio.gather(block()))
+        await asyncio.sleep(0.01)  # began before the other took the thread, or after
+        yield number
+
+    doomed = 2.0
+    doomed = play(outside, "ok", size=3)[1].reward
+    began = time.monotonic()
+    late = "TimeoutError: nothing within 1 s"
+    assert [e.error for e in play(outside, "ok", size=3)] == [None, late, None]
+    assert time.monotonic() - began < AGES
+
+
+def test_an_async_episode_that_clings_to_its_time_is_left_behind() -> None:
+    @customize.environment(seconds=0.2)
+    async def clings(row: Any, rng: random.Random) -> Any:
+        number = rng.random()
+        yield "Go."
+        while number == doomed:
+            with contextlib.suppress(BaseException):
+                await asyncio.sleep(0.1)
+        yield number
+
+    doomed = 2.0
+    doomed = play(clings, "ok", size=3)[1].reward
+    late = "TimeoutError: nothing within 0.2 s"
+    assert [e.error for e in play(clings, "ok", size=3)] == [None, late, None]
+
+
 def test_a_judge_of_siblings_sees_the_group_and_a_failure_fails_all_of_it() -> None:
     def longest(completions: Any, rows: Any) -> list[float]:
         return [float(len(c) == max(map(len, completions))) for c in completions]
@@ -285,4 +339,40 @@ def test_a_judge_of_siblings_has_a_limit_too() -> None:
     judged = customize.judged(customize.group(slow), seconds=0.1)
     episodes = play(judged, "ok", size=2)
     assert [e.error for e in episodes] == ["TimeoutError: nothing within 0.1 s"] * 2
+    assert time.monotonic() - began < AGES
+
+
+def test_every_call_of_a_reply_has_the_time_of_one() -> None:
+    begun = []
+
+    def look(place: str) -> str:
+        """Look there."""
+        begun.append(place)
+        time.sleep(0.6 if place == "near" else AGES)
+        return "nothing"
+
+    def calls(*places: str) -> str:
+        told = [f'{{"name": "look", "arguments": {{"place": "{place}"}}}}' for place in places]
+        return "".join(f"<tool_call>{one}</tool_call>" for one in told)
+
+    judged = customize.judged(_length, [look], seconds=2.0)
+    said = iter([calls(*["near"] * 5), "done"])  # 3 s in all
+    [episode] = play(judged, lambda text: next(said), max_tokens=1000)
+    assert (episode.error, episode.calls["look"][0], begun) == (None, 5, ["near"] * 5)
+
+    began = time.monotonic()
+    [episode] = play(judged, calls("near", "far"), max_tokens=1000)
+    assert episode.error == "TimeoutError: nothing within 2 s"
+    assert time.monotonic() - began < AGES
+
+
+def test_a_limit_within_another_leaves_that_one_its_time() -> None:
+    def inner() -> float:
+        limited(5.0, time.sleep, 0.01)
+        time.sleep(AGES)
+        return 1.0
+
+    began = time.monotonic()
+    [episode] = play(failing(inner, seconds=0.2), "ok")
+    assert episode.error == "TimeoutError: nothing within 0.2 s"
     assert time.monotonic() - began < AGES

@@ -18,6 +18,7 @@ from customize.interfaces.renderer import Message
 from customize.plugins.environments import is_offered, offered_environment
 from customize.plugins.references import split
 from customize.rollouts.checking import check_reward
+from customize.rollouts.limits import limited
 from customize.rollouts.rewards import Finished, Given, Reward, name_of
 from customize.rollouts.tools import Tool, Toolbox
 
@@ -29,6 +30,8 @@ def judged(
     given: Given, tools: Sequence[str | Function] = (), seconds: float = 30.0
 ) -> Environment:
     """The environment that a reward makes: the row's messages, then whatever tools answer.
+
+    seconds: for each call of a tool, and for the reward.
 
     Raises:
         OptionError: the reward or a tool cannot be used.
@@ -44,7 +47,7 @@ def judged(
             while True:
                 reply = yield turn
                 said.add(reply)
-                turn = [box.answer(call) for call in reply.calls]
+                turn = [limited(seconds, box.answer, call) for call in reply.calls]
                 turn += [_unread(fault) for fault in reply.faults]
                 if not turn or reply.stopped == "length":
                     break

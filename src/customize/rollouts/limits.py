@@ -28,13 +28,9 @@ def can_interrupt() -> bool:
 
 
 class Alarm:
-    """Interrupts calls that take too long, while it is entered.
+    """Interrupts calls that take too long, while it is entered."""
 
-    only_if: asked when the time is up; False lets it run on, and it is asked again.
-    """
-
-    def __init__(self, only_if: Callable[[], bool] = lambda: True) -> None:
-        self._only_if = only_if
+    def __init__(self) -> None:
         self._armed = False
         self.fired = False  # in the last call, whatever that did with it
         self._before: Any = None  # a signal's handler, as signal types it
@@ -47,22 +43,22 @@ class Alarm:
         signal.signal(signal.SIGALRM, self._before)
 
     def call(self, seconds: float, function: Callable[..., T], *arguments: object) -> T:
-        """The function's value.
+        """The function's value. A timer that runs already stands still meanwhile, and then goes on.
 
         Raises:
             TimeLimit: it took longer, unless the function caught that.
         """
         self.fired, self._armed = False, True
-        signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN_S)
+        before = signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN_S)
         try:
             return function(*arguments)
         finally:
             self._armed = False
-            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.setitimer(signal.ITIMER_REAL, *before)
             self._armed = False  # the line before the last may have been interrupted
 
     def _ring(self, number: int, frame: FrameType | None) -> None:
-        if self._armed and self._only_if():
+        if self._armed:
             self.fired = True
             raise TimeLimit
 

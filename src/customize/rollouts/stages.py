@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import ExitStack
+from types import TracebackType
 from typing import Any, Protocol
 
 import attrs
@@ -14,11 +15,11 @@ import attrs
 from customize._errors import OptionError, OutOfRoom
 from customize.interfaces.dataset import Row
 from customize.interfaces.environment import Environment, Reply, Verdict
+from customize.rollouts.clocks import GRACE_S, Clock, Clocks
 from customize.rollouts.limits import Alarm, TimeLimit, can_interrupt, late
 
 # What an environment is sent: nothing at first, a reply, or that there is no room for another.
 Sent = Reply | OutOfRoom | None
-_GRACE_S = 0.5  # in which asyncio's own limit comes first
 
 
 @attrs.frozen
@@ -131,21 +132,30 @@ class Direct:
         return fault
 
 
+@attrs.frozen
+class _Playing:
+    """An async episode, and the clock of whatever it does."""
+
+    generator: AsyncGenerator[Any, Any]
+    clock: Clock
+
+
 class Gathered:
-    """Async environments: all wait at once, each under asyncio's limit, and an alarm for those
-    that block."""
+    """Async environments: all wait at once. Each has a clock of its own, which stands still while
+    others have the thread, and an alarm while it has the thread itself."""
 
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
-        self._open: dict[int, AsyncGenerator[Any, Any]] = {}
+        self._open: dict[int, _Playing] = {}
         self._runner = asyncio.Runner()
         self._stack = ExitStack()
-        self._alarm = Alarm(self._blocked)
+        self._clocks = Clocks(environment.seconds)
         self._begun = 0
 
     def __enter__(self) -> Gathered:
         self._stack.enter_context(self._runner)
-        self._stack.enter_context(self._alarm)
+        self._runner.get_loop().set_task_factory(self._clocks.task)
+        self._stack.enter_context(self._clocks)
         return self
 
     def __exit__(self, *raised: object) -> None:
@@ -155,73 +165,68 @@ class Gathered:
 
     def begin(self, row: Row, seed: int) -> int:
         self._begun += 1
-        self._open[self._begun] = self._environment(row, random.Random(seed))  # type: ignore[assignment]  # only async ones come here
+        generator: Any = self._environment(row, random.Random(seed))  # only async ones come here
+        self._open[self._begun] = _Playing(generator, Clock(self._clocks))
         return self._begun
 
     def send(self, sent: Sequence[tuple[int, Sent]]) -> list[Said]:
-        said: Mapping[int, Said] = self._run(self._send_all(sent))
+        said = self._runner.run(self._send_all(sent))
         return [said[number] for number, _ in sent]
 
     def close(self, number: int) -> str | None:
-        fault: str | None = self._run(self._close(number))
-        return fault
-
-    def _run(self, work: Any) -> Any:  # a coroutine's own value
-        return self._alarm.call(self._environment.seconds + _GRACE_S, self._runner.run, work)
-
-    def _blocked(self) -> bool:
-        """Whether a task has the thread: else the loop only waits, and nobody is to blame."""
-        return asyncio.current_task(self._runner.get_loop()) is not None
+        return self._runner.run(self._close(number))
 
     async def _send_all(self, sent: Sequence[tuple[int, Sent]]) -> Mapping[int, Said]:
-        tasks = {number: asyncio.create_task(self._send(number, what)) for number, what in sent}
-        await asyncio.wait(tasks.values(), timeout=self._environment.seconds + _GRACE_S)
-        return {number: self._result(task) for number, task in tasks.items()}
-
-    def _result(self, task: asyncio.Task[Said]) -> Said:
-        """Of one that catches even being cancelled there is none, and it is left behind."""
+        """Of one that catches even being cancelled there is nothing: it is left behind."""
         limit = self._environment.seconds
-        return task.result() if task.done() else Said(None, True, late(limit), limit)
+        clocks = {number: self._open[number].clock for number, _ in sent}
+        tasks = {number: asyncio.create_task(self._send(number, what)) for number, what in sent}
+        waiting, left = list(tasks), limit
+        while waiting and left + GRACE_S > 0:
+            await asyncio.wait([tasks[number] for number in waiting], timeout=left + GRACE_S)
+            waiting = [number for number in waiting if not tasks[number].done()]
+            left = max((clocks[number].left() for number in waiting), default=0.0)
+        for number in waiting:
+            clocks[number].leave_behind()
+        lost = Said(None, True, late(limit), limit)
+        return {n: task.result() if task.done() else lost for n, task in tasks.items()}
 
     async def _send(self, number: int, what: Sent) -> Said:
-        generator, limit = self._open[number], self._environment.seconds
+        generator, clock = self._open[number].generator, self._open[number].clock
         began = time.perf_counter()
         work = generator.athrow(what) if isinstance(what, OutOfRoom) else generator.asend(what)
+        value: Any = None
+        error: BaseException | None = None
         try:
-            async with asyncio.timeout(limit):
-                value = await work
+            value = await clock.run(work)
         except StopAsyncIteration:
             error = RuntimeError("ended without a reward: yield it last, a number or parts")
-            return await self._ended(number, None, error, began)
         except KeyboardInterrupt:
             raise
         except BaseException as raised:  # whatever a person's code raises
-            over = isinstance(raised, TimeoutError) and time.perf_counter() - began >= limit
-            return await self._ended(number, None, late(limit) if over else raised, began)
-        if time.perf_counter() - began > limit + _GRACE_S:  # it caught that and went on
-            return await self._ended(number, None, late(limit), began)
-        if is_reward(value):
-            return await self._ended(number, value, None, began)
-        return Said(value, False, None, time.perf_counter() - began)
-
-    async def _ended(
-        self, number: int, value: Any, error: BaseException | None, began: float
-    ) -> Said:
+            error = raised
+        if clock.over:  # whatever it made of being told so
+            value, error = None, late(self._environment.seconds).with_traceback(_place_of(error))
+        if error is None and not is_reward(value):
+            return Said(value, False, None, time.perf_counter() - began)
         await self._close(number)
-        told = None if error is None else told_limit(error, self._environment.seconds)
-        return Said(value, True, told, time.perf_counter() - began)
+        return Said(value, True, error, time.perf_counter() - began)
 
     async def _close(self, number: int) -> str | None:
-        generator = self._open.pop(number, None)
+        playing = self._open.pop(number, None)
+        if playing is None:
+            return None
         try:
-            if generator is not None:
-                async with asyncio.timeout(self._environment.seconds):
-                    await generator.aclose()
+            await playing.clock.run(playing.generator.aclose())
             return None
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # whatever a person's code raises
-            return _of_closing(error)
+            return _of_closing(late(self._environment.seconds) if playing.clock.over else error)
+
+
+def _place_of(error: BaseException | None) -> TracebackType | None:
+    return None if error is None else error.__traceback__
 
 
 def is_reward(value: object) -> bool:
