@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,77 @@ def test_what_a_run_held_beside_what_was_counted_is_in_the_next_plan(
     settings += ["--set=backend_options.dtype=float32", "--set=backend_options.threads=1"]
     told = CliRunner().invoke(command, settings, catch_exceptions=False).output
     assert "more, as runs on this machine have shown" in told
+
+
+def planned(recipe: Mapping[str, Any], *settings: str) -> str:
+    """What the command says of the recipe, with some settings more."""
+    given = [f"--set={key}={recipe[key]}" for key in ("model", "data", "to", "backend")]
+    given += [
+        f"--set={key}.{name}={value}"
+        for key in ("backend_options", "options")
+        for name, value in recipe[key].items()
+    ]
+    given += [f"--set={setting}" for setting in settings]
+    return CliRunner().invoke(command, given, catch_exceptions=False).output
+
+
+@pytest.mark.parametrize(
+    ("setting", "key"),
+    [
+        ("options.epochs=50.0", "options.epochs"),
+        ("adapter.rank=4", "adapter.rank"),
+        ("evaluate=false", "evaluate"),
+        ("backend_options.token_budget=77", "backend_options.token_budget"),
+    ],
+)
+def test_a_run_of_another_recipe_tells_nothing_of_this_one(
+    recipe: Mapping[str, Any], setting: str, key: str
+) -> None:
+    run = customize.train(**recipe)
+    machine = plan(made(recipe)).machine
+    told = planned(recipe, setting)
+    assert f"The finished run in {recipe['to']} is another one: it differs in {key}." in told
+    assert "training took" not in told
+    assert rate_of(machine) is None
+    assert run.folder is not None
+    assert not (run.folder.path / "plan.json").exists()
+    assert "training took" in planned(recipe)
+    rate = rate_of(machine)
+    planned(recipe, setting)
+    assert rate_of(machine) == rate is not None
+
+
+def test_a_run_on_another_backend_or_processor_tells_nothing_of_this_one(
+    recipe: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    customize.train(**recipe)
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr("customize.planning.happened.processor", lambda: "a faster one")
+        assert "it differs in processor." in planned(recipe)
+    pytest.importorskip("customize_torchrun")
+    options = {"on": "cpu", "on_options": "{dtype: float32, threads: 1}"}
+    told = planned({**recipe, "backend": "torchrun", "backend_options": options})
+    assert "it differs in backend." in told
+
+
+def test_a_run_over_other_rows_tells_nothing_of_this_one(
+    recipe: Mapping[str, Any], write_rows: Callable[[int], Path]
+) -> None:
+    customize.train(**recipe)
+    write_rows(60)
+    assert "it differs in data." in planned(recipe)
+    write_rows(12)
+    assert "training took" in planned(recipe)
+
+
+def test_choices_left_to_the_backend_are_planned_as_the_run_made_them(
+    recipe: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    auto = {**recipe, "backend_options": {}}
+    monkeypatch.setattr("customize_torch.backend._fastest", lambda: "float32")
+    customize.train(**auto)
+    monkeypatch.setattr("customize_torch.backend._fastest", lambda: "bfloat16")
+    assert "training took" in planned(auto)
 
 
 @pytest.mark.parametrize("forgets", [True, False])

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import attrs
 
 from customize._files import replace_text
 from customize.planning.plan import Plan
 from customize.planning.rates import evaluating_on, holding_on, remember
-from customize.runs.folder import RunFolder
+from customize.runs.folder import RunFolder, differing_keys, processor
+from customize.training.recipe import UNDECIDING
 
 
 @attrs.frozen
@@ -52,11 +54,37 @@ def _gigabytes(num_bytes: float) -> str:
     return f"{num_bytes / 1e9:.2f} GB"
 
 
+def differing(plan: Plan, folder: RunFolder) -> list[str]:
+    """In what a finished run is another one than what is planned; nothing where it is the same, or
+    there is none.
+    """
+    if not folder.finished:
+        return []
+    ran = [stage.lineage() for stage in (*folder.before, folder)]
+    planned: dict[str, Any] = {"backend": plan.backend, "processor": processor()}
+    if ran[-1]["backend"] == plan.backend:
+        planned["backend_options"] = plan.numerics
+    return [
+        *differing_keys(_deciding(folder.recipe().to_dict()), _deciding(plan.recipe)),
+        *differing_keys({key: ran[-1][key] for key in planned}, planned),
+        *(["data"] if [one["data"] for one in ran] != [one.data for one in plan.stages] else []),
+    ]
+
+
+def _deciding(recipe: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Keys that change what a run does; a backend is held to what it settled on."""
+    ignored = set(UNDECIDING) - {"evaluate"}
+    return {key: value for key, value in recipe.items() if key not in ignored}
+
+
 def compared(plan: Plan, folder: RunFolder) -> Happened | None:
     """What a finished run took, kept in its ``plan.json`` with the plan; None of any other run.
 
-    A run that was stopped and went on was not timed as a whole, and says nothing.
+    A run that was stopped and went on was not timed as a whole, and says nothing; nor does one of
+    another recipe, backend or processor.
     """
+    if not folder.finished or differing(plan, folder):
+        return None
     costs = [stage.cost() or {"whole": False} for stage in (*folder.before, folder)]
     if not all(cost["whole"] for cost in costs):
         return None

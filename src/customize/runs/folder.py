@@ -224,12 +224,17 @@ def refuse_difference(
         RunError: something differs; its keys are named.
     """
     there, here = _flat(before), _flat(now)
-    if keys := _differing(there, here):
+    if keys := differing_keys(before, now):
         told = "".join(f"\n  {k}: {there.get(k)!r} there, {here.get(k)!r} now" for k in keys)
         raise RunError(
             f"{folder} holds a {what} differs:{told}\n"
             "Give another folder, or the same settings to go on with it"
         )
+
+
+def differing_keys(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Those whose values are not equal as JSON, with dots where a key is inside of another."""
+    return _differing(_flat(before), _flat(now))
 
 
 def folder_fingerprint(folder: Path) -> str:
