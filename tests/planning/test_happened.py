@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from customize._memory import peak_bytes
 from customize.cli.plan_command import command
 from customize.planning.happened import compared
 from customize.planning.rates import Rate, rate_of, remember
+from customize.runs.folder import RunFolder
 from customize.training.recipe import Recipe
 from customize.training.recipe_making import make_recipe
 
@@ -28,24 +30,77 @@ def made(recipe: Mapping[str, Any], **changed: Any) -> Recipe:
     return make_recipe({**recipe, **changed}, what="a test")
 
 
-def test_a_finished_run_is_held_against_the_plan_and_remembered(recipe: Mapping[str, Any]) -> None:
-    run = customize.train(**recipe)
-    settings = [f"--set={key}={recipe[key]}" for key in ("model", "data", "to", "backend")]
-    settings += ["--set=backend_options.dtype=float32", "--set=backend_options.threads=1"]
-    settings += ["--set=options.epochs=1.0", "--set=options.batch_size=4"]
-    first = CliRunner().invoke(command, settings, catch_exceptions=False).output
-    assert "Time: not known yet for this machine." in first
-    assert "The run is finished: training took " in first
-    assert run.folder is not None
-    kept = json.loads((run.folder.path / "plan.json").read_text())
-    assert kept["happened"]["seconds"] > 0
+def planned(recipe: Mapping[str, Any], *settings: str) -> str:
+    """What the command says of the recipe, with some settings more."""
+    given = [f"--set={key}={recipe[key]}" for key in ("model", "data", "to", "backend")]
+    given += [
+        f"--set={key}.{name}={value}"
+        for key in ("backend_options", "options")
+        for name, value in recipe[key].items()
+    ]
+    given += [setting if setting[0] == "-" else f"--set={setting}" for setting in settings]
+    return CliRunner().invoke(command, given, catch_exceptions=False).output
+
+
+def took(folder: RunFolder | None, seconds: float) -> None:
+    """As if training in this folder had taken so long."""
+    assert folder is not None
+    cost = folder.cost()
+    assert cost is not None
+    folder.keep_cost({**cost, "seconds": seconds})
+
+
+def test_the_plan_made_before_a_run_is_what_it_is_held_against(
+    recipe: Mapping[str, Any], tmp_path: Path
+) -> None:
+    flops, machine = plan(made(recipe)).flops, plan(made(recipe)).machine
+    remember(machine, "another run", flops, 80.0)
+    assert "Time: 80 s" in planned(recipe)
+    folder = customize.train(**recipe).folder
+    took(folder, 100.0)
+    remember(machine, "a run of another recipe since", flops, 20.0)
+    for _ in range(2):  # and it stays so, whatever is remembered of the run itself
+        told = planned(recipe)
+        assert "The run is finished: training took 100 s, planned 80 s." in told
+        assert "by 3 runs on this machine" in planned(recipe)
+    assert folder is not None
+    kept = json.loads((folder.path / "plan.json").read_text())
+    assert kept["plan"]["seconds"][0] == pytest.approx(80.0)
     assert kept["plan"]["stages"][0]["steps"] == 3
-    second = CliRunner().invoke(command, settings, catch_exceptions=False).output
-    assert "by 1 run on this machine" in second
-    assert ", planned " in second
-    as_json = CliRunner().invoke(command, [*settings, "--json"], catch_exceptions=False).output
-    assert json.loads(as_json)["happened"]["planned_s"] > 0
-    assert max(map(len, second.splitlines())) <= 80
+    assert kept["happened"]["seconds"] == 100.0
+    happened = json.loads(planned(recipe, "--json"))["happened"]
+    assert (happened["planned_s"], happened["planned_before"]) == (pytest.approx(80.0), True)
+    assert max(map(len, told.splitlines())) <= 80
+
+
+def test_a_run_that_nobody_planned_is_held_against_what_others_show(
+    recipe: Mapping[str, Any],
+) -> None:
+    folder = customize.train(**recipe).folder
+    took(folder, 100.0)
+    first = planned(recipe)
+    assert "Time: not known yet for this machine." in first
+    assert "The run is finished: training took 100 s.\n" in first
+    assert "by 1 run on this machine" in planned(recipe)
+    assert json.loads(planned(recipe, "--json"))["happened"]["planned_s"] is None
+
+    beside = {**recipe, "to": f"{recipe['to']}-beside"}
+    took(customize.train(**beside).folder, 40.0)
+    told = planned(beside)
+    assert "training took 40 s, planned 100 s." in told
+    assert "No plan was made before it" in told
+    assert "training took 40 s, planned 100 s." in planned(beside)
+
+
+def test_a_plan_of_another_recipe_is_not_the_run_s(recipe: Mapping[str, Any]) -> None:
+    remember(plan(made(recipe)).machine, "another run", plan(made(recipe)).flops, 80.0)
+    planned(recipe)
+    planned(recipe, "options.epochs=50.0")
+    took(customize.train(**recipe).folder, 100.0)
+    assert "training took 100 s, planned 80 s." in planned(recipe)
+    shutil.rmtree(recipe["to"])
+    took(customize.train(**recipe).folder, 60.0)
+    assert "No plan was made before it" in planned(recipe)
 
 
 def test_what_a_run_held_beside_what_was_counted_is_in_the_next_plan(
@@ -72,18 +127,6 @@ def test_what_a_run_held_beside_what_was_counted_is_in_the_next_plan(
     settings += ["--set=backend_options.dtype=float32", "--set=backend_options.threads=1"]
     told = CliRunner().invoke(command, settings, catch_exceptions=False).output
     assert "more, as runs on this machine have shown" in told
-
-
-def planned(recipe: Mapping[str, Any], *settings: str) -> str:
-    """What the command says of the recipe, with some settings more."""
-    given = [f"--set={key}={recipe[key]}" for key in ("model", "data", "to", "backend")]
-    given += [
-        f"--set={key}.{name}={value}"
-        for key in ("backend_options", "options")
-        for name, value in recipe[key].items()
-    ]
-    given += [f"--set={setting}" for setting in settings]
-    return CliRunner().invoke(command, given, catch_exceptions=False).output
 
 
 @pytest.mark.parametrize(

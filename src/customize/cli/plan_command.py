@@ -23,8 +23,8 @@ def command(
 ) -> None:
     """Say what RECIPE will take: tokens, steps, memory, time and money.
 
-    Loads no weights. Where the recipe's run is finished, it is held against what happened, and
-    what this machine reached is remembered for the next plan.
+    Loads no weights. Given again when the recipe's run is finished, the plan that was made before
+    is held against what happened, and what this machine reached is remembered for the next plan.
 
     \b
     customize plan pizza.yaml
@@ -35,6 +35,7 @@ def command(
     import attrs
 
     from customize.planning.happened import compared, differing
+    from customize.planning.kept import keep
     from customize.planning.offers import read_offers
     from customize.planning.plan import plan
     from customize.runs.folder import RunFolder
@@ -44,6 +45,8 @@ def command(
     made = plan(chosen, read_offers(offers))
     run = RunFolder(Path(chosen.to))
     happened, differs = compared(made, run), differing(made, run)
+    if differs or not run.finished:
+        keep(made)
     if as_json:
         told = None if happened is None else attrs.asdict(happened)
         click.echo(json.dumps({**made.to_dict(), "happened": told, "differs": differs}, indent=1))

@@ -23,6 +23,7 @@ _TOLD = ("versions", "processor")
 _LATER = ("chat",)  # and what runs of before it was written down do not say
 _PACKAGED = "packages.json"
 _COST = "cost.json"
+_PLAN = "plan.json"
 _PACKAGES = ("customize", "torch", "transformers", "tokenizers", "numpy")
 
 
@@ -90,6 +91,16 @@ class RunFolder:
     def keep_cost(self, cost: Mapping[str, Any]) -> None:
         """In a file of its own: all else of two runs of one recipe is equal."""
         self._write(_COST, cost)
+
+    def plan(self) -> Mapping[str, Any] | None:
+        """``plan``: what was planned; whether that was ``before`` it was finished; and what
+        ``happened``. None where it was not held against a plan.
+        """
+        return self._read(_PLAN) if (self.path / _PLAN).is_file() else None
+
+    def keep_plan(self, plan: Mapping[str, Any]) -> None:
+        """As ``plan`` gives it."""
+        self._write(_PLAN, plan)
 
     @property
     def exists(self) -> bool:
