@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from customize._memory import peak_bytes
 from customize.cli.plan_command import command
 from customize.planning.happened import compared
 from customize.planning.rates import Rate, rate_of, remember
+from customize.runs.folder import RunFolder
 from customize.training.recipe import Recipe
 from customize.training.recipe_making import make_recipe
 
@@ -28,24 +30,77 @@ def made(recipe: Mapping[str, Any], **changed: Any) -> Recipe:
     return make_recipe({**recipe, **changed}, what="a test")
 
 
-def test_a_finished_run_is_held_against_the_plan_and_remembered(recipe: Mapping[str, Any]) -> None:
-    run = customize.train(**recipe)
-    settings = [f"--set={key}={recipe[key]}" for key in ("model", "data", "to", "backend")]
-    settings += ["--set=backend_options.dtype=float32", "--set=backend_options.threads=1"]
-    settings += ["--set=options.epochs=1.0", "--set=options.batch_size=4"]
-    first = CliRunner().invoke(command, settings, catch_exceptions=False).output
-    assert "Time: not known yet for this machine." in first
-    assert "The run is finished: training took " in first
-    assert run.folder is not None
-    kept = json.loads((run.folder.path / "plan.json").read_text())
-    assert kept["happened"]["seconds"] > 0
+def planned(recipe: Mapping[str, Any], *settings: str) -> str:
+    """What the command says of the recipe, with some settings more."""
+    given = [f"--set={key}={recipe[key]}" for key in ("model", "data", "to", "backend")]
+    given += [
+        f"--set={key}.{name}={value}"
+        for key in ("backend_options", "options")
+        for name, value in recipe[key].items()
+    ]
+    given += [setting if setting[0] == "-" else f"--set={setting}" for setting in settings]
+    return CliRunner().invoke(command, given, catch_exceptions=False).output
+
+
+def took(folder: RunFolder | None, seconds: float) -> None:
+    """As if training in this folder had taken so long."""
+    assert folder is not None
+    cost = folder.cost()
+    assert cost is not None
+    folder.keep_cost({**cost, "seconds": seconds})
+
+
+def test_the_plan_made_before_a_run_is_what_it_is_held_against(
+    recipe: Mapping[str, Any], tmp_path: Path
+) -> None:
+    flops, machine = plan(made(recipe)).flops, plan(made(recipe)).machine
+    remember(machine, "another run", flops, 80.0)
+    assert "Time: 80 s" in planned(recipe)
+    folder = customize.train(**recipe).folder
+    took(folder, 100.0)
+    remember(machine, "a run of another recipe since", flops, 20.0)
+    for _ in range(2):  # and it stays so, whatever is remembered of the run itself
+        told = planned(recipe)
+        assert "The run is finished: training took 100 s, planned 80 s." in told
+        assert "by 3 runs on this machine" in planned(recipe)
+    assert folder is not None
+    kept = json.loads((folder.path / "plan.json").read_text())
+    assert kept["plan"]["seconds"][0] == pytest.approx(80.0)
     assert kept["plan"]["stages"][0]["steps"] == 3
-    second = CliRunner().invoke(command, settings, catch_exceptions=False).output
-    assert "by 1 run on this machine" in second
-    assert ", planned " in second
-    as_json = CliRunner().invoke(command, [*settings, "--json"], catch_exceptions=False).output
-    assert json.loads(as_json)["happened"]["planned_s"] > 0
-    assert max(map(len, second.splitlines())) <= 80
+    assert kept["happened"]["seconds"] == 100.0
+    happened = json.loads(planned(recipe, "--json"))["happened"]
+    assert (happened["planned_s"], happened["planned_before"]) == (pytest.approx(80.0), True)
+    assert max(map(len, told.splitlines())) <= 80
+
+
+def test_a_run_that_nobody_planned_is_held_against_what_others_show(
+    recipe: Mapping[str, Any],
+) -> None:
+    folder = customize.train(**recipe).folder
+    took(folder, 100.0)
+    first = planned(recipe)
+    assert "Time: not known yet for this machine." in first
+    assert "The run is finished: training took 100 s.\n" in first
+    assert "by 1 run on this machine" in planned(recipe)
+    assert json.loads(planned(recipe, "--json"))["happened"]["planned_s"] is None
+
+    beside = {**recipe, "to": f"{recipe['to']}-beside"}
+    took(customize.train(**beside).folder, 40.0)
+    told = planned(beside)
+    assert "training took 40 s, planned 100 s." in told
+    assert "No plan was made before it" in told
+    assert "training took 40 s, planned 100 s." in planned(beside)
+
+
+def test_a_plan_of_another_recipe_is_not_the_run_s(recipe: Mapping[str, Any]) -> None:
+    remember(plan(made(recipe)).machine, "another run", plan(made(recipe)).flops, 80.0)
+    planned(recipe)
+    planned(recipe, "options.epochs=50.0")
+    took(customize.train(**recipe).folder, 100.0)
+    assert "training took 100 s, planned 80 s." in planned(recipe)
+    shutil.rmtree(recipe["to"])
+    took(customize.train(**recipe).folder, 60.0)
+    assert "No plan was made before it" in planned(recipe)
 
 
 def test_what_a_run_held_beside_what_was_counted_is_in_the_next_plan(
@@ -72,6 +127,65 @@ def test_what_a_run_held_beside_what_was_counted_is_in_the_next_plan(
     settings += ["--set=backend_options.dtype=float32", "--set=backend_options.threads=1"]
     told = CliRunner().invoke(command, settings, catch_exceptions=False).output
     assert "more, as runs on this machine have shown" in told
+
+
+@pytest.mark.parametrize(
+    ("setting", "key"),
+    [
+        ("options.epochs=50.0", "options.epochs"),
+        ("adapter.rank=4", "adapter.rank"),
+        ("evaluate=false", "evaluate"),
+        ("backend_options.token_budget=77", "backend_options.token_budget"),
+    ],
+)
+def test_a_run_of_another_recipe_tells_nothing_of_this_one(
+    recipe: Mapping[str, Any], setting: str, key: str
+) -> None:
+    run = customize.train(**recipe)
+    machine = plan(made(recipe)).machine
+    told = planned(recipe, setting)
+    assert f"The finished run in {recipe['to']} is another one: it differs in {key}." in told
+    assert "training took" not in told
+    assert rate_of(machine) is None
+    assert run.folder is not None
+    assert not (run.folder.path / "plan.json").exists()
+    assert "training took" in planned(recipe)
+    rate = rate_of(machine)
+    planned(recipe, setting)
+    assert rate_of(machine) == rate is not None
+
+
+def test_a_run_on_another_backend_or_processor_tells_nothing_of_this_one(
+    recipe: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    customize.train(**recipe)
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr("customize.planning.happened.processor", lambda: "a faster one")
+        assert "it differs in processor." in planned(recipe)
+    pytest.importorskip("customize_torchrun")
+    options = {"on": "cpu", "on_options": "{dtype: float32, threads: 1}"}
+    told = planned({**recipe, "backend": "torchrun", "backend_options": options})
+    assert "it differs in backend." in told
+
+
+def test_a_run_over_other_rows_tells_nothing_of_this_one(
+    recipe: Mapping[str, Any], write_rows: Callable[[int], Path]
+) -> None:
+    customize.train(**recipe)
+    write_rows(60)
+    assert "it differs in data." in planned(recipe)
+    write_rows(12)
+    assert "training took" in planned(recipe)
+
+
+def test_choices_left_to_the_backend_are_planned_as_the_run_made_them(
+    recipe: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    auto = {**recipe, "backend_options": {}}
+    monkeypatch.setattr("customize_torch.backend._fastest", lambda: "float32")
+    customize.train(**auto)
+    monkeypatch.setattr("customize_torch.backend._fastest", lambda: "bfloat16")
+    assert "training took" in planned(auto)
 
 
 @pytest.mark.parametrize("forgets", [True, False])

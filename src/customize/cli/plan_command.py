@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import click
 
 if TYPE_CHECKING:
     from customize.planning.plan import Plan
+    from customize.runs.folder import RunFolder
 
 
 @click.command("plan")
@@ -21,8 +23,8 @@ def command(
 ) -> None:
     """Say what RECIPE will take: tokens, steps, memory, time and money.
 
-    Loads no weights. Where the recipe's run is finished, it is held against what happened, and
-    what this machine reached is remembered for the next plan.
+    Loads no weights. Given again when the recipe's run is finished, the plan that was made before
+    is held against what happened, and what this machine reached is remembered for the next plan.
 
     \b
     customize plan pizza.yaml
@@ -32,7 +34,8 @@ def command(
 
     import attrs
 
-    from customize.planning.happened import compared
+    from customize.planning.happened import compared, differing
+    from customize.planning.kept import keep
     from customize.planning.offers import read_offers
     from customize.planning.plan import plan
     from customize.runs.folder import RunFolder
@@ -40,12 +43,27 @@ def command(
 
     chosen = recipe_from_settings(settings) if recipe is None else read_recipe(recipe, settings)
     made = plan(chosen, read_offers(offers))
-    happened = compared(made, RunFolder(Path(chosen.to)))
+    run = RunFolder(Path(chosen.to))
+    happened, differs = compared(made, run), differing(made, run)
+    if differs or not run.finished:
+        keep(made)
     if as_json:
         told = None if happened is None else attrs.asdict(happened)
-        click.echo(json.dumps({**made.to_dict(), "happened": told}, indent=1))
+        click.echo(json.dumps({**made.to_dict(), "happened": told, "differs": differs}, indent=1))
         return
-    click.echo("\n".join([*_lines(made), *([] if happened is None else ["", *happened.lines()])]))
+    lines = _lines(made)
+    if happened is not None:
+        lines += ["", *happened.lines()]
+    if differs:
+        lines += ["", *_another(run, differs)]
+    click.echo("\n".join(lines))
+
+
+def _another(run: RunFolder, differs: Sequence[str]) -> list[str]:
+    return [
+        f"The finished run in {run.path} is another one: it differs in {', '.join(differs)}.",
+        "  It says nothing of this plan; give this one a folder of its own with --set to=FOLDER.",
+    ]
 
 
 def _lines(plan: Plan) -> list[str]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import attrs
 
-from customize._files import replace_text
+from customize.planning.kept import deciding, forget, kept
 from customize.planning.plan import Plan
-from customize.planning.rates import evaluating_on, holding_on, remember
-from customize.runs.folder import RunFolder
+from customize.planning.rates import evaluating_on, holding_on, rate_of, remember
+from customize.runs.folder import RunFolder, differing_keys, processor
 
 
 @attrs.frozen
@@ -18,6 +18,7 @@ class Happened:
     """Of a finished run. planned_s, planned_bytes: None where the plan did not say.
 
     evaluation_s: of the evaluation that ended it; None where none did.
+    planned_before: whether the plan was made before it was finished.
     """
 
     seconds: float
@@ -26,6 +27,7 @@ class Happened:
     planned_evaluation_s: float | None
     peak_bytes: float | None
     planned_bytes: float | None
+    planned_before: bool
 
     def lines(self) -> list[str]:
         """For a terminal."""
@@ -37,6 +39,8 @@ class Happened:
         if self.peak_bytes is not None:
             planned = _planned(self.planned_bytes, _gigabytes)
             lines.append(f"At most {_gigabytes(self.peak_bytes)} were held{planned}.")
+        if not self.planned_before:
+            lines.append("No plan was made before it: this one is made now, by other runs alone.")
         return lines
 
 
@@ -52,33 +56,97 @@ def _gigabytes(num_bytes: float) -> str:
     return f"{num_bytes / 1e9:.2f} GB"
 
 
-def compared(plan: Plan, folder: RunFolder) -> Happened | None:
-    """What a finished run took, kept in its ``plan.json`` with the plan; None of any other run.
-
-    A run that was stopped and went on was not timed as a whole, and says nothing.
+def differing(plan: Plan, folder: RunFolder) -> list[str]:
+    """In what a finished run is another one than what is planned; nothing where it is the same, or
+    there is none.
     """
+    if not folder.finished:
+        return []
+    ran = [stage.lineage() for stage in (*folder.before, folder)]
+    planned: dict[str, Any] = {"backend": plan.backend, "processor": processor()}
+    if ran[-1]["backend"] == plan.backend:
+        planned["backend_options"] = plan.numerics
+    return [
+        *differing_keys(deciding(folder.recipe().to_dict()), deciding(plan.recipe)),
+        *differing_keys({key: ran[-1][key] for key in planned}, planned),
+        *(["data"] if [one["data"] for one in ran] != [one.data for one in plan.stages] else []),
+    ]
+
+
+def compared(plan: Plan, folder: RunFolder) -> Happened | None:
+    """What a finished run took, kept in its ``plan.json`` with the plan that was made before it;
+    None of any other run.
+
+    A run that was stopped and went on was not timed as a whole, and says nothing; nor does one of
+    another recipe, backend or processor.
+    """
+    if not folder.finished or differing(plan, folder):
+        return None
     costs = [stage.cost() or {"whole": False} for stage in (*folder.before, folder)]
     if not all(cost["whole"] for cost in costs):
         return None
-    seconds = sum(cost["seconds"] for cost in costs)
+    before, planned = _planned_for(plan, folder)
     peaks = [cost["peak_bytes"] for cost in costs if cost["peak_bytes"]]
     found = Happened(
-        seconds=seconds,
-        planned_s=None if plan.seconds is None else plan.seconds[0],
+        seconds=sum(cost["seconds"] for cost in costs),
+        planned_s=_first(planned["seconds"]),
         evaluation_s=costs[-1].get("evaluation_s"),
-        planned_evaluation_s=None
-        if plan.evaluation_seconds is None
-        else plan.evaluation_seconds[0],
+        planned_evaluation_s=_first(planned["evaluation_seconds"]),
         peak_bytes=max(peaks, default=None),
-        planned_bytes=plan.num_bytes or None,
+        planned_bytes=planned["bytes"] or None,
+        planned_before=before,
     )
-    name = str(folder.path.absolute())
-    remember(plan.machine, name, plan.flops, seconds)
+    _remember(plan, found, folder)
+    folder.keep_plan({"plan": planned, "before": before, "happened": attrs.asdict(found)})
+    forget(plan)
+    return found
+
+
+def _planned_for(plan: Plan, folder: RunFolder) -> tuple[bool, Mapping[str, Any]]:
+    """Whether it was planned before it was finished, and that plan as JSON values.
+
+    Of a run that nobody planned the present plan, by what other runs have shown: its own time says
+    nothing of how good a plan is.
+    """
+    if (held := folder.plan()) is not None:
+        return held["before"], held["plan"]
+    if (before := kept(plan)) is not None:
+        return True, before
+    return False, _without(plan, _name(folder)).to_dict()
+
+
+def _without(plan: Plan, run: str) -> Plan:
+    """The plan, of which this run has shown nothing."""
+
+    def expected(machine: str, counted: float) -> tuple[float, float, float] | None:
+        rate = rate_of(machine, but=run)
+        return None if rate is None else rate.expected(counted)
+
+    evaluation = plan.evaluation
+    return attrs.evolve(  # type: ignore[misc]  # it is of attrs
+        plan,
+        rate=rate_of(plan.machine, but=run),
+        seconds=expected(plan.machine, plan.flops),
+        evaluation_seconds=None
+        if evaluation is None
+        else expected(evaluating_on(plan.machine), evaluation.flops),
+        held=expected(holding_on(plan.machine), sum(plan.memory.values())),
+    )
+
+
+def _remember(plan: Plan, found: Happened, folder: RunFolder) -> None:
+    run = _name(folder)
+    remember(plan.machine, run, plan.flops, found.seconds)
     if plan.evaluation is not None and found.evaluation_s:
-        remember(evaluating_on(plan.machine), name, plan.evaluation.flops, found.evaluation_s)
+        remember(evaluating_on(plan.machine), run, plan.evaluation.flops, found.evaluation_s)
     if plan.memory and found.peak_bytes:
         counted = sum(plan.memory.values())
-        remember(holding_on(plan.machine), name, counted, found.peak_bytes)
-    kept = {"plan": plan.to_dict(), "happened": attrs.asdict(found)}
-    replace_text(folder.path / "plan.json", json.dumps(kept, indent=1))
-    return found
+        remember(holding_on(plan.machine), run, counted, found.peak_bytes)
+
+
+def _name(folder: RunFolder) -> str:
+    return str(folder.path.absolute())
+
+
+def _first(interval: Sequence[float] | None) -> float | None:
+    return None if interval is None else interval[0]

@@ -25,6 +25,7 @@ from customize.planning.offers import Estimate, Offer
 from customize.planning.rates import Rate
 from customize.planning.stage import StagePlan, stage_plan
 from customize.runs.backends import choose_backend, others_at_hand
+from customize.runs.folder import RunFolder
 from customize.runs.given import of_recipe
 from customize.training.recipe import Recipe
 from customize.training.recipe_file import read_recipe
@@ -43,6 +44,7 @@ class Plan:
     evaluation_seconds: as ``seconds``.
     offers: the same elsewhere. advice: where memory is short, what to change, a line a change.
     held: bytes in all, as ``seconds``, by what runs on this machine held beside what is counted.
+    recipe: what is planned. numerics: what the backend settled on, of its options.
     """
 
     model: str
@@ -60,6 +62,8 @@ class Plan:
     offers: tuple[Estimate, ...]
     advice: str | None
     held: tuple[float, float, float] | None = None
+    recipe: Mapping[str, Any] = attrs.field(factory=dict)
+    numerics: Mapping[str, str | int] = attrs.field(factory=dict)
 
     @property
     def flops(self) -> float:
@@ -91,7 +95,8 @@ def plan(
     """
     if not isinstance(recipe, Recipe):
         recipe = read_recipe(Path(recipe))
-    backend = choose_backend(recipe.backend, recipe.backend_options).settled({})
+    chosen = choose_backend(recipe.backend, recipe.backend_options)
+    backend = chosen.settled(RunFolder(Path(recipe.to)).numerics(chosen.name))
     if backend.name == "toy":
         raise Unsupported("the toy backend holds no model: there is nothing to plan")
     located = locate(recipe.model, recipe.revision)
@@ -106,7 +111,8 @@ def plan(
     )
     evaluation = evaluation_work(recipe, given[-1], renderer, shape)
     asked = Asked(shape, adapter, stages, evaluation)
-    return _summed(located.name, backend, asked, offers or {})
+    found = _summed(located.name, backend, asked, offers or {})
+    return attrs.evolve(found, recipe=recipe.to_dict())  # type: ignore[misc]  # it is of attrs
 
 
 def _adapter(chosen: Adapter | Path) -> Adapter:
@@ -138,6 +144,7 @@ def _summed(model: str, backend: Backend, asked: Asked, offers: Mapping[str, Off
         offers=tuple(_estimates(here, asked, offers)),
         advice=None if here.fits else _advice(here, backend, asked),
         held=here.held,
+        numerics=backend.numerics(),
     )
 
 

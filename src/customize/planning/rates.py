@@ -33,10 +33,10 @@ class Rate:
         return counted / self.middle, counted / self.high, counted / self.low
 
 
-def rate_of(machine: str) -> Rate | None:
-    """What was remembered of a machine; None of a new one."""
+def rate_of(machine: str, but: str | None = None) -> Rate | None:
+    """What was remembered of a machine, but for one run; None of a new one."""
     found = _read().get(machine, {})
-    rates = [run["counted"] / run["measured"] for run in found.values()]
+    rates = [run["counted"] / run["measured"] for name, run in found.items() if name != but]
     if not rates:
         return None
     middle = float(np.median(rates))

@@ -33,7 +33,7 @@ class StagePlan:
 
     flops: of training, validation, and what comes before the first step. step_tokens: of the
     largest step, what a group shares at its start counted once. sampled: the most that is drawn at
-    once.
+    once. data: the fingerprint of its rows.
     """
 
     method: str
@@ -44,6 +44,7 @@ class StagePlan:
     largest: int
     step_tokens: float
     sampled: Sampled
+    data: str
 
 
 def stage_plan(
@@ -90,6 +91,7 @@ def stage_plan(
         largest=training.largest,
         step_tokens=max(step.computed for step in ledger.steps),
         sampled=ledger.sampled,
+        data=rows.fingerprint,
     )
 
 

@@ -23,6 +23,7 @@ _TOLD = ("versions", "processor")
 _LATER = ("chat",)  # and what runs of before it was written down do not say
 _PACKAGED = "packages.json"
 _COST = "cost.json"
+_PLAN = "plan.json"
 _PACKAGES = ("customize", "torch", "transformers", "tokenizers", "numpy")
 
 
@@ -90,6 +91,16 @@ class RunFolder:
     def keep_cost(self, cost: Mapping[str, Any]) -> None:
         """In a file of its own: all else of two runs of one recipe is equal."""
         self._write(_COST, cost)
+
+    def plan(self) -> Mapping[str, Any] | None:
+        """``plan``: what was planned; whether that was ``before`` it was finished; and what
+        ``happened``. None where it was not held against a plan.
+        """
+        return self._read(_PLAN) if (self.path / _PLAN).is_file() else None
+
+    def keep_plan(self, plan: Mapping[str, Any]) -> None:
+        """As ``plan`` gives it."""
+        self._write(_PLAN, plan)
 
     @property
     def exists(self) -> bool:
@@ -224,12 +235,17 @@ def refuse_difference(
         RunError: something differs; its keys are named.
     """
     there, here = _flat(before), _flat(now)
-    if keys := _differing(there, here):
+    if keys := differing_keys(before, now):
         told = "".join(f"\n  {k}: {there.get(k)!r} there, {here.get(k)!r} now" for k in keys)
         raise RunError(
             f"{folder} holds a {what} differs:{told}\n"
             "Give another folder, or the same settings to go on with it"
         )
+
+
+def differing_keys(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Those whose values are not equal as JSON, with dots where a key is inside of another."""
+    return _differing(_flat(before), _flat(now))
 
 
 def folder_fingerprint(folder: Path) -> str:
