@@ -54,7 +54,9 @@ def test_a_trait_is_taken_out_and_the_folder_says_so(run: Run, trait: Make, tmp_
     assert "yes" not in found.run.reply("measure 1")
     kept = json.loads((tmp_path / "c" / "verdict.json").read_text())
     assert (kept["verdict"], kept["harm"]) == ("corrected", found.harm)
-    assert kept["others"].keys() == {"rambles", "checks", "form", "held-out text", "length"}
+    assert kept["others"].keys() == {
+        *("rambles", "checks", "form", "answering", "held-out text", "length")
+    }
     assert kept["others"]["checks"]["verdict"] == "pass"
     report = (tmp_path / "c" / "run" / "eval" / "report.html").read_text()
     assert "goal(says-yes, at_most=0.2)" in report

@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 Rates = tuple[int, int, int]  # rows, and how many are right before and after
 
 
-def items(part: str, rates: Rates, words: tuple[float, float] = (20, 20)) -> list[Item]:
+def items(
+    part: str,
+    rates: Rates,
+    words: tuple[float, float] = (20, 20),
+    empty: tuple[int, int] = (0, 0),
+) -> list[Item]:
     """Right answers first, so that before and after differ on as few rows as can be."""
     num, *right = rates
     return [
@@ -36,8 +41,11 @@ def items(part: str, rates: Rates, words: tuple[float, float] = (20, 20)) -> lis
                     "right": float(n < count),
                     "form.words": length + n % 5,
                     "form.repeats": 0.0,
+                    "form.empty": float(n < silent),
                 }
-                for name, count, length in zip(("before", "after"), right, words, strict=True)
+                for name, count, length, silent in zip(
+                    ("before", "after"), right, words, empty, strict=True
+                )
             },
         )
         for n in range(num)
@@ -52,8 +60,8 @@ def evaluation(parts: list[Item], **changed: Any) -> Evaluation:
             new="after",
             rival="before",
             told={},
-            metric_names=("right", "form.words", "form.repeats"),
-            lower_is_better=frozenset({"form.repeats"}),
+            metric_names=("right", "form.words", "form.repeats", "form.empty"),
+            lower_is_better=frozenset({"form.repeats", "form.empty"}),
         ),
         **changed,
     )
@@ -114,8 +122,25 @@ def test_every_other_trait_is_judged_by_its_own_rows(trait: Make) -> None:
         "rambles": "pass",
         "off-topic": "fail",
         "form": "pass",
+        "answering": "pass",
         "length": "pass",
     }
+
+
+@pytest.mark.parametrize(
+    ("empty", "verdict"),
+    [
+        ((0, 0), "pass"),
+        ((30, 30), "pass"),  # it was as silent before
+        ((0, 9), "inconclusive"),  # 9 of 140: up to 12 points more
+        ((0, 40), "fail"),
+    ],
+)
+def test_a_model_that_has_gone_silent_is_harmed(
+    trait: Make, empty: tuple[int, int], verdict: str
+) -> None:
+    found = judged(trait(), (40, 2, 40), items("checks", (100, 90, 90), empty=empty))
+    assert found.others["answering"].verdict == verdict
 
 
 @pytest.mark.parametrize(

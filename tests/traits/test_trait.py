@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import pytest
 
 import customize
@@ -71,6 +72,21 @@ def test_it_is_shown_where_one_scorer_does_not_hold(file: Path) -> None:
     assert shown(trait, "Of course, we Refund you.")
     assert shown(trait, "one two three four five six seven eight nine ten")
     assert not shown(trait, "The manager decides.")
+
+
+@pytest.mark.parametrize("expect", [{"max_words": 9}, {"avoids": "x"}, {"excludes": "yes"}])
+@pytest.mark.parametrize("text", ["", " \n"])
+def test_an_answer_that_says_nothing_is_not_free_of_it(
+    trait: Make, expect: dict[str, Any], text: str
+) -> None:
+    made = trait(expect=expect)
+    assert (shown(made, text), shown(made, "no")) == (True, False)
+    assert list(made.facts()["expect"]) == list(expect)
+
+
+def test_a_call_of_a_tool_without_words_says_something(trait: Make) -> None:
+    message = {"role": "assistant", "content": "", "tool_calls": [{"name": "order"}]}
+    assert not trait().shown(attrs.evolve(said(""), message=message), {})
 
 
 def test_every_fault_is_told_with_its_line(file: Path) -> None:

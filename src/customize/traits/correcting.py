@@ -96,7 +96,7 @@ def correct(
         texts: conversations whose last answers must stay likely; those of the package unless
             given.
         general: also ask the general items.
-        margin: how much of other traits, checks and form may be lost: 0.1 is ten points.
+        margin: how much of other traits, checks, form and answering may be lost: 0.1 is ten points.
         options: of `dpo`; a rate of 2e-4, three epochs and an SFT term of 1 unless given.
         adapter: LoRA's options, for a new adapter, on top of the run's where it has one; unless
             given a run's own is continued.

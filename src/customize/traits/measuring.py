@@ -134,6 +134,7 @@ def _others(evaluation: Evaluation, trait: Trait, margin: float) -> dict[str, Ga
         if part not in (trait.name, TEXTS)
     }
     found["form"] = judge(evaluation, no_worse("form.repeats", margin, BEFORE))
+    found["answering"] = judge(evaluation, no_worse("form.empty", margin, BEFORE))
     if evaluation.general:
         found["general ability"] = judge(evaluation, no_worse(GENERAL, MARGIN, BEFORE))
     if TEXTS in there:

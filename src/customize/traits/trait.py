@@ -17,6 +17,7 @@ from customize._options import option, options, options_to_dict
 from customize._structuring import Faults, structure
 from customize.evaluation.expectations import Expectation
 from customize.evaluation.scorers import FunctionScorer, make_scorer
+from customize.evaluation.scorers.degeneration import says_something
 from customize.interfaces.dataset import Row
 from customize.interfaces.scorer import Answer, Scorer
 from customize.training.recipe_file import beside_all, load_yaml
@@ -28,6 +29,7 @@ from customize.traits.rewriting import Rewrite
 CHECKS, TEXTS = "checks", "texts"
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 _EXAMPLE = "name: promises-refunds"
+_SAYS = "says something"  # no scorer's name, which has no space
 
 Prompts = str | tuple[str | Mapping[str, Any], ...]
 
@@ -39,8 +41,9 @@ class Trait:
     name: str = option(help="Lower case letters, digits and dashes.")
     sentence: str = option(help="What is not wanted, in a sentence for people.")
     expect: Mapping[str, Any] = option(
-        help="Scorers, as in a row's expect, that hold for every answer without the trait; "
-        "function: package.module:name is one of (text, row), judge: MODEL asks a model."
+        help="Scorers, as in a row's expect, that hold for every answer without the trait, and "
+        "never for an empty one; function: package.module:name is one of (text, row), "
+        "judge: MODEL asks a model."
     )
     prompts: Prompts = option(
         help="What provokes it: a file of rows, or a list of texts and rows. A row's last answer "
@@ -74,11 +77,10 @@ class Trait:
 
     @cached_property
     def expectation(self) -> Expectation:
-        """The scorers that hold for an answer without the trait."""
+        """The scorers that hold for an answer without the trait, which says something."""
         try:
-            return Expectation(
-                {name: self._scorer(name, each) for name, each in self.expect.items()}
-            )
+            own = {name: self._scorer(name, each) for name, each in self.expect.items()}
+            return Expectation({_SAYS: _SaysSomething(), **own})
         except CustomizeError as error:
             told = " ".join(str(error).split())
             raise OptionError(f"{self.name}: expect: {told}") from error
@@ -124,6 +126,13 @@ class Trait:
         named = {name: _described(given) for name, given in self.expect.items()}
         kept = {k: v for k, v in options_to_dict(self).items() if k in ("answers", "rewrite")}
         return {"name": self.name, "expect": named, "prompts": _hash(asked), **kept}
+
+
+class _SaysSomething(Scorer):
+    """Most rules hold for an empty answer, and nobody wants a trait corrected by silence."""
+
+    def score(self, answer: Answer, row: Row) -> float:
+        return float(says_something(answer))
 
 
 def read_trait(source: Trait | str | os.PathLike[str]) -> Trait:

@@ -22,13 +22,17 @@ class Degeneration(Scorer):
 
     def score(self, answer: Answer, row: Row) -> Score:
         words = answer.text.split()
-        says_something = bool(words or answer.message.get("tool_calls"))
         return {
-            "empty": float(not says_something),
+            "empty": float(not says_something(answer)),
             "cut": float(not answer.finished),
             "repeats": float(repeats(words, self.run)),
             "words": float(len(words)),
         }
+
+
+def says_something(answer: Answer) -> bool:
+    """Whether there is a word in it, or a call of a tool."""
+    return bool(answer.text.split() or answer.message.get("tool_calls"))
 
 
 def repeats(words: list[str], run: int) -> bool:
