@@ -123,7 +123,7 @@ def _without(plan: Plan, run: str) -> Plan:
         return None if rate is None else rate.expected(counted)
 
     evaluation = plan.evaluation
-    return attrs.evolve(  # type: ignore[misc]  # it is of attrs
+    return attrs.evolve(
         plan,
         rate=rate_of(plan.machine, but=run),
         seconds=expected(plan.machine, plan.flops),

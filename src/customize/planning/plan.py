@@ -112,7 +112,7 @@ def plan(
     evaluation = evaluation_work(recipe, given[-1], renderer, shape)
     asked = Asked(shape, adapter, stages, evaluation)
     found = _summed(located.name, backend, asked, offers or {})
-    return attrs.evolve(found, recipe=recipe.to_dict())  # type: ignore[misc]  # it is of attrs
+    return attrs.evolve(found, recipe=recipe.to_dict())
 
 
 def _adapter(chosen: Adapter | Path) -> Adapter:

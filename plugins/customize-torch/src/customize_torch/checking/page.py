@@ -20,8 +20,8 @@ the bound is that of plain ones all the same.""".strip()
 
 _INT8 = (
     "Device and processor each make the base: where a row's scale differs in its last bit, a "
-    "weight half way between takes the other of two codes, so these are two bases and not one rounded "
-    "otherwise; in bfloat16 that is lost in the rounding of the type"
+    "weight half way between takes the other of two codes, so these are two bases and not one "
+    "rounded otherwise; in bfloat16 that is lost in the rounding of the type"
 )
 
 
