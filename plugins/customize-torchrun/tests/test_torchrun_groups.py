@@ -189,6 +189,9 @@ def test_what_one_process_refuses_leaves_all_ready(place: Path, alone: Numbers) 
     [
         ("killed", "process 1"),
         ("raising", "RuntimeError: the cable was pulled"),
+        ("first raising", "raised RuntimeError: the cable was pulled: all processes end"),
+        ("sharded, first raising", "raised RuntimeError: the cable was pulled: all processes end"),
+        ("sharded, second raising", "raised RuntimeError: the cable was pulled: all processes end"),
         ("hanging", "did not answer within timeout_s=2"),
         ("stopped", "process 1 gave no sign of life for 2 s"),
         ("drifting", "process 1 holds other weights than process 0, 1 steps after"),
@@ -198,6 +201,13 @@ def test_what_one_process_refuses_leaves_all_ready(place: Path, alone: Numbers) 
 def test_a_fault_of_one_ends_all_with_a_message(place: Path, name: str, message: str) -> None:
     assert message in told(place, name)
     assert ended(place, name)["0"] == 1
+
+
+@pytest.mark.parametrize("name", ["sharded, first raising", "sharded, second raising"])
+def test_a_fault_in_a_pass_that_all_take_is_told_before_anyone_gives_up_waiting(
+    place: Path, name: str
+) -> None:
+    assert "did not answer" not in "".join(told(place, name, rank) for rank in (0, 1))
 
 
 @pytest.mark.slow

@@ -16,11 +16,13 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import attrs
 import numpy as np
 import torch
 import torchrun_work as work
+from torch import Tensor
 
 import customize
 from customize import LoRA, ModelFolder
@@ -29,6 +31,7 @@ from customize_torch.group import part
 from customize_torch.group.bucket import Tensors, summed
 from customize_torch.group.engine import SpreadEngine
 from customize_torch.group.parcel import Parcel
+from customize_torch.policy import Policy
 from customize_torchrun.backend import Torchrun
 from customize_torchrun.crew import Launched
 from customize_torchrun.launch import launched
@@ -40,11 +43,12 @@ EACH = {"dtype": "float32", "token_budget": 64}
 
 @attrs.frozen
 class Group:
-    """What process 0 does, and how each other one ends before its time, where it does."""
+    """What process 0 does, and how rank ``faulty`` ends before its time, where it does."""
 
     world: int
     work: Callable[[customize.Engine, Path], work.Arrays]
     fault: Callable[[], None] | None = None
+    faulty: int = 1
     timeout_s: float = 60.0
     silence_s: float = 20.0
     shard: bool = False
@@ -137,6 +141,23 @@ def _at_step(third: Callable[[], None]) -> Callable[[], None]:
     return patch
 
 
+def _in_the_third_pass(third: Callable[[], None]) -> Callable[[], None]:
+    """Let this process's third pass be something else, while the others begin theirs."""
+
+    def patch() -> None:
+        passes, whole = [0], Policy.hidden
+
+        def hidden(self: Policy, *given: Any) -> Tensor:
+            passes[0] += 1
+            if passes[0] == 3:
+                third()
+            return whole(self, *given)
+
+        Policy.hidden = hidden  # type: ignore[assignment,method-assign]  # in this process alone
+
+    return patch
+
+
 def _raise() -> None:
     raise RuntimeError("the cable was pulled")
 
@@ -171,6 +192,9 @@ GROUPS = {
     "refused": Group(2, _refused),
     "killed": Group(2, _steps, _at_step(lambda: os.kill(os.getpid(), signal.SIGKILL))),
     "raising": Group(2, _steps, _at_step(_raise)),
+    "first raising": Group(2, _steps, _in_the_third_pass(_raise), faulty=0),
+    "sharded, first raising": Group(2, _steps, _in_the_third_pass(_raise), faulty=0, shard=True),
+    "sharded, second raising": Group(2, _steps, _in_the_third_pass(_raise), shard=True),
     "hanging": Group(2, _steps, _at_step(lambda: time.sleep(600)), timeout_s=2),
     "stopped": Group(
         2, _steps, _at_step(lambda: os.kill(os.getpid(), signal.SIGSTOP)), silence_s=2
@@ -201,7 +225,7 @@ def _member(group: Group, rank: int, port: int, folder: Path) -> None:
     launched.cache_clear()
     with (folder / f"errors-{rank}").open("w") as errors:
         os.dup2(errors.fileno(), 2)
-    if rank and group.fault is not None:
+    if rank == group.faulty and group.fault is not None:
         group.fault()
     backend = customize.choose_backend(
         Torchrun(

@@ -20,7 +20,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from customize import BackendError, CustomizeError, Unsupported
+from customize import BackendError, Unsupported
 from customize_torch.group.crew import NOTHING, Beside, Crew, raise_refusals, refusal
 from customize_torch.group.joining import join
 from customize_torch.group.parcel import Array, Parcel, size_of, unpack
@@ -74,6 +74,8 @@ class Launched(Crew):
         with self._undisturbed():
             self._send_out(parcel)
             own = _tried(functools.partial(self.part.do, beside=beside), parcel)
+            if isinstance(own, Exception) and self.part.leaves_others_waiting(own):
+                raise self._ended_by(own) from own
             replies = [self._receive(rank) for rank in range(1, self.launch.world)]
             self._store.delete_key(f"order/{self._orders}")
         if isinstance(own, Exception):
@@ -90,18 +92,27 @@ class Launched(Crew):
                 order = self._await()
                 reply = _tried(self.part.do, order)
                 if isinstance(reply, Exception):
-                    if not isinstance(reply, CustomizeError):
+                    if self.part.leaves_others_waiting(reply):
                         raise reply
                     reply = refusal(reply)
                 self._reply(reply)
                 if order.value.get("do") == "end":
                     break
         except BaseException as error:
-            where = f"process {self.launch.rank} on {socket.gethostname()}"
-            self._heart.fail(f"{where} raised {type(error).__name__}: {error}")
+            self._heart.fail(self._named(error))
             raise
         self._heart.stop()
         dist.destroy_process_group()
+
+    def _ended_by(self, error: Exception) -> BackendError:
+        """What process 0 raised ends all, unless it broke off here what another one had ended."""
+        cause = self._heart.cause(_CAUSE_S) or self._named(error)
+        self._heart.fail(cause)
+        return _end(cause)
+
+    def _named(self, error: BaseException) -> str:
+        where = f"process {self.launch.rank} on {socket.gethostname()}"
+        return f"{where} raised {type(error).__name__}: {error}"
 
     def _dismiss(self) -> None:
         """Let the others go, as this process ends."""
@@ -162,7 +173,7 @@ class Launched(Crew):
                 f"({str(error).splitlines()[0]})"
             )
             self._heart.fail(cause)
-            raise BackendError(f"{cause}: all processes end. {GO_ON}") from error
+            raise _end(cause) from error
 
 
 @functools.cache
@@ -185,6 +196,10 @@ def _store(launch: Launch, *, hosts: bool = False, timeout: timedelta) -> dist.S
         launch.address, launch.port, None, hosts, timeout=timeout, wait_for_workers=False
     )
     return dist.PrefixStore(f"customize/{launch.attempt}", tcp)
+
+
+def _end(cause: str) -> BackendError:
+    return BackendError(f"{cause}: all processes end. {GO_ON}")
 
 
 def _tried(do: Do, order: Parcel) -> Parcel | Exception:

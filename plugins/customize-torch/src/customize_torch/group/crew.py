@@ -46,7 +46,7 @@ class Crew(ABC):
         """
 
 
-def refusal(error: CustomizeError) -> Parcel:
+def refusal(error: Exception) -> Parcel:
     """A reply in place of what was asked for: the member is ready for the next order."""
     return Parcel({_REFUSED: [type(error).__name__, str(error)]})
 

@@ -19,6 +19,7 @@ from customize import (
     AdamW,
     Batch,
     CrossEntropy,
+    CustomizeError,
     Engine,
     Full,
     LoRA,
@@ -26,6 +27,7 @@ from customize import (
     ModelError,
     ModelFolder,
     OnToken,
+    OutOfMemoryError,
     Prompt,
     Sampling,
     choose_backend,
@@ -55,6 +57,7 @@ class Part:
         self._held: dict[int, Any] = {}  # engines, sessions and snapshots
         self._fresh: Mapping[str, Tensor] = {}
         self._beside = NOTHING
+        self._sharded = False  # whether a base lies in pieces
 
     def do(self, order: Parcel, beside: Beside = NOTHING) -> Parcel:
         """What an order says."""
@@ -62,6 +65,16 @@ class Part:
         for number in order.value.get("free", ()):
             self._held.pop(number, None)
         return DOING[order.value["do"]](self, order) or Parcel()
+
+    def leaves_others_waiting(self, error: Exception) -> bool:
+        """Whether members may wait for this one in what it did not end.
+
+        What is refused is refused by all, or each computes by itself; memory runs out in one alone,
+        and over a base in pieces all take part in every pass.
+        """
+        if isinstance(error, OutOfMemoryError):
+            return self._sharded
+        return not isinstance(error, CustomizeError)
 
     def engine(self, number: int) -> TorchEngine:
         found: TorchEngine = self._held[number]
@@ -105,6 +118,7 @@ class Part:
             return each.load(folder)
         from customize_torch.group.sharded import ShardedEngine
 
+        self._sharded = True
         return each.load_as(ShardedEngine, folder)
 
     def open(self, order: Parcel) -> None:
