@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import customize
-from customize import CheckpointError, NonFiniteError, Run
+from customize import CheckpointError, NonFiniteError, OutOfMemoryError, Run
 from customize.runs.folder import RunFolder
 from customize.testing import ToyBackend
 from customize.training import checkpoints, sealed
@@ -140,3 +140,21 @@ def test_a_measure_that_is_not_finite_stops_the_run(
     monkeypatch.setattr(SFT, "validate", lambda *given: {"validation_loss": math.nan})
     with pytest.raises(NonFiniteError, match="validation_loss is not finite; no step was saved"):
         train(tmp_path, **MEASURED)
+
+
+def test_a_step_is_saved_whose_measure_does_not_fit_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from customize_sft.method import SFT
+
+    def run_out(*given: Any) -> None:
+        raise OutOfMemoryError("memory does not hold a sequence: a smaller model")
+
+    settings = {**MEASURED, "evaluate_every": 3, "checkpoint_every": 100}
+    with monkeypatch.context() as patched:
+        patched.setattr(SFT, "validate", run_out)
+        with pytest.raises(OutOfMemoryError, match=r"smaller model; .*checkpoint is .*3"):
+            train(tmp_path / "run", **settings)
+    resumed = train(tmp_path / "run", **settings)
+    undisturbed = train(tmp_path / "other", **settings)
+    assert [row["loss"] for row in resumed.metrics] == [row["loss"] for row in undisturbed.metrics]

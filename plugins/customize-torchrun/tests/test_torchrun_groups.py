@@ -192,6 +192,9 @@ def test_what_one_process_refuses_leaves_all_ready(place: Path, alone: Numbers) 
         ("first raising", "raised RuntimeError: the cable was pulled: all processes end"),
         ("sharded, first raising", "raised RuntimeError: the cable was pulled: all processes end"),
         ("sharded, second raising", "raised RuntimeError: the cable was pulled: all processes end"),
+        ("sharded, first out of memory", "OutOfMemoryError: memory does not hold 64 tokens"),
+        ("sharded, second out of memory", "OutOfMemoryError: memory does not hold 64 tokens"),
+        ("out of memory in a step", "BackendError: process 1: memory does not hold a step of"),
         ("hanging", "did not answer within timeout_s=2"),
         ("stopped", "process 1 gave no sign of life for 2 s"),
         ("drifting", "process 1 holds other weights than process 0, 1 steps after"),
@@ -203,7 +206,14 @@ def test_a_fault_of_one_ends_all_with_a_message(place: Path, name: str, message:
     assert ended(place, name)["0"] == 1
 
 
-@pytest.mark.parametrize("name", ["sharded, first raising", "sharded, second raising"])
+def test_a_base_in_pieces_is_not_advised_what_it_does_already_or_cannot(place: Path) -> None:
+    advised = told(place, "sharded, first out of memory")
+    assert "token_budget=40" in advised
+    assert "recompute" not in advised
+    assert "base=" not in advised
+
+
+@pytest.mark.parametrize("name", [name for name in GROUPS if name.startswith("sharded, ")])
 def test_a_fault_in_a_pass_that_all_take_is_told_before_anyone_gives_up_waiting(
     place: Path, name: str
 ) -> None:

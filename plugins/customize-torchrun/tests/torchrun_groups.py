@@ -27,6 +27,7 @@ from torch import Tensor
 import customize
 from customize import LoRA, ModelFolder
 from customize.testing import outcomes
+from customize_torch import optimizer
 from customize_torch.group import part
 from customize_torch.group.bucket import Tensors, summed
 from customize_torch.group.engine import SpreadEngine
@@ -162,6 +163,22 @@ def _raise() -> None:
     raise RuntimeError("the cable was pulled")
 
 
+def _run_out() -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
+
+
+def _runs_out_in_the_third_step() -> None:
+    """In AdamW itself, after all have summed their gradients."""
+    steps, whole = itertools.count(1), optimizer.step
+
+    def step(*given: Any) -> Any:
+        if next(steps) == 3:
+            _run_out()
+        return whole(*given)
+
+    vars(optimizer)["step"] = step
+
+
 def _stop() -> None:
     os.kill(os.getpid(), signal.SIGSTOP)
 
@@ -195,6 +212,11 @@ GROUPS = {
     "first raising": Group(2, _steps, _in_the_third_pass(_raise), faulty=0),
     "sharded, first raising": Group(2, _steps, _in_the_third_pass(_raise), faulty=0, shard=True),
     "sharded, second raising": Group(2, _steps, _in_the_third_pass(_raise), shard=True),
+    "sharded, first out of memory": Group(
+        2, _steps, _in_the_third_pass(_run_out), faulty=0, shard=True
+    ),
+    "sharded, second out of memory": Group(2, _steps, _in_the_third_pass(_run_out), shard=True),
+    "out of memory in a step": Group(2, _steps, _runs_out_in_the_third_step),
     "hanging": Group(2, _steps, _at_step(lambda: time.sleep(600)), timeout_s=2),
     "stopped": Group(
         2, _steps, _at_step(lambda: os.kill(os.getpid(), signal.SIGSTOP)), silence_s=2

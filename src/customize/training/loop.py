@@ -59,7 +59,8 @@ class Loop:
         Raises:
             NonFiniteError: a step's numbers are not finite, and it may not be left out; the last
                 good checkpoint is named.
-            OutOfMemoryError: a step does not fit; the steps before it are saved.
+            OutOfMemoryError: a step does not fit, or its measure; the steps before it are saved,
+                or it too.
             EpisodesFailed: too many of a step did; the step before it is saved.
             RunError: the folder cannot be written; what was saved before is whole.
             KeyboardInterrupt: Ctrl-C, after the step was finished and saved.
@@ -81,7 +82,13 @@ class Loop:
                 record.left_out = session.left_out
                 metrics = {**step.logged, **record.counted()}
                 self._check(step.number, metrics)
-                metrics.update(self._measure(method, session, held_out, step.number, total, record))
+                try:
+                    metrics.update(
+                        self._measure(method, session, held_out, step.number, total, record)
+                    )
+                except OutOfMemoryError as error:
+                    self._save_unmeasured(session, step, metrics, record)
+                    raise OutOfMemoryError(f"{error}; {self._last_good()}") from error
                 self._log(step.number, metrics)
                 self._keep(step)
                 self.observers.step(step.number, metrics)
@@ -216,6 +223,14 @@ class Loop:
             with writing(str(self.best)):
                 sealed.write(self.best, session.save_weights, {"step": number})
         return metrics
+
+    def _save_unmeasured(
+        self, session: Session, step: Step, metrics: Mapping[str, float], record: _Record
+    ) -> None:
+        """The step itself is whole, and those before it with it."""
+        self._log(step.number, metrics)
+        self._keep(step)
+        self._save(session, step, record)
 
     def _exhausted(self, record: _Record) -> bool:
         return bool(self.patience) and record.since_best >= self.patience

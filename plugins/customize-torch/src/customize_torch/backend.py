@@ -124,7 +124,8 @@ class CPU(Backend):
             torch.set_num_threads(self.threads)
         dtype = getattr(torch, _fastest() if self.dtype == "auto" else self.dtype)
         place = Place(dtype=dtype, base=self.base)
-        return kind(model, place, self.token_budget, self.recompute, self.activation_mb)
+        sizes = self.token_budget, self.recompute, self.activation_mb
+        return kind(model, place, *sizes, self.smaller)
 
 
 def _fastest() -> str:

@@ -6,10 +6,16 @@ import logging
 from collections.abc import Callable
 from typing import TypeVar
 
-import torch
-
-from customize import Batch, OutOfMemoryError
+from customize import Adapter, Batch
 from customize_torch.cutting import Longs, pieces
+from customize_torch.remedies import (
+    Smallers,
+    first_line,
+    free_unused,
+    is_out_of_memory,
+    of_training,
+    out_of_memory,
+)
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -18,11 +24,20 @@ _log = logging.getLogger(__name__)
 class Budget:
     """Tokens computed together: as asked, or half as many as often as memory ran out."""
 
-    def __init__(self, tokens: int) -> None:
+    def __init__(self, tokens: int, smaller: Smallers) -> None:
         self.tokens = tokens
+        self.smaller = smaller
 
-    def spend(self, batch: Batch, by_group: bool, compute: Callable[[list[Longs]], T]) -> T:
+    def spend(
+        self,
+        batch: Batch,
+        by_group: bool,
+        compute: Callable[[list[Longs]], T],
+        adapter: Adapter | None = None,
+    ) -> T:
         """``compute`` the batch in pieces; where memory runs out, all of it anew in smaller ones.
+
+        adapter: what is trained; None where there is no gradient.
 
         Raises:
             OutOfMemoryError: it runs out on what cannot be cut further.
@@ -31,33 +46,27 @@ class Budget:
             cut = list(pieces(batch, self.tokens, by_group))
             try:
                 return compute(cut)
-            except RuntimeError as error:
-                if not _is_out_of_memory(error):
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
                     raise
-                told = str(error).splitlines()[0]
+                told = first_line(error)
             # Here, since what the error holds is freed only when it is left.
-            self._halve(batch, len(cut), by_group, told)
+            self._halve(batch, len(cut), by_group, adapter, told)
 
-    def _halve(self, batch: Batch, num_pieces: int, by_group: bool, told: str) -> None:
-        if torch.cuda.is_initialized():
-            torch.cuda.empty_cache()
+    def _halve(
+        self, batch: Batch, num_pieces: int, by_group: bool, adapter: Adapter | None, told: str
+    ) -> None:
+        free_unused()
         if num_pieces == len(list(pieces(batch, 1, by_group))):
             longest = int(batch.lengths.max())
             unit = "a group" if by_group else "a sequence"
-            raise OutOfMemoryError(
-                f"memory does not hold {unit} (the longest sequence has {longest} tokens) even by "
-                "itself. From the cheapest: recompute=always, base=int8, shorter rows, "
-                f"adapter.targets of fewer layers, a smaller model ({told})"
-            )
+            what = f"{unit} (the longest sequence has {longest} tokens) even by itself"
+            own = self.smaller(longest)
+            remedies = of_training(own, adapter, longest, "token_budget")
+            raise out_of_memory(what, remedies, told)
         self.tokens //= 2
         _log.warning(
             "memory ran out: %d tokens are computed together from now on; batch and loss stay the "
             "same",
             self.tokens,
         )
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    """On processors it is told by the text alone."""
-    on_processor = "DefaultCPUAllocator: can't allocate memory" in str(error)
-    return isinstance(error, torch.OutOfMemoryError) or on_processor

@@ -29,6 +29,7 @@ from customize_torch.holding import PLAIN, capabilities_of
 from customize_torch.kernels import Place
 from customize_torch.loading import load
 from customize_torch.policy import Policy
+from customize_torch.remedies import Smallers, held, of_adapter, of_base
 from customize_torch.runtime import TorchRuntime
 from customize_torch.session import TorchSession, TorchSnapshot
 
@@ -65,13 +66,18 @@ class TorchEngine(Engine):
         token_budget: int,
         recompute: str,
         activation_mb: int,
+        smaller: Smallers,
     ) -> None:
         self.renderer = ChatRenderer.from_folder(model.path)
         self.dtype = str(place.dtype).removeprefix("torch.")
         self.capabilities = capabilities_of(type(self).capabilities, place.base)
         self._model = model
-        self._budget = Budget(token_budget)
-        self._base = load(model, place, recompute, activation_mb)
+        self._budget = Budget(token_budget, smaller)
+        self._base = held(
+            lambda: load(model, place, recompute, activation_mb),
+            f"the base {model.name}",
+            lambda: of_base(smaller(1)),
+        )
         self._plain = Policy(self._base, {})
 
     def open(self, adapter: Adapter | Path, seed: int = 0) -> Session:
@@ -79,6 +85,14 @@ class TorchEngine(Engine):
             return self._resume(adapter, seed)
         if isinstance(adapter, Full):
             self._refuse_full()
+        return held(
+            lambda: self._opened(adapter, seed),
+            "what is trained, and its optimizer",
+            lambda: of_adapter(adapter),
+        )
+
+    def _opened(self, adapter: Adapter, seed: int) -> Session:
+        if isinstance(adapter, Full):
             return self._session(adapter, self._all_tensors(), seed)
         layers = {n: self._layer(n) for n in self._base.switchboard.targets(adapter.targets)}
         fresh = lora.fresh(layers, adapter.rank, seed, self._base.place.device)

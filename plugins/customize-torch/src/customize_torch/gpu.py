@@ -158,7 +158,8 @@ class GPU(Backend):
             self.varlen,
             base=self.base,
         )
-        return kind(model, place, self.token_budget, self.recompute, self.activation_mb)
+        sizes = self.token_budget, self.recompute, self.activation_mb
+        return kind(model, place, *sizes, self.smaller)
 
     def _refuse_absent(self) -> None:
         """What a probe without torch cannot see."""

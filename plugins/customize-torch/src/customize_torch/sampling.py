@@ -91,6 +91,13 @@ def _together(
         yield some
 
 
+def budget_of_half(prompts: Sequence[Prompt], max_tokens: int, token_budget: int) -> int | None:
+    """The token budget at which half as many rows are decoded at once; None where it is one row."""
+    width = max(len(prompt.tokens) for prompt in prompts) + max_tokens
+    rows = min(ROWS, sum(prompt.n for prompt in prompts), CACHED * token_budget // width)
+    return None if rows < 2 else -(-(rows // 2) * width // CACHED)
+
+
 def _run(
     policy: Policy,
     prompts: Sequence[Prompt],

@@ -6,7 +6,7 @@ Shape legend: N tokens of the batch, T scored tokens of a piece.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -47,7 +47,8 @@ from customize_torch.device_memory import take_peak
 from customize_torch.holding import PLAIN
 from customize_torch.lora import stacked
 from customize_torch.policy import Policy
-from customize_torch.sampling import sample
+from customize_torch.remedies import held, of_adapter, of_base
+from customize_torch.sampling import budget_of_half, sample
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
@@ -78,11 +79,31 @@ class TorchSnapshot(Snapshot):
     def sample(
         self, prompts: Sequence[Prompt], sampling: Sampling, on_token: OnToken | None = None
     ) -> Handle[list[list[Completion]]]:
+        tokens = self.budget.tokens
         return Done(
-            sample(self.policy, prompts, sampling, self.renderer, self.budget.tokens, on_token)
+            held(
+                lambda: sample(self.policy, prompts, sampling, self.renderer, tokens, on_token),
+                f"{sum(prompt.n for prompt in prompts)} completions of at most "
+                f"{sampling.max_tokens} tokens",
+                lambda: self._drawing_less(prompts, sampling),
+            )
         )
 
+    def _drawing_less(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[str]:
+        longest = max(len(prompt.tokens) for prompt in prompts)
+        if fewer := budget_of_half(prompts, sampling.max_tokens, self.budget.tokens):
+            yield f"token_budget={fewer} (half as many completions at once)"
+        yield from of_base(self.budget.smaller(1))
+        yield f"a lower max_tokens, or prompts of fewer than {longest} tokens"
+
     def distributions(self, tokens: Ints, start: int) -> Floats:
+        return held(
+            lambda: self._distributions(tokens, start),
+            f"the distributions of {len(tokens)} tokens",
+            lambda: of_base(self.budget.smaller(1)),
+        )
+
+    def _distributions(self, tokens: Ints, start: int) -> Floats:
         with self.policy.base.unrecorded():
             out: Floats = self.policy.distributions(tokens, start).cpu().numpy()
         return out
@@ -144,7 +165,9 @@ class TorchSession(Session):
             return self.surrogate(batch, loss)
         compute = partial(self._over_pieces, batch, loss)
         try:
-            output, gradients = self.budget.spend(batch, loss.couples == "group", compute)
+            output, gradients = self.budget.spend(
+                batch, loss.couples == "group", compute, self._adapter
+            )
         except OutOfMemoryError:
             self.gradients = {}  # the step is lost, and nothing of it goes into the next
             raise
@@ -184,6 +207,13 @@ class TorchSession(Session):
             self.gradients[name] = gradient if pending is None else pending + gradient
 
     def optim_step(self, optimizer_: AdamW) -> Handle[float]:
+        return held(
+            lambda: self._step(optimizer_),
+            "a step of the optimizer, which makes new weights beside the old",
+            lambda: of_adapter(self._adapter),
+        )
+
+    def _step(self, optimizer_: AdamW) -> Handle[float]:
         gradients, self.gradients = self.gradients, {}
         norm = optimizer.norm_of(gradients)
         if not np.isfinite(norm):

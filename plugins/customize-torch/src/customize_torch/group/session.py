@@ -100,6 +100,11 @@ class SpreadSession(SpreadSnapshot, Session):
             replies = self._conductor.order("step", of=self._number, optimizer=values)
         except NonFiniteError as error:
             return Failed(error)
+        except OutOfMemoryError as error:  # what some hold now may be a step further
+            raise BackendError(
+                f"{error}: processes may hold other weights than one another now, so nothing more "
+                "is saved. The last checkpoint is whole: the run goes on from it"
+            ) from error
         if self._steps % self._prove_every == 0:
             self._prove()
         self._steps += 1

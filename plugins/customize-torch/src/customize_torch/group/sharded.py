@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
-from customize import Adapter, Batch, Full, ModelFolder, Session, Unsupported
+from customize import Adapter, Batch, Full, ModelFolder, Session, Smaller, Unsupported
 from customize_torch.budget import Budget
 from customize_torch.cutting import Longs, pieces
 from customize_torch.engine import CAPABILITIES, TorchEngine
@@ -25,6 +25,7 @@ from customize_torch.group.each import WITHOUT
 from customize_torch.holding import PLAIN
 from customize_torch.kernels import Place
 from customize_torch.policy import Base, Policy
+from customize_torch.remedies import Smallers, held, of_training
 
 T = TypeVar("T")
 
@@ -41,6 +42,7 @@ class ShardedEngine(TorchEngine):
         token_budget: int,
         recompute: str,
         activation_mb: int,
+        smaller: Smallers,
     ) -> None:
         if place.base != PLAIN:
             raise Unsupported(
@@ -48,11 +50,16 @@ class ShardedEngine(TorchEngine):
             )
         when = "always" if recompute == "auto" else recompute
         on_host = attrs.evolve(place, device=torch.device("cpu"))
-        super().__init__(model, on_host, token_budget, when, activation_mb)
-        self._budget = _Fixed(token_budget)
+        own = _of_sharded(smaller, when)
+        super().__init__(model, on_host, token_budget, when, activation_mb, own)
+        self._budget = _Fixed(token_budget, own)
         head = self._base.model.get_submodule(self._base.head_name)
         assert isinstance(head, nn.Linear)
-        _shard(self._base, place.device)
+        held(
+            lambda: _shard(self._base, place.device),
+            f"this process's piece of the base {model.name}",
+            lambda: iter(["more processes"]),
+        )
         place = attrs.evolve(place, sharded=True)
         self._base = attrs.evolve(self._base, place=place, packing=Packing({}, head))
         self._plain = Policy(self._base, {})
@@ -74,8 +81,28 @@ class ShardedEngine(TorchEngine):
 class _Fixed(Budget):
     """No smaller pieces in one member alone: the others would wait for it."""
 
-    def spend(self, batch: Batch, by_group: bool, compute: Callable[[list[Longs]], T]) -> T:
-        return compute(list(pieces(batch, self.tokens, by_group)))
+    def spend(
+        self,
+        batch: Batch,
+        by_group: bool,
+        compute: Callable[[list[Longs]], T],
+        adapter: Adapter | None = None,
+    ) -> T:
+        longest = int(batch.lengths.max())
+        return held(
+            lambda: compute(list(pieces(batch, self.tokens, by_group))),
+            f"{self.tokens} tokens at once (the longest sequence has {longest})",
+            lambda: of_training(self.smaller(longest), adapter, longest),
+        )
+
+
+def _of_sharded(smaller: Smallers, recompute: str) -> Smallers:
+    """A rounded base is not held in pieces, and what is computed again already is no help."""
+
+    def helps(one: Smaller) -> bool:
+        return one.exact and (one.option != "recompute" or recompute != "always")
+
+    return lambda largest: [one for one in smaller(largest) if helps(one)]
 
 
 def _shard(base: Base, device: torch.device) -> None:

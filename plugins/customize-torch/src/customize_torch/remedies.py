@@ -1,0 +1,91 @@
+"""What to do where memory ran out, as whoever ran into it is told. Knows no computation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+import torch
+
+from customize import Adapter, CustomizeError, Full, LoRA, OutOfMemoryError, Smaller
+
+T = TypeVar("T")
+# What makes a backend's training smaller, for the largest unit of so many tokens.
+Smallers = Callable[[int], Sequence[Smaller]]
+_MUCH = 4  # times less in an adapter's rank
+
+
+def held(compute: Callable[[], T], what: str, remedies: Callable[[], Iterator[str]]) -> T:
+    """What ``compute`` makes.
+
+    Raises:
+        OutOfMemoryError: memory runs out; the message has ``what`` it does not hold, and what to
+            do, from the cheapest.
+    """
+    try:
+        return compute()
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        told = first_line(error)
+    # Here, since what the error holds is freed only when it is left.
+    free_unused()
+    raise out_of_memory(what, remedies(), told)
+
+
+def out_of_memory(what: str, remedies: Iterator[str], told: str) -> OutOfMemoryError:
+    """``told``: torch's own words."""
+    cheapest = ", ".join([*remedies, "a smaller model"])
+    return OutOfMemoryError(f"memory does not hold {what}. From the cheapest: {cheapest} ({told})")
+
+
+def of_training(
+    own: Sequence[Smaller], adapter: Adapter | None, longest: int, *without: str
+) -> Iterator[str]:
+    """In the order of ``customize plan``.
+
+    adapter: what is trained; None where there is no gradient. without: options that do not help.
+    """
+    without = without if adapter is not None else (*without, "recompute")
+    helping = [one for one in own if one.option not in without]
+    yield from (_setting(one) for one in helping if one.exact)
+    yield from of_adapter(adapter)
+    if not isinstance(adapter, Full):
+        yield from of_base(helping)
+    if longest > 1:
+        yield f"rows of {longest // 2} tokens at most"
+
+
+def of_adapter(adapter: Adapter | None) -> Iterator[str]:
+    """What trains fewer parameters."""
+    if isinstance(adapter, Full):
+        yield f"adapter={{rank: {LoRA().rank}}} (an adapter in place of all weights)"
+    elif isinstance(adapter, LoRA) and adapter.rank > 1:
+        yield f"adapter.rank={max(1, adapter.rank // _MUCH)} (a smaller adapter)"
+
+
+def of_base(own: Sequence[Smaller]) -> Iterator[str]:
+    """How the base is held smaller."""
+    yield from (_setting(one) for one in own if not one.exact)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """On processors it is told by the text alone. What has been told already is not told again."""
+    if isinstance(error, CustomizeError):
+        return False
+    on_processor = "DefaultCPUAllocator: can't allocate memory" in str(error)
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or on_processor
+
+
+def first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def free_unused() -> None:
+    """Give back what torch keeps for later."""
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+
+
+def _setting(one: Smaller) -> str:
+    return f"{one.option}={one.value} ({one.cost})"

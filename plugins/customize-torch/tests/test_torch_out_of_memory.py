@@ -1,0 +1,166 @@
+"""Wherever memory runs out, what would help is told, and what was learnt is saved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import pytest
+import torch
+
+import customize
+from customize import (
+    AdamW,
+    Adapter,
+    Batch,
+    CrossEntropy,
+    Full,
+    LoRA,
+    ModelFolder,
+    OutOfMemoryError,
+    Prompt,
+    Sampling,
+)
+from customize_torch import loading, optimizer, policy
+from customize_torch.backend import CPU
+from customize_torch.session import TorchSession
+
+ROWS = [
+    {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b" * n}]}
+    for n in (8, 9, 10, 11)
+]
+ADAM = AdamW(lr=1e-2)
+
+
+def run_out(*given: Any, **more: Any) -> NoReturn:
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
+
+
+def opened(model: ModelFolder, adapter: Adapter | None = None, **options: Any) -> TorchSession:
+    session = CPU(dtype="float32", **options).load(model).open(adapter or LoRA(), seed=1)
+    assert isinstance(session, TorchSession)
+    return session
+
+
+def test_what_is_set_already_is_not_advised(
+    model: ModelFolder, batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = opened(model, recompute="always")
+    monkeypatch.setattr(policy.Policy, "logprobs", run_out)
+    with pytest.raises(OutOfMemoryError, match=r"From the cheapest: adapter\.rank=4") as told:
+        session.forward_backward(batch, CrossEntropy())
+    assert "recompute" not in str(told.value)
+    assert "base=int8" in str(told.value)
+
+
+def test_all_weights_are_not_trained_on_a_base_in_few_bits(
+    model: ModelFolder, batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = opened(model, Full())
+    monkeypatch.setattr(policy.Policy, "logprobs", run_out)
+    with pytest.raises(OutOfMemoryError, match=r"adapter=\{rank: 16\}") as told:
+        session.forward_backward(batch, CrossEntropy())
+    assert "base=" not in str(told.value)
+
+
+def test_sampling_says_how_to_draw_fewer_at_once(
+    model: ModelFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = opened(model)
+    monkeypatch.setattr(policy.Policy, "hidden", run_out)
+    prompts = [Prompt(np.arange(40), n=8)]
+    with pytest.raises(OutOfMemoryError, match=r"8 completions .* token_budget=15 ") as told:
+        session.sample(prompts, Sampling(max_tokens=20))
+    assert "recompute" not in str(told.value)  # it helps a gradient alone
+
+
+def test_the_budget_that_sampling_proposes_draws_half_as_many_at_once(
+    model: ModelFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    whole = policy.Policy.logits
+
+    def logits(self: policy.Policy, hidden: torch.Tensor) -> torch.Tensor:
+        seen.append(len(hidden))
+        return whole(self, hidden)
+
+    monkeypatch.setattr(policy.Policy, "logits", logits)
+    session = opened(model, token_budget=15)
+    session.sample([Prompt(np.arange(40), n=8)], Sampling(max_tokens=20, stop_tokens=()))
+    assert max(seen) == 4
+
+
+def test_distributions_say_it_too(model: ModelFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = opened(model)
+    monkeypatch.setattr(policy.Policy, "hidden", run_out)
+    with pytest.raises(OutOfMemoryError, match=r"the distributions of 30 tokens"):
+        session.distributions(np.arange(30, dtype=np.int32), 3)
+
+
+def test_a_step_that_does_not_fit_leaves_all_as_it_was(
+    model: ModelFolder, batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = opened(model, Full())
+    session.forward_backward(batch, CrossEntropy())
+    before = session.policy
+    with monkeypatch.context() as patched:
+        patched.setattr(optimizer, "_bunches", run_out)
+        with pytest.raises(OutOfMemoryError, match=r"a step of the optimizer.*adapter=\{rank"):
+            session.optim_step(ADAM)
+    assert session.policy is before
+    assert session.optim_step(ADAM).result() == 0.0  # nothing of it goes into the next
+
+
+def test_opening_says_what_is_trained_is_too_much(
+    model: ModelFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = CPU(dtype="float32").load(model)
+    monkeypatch.setattr(optimizer, "start", run_out)
+    with pytest.raises(OutOfMemoryError, match=r"what is trained.*adapter.rank=4"):
+        engine.open(LoRA())
+    with pytest.raises(OutOfMemoryError, match=r"what is trained.*adapter=\{rank"):
+        engine.open(Full())
+
+
+def test_loading_says_how_the_base_is_held_smaller(
+    model: ModelFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "load_file", run_out)
+    with pytest.raises(OutOfMemoryError, match=r"the base.*base=int8.*base=nf4") as told:
+        CPU(dtype="float32").load(model)
+    assert "token_budget" not in str(told.value)
+
+
+def test_what_has_run_out_is_freed_when_it_is_told(
+    model: ModelFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = CPU(dtype="float32").load(model)
+    monkeypatch.setattr(optimizer, "start", run_out)
+    with pytest.raises(OutOfMemoryError) as told:
+        engine.open(LoRA())
+    assert told.value.__context__ is None
+
+
+def test_a_run_whose_optimizer_runs_out_is_saved_to_the_last_whole_step(
+    model: ModelFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, taken = optimizer.step, 0
+
+    def step(*given: Any) -> Any:
+        nonlocal taken
+        taken += 1
+        if taken == 3:
+            run_out()
+        return whole(*given)
+
+    monkeypatch.setattr(optimizer, "step", step)
+    with pytest.raises(OutOfMemoryError, match=r"the last good checkpoint is .*2"):
+        customize.train(
+            model=model.path,
+            data=ROWS,
+            to=tmp_path / "run",
+            options={"batch_size": 1, "epochs": 1},
+            backend=CPU(dtype="float32"),
+            checkpoint_every=100,
+        )
