@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from customize import ModelFolder, Unsupported, choose_backend
+from customize import ModelFolder, OptionError, Unsupported, choose_backend
 from customize.testing import write_tiny_model
 from customize_torchrun import _plugin
 from customize_torchrun.backend import Torchrun
@@ -54,3 +54,35 @@ def test_a_base_in_few_bits_declares_and_remembers_what_it_is() -> None:
     chosen = choose_backend("torchrun", {"on": "cpu", "on_options": {"base": "nf4"}})
     assert not {"full", "peft"} & chosen.capabilities()
     assert chosen.numerics()["base"] == "nf4"
+
+
+def test_what_each_computes_with_is_checked() -> None:
+    pytest.importorskip("torch")
+    chosen = choose_backend("torchrun", {"on": "cpu", "on_options": {"thread": 1}})
+    with pytest.raises(OptionError, match="did you mean 'threads'"):
+        chosen.settled({})
+
+
+def test_auto_gives_options_only_to_what_can_run_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("customize_cuda")
+    pytest.importorskip("customize_rocm")
+    monkeypatch.setattr("customize_cuda.backend.CUDA.probe", lambda self: "no device")
+    monkeypatch.setattr("customize_rocm.backend.ROCm.probe", lambda self: "no device")
+    chosen = choose_backend("torchrun", {"on_options": {"threads": 1, "dtype": "float32"}})
+    assert dict(chosen.settled({}).numerics())["threads"] == 1
+
+
+def test_under_torchrun_what_each_computes_on_is_not_taken_for_a_whole_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("torch")
+    told = {"TORCHELASTIC_RUN_ID": "x", "RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
+    told |= {"LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "2", "MASTER_PORT": "1"}
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    launched.cache_clear()
+    try:
+        assert "forward_backward" in Torchrun(on="cpu").capabilities()
+    finally:
+        launched.cache_clear()

@@ -6,10 +6,13 @@ import os
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from customize._errors import Unsupported
+from customize._errors import OptionError, Unsupported
+from customize._structuring import Faults, structure
 from customize.interfaces.backend import Backend
 from customize.plugins import load, specs
 from customize.plugins.specs import BackendSpec
+
+_TOGETHER = "torchrun"  # the backend that several processes are together
 
 
 def choose_backend(
@@ -21,9 +24,12 @@ def choose_backend(
 
     Raises:
         UnknownName: nobody provides it.
-        Unsupported: it cannot run here; the message says why.
+        OptionError: the backend has no such options, or none is named that could have them.
+        Unsupported: it cannot run here; the message says why. Or torchrun started several
+            processes, and it computes in one.
     """
     chosen = _chosen(backend, options)
+    _refuse_each_by_itself(chosen)
     chosen.follow()
     return chosen
 
@@ -37,7 +43,28 @@ def _chosen(backend: str | Backend, options: Mapping[str, object]) -> Backend:
         if reason is not None:
             raise Unsupported(f"the backend {backend!r} cannot run here: {reason}")
         return chosen
+    if options:
+        raise OptionError(
+            f"options are one backend's own (got {', '.join(options)}): name the backend in place "
+            "of 'auto'"
+        )
     return _best()
+
+
+def _refuse_each_by_itself(chosen: Backend) -> None:
+    """Several processes that do not follow one would each begin the whole work."""
+    world = os.environ.get("WORLD_SIZE", "1")
+    if "TORCHELASTIC_RUN_ID" not in os.environ or world == "1":
+        return
+    if type(chosen).follow is not Backend.follow:
+        return
+    fix = f"set backend=torchrun and on={chosen.name} among its options"
+    if _TOGETHER not in specs("backend"):
+        fix = f'pip install "customize[{_TOGETHER}]", and {fix}'
+    raise Unsupported(
+        f"torchrun started {world} processes, and with the backend {chosen.name!r} each would "
+        f"begin the whole: {fix}, or begin the command without torchrun"
+    )
 
 
 def _best() -> Backend:
@@ -79,7 +106,13 @@ def _by_priority() -> list[str]:
 
 
 def _made(name: str, options: Mapping[str, object] = MappingProxyType({})) -> Backend:
-    made: Backend = load("backend", name)(**options)
+    kind: type[Backend] = load("backend", name)
+    if not options:
+        return kind()
+    faults = Faults()
+    made = structure(kind, options, faults)
+    faults.raise_if_any(f"the options of the backend {name!r}")
+    assert made is not None
     return made
 
 

@@ -19,7 +19,7 @@ from customize import (
     options,
 )
 from customize_torch.group.each import EACH, WITHOUT, each_on
-from customize_torchrun.launch import launched
+from customize_torchrun.launch import forget_launch, launched
 
 if TYPE_CHECKING:
     from customize_torchrun.crew import Launched
@@ -138,5 +138,8 @@ class Torchrun(Backend):
         return crew_of(self.timeout_s, self.silence_s, self._each().name != "cpu")
 
     def _each(self, kept: str | None = None) -> Backend:
+        launch = launched()
+        if launch is not None and launch.world > 1:
+            forget_launch()  # what each computes on is not a backend of all of them
         name = self.on if self.on != "auto" else kept or "auto"
         return each_on(name, self.on_options)

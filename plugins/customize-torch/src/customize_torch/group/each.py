@@ -16,12 +16,14 @@ def each_on(name: str, options: Mapping[str, Any]) -> Backend:
 
     Raises:
         Unsupported: it cannot run here, or none can.
+        OptionError: it has no such options.
     """
     if name != "auto":
         return choose_backend(name, options)
     for candidate in EACH:
         try:
-            return choose_backend(candidate, options)
+            choose_backend(candidate)  # what cannot run here may not have these options
         except (UnknownName, Unsupported):
             continue
+        return choose_backend(candidate, options)
     raise Unsupported(f"none of {', '.join(EACH)} can run here: see customize doctor")
