@@ -40,6 +40,19 @@ def test_without_torchrun_it_is_the_engine_itself(tmp_path: Path) -> None:
     assert dict(chosen.settled({}).numerics())["on"] == "cpu"
 
 
+def test_without_torchrun_it_says_that_it_computes_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("torch")
+    write_tiny_model(tmp_path)
+    chosen = choose_backend("torchrun", {"on": "cpu", "on_options": {"dtype": "float32"}})
+    chosen.load(ModelFolder(tmp_path, "tiny", "tiny"))
+    (said,) = [one.getMessage() for one in caplog.records if "torchrun" in one.name]
+    assert "one process alone" in said
+    assert "torchrun --nproc-per-node" in said
+    assert "gloo" in chosen.hardware()["processes"]
+
+
 def test_one_process_does_not_shard(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     write_tiny_model(tmp_path)

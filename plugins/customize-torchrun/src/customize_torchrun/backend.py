@@ -1,5 +1,6 @@
 """The backend ``torchrun``. Imports torch only when the processes meet."""
 
+import logging
 import sys
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
@@ -23,6 +24,12 @@ from customize_torchrun.launch import forget_launch, launched
 
 if TYPE_CHECKING:
     from customize_torchrun.crew import Launched
+
+_log = logging.getLogger(__name__)
+_ALONE = (
+    "torchrun did not begin this command: one process alone computes, as the backend %s would. For "
+    "more, begin it with torchrun --nproc-per-node N -m customize …"
+)
 
 
 @options
@@ -104,7 +111,13 @@ class Torchrun(Backend):
         return [attrs.evolve(one, option=f"on_options.{one.option}") for one in each]
 
     def hardware(self) -> Mapping[str, str]:
-        return self._each().hardware()
+        launch = launched()
+        found = dict(self._each().hardware())
+        if launch is None:
+            found["processes"] = "1, since torchrun began none: gloo and NCCL were not tried"
+        else:
+            found["processes"] = str(launch.world)
+        return found
 
     def follow(self) -> None:
         crew = self._crew()
@@ -118,6 +131,8 @@ class Torchrun(Backend):
         if crew is None:
             if self.shard:
                 raise Unsupported("shard needs several processes: begin the command with torchrun")
+            if launched() is None:
+                _log.warning(_ALONE, each.name)
             return each.load(model)
         from customize_torchrun.engine import LaunchedEngine, conductor_of
 
