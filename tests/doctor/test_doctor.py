@@ -224,3 +224,50 @@ def test_the_command_ends_with_1_where_something_is_wrong(monkeypatch: pytest.Mo
         assert max(map(len, shown.output.splitlines())) <= 80
         told = CliRunner().invoke(doctor_command.command, ["--json"])
         assert json.loads(told.output)["schema"] == "customize-doctor/1"
+
+
+@pytest.fixture
+def alice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who works here, and on what."""
+    monkeypatch.setattr("getpass.getuser", lambda: "alice")
+    monkeypatch.setattr("socket.gethostname", lambda: "gpu-07.lab.example")
+
+
+@pytest.mark.usefixtures("alice")
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        ("/scratch/alice/models is full", "<path> is full"),
+        ("no file '/scratch/my models/a.bin' there", "no file '<path>' there"),
+        ("(/data/x), /mnt/y: gone", "(<path>), <path>: gone"),
+        (r"C:\Users\bob\models: gone", "<path>: gone"),
+        ("file:///srv/wheels is read", "file://<path> is read"),
+        ("alice may not write on gpu-07", "<user> may not write on <host>"),
+        ("from GPU-07.lab.example by Alice", "from <host> by <user>"),
+        # What tells nobody who it is.
+        ("there is no /sys/class/kfd", "there is no /sys/class/kfd"),
+        ("see https://pytorch.org/get-started/locally", ...),
+        ("write to ~/models or ./rows at 12 tokens/s", ...),
+        ("malice and gpu-071 are others", ...),
+    ],
+)
+def test_what_tells_who_someone_is_is_taken_out(told: str, shown: Any, tmp_path: Path) -> None:
+    finding = Finding("disk", "fault", told, told)
+    (made,) = examination.as_json([finding], home=tmp_path)["findings"]
+    assert made["told"] == made["fix"] == (told if shown is ... else shown)
+
+
+@pytest.mark.usefixtures("alice")
+def test_a_root_for_a_home_or_a_place_to_work_takes_no_slash_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir("/")
+    told = "see https://example.org/a/b, at 3 tokens/s"
+    (made,) = examination.as_json([Finding("disk", "fault", told)], home=Path("/"))["findings"]
+    assert made["told"] == told
+
+
+def test_a_folder_whose_name_begins_like_the_home_is_not_in_it(tmp_path: Path) -> None:
+    finding = Finding("disk", "fault", f"{tmp_path}x/a")
+    (made,) = examination.as_json([finding], home=tmp_path)["findings"]
+    assert made["told"] == "<path>"

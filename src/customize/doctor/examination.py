@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import attrs
 from customize.doctor.backends import backends
 from customize.doctor.finding import Finding
 from customize.doctor.machine import machine
+from customize.doctor.private import without_private
 from customize.doctor.versions import faults, installed
 from customize.plugins import listing
 
@@ -26,21 +27,18 @@ def examine(only: Sequence[str] = ()) -> Iterator[Finding]:
 
 
 def as_json(findings: Sequence[Finding], home: Path | None = None) -> dict[str, Any]:
-    """JSON values that may be shown to anyone: no host, no user, no path below their home."""
+    """JSON values that may be shown to anyone: no host, no user, no path of theirs."""
     home = Path.home() if home is None else home
     return {
         "schema": SCHEMA,
         "versions": dict(installed()),
-        "findings": [_without(attrs.asdict(finding), home) for finding in findings],
+        "findings": [attrs.asdict(_without(finding, home)) for finding in findings],
     }
 
 
-def _without(values: Mapping[str, str], home: Path) -> dict[str, str]:
-    private = {str(Path.cwd()): ".", str(home): "~"}
-    made = dict(values)
-    for path, instead in sorted(private.items(), key=lambda one: -len(one[0])):  # inner ones first
-        made = {key: text.replace(path, instead) for key, text in made.items()}
-    return made
+def _without(finding: Finding, home: Path) -> Finding:
+    told, fix = (without_private(text, home) for text in (finding.told, finding.fix))
+    return attrs.evolve(finding, told=told, fix=fix)
 
 
 def _plugins() -> Iterator[Finding]:
