@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -175,6 +177,19 @@ def test_a_backend_whose_process_dies_is_a_fault(monkeypatch: pytest.MonkeyPatch
 
     told = examined(monkeypatch, dies)
     assert (told.status, told.told) == ("fault", "it ended with code -11")
+    assert "python -m customize.doctor.computing other" in told.fix
+
+
+def test_what_it_advises_for_a_fault_shows_where_it_was_raised() -> None:
+    command = [sys.executable, "-m", "customize.doctor.computing", "no-such"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert "Traceback" in done.stderr
+    assert "no-such" in json.loads(done.stdout)["error"]
+
+
+def test_a_backend_that_nobody_has_is_told_with_how_to_see_those_there_are() -> None:
+    [told] = backends.backends(["nope"])
+    assert (told.status, told.fix) == ("fault", "customize plugins, which lists what is installed")
 
 
 def test_what_a_backend_computes_on_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from customize._errors import CustomizeError
+from customize._errors import CustomizeError, UnknownName
 from customize.doctor.computing import Computed, computed
 from customize.doctor.finding import Finding
 from customize.plugins import load, specs
@@ -54,8 +54,13 @@ def _examined(name: str, exact: Computed | None) -> Finding:
         if reason is not None:
             return Finding(what, "absent", f"cannot run here: {reason}")
         found = computed(name)
+    except UnknownName as error:
+        return Finding(
+            what, "fault", str(error), "customize plugins, which lists what is installed"
+        )
     except CustomizeError as error:
-        return Finding(what, "fault", str(error), f"customize plugins show {name}")
+        fix = f"python -m customize.doctor.computing {name}, which shows where it was raised"
+        return Finding(what, "fault", str(error), fix)
     if wrong := _wrong(found, exact):
         fix = f"python -m customize.testing backend {name}, which says which rule is broken"
         return Finding(what, "fault", wrong, fix)

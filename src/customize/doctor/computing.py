@@ -1,4 +1,4 @@
-"""A tiny model on a backend: ``python -m customize.doctor.computing NAME OPTIONS``.
+"""A tiny model on a backend: ``python -m customize.doctor.computing NAME [OPTIONS]``.
 
 Products, attention, a gradient and a step of a random llama with two layers. In a process of its
 own, since what is wrong with a device may end the process that meets it.
@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -94,11 +95,12 @@ def _batch() -> Batch:
     )
 
 
-def _main(name: str, options: str) -> dict[str, Any]:
-    """What is written for the process that asked, as JSON values."""
+def _main(name: str, options: str = "{}") -> dict[str, Any]:
+    """What is written for the process that asked, as JSON values; for a person, also where."""
     try:
         return attrs.asdict(compute(load("backend", name)(**json.loads(options))))
     except CustomizeError as error:
+        traceback.print_exc()
         return {"error": str(error)}
 
 
