@@ -78,6 +78,19 @@ def losses(run: Path) -> dict[int, float]:
     return {row["step"]: row["loss"] for row in map(json.loads, lines)}
 
 
+def mark(run: Path) -> None:
+    """Let every line of the log tell that it was there before the run went on."""
+    file = run / "metrics.jsonl"
+    rows = [{**json.loads(line), "before": True} for line in file.read_text().splitlines()]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def marked(run: Path) -> list[int]:
+    """Steps that were not taken again."""
+    rows = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
+    return [row["step"] for row in rows if "before" in row]
+
+
 @pytest.mark.slow
 def test_a_killed_process_ends_the_run_which_goes_on_with_one(place: Path) -> None:
     run = place / "run"
@@ -96,9 +109,13 @@ def test_a_killed_process_ends_the_run_which_goes_on_with_one(place: Path) -> No
 
     reached = max(losses(run))
     assert 5 <= reached < OPTIONS["steps"]
+    saved = max(int(one.name[-8:]) for one in (run / "checkpoints").glob("step-????????"))
+    assert 5 <= saved <= reached
+    mark(run)
     second = begun(place, 1)
     errors = second.communicate(timeout=90)[1]
     assert second.returncode == 0, errors
+    assert marked(run) == list(range(1, saved + 1))
     together = losses(run)
     assert sorted(together) == list(range(1, OPTIONS["steps"] + 1))
 
