@@ -18,6 +18,13 @@ bandwidth, over the time that it takes; in 8 or 4 bits the weights are made whol
 the bound is that of plain ones all the same.""".strip()
 
 
+_INT8 = (
+    "Device and processor each make the base: where a row's scale differs in its last bit, a "
+    "weight half way between takes the other of two codes, so these are two bases and not one "
+    "rounded otherwise; in bfloat16 that is lost in the rounding of the type"
+)
+
+
 def table(found: Found) -> str:
     """Markdown; a part that was not asked for is left out."""
     return "\n".join(line for part in _PARTS for line in part(found))
@@ -48,6 +55,8 @@ def _numbers(found: Found) -> Iterator[str]:
     numbers = found.get("numbers", {})
     for row in numbers.get("rows", ()):
         verdict = ": **more than is allowed**" if row in numbers["failed"] else ""
+        if verdict and row.get("base") == "int8":
+            verdict = f"{verdict}. {_INT8}"
         yield (
             f"* beside the processor in float32, {row['dtype']}, kernels of {row['kernels']}"
             f"{_held(row)}: "
