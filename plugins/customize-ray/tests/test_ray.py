@@ -28,6 +28,7 @@ from customize import (
     Prompt,
     Sampling,
     Step,
+    WorkerLost,
     differentiate,
 )
 from customize.testing import conformance, write_tiny_model
@@ -198,5 +199,13 @@ def test_a_worker_lost_once_too_often_ends_the_run_and_no_process_stays(
 
 
 def test_more_workers_than_a_cluster_has_room_for_are_refused(model: ModelFolder) -> None:
-    with pytest.raises(customize.Unsupported, match="want 900 CPUs, and the cluster has"):
+    with pytest.raises(customize.Unsupported, match=r"want 900 CPUs, .* set room_s"):
         Ray(address="local", workers=3, cpus=300, on="cpu").load(model)
+
+
+def test_a_cluster_that_grows_is_asked_for_what_it_has_no_room_for_yet(
+    model: ModelFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("customize_ray.crew._BEGINNING_S", 1.0)
+    with pytest.raises(WorkerLost, match="process 0, 1, 2 did not answer within 3 s"):
+        Ray(address="local", workers=3, cpus=300, on="cpu", room_s=2).load(model)

@@ -154,7 +154,7 @@ def _in_the_third_pass(third: Callable[[], None]) -> Callable[[], None]:
                 third()
             return whole(self, *given)
 
-        Policy.hidden = hidden  # type: ignore[method-assign, assignment]  # in this process alone
+        Policy.hidden = hidden  # type: ignore[assignment,method-assign]  # in this process alone
 
     return patch
 

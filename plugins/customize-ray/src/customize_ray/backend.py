@@ -41,6 +41,12 @@ class Ray(Backend):
     timeout_s: float = option(
         default=600.0, help="Seconds that an operation may take; then all workers end.", above=0
     )
+    room_s: float = option(
+        default=0.0,
+        help="Seconds that a cluster which grows by itself may take to make room for the workers; "
+        "at 0 those that it has no room for now are refused.",
+        at_least=0,
+    )
     restarts: int = option(
         default=3,
         help="How often lost workers are replaced, and the run goes on from its last checkpoint.",
@@ -91,5 +97,11 @@ class Ray(Backend):
         from customize_ray.cluster import team_of
 
         return team_of(
-            self.address, self.workers, self.cpus, self.on, self.timeout_s, self.restarts
+            self.address,
+            self.workers,
+            self.cpus,
+            self.on,
+            self.timeout_s,
+            self.restarts,
+            self.room_s,
         )

@@ -14,10 +14,17 @@ class Team:
     """A crew, and another one after it is lost, as often as ``restarts`` says."""
 
     def __init__(
-        self, address: str, workers: int, cpus: float, on: str, timeout_s: float, restarts: int
+        self,
+        address: str,
+        workers: int,
+        cpus: float,
+        on: str,
+        timeout_s: float,
+        restarts: int,
+        room_s: float,
     ) -> None:
         _connect(address, workers, cpus)
-        self._asked = (workers, cpus, _gpus(on, workers), timeout_s)
+        self._asked = (workers, cpus, _gpus(on, workers), timeout_s, room_s)
         self._left = restarts
         self._begin()
 

@@ -25,19 +25,20 @@ _CAUSE_S = 5.0  # a lost actor's peers may raise before Ray knows of the loss
 class RayCrew(Crew):
     """``world`` workers with so many processors each, and a GPU each where ``gpus`` is 1.
 
-    is_over: whether some were lost, and so all.
+    room_s: that the cluster may take to grow for them. is_over: whether some were lost, and so all.
     """
 
     is_first_here = False
 
-    def __init__(self, world: int, cpus: float, gpus: int, timeout_s: float) -> None:
+    def __init__(self, world: int, cpus: float, gpus: int, timeout_s: float, room_s: float) -> None:
         self.world = world
         self.is_over = False
         self._timeout_s = timeout_s
-        _refuse_too_many(world, cpus, gpus)
+        if not room_s:
+            _refuse_too_many(world, cpus, gpus)
         made = ray.remote(num_cpus=cpus, num_gpus=gpus, max_restarts=0)(Worker)
         self._workers = [made.remote(rank, world) for rank in range(world)]
-        self._meet(gpus > 0)
+        self._meet(gpus > 0, room_s)
 
     def order(
         self, value: Mapping[str, Any], arrays: Mapping[str, Array], beside: Beside
@@ -57,8 +58,8 @@ class RayCrew(Crew):
                 ray.kill(worker)
         self._workers = []
 
-    def _meet(self, devices: bool) -> None:
-        places = self._answers([w.where.remote() for w in self._workers], _BEGINNING_S)
+    def _meet(self, devices: bool, room_s: float) -> None:
+        places = self._answers([w.where.remote() for w in self._workers], room_s + _BEGINNING_S)
         is_one_machine = len({node for node, _ in places}) == 1
         address = LOOPBACK if is_one_machine else places[0][1]
         (port,) = self._answers([self._workers[0].host.remote(address)], _BEGINNING_S)
@@ -103,7 +104,8 @@ def _refuse_too_many(world: int, cpus: float, gpus: int) -> None:
         if wanted > there.get(name, 0):
             raise Unsupported(
                 f"{world} workers want {wanted:g} {name}s, and the cluster has "
-                f"{there.get(name, 0):g}: lower workers, or cpus, or set on=cpu"
+                f"{there.get(name, 0):g}: lower workers, or cpus, or set on=cpu; where it grows "
+                "by itself, set room_s to the seconds that this may take"
             )
 
 
