@@ -66,6 +66,8 @@ def differing(plan: Plan, folder: RunFolder) -> list[str]:
     planned: dict[str, Any] = {"backend": plan.backend, "processor": processor()}
     if ran[-1]["backend"] == plan.backend:
         planned["backend_options"] = plan.numerics
+        planned["machine"] = plan.computes
+        ran[-1]["machine"] = (folder.cost() or {}).get("machine", {})
     return [
         *differing_keys(deciding(folder.recipe().to_dict()), deciding(plan.recipe)),
         *differing_keys({key: ran[-1][key] for key in planned}, planned),

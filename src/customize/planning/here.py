@@ -60,7 +60,7 @@ class Here:
     @classmethod
     def on(cls, backend: Backend, asked: Asked) -> Here:
         """By what the backend says, settled, and what was remembered of it here."""
-        machine = machine_name(backend.name, backend.numerics(), processor())
+        machine = machine_name(backend.name, backend.numerics(), processor(), backend.machine())
         return cls(
             backend=backend.name,
             machine=machine,

@@ -44,7 +44,8 @@ class Plan:
     evaluation_seconds: as ``seconds``.
     offers: the same elsewhere. advice: where memory is short, what to change, a line a change.
     held: bytes in all, as ``seconds``, by what runs on this machine held beside what is counted.
-    recipe: what is planned. numerics: what the backend settled on, of its options.
+    recipe: what is planned. numerics: what the backend settled on, of its options. computes: what
+        it says of the machine.
     """
 
     model: str
@@ -64,6 +65,7 @@ class Plan:
     held: tuple[float, float, float] | None = None
     recipe: Mapping[str, Any] = attrs.field(factory=dict)
     numerics: Mapping[str, str | int] = attrs.field(factory=dict)
+    computes: Mapping[str, str | int] = attrs.field(factory=dict)
 
     @property
     def flops(self) -> float:
@@ -145,6 +147,7 @@ def _summed(model: str, backend: Backend, asked: Asked, offers: Mapping[str, Off
         advice=None if here.fits else _advice(here, backend, asked),
         held=here.held,
         numerics=backend.numerics(),
+        computes=backend.machine(),
     )
 
 

@@ -106,6 +106,11 @@ class Torchrun(Backend):
     def hardware(self) -> Mapping[str, str]:
         return self._each().hardware()
 
+    def machine(self) -> Mapping[str, str | int]:
+        world = launch.world if (launch := launched()) else 1
+        pieces = {"sharded": "yes"} if self.shard else {}
+        return {**self._each().machine(), "processes": world, **pieces}
+
     def follow(self) -> None:
         crew = self._crew()
         if crew is None or crew.launch.rank == 0:
