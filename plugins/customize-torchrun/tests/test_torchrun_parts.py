@@ -60,6 +60,16 @@ def test_the_number_of_processes_is_the_machine_and_no_part_of_the_numerics(
     assert "processes" not in backend.numerics()
 
 
+def test_processes_of_one_machine_share_its_memory(
+    among_four: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cpu = pytest.importorskip("customize_torch.backend").CPU
+    monkeypatch.setattr(cpu, "available_bytes", lambda self: 24e9)
+    assert Torchrun(**EACH).available_bytes() == 12e9
+    monkeypatch.setattr(cpu, "name", "cuda")  # a device is a process's own
+    assert Torchrun(**EACH).available_bytes() == 24e9
+
+
 def test_without_torchrun_it_is_the_engine_itself(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     write_tiny_model(tmp_path)

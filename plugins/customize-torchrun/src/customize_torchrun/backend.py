@@ -96,7 +96,12 @@ class Torchrun(Backend):
         return self._each().sampling_memory(shape, -(-rows // world), -(-tokens // world))
 
     def available_bytes(self) -> float | None:
-        return self._each().available_bytes()
+        """For one process: where they compute on processors those of a machine share its memory."""
+        each, launch = self._each(), launched()
+        free = each.available_bytes()
+        if free is None or launch is None or each.name != "cpu":
+            return free
+        return free / launch.local_world
 
     def smaller(self, largest: int) -> Sequence[Smaller]:
         """What each process could do; pieces of a rounded base are not dealt out."""
