@@ -44,7 +44,7 @@ class Offer:
         return self.hour is not None and others == (None, None, None)
 
     def estimated(self, name: str, flops: float, tokens: float, num_bytes: float) -> Estimate:
-        """What a run would take there."""
+        """What a run would take there, where it holds so many bytes."""
         if self.million is not None:
             return Estimate(name, None, self.million * tokens / 1e6, None)
         assert self.tflops is not None
