@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import customize
 from customize import (
@@ -20,13 +21,14 @@ from customize import (
     LoRA,
     ModelError,
     OptionError,
-    Unsupported,
     plan,
     resolve,
 )
+from customize.cli.plan_command import command
 from customize.models.shape import ModelShape
 from customize.planning.amounts import forward_flops, training_flops
 from customize.planning.counting import Work
+from customize.planning.offers import read_offers
 from customize.training.recipe import Recipe
 from customize.training.recipe_making import make_recipe
 
@@ -194,8 +196,60 @@ def test_a_method_that_learns_from_what_it_samples_is_not_guessed(
     pytest.importorskip("customize_grpo")
     (tmp_path / "brevity.py").write_text("def brief(completion): return -len(completion)\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(Unsupported, match="grpo learns from what it makes as it goes"):
-        plan(made(recipe, method="grpo", options={"reward": "brevity:brief"}))
+    grpo = {**recipe, "method": "grpo", "options": {"reward": "brevity:brief", "steps": 5}}
+    found, counted = plan(made(grpo)), plan(made(recipe))
+    assert (found.stages[0].rows, found.stages[0].steps) == (12, 5)
+    assert found.uncounted == ("grpo",)
+    assert (found.seconds, found.offers) == (None, ())
+    assert plan(made(grpo), read_offers(None)).offers == ()
+    assert found.num_trainable == counted.num_trainable
+    for what in ("weights", "adapter and optimizer", "runtime"):
+        assert found.memory[what] == counted.memory[what]
+    together = {**recipe["backend_options"], "token_budget": counted.stages[0].largest}
+    least = plan(made({**grpo, "backend_options": together})).memory
+    assert counted.memory["activations"] >= least["activations"] > 0
+    assert found.memory["activations"] > counted.memory["activations"]
+
+    settings = [f"--set={key}={recipe[key]}" for key in ("model", "data", "to", "backend")]
+    settings += ["--set=method=grpo", "--set=options.reward=brevity:brief"]
+    told = CliRunner().invoke(command, settings, catch_exceptions=False).output
+    assert "Memory: about " in told
+    assert "Time: not known before, for grpo learns from what it makes as it goes." in told
+    assert "Prices" not in told
+    assert max(map(len, told.splitlines())) <= 80
+    given = [*settings, "--json"]
+    values = json.loads(CliRunner().invoke(command, given, catch_exceptions=False).output)
+    assert values["uncounted"] == ["grpo"]
+
+
+def test_of_documents_memory_is_told_and_nothing_that_is_made_of_them(
+    recipe: Mapping[str, Any], tmp_path: Path
+) -> None:
+    pytest.importorskip("customize_rag")
+    documents = tmp_path / "documents"
+    documents.mkdir()
+    (documents / "hours.md").write_text("# Hours\n\nWe are open from nine to five.\n")
+    found = plan(made(recipe, method="rag", data=str(documents), options={}))
+    assert (found.stages[0].rows, found.stages[0].steps) == (None, None)
+    assert found.seconds is None
+    assert found.memory["weights"] == 4 * found.num_parameters
+
+
+def test_what_makes_an_uncounted_method_fit_is_advised(
+    recipe: Mapping[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: list[float]
+) -> None:
+    pytest.importorskip("customize_grpo")
+    (tmp_path / "brevity.py").write_text("def brief(completion): return -len(completion)\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    grpo = {**recipe, "method": "grpo", "options": {"reward": "brevity:brief"}}
+    whole = plan(made(grpo)).num_bytes
+    room[0] = whole - 1e3
+    told = plan(made(grpo)).advice
+    assert told == (
+        "--set backend=cpu --set backend_options.token_budget=256: the same result, a little slower"
+    )
+    fewer = {**recipe["backend_options"], "token_budget": 256}
+    assert plan(made(grpo, backend_options=fewer)).num_bytes <= whole - 1e3
 
 
 def test_an_adapter_that_is_gone_on_with_is_planned_as_it_is(

@@ -23,6 +23,6 @@ def least_bytes(shape: ModelShape, adapter: Adapter, largest: int) -> float:
     attention = 2 * shape.attention_width + 2 * shape.key_value_width
     a_layer = 4 * shape.hidden + attention + 3 * shape.intermediate
     activations = largest * (shape.num_layers * shape.hidden + a_layer)
-    head = 2 * 4 * min(_POSITIONS, largest) * shape.vocabulary
+    head = 2 * 4 * _POSITIONS * shape.vocabulary
     bf16 = _SIZE * (shape.num_parameters + rounded + activations)
     return _RUNTIME + float(bf16 + _TRAINED * trained + head)

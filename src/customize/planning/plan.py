@@ -69,12 +69,18 @@ class Plan:
     computes: Mapping[str, str | int] = attrs.field(factory=dict)
 
     @property
+    def uncounted(self) -> tuple[str, ...]:
+        """Methods that learn from what they make as they go: their work is not known before."""
+        return tuple(stage.method for stage in self.stages if not stage.is_counted)
+
+    @property
     def flops(self) -> float:
-        """Of training."""
+        """Of training, but for what is uncounted."""
         return sum(stage.flops for stage in self.stages)
 
     @property
     def tokens(self) -> float:
+        """That are trained on, but for what is uncounted."""
         return sum(stage.tokens[0] for stage in self.stages)
 
     @property
@@ -83,7 +89,8 @@ class Plan:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
-        return {**attrs.asdict(self), "flops": self.flops, "bytes": self.num_bytes}
+        more = {"flops": self.flops, "bytes": self.num_bytes, "uncounted": self.uncounted}
+        return {**attrs.asdict(self), **more}
 
 
 def plan(
@@ -92,8 +99,7 @@ def plan(
     """Plan a recipe, or the one in a file.
 
     Raises:
-        Unsupported: a method learns from what it samples, so that its work cannot be counted
-            before; or the model is none on disk.
+        Unsupported: the backend holds no model.
         OptionError, DataError, ModelError: as training itself would.
     """
     if not isinstance(recipe, Recipe):
@@ -115,7 +121,7 @@ def plan(
     evaluation = evaluation_work(recipe, given[-1], renderer, shape)
     asked = Asked(shape, adapter, stages, evaluation)
     found = _summed(located.name, backend, asked, offers or {})
-    return attrs.evolve(found, recipe=recipe.to_dict())  # type: ignore[misc]  # it is of attrs
+    return attrs.evolve(found, recipe=recipe.to_dict())
 
 
 def _adapter(chosen: Adapter | Path) -> Adapter:
@@ -164,7 +170,11 @@ def _advice(here: Here, backend: Backend, asked: Asked) -> str:
 
 
 def _estimates(here: Here, asked: Asked, offers: Mapping[str, Offer]) -> Iterator[Estimate]:
-    """Of every offer, and by one for this machine of every backend whose speed is known."""
+    """Of every offer, and by one for this machine of every backend whose speed is known; of none
+    where the work is not known.
+    """
+    if not asked.is_counted:
+        return
     flops = asked.flops + asked.evaluation_flops
     tokens = sum(stage.tokens[0] for stage in asked.stages)
     held = least_bytes(asked.shape, asked.adapter, asked.largest)
