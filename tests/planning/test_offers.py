@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,32 @@ def test_what_fits_elsewhere_is_counted_in_bf16() -> None:
     assert held == pytest.approx(0.5e9 + weights + activations + head + adapter, rel=1e-3)
     assert 16e9 < held < 24e9
     assert least_bytes(EIGHT_BILLION, Full(), 2048) > 18 * 8.03e9
+
+
+def test_answers_take_what_reading_the_weights_takes(
+    recipe: Mapping[str, Any], tmp_path: Path
+) -> None:
+    """A token more of every row reads all weights once, however fast the device multiplies."""
+    rows = tmp_path / "held-out.jsonl"
+    row = {"prompt": "ask", "completion": "yes", "expect": {"includes": "y"}}
+    rows.write_text(f"{json.dumps(row)}\n" * 5)
+    asking = made(recipe, validation=str(rows), evaluate={"data": str(rows), "max_tokens": 7})
+    slow, fast, unsaid = (
+        Offer(hour=1.0, memory_gb=24, tflops=1e6, bandwidth_gb=bandwidth)
+        for bandwidth in (1e-3, 1e3, None)
+    )
+    found = plan(asking, {"slow": slow, "fast": fast, "unsaid": unsaid})
+    assert found.evaluation is not None
+    columns = found.evaluation.answers // 5
+    passes = 7 * columns  # the five rows of a column are drawn together
+    assert found.evaluation.passes == passes
+    seconds = {offer.name: offer.seconds for offer in found.offers}
+    assert seconds["slow"] == pytest.approx(passes * 2 * found.num_parameters / 1e6, rel=1e-3)
+    assert seconds["fast"] == pytest.approx(passes * 2 * found.num_parameters / 1e12, rel=1e-2)
+    assert seconds["unsaid"] == pytest.approx((found.flops + found.evaluation.flops) / 1e18)
+    assert all(one.bandwidth_gb for one in read_offers(None).values() if one.tflops)
+    with pytest.raises(OptionError, match="has no hour, memory_gb, tflops or bandwidth_gb"):
+        Offer(million=1.0, bandwidth_gb=3.0)
 
 
 def test_nothing_of_this_machine_decides_what_fits_elsewhere(recipe: Mapping[str, Any]) -> None:

@@ -13,6 +13,11 @@ _POSITIONS = 256  # whose logits are held at once, and their gradient, in float3
 _RUNTIME = 0.5e9  # what a device's own libraries take
 
 
+def weight_bytes(shape: ModelShape) -> float:
+    """Which each token that is drawn reads once, for all rows together."""
+    return float(_SIZE * shape.num_parameters)
+
+
 def least_bytes(shape: ModelShape, adapter: Adapter, largest: int) -> float:
     """Bytes, with ``largest`` tokens computed at once.
 

@@ -31,7 +31,7 @@ class EvaluationWork:
     """rows: questions. answers: that are drawn, by all columns of the model together.
 
     read, drawn: tokens of their prompts, and of the answers at most. flops: of these and of what is
-    only weighed. sampled: the most that is drawn at once.
+    only weighed. sampled: the most that is drawn at once. passes: over all weights for the answers.
     """
 
     rows: int
@@ -40,6 +40,7 @@ class EvaluationWork:
     drawn: float
     flops: float
     sampled: Sampled
+    passes: float
 
 
 def evaluation_work(
@@ -69,7 +70,7 @@ def _counted(asked: Asked, renderer: Renderer, shape: ModelShape) -> EvaluationW
     ledger = Ledger()
     column = SnapshotColumn("", CountingSnapshot(renderer, ledger))
     times = len(own) * asked.samples
-    for some in _in_batches(wanted * times):
+    for some in [*_in_batches(wanted * asked.samples)] * len(own):  # one column after the other
         column.drawn(some, Draw(asked.max_tokens))
     replies = [(q, text) for q in questions for text in replies_of(q, scorers, "", [])]
     for pairs in _in_batches(replies * times):
@@ -82,6 +83,7 @@ def _counted(asked: Asked, renderer: Renderer, shape: ModelShape) -> EvaluationW
         flops=drawing_flops(shape, ledger.read, ledger.drawn)
         + forward_flops(shape, ledger.forward),
         sampled=ledger.sampled,
+        passes=ledger.passes,
     )
 
 

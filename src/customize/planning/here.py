@@ -45,6 +45,12 @@ class Asked:
         return all(stage.is_counted for stage in self.stages)
 
     @property
+    def passes(self) -> float:
+        """Over all weights, for what is drawn in training and evaluation."""
+        training = sum(stage.passes for stage in self.stages)
+        return training + (0.0 if self.evaluation is None else self.evaluation.passes)
+
+    @property
     def evaluation_flops(self) -> float:
         return 0.0 if self.evaluation is None else self.evaluation.flops
 

@@ -19,7 +19,7 @@ from customize.interfaces.backend import Adapter, Backend, Full, LoRA
 from customize.models import locate
 from customize.models.shape import ModelShape
 from customize.planning.advice import Way, advice
-from customize.planning.elsewhere import least_bytes
+from customize.planning.elsewhere import least_bytes, weight_bytes
 from customize.planning.evaluation_work import EvaluationWork, evaluation_work
 from customize.planning.here import Asked, Here
 from customize.planning.offers import Estimate, Offer
@@ -177,10 +177,11 @@ def _estimates(here: Here, asked: Asked, offers: Mapping[str, Offer]) -> Iterato
         return
     flops = asked.flops + asked.evaluation_flops
     tokens = sum(stage.tokens[0] for stage in asked.stages)
+    read = asked.passes * weight_bytes(asked.shape)
     held = least_bytes(asked.shape, asked.adapter, asked.largest)
     for name, offer in offers.items():
         if not offer.is_here:
-            yield offer.estimated(name, flops, tokens, held)
+            yield offer.estimated(name, flops, tokens, held, read)
             continue
         for one in (here, *(Here.on(b, asked) for b in others_at_hand(here.backend))):
             both = one.seconds(asked), one.evaluation_seconds(asked)

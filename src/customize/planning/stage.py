@@ -32,7 +32,7 @@ class StagePlan:
 
     flops: of training, validation, and what comes before the first step. step_tokens: of the
     largest step, what a group shares at its start counted once. sampled: the most that is drawn at
-    once. data: the fingerprint of its rows.
+    once, and passes: over all weights for all that is drawn. data: the fingerprint of its rows.
 
     is_counted: not where a method learns from what it makes as it goes; tokens and flops are then
     0, and rows, steps and data None where it makes its rows of documents.
@@ -48,6 +48,7 @@ class StagePlan:
     sampled: Sampled
     data: str | None
     is_counted: bool = True
+    passes: float = 0.0
 
 
 def stage_plan(
@@ -90,6 +91,7 @@ def stage_plan(
         step_tokens=max(step.computed for step in ledger.steps),
         sampled=ledger.sampled,
         data=rows.fingerprint,
+        passes=ledger.passes,
     )
 
 
