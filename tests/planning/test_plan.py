@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ from customize import (
     resolve,
 )
 from customize.cli.plan_command import command
+from customize.data.dataset import IndexedDataset
+from customize.evaluation.columns import SnapshotColumn
 from customize.models.shape import ModelShape
 from customize.planning.amounts import forward_flops, training_flops
 from customize.planning.counting import Work
@@ -119,6 +121,68 @@ def test_many_rows_are_sampled_and_the_interval_holds_the_truth(
     estimate, low, high = some.tokens
     assert low < whole.tokens[0] < high
     assert low < estimate < high < 1.3 * estimate
+
+
+def _of_lengths(file: Path, lengths: Sequence[int]) -> str:
+    """Rows that differ in how often a word is said, in a file; returns its path."""
+    rows = [
+        {"prompt": f"ask {'more ' * length}", "completion": "yes", "expect": {"includes": "y"}}
+        for length in lengths
+    ]
+    file.write_text("\n".join(map(json.dumps, rows)) + "\n")
+    return str(file)
+
+
+def test_of_a_large_file_few_rows_are_looked_at_and_the_interval_holds_the_truth(
+    recipe: Mapping[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengths = np.random.default_rng(1).geometric(0.2, size=20_000)
+    short, long = (
+        plan(made(recipe, data=_of_lengths(tmp_path / "alike.jsonl", [length] * 4))).tokens / 4
+        for length in (1, 11)
+    )
+    truth = len(lengths) * short + (lengths - 1).sum() * (long - short) / 10
+    data = _of_lengths(tmp_path / "large.jsonl", lengths.tolist())
+    looked_at: set[int] = set()
+    get = IndexedDataset.__getitem__
+
+    def getting(self: Any, index: Any) -> Any:
+        looked_at.add(index)
+        return get(self, index)
+
+    monkeypatch.setattr(IndexedDataset, "__getitem__", getting)
+    [stage] = plan(made(recipe, data=data)).stages
+    assert (stage.rows, stage.steps) == (20_000, 5_000)
+    assert 0 < len(looked_at) <= 1_100
+    estimate, low, high = stage.tokens
+    assert low < truth < high
+    assert estimate == pytest.approx(truth, rel=0.2)
+
+
+def test_of_many_rows_to_evaluate_on_few_are_looked_at(
+    recipe: Mapping[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengths = np.random.default_rng(2).integers(1, 9, size=192).tolist()
+    asked = made(recipe, validation=_of_lengths(tmp_path / "held-out.jsonl", lengths))
+    whole = plan(asked).evaluation
+    monkeypatch.setattr("customize.planning.evaluation_work._ROWS", 96)
+    rendered: list[int] = []
+    drawn = SnapshotColumn.drawn
+
+    def drawing(self: Any, questions: Any, *rest: Any) -> Any:
+        rendered.append(len(questions))
+        return drawn(self, questions, *rest)
+
+    monkeypatch.setattr(SnapshotColumn, "drawn", drawing)
+    some = plan(asked).evaluation
+    assert whole is not None
+    assert some is not None
+    columns = whole.answers // 192
+    assert sum(rendered) == 96 * columns
+    assert (some.rows, some.answers, some.drawn) == (whole.rows, whole.answers, whole.drawn)
+    for what in ("read", "flops", "passes"):
+        assert getattr(some, what) == pytest.approx(getattr(whole, what), rel=0.1)
+    assert some.sampled.rows == whole.sampled.rows
 
 
 def test_validation_is_part_of_the_work(recipe: Mapping[str, Any]) -> None:
