@@ -168,6 +168,25 @@ def test_a_run_on_another_backend_or_processor_tells_nothing_of_this_one(
     assert "it differs in backend." in told
 
 
+def test_a_run_of_more_processes_or_on_another_device_tells_nothing_of_this_one(
+    recipe: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cpu = pytest.importorskip("customize_torch.backend").CPU
+    alone = plan(made(recipe))
+    for machine in ({"processes": 4}, {"device": "another"}):
+        with monkeypatch.context() as other:
+            other.setattr(cpu, "machine", lambda self, found=machine: found)
+            there = plan(made(recipe)).machine
+            assert there != alone.machine
+            remember(there, "a run there", alone.flops, 1.0)
+    assert plan(made(recipe)).seconds is None
+    customize.train(**recipe)
+    with monkeypatch.context() as many:
+        many.setattr(cpu, "machine", lambda self: {"processes": 4})
+        assert "it differs in machine.processes." in planned(recipe)
+    assert "training took" in planned(recipe)
+
+
 def test_a_run_over_other_rows_tells_nothing_of_this_one(
     recipe: Mapping[str, Any], write_rows: Callable[[int], Path]
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,15 @@ import pytest
 
 from customize import (
     BackendSpec,
+    Full,
+    LoRA,
+    ModelShape,
     OptionError,
     plan,
 )
+from customize.planning.elsewhere import least_bytes
 from customize.planning.offers import Offer, read_offers
-from customize.planning.rates import machine_name, remember
+from customize.planning.rates import holding_on, machine_name, remember
 from customize.runs import backends as choosing
 from customize.runs.folder import processor
 from customize.testing import ToyBackend
@@ -45,6 +50,70 @@ def test_offers_are_priced(recipe: Mapping[str, Any], tmp_path: Path) -> None:
         read_offers(wrong)
     assert "an offer is hour, memory_gb and tflops, or million" in str(told.value)
     assert "milion" in str(told.value)
+
+
+EIGHT_BILLION = ModelShape(  # as Llama 3.1 has it
+    {"q_proj": (4096, 4096)},
+    num_parameters=8_030_261_248,
+    num_layers=32,
+    hidden=4096,
+    intermediate=14336,
+    vocabulary=128_256,
+    attention_width=4096,
+    key_value_width=1024,
+)
+
+
+def test_what_fits_elsewhere_is_counted_in_bf16() -> None:
+    lora = LoRA(rank=16, targets=("q_proj",))
+    held = least_bytes(EIGHT_BILLION, lora, 2048)
+    weights, activations = 2 * 8.03e9, 2 * 2048 * (32 * 4096 + 4 * 4096 + 10240 + 3 * 14336)
+    head, adapter = 8 * 256 * 128_256, 18 * EIGHT_BILLION.trainable(lora)
+    assert held == pytest.approx(0.5e9 + weights + activations + head + adapter, rel=1e-3)
+    assert 16e9 < held < 24e9
+    assert least_bytes(EIGHT_BILLION, Full(), 2048) > 18 * 8.03e9
+
+
+def test_answers_take_what_reading_the_weights_takes(
+    recipe: Mapping[str, Any], tmp_path: Path
+) -> None:
+    """A token more of every row reads all weights once, however fast the device multiplies."""
+    rows = tmp_path / "held-out.jsonl"
+    row = {"prompt": "ask", "completion": "yes", "expect": {"includes": "y"}}
+    rows.write_text(f"{json.dumps(row)}\n" * 5)
+    asking = made(recipe, validation=str(rows), evaluate={"data": str(rows), "max_tokens": 7})
+    slow, fast, unsaid = (
+        Offer(hour=1.0, memory_gb=24, tflops=1e6, bandwidth_gb=bandwidth)
+        for bandwidth in (1e-3, 1e3, None)
+    )
+    found = plan(asking, {"slow": slow, "fast": fast, "unsaid": unsaid})
+    assert found.evaluation is not None
+    columns = found.evaluation.answers // 5
+    passes = 7 * columns  # the five rows of a column are drawn together
+    assert found.evaluation.passes == passes
+    seconds = {offer.name: offer.seconds for offer in found.offers}
+    assert seconds["slow"] == pytest.approx(passes * 2 * found.num_parameters / 1e6, rel=1e-3)
+    assert seconds["fast"] == pytest.approx(passes * 2 * found.num_parameters / 1e12, rel=1e-2)
+    assert seconds["unsaid"] == pytest.approx((found.flops + found.evaluation.flops) / 1e18)
+    assert all(one.bandwidth_gb for one in read_offers(None).values() if one.tflops)
+    with pytest.raises(OptionError, match="has no hour, memory_gb, tflops or bandwidth_gb"):
+        Offer(million=1.0, bandwidth_gb=3.0)
+
+
+def test_nothing_of_this_machine_decides_what_fits_elsewhere(recipe: Mapping[str, Any]) -> None:
+    """Not its form of numbers, and not what runs held here."""
+    found = plan(made(recipe))
+    shape = ModelShape.of_folder(Path(recipe["model"]))
+    held = least_bytes(shape, LoRA(), found.stages[0].largest)
+    table = {
+        name: Offer(hour=1.0, memory_gb=gigabytes / 1e9, tflops=1.0)
+        for name, gigabytes in {"enough": held + 1, "short": held - 1}.items()
+    }
+    remember(holding_on(found.machine), "a run", sum(found.memory.values()), 1e13)
+    for dtype in ("float32", "bfloat16"):
+        options = {**recipe["backend_options"], "dtype": dtype}
+        offers = plan(made(recipe, backend_options=options), table).offers
+        assert [offer.fits for offer in offers] == [True, False]
 
 
 def test_an_hour_alone_is_this_machine_s_on_every_backend_at_hand(

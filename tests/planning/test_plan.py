@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import customize
 from customize import (
@@ -20,13 +21,16 @@ from customize import (
     LoRA,
     ModelError,
     OptionError,
-    Unsupported,
     plan,
     resolve,
 )
+from customize.cli.plan_command import command
+from customize.data.dataset import IndexedDataset
+from customize.evaluation.columns import SnapshotColumn
 from customize.models.shape import ModelShape
 from customize.planning.amounts import forward_flops, training_flops
 from customize.planning.counting import Work
+from customize.planning.offers import read_offers
 from customize.training.recipe import Recipe
 from customize.training.recipe_making import make_recipe
 
@@ -119,6 +123,68 @@ def test_many_rows_are_sampled_and_the_interval_holds_the_truth(
     assert low < estimate < high < 1.3 * estimate
 
 
+def _of_lengths(file: Path, lengths: Sequence[int]) -> str:
+    """Rows that differ in how often a word is said, in a file; returns its path."""
+    rows = [
+        {"prompt": f"ask {'more ' * length}", "completion": "yes", "expect": {"includes": "y"}}
+        for length in lengths
+    ]
+    file.write_text("\n".join(map(json.dumps, rows)) + "\n")
+    return str(file)
+
+
+def test_of_a_large_file_few_rows_are_looked_at_and_the_interval_holds_the_truth(
+    recipe: Mapping[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengths = np.random.default_rng(1).geometric(0.2, size=20_000)
+    short, long = (
+        plan(made(recipe, data=_of_lengths(tmp_path / "alike.jsonl", [length] * 4))).tokens / 4
+        for length in (1, 11)
+    )
+    truth = len(lengths) * short + (lengths - 1).sum() * (long - short) / 10
+    data = _of_lengths(tmp_path / "large.jsonl", lengths.tolist())
+    looked_at: set[int] = set()
+    get = IndexedDataset.__getitem__
+
+    def getting(self: Any, index: Any) -> Any:
+        looked_at.add(index)
+        return get(self, index)
+
+    monkeypatch.setattr(IndexedDataset, "__getitem__", getting)
+    [stage] = plan(made(recipe, data=data)).stages
+    assert (stage.rows, stage.steps) == (20_000, 5_000)
+    assert 0 < len(looked_at) <= 1_100
+    estimate, low, high = stage.tokens
+    assert low < truth < high
+    assert estimate == pytest.approx(truth, rel=0.2)
+
+
+def test_of_many_rows_to_evaluate_on_few_are_looked_at(
+    recipe: Mapping[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengths = np.random.default_rng(2).integers(1, 9, size=192).tolist()
+    asked = made(recipe, validation=_of_lengths(tmp_path / "held-out.jsonl", lengths))
+    whole = plan(asked).evaluation
+    monkeypatch.setattr("customize.planning.evaluation_work._ROWS", 96)
+    rendered: list[int] = []
+    drawn = SnapshotColumn.drawn
+
+    def drawing(self: Any, questions: Any, *rest: Any) -> Any:
+        rendered.append(len(questions))
+        return drawn(self, questions, *rest)
+
+    monkeypatch.setattr(SnapshotColumn, "drawn", drawing)
+    some = plan(asked).evaluation
+    assert whole is not None
+    assert some is not None
+    columns = whole.answers // 192
+    assert sum(rendered) == 96 * columns
+    assert (some.rows, some.answers, some.drawn) == (whole.rows, whole.answers, whole.drawn)
+    for what in ("read", "flops", "passes"):
+        assert getattr(some, what) == pytest.approx(getattr(whole, what), rel=0.1)
+    assert some.sampled.rows == whole.sampled.rows
+
+
 def test_validation_is_part_of_the_work(recipe: Mapping[str, Any]) -> None:
     without = plan(made(recipe))
     once = plan(made(recipe, validation=recipe["data"], evaluate_every=3))
@@ -194,8 +260,60 @@ def test_a_method_that_learns_from_what_it_samples_is_not_guessed(
     pytest.importorskip("customize_grpo")
     (tmp_path / "brevity.py").write_text("def brief(completion): return -len(completion)\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(Unsupported, match="grpo learns from what it makes as it goes"):
-        plan(made(recipe, method="grpo", options={"reward": "brevity:brief"}))
+    grpo = {**recipe, "method": "grpo", "options": {"reward": "brevity:brief", "steps": 5}}
+    found, counted = plan(made(grpo)), plan(made(recipe))
+    assert (found.stages[0].rows, found.stages[0].steps) == (12, 5)
+    assert found.uncounted == ("grpo",)
+    assert (found.seconds, found.offers) == (None, ())
+    assert plan(made(grpo), read_offers(None)).offers == ()
+    assert found.num_trainable == counted.num_trainable
+    for what in ("weights", "adapter and optimizer", "runtime"):
+        assert found.memory[what] == counted.memory[what]
+    together = {**recipe["backend_options"], "token_budget": counted.stages[0].largest}
+    least = plan(made({**grpo, "backend_options": together})).memory
+    assert counted.memory["activations"] >= least["activations"] > 0
+    assert found.memory["activations"] > counted.memory["activations"]
+
+    settings = [f"--set={key}={recipe[key]}" for key in ("model", "data", "to", "backend")]
+    settings += ["--set=method=grpo", "--set=options.reward=brevity:brief"]
+    told = CliRunner().invoke(command, settings, catch_exceptions=False).output
+    assert "Memory: about " in told
+    assert "Time: not known before, for grpo learns from what it makes as it goes." in told
+    assert "Prices" not in told
+    assert max(map(len, told.splitlines())) <= 80
+    given = [*settings, "--json"]
+    values = json.loads(CliRunner().invoke(command, given, catch_exceptions=False).output)
+    assert values["uncounted"] == ["grpo"]
+
+
+def test_of_documents_memory_is_told_and_nothing_that_is_made_of_them(
+    recipe: Mapping[str, Any], tmp_path: Path
+) -> None:
+    pytest.importorskip("customize_rag")
+    documents = tmp_path / "documents"
+    documents.mkdir()
+    (documents / "hours.md").write_text("# Hours\n\nWe are open from nine to five.\n")
+    found = plan(made(recipe, method="rag", data=str(documents), options={}))
+    assert (found.stages[0].rows, found.stages[0].steps) == (None, None)
+    assert found.seconds is None
+    assert found.memory["weights"] == 4 * found.num_parameters
+
+
+def test_what_makes_an_uncounted_method_fit_is_advised(
+    recipe: Mapping[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: list[float]
+) -> None:
+    pytest.importorskip("customize_grpo")
+    (tmp_path / "brevity.py").write_text("def brief(completion): return -len(completion)\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    grpo = {**recipe, "method": "grpo", "options": {"reward": "brevity:brief"}}
+    whole = plan(made(grpo)).num_bytes
+    room[0] = whole - 1e3
+    told = plan(made(grpo)).advice
+    assert told == (
+        "--set backend=cpu --set backend_options.token_budget=256: the same result, a little slower"
+    )
+    fewer = {**recipe["backend_options"], "token_budget": 256}
+    assert plan(made(grpo, backend_options=fewer)).num_bytes <= whole - 1e3
 
 
 def test_an_adapter_that_is_gone_on_with_is_planned_as_it_is(

@@ -180,6 +180,11 @@ def test_what_a_device_can_is_told_by_name(made_up: Any) -> None:
     assert OneCall(dtype="float32").hardware()["attention"] == apart
 
 
+def test_the_device_is_the_machine_and_no_part_of_the_numerics(made_up: Any) -> None:
+    assert Here().machine() == {"device": "Made Up 1000"}
+    assert "device" not in Here(dtype="bfloat16").numerics()
+
+
 def test_the_head_holds_a_part_of_the_device_s_memory_and_a_gigabyte_at_most(made_up: Any) -> None:
     sizes = {"hidden": 64, "intermediate": 64, "attention_width": 64, "key_value_width": 64}
     shape = ModelShape(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,46 @@ def test_auto_takes_it_under_torchrun_alone(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
     assert priority() > 100
     launched.cache_clear()
+
+
+@pytest.fixture
+def among_four(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As in the first of four processes that torchrun began on two machines."""
+    told = {"RANK": 0, "WORLD_SIZE": 4, "LOCAL_RANK": 0, "LOCAL_WORLD_SIZE": 2, "MASTER_PORT": 1}
+    for name, value in told.items():
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
+    launched.cache_clear()
+    yield
+    launched.cache_clear()
+
+
+EACH = {"on": "cpu", "on_options": {"dtype": "float32", "threads": 1}}
+
+
+def test_alone_it_is_one_process() -> None:
+    launched.cache_clear()
+    assert Torchrun(**EACH).machine() == {"processes": 1}
+
+
+def test_the_number_of_processes_is_the_machine_and_no_part_of_the_numerics(
+    among_four: None,
+) -> None:
+    backend = Torchrun(**EACH)
+    assert backend.machine() == {"processes": 4}
+    assert Torchrun(**EACH, shard=True).machine() == {"processes": 4, "sharded": "yes"}
+    assert "processes" not in backend.numerics()
+
+
+def test_processes_of_one_machine_share_its_memory(
+    among_four: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cpu = pytest.importorskip("customize_torch.backend").CPU
+    monkeypatch.setattr(cpu, "available_bytes", lambda self: 24e9)
+    assert Torchrun(**EACH).available_bytes() == 12e9
+    monkeypatch.setattr(cpu, "name", "cuda")  # a device is a process's own
+    assert Torchrun(**EACH).available_bytes() == 24e9
 
 
 def test_without_torchrun_it_is_the_engine_itself(tmp_path: Path) -> None:

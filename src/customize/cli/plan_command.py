@@ -10,6 +10,7 @@ import click
 
 if TYPE_CHECKING:
     from customize.planning.plan import Plan
+    from customize.planning.stage import StagePlan
     from customize.runs.folder import RunFolder
 
 
@@ -70,6 +71,9 @@ def _lines(plan: Plan) -> list[str]:
     trained = f"{_count(plan.num_trainable)} of {_count(plan.num_parameters)} parameters trained"
     lines = [f"{plan.model} on {plan.backend}: {trained}"]
     for stage in plan.stages:
+        if not stage.is_counted:
+            lines.append(_uncounted(stage))
+            continue
         estimate, low, high = stage.tokens
         about = "" if low == high else f" ({_count(low)} to {_count(high)})"
         lines.append(
@@ -88,6 +92,12 @@ def _lines(plan: Plan) -> list[str]:
     return lines
 
 
+def _uncounted(stage: StagePlan) -> str:
+    if stage.rows is None:
+        return f"  {stage.method}: rows, steps and tokens are not known before"
+    return f"  {stage.method}: {stage.rows} rows, {stage.steps} steps, tokens not known before"
+
+
 def _memory(plan: Plan) -> list[str]:
     if not plan.memory:
         return [f"Memory: the backend {plan.backend} does not say."]
@@ -95,6 +105,8 @@ def _memory(plan: Plan) -> list[str]:
     free = "" if plan.available is None else f", {_bytes(plan.available)} are free"
     changes = [] if plan.advice is None else plan.advice.splitlines()
     advice = ["  does not fit, and would with", *(f"    {one}" for one in changes)]
+    if plan.uncounted:
+        parts.append("             and what sampling takes, which is not known before")
     about = f"Memory: about {_bytes(plan.num_bytes)}"
     if plan.held is not None:
         more = plan.num_bytes - sum(plan.memory.values())
@@ -105,6 +117,12 @@ def _memory(plan: Plan) -> list[str]:
 
 
 def _time(plan: Plan) -> list[str]:
+    if plan.uncounted:
+        why = f"{plan.uncounted[0]} learns from what it makes as it goes"
+        return [
+            f"Time: not known before, for {why}.",
+            "  Run a few of its steps, and look at the seconds of one.",
+        ]
     if plan.seconds is None or plan.rate is None:
         return [
             "Time: not known yet for this machine. Give this command again when a run is finished,",

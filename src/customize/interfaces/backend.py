@@ -434,6 +434,12 @@ class Backend(ABC):
         """
         return {}
 
+    def machine(self) -> Mapping[str, str | int]:
+        """What its speed depends on beside ``numerics`` and the processor, which change no run that
+        goes on: the device's name, the number of processes. Nothing where there is nothing else.
+        """
+        return {}
+
     @abstractmethod
     def load(self, model: ModelFolder) -> Engine:
         """Hold a base.

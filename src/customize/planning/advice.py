@@ -11,13 +11,17 @@ import attrs
 
 from customize.interfaces.backend import Adapter, Backend, LoRA, Smaller
 
+_FEW_TOKENS = 256  # that are still worth computing together
 _MUCH = 4  # times less in an adapter's rank
 NOTHING_HELPS = "a smaller model, or another machine: its weights alone leave too little room"
 
 
 @attrs.frozen
 class Way:
-    """How a run could be made. largest: tokens of the largest unit that is computed at once."""
+    """How a run could be made.
+
+    largest: tokens of the largest unit that is computed at once; 0 where that is not known.
+    """
 
     backend: Backend
     adapter: Adapter
@@ -57,7 +61,7 @@ def _needed(way: Way, chosen: Sequence[_Change], fits: Callable[[Way], bool]) ->
 
 def _changes(way: Way) -> Iterator[_Change]:
     """From the cheapest to the dearest."""
-    own = way.backend.smaller(way.largest)
+    own = way.backend.smaller(way.largest or _FEW_TOKENS)
     yield from (_of_backend(way.backend, one) for one in own if one.exact)
     yield from _of_adapter(way.adapter)
     yield from (_of_backend(way.backend, one) for one in own if not one.exact)

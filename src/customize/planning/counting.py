@@ -28,6 +28,8 @@ from customize.interfaces.backend import (
 )
 from customize.interfaces.renderer import Renderer
 
+_TOGETHER = 128  # rows that are drawn at once, of more than these
+
 
 @attrs.frozen
 class Work:
@@ -96,7 +98,8 @@ class Sampled:
 class Ledger:
     """What was asked for. forward: of forward passes alone. steps: each step's training.
 
-    drawn: tokens sampled at most; read: of their prompts. sampled: the most at once.
+    drawn: tokens sampled at most; read: of their prompts. passes: over all weights for them, a
+    token more of all rows that are drawn together. sampled: the most at once.
     """
 
     forward: Work = attrs.field(factory=Work)
@@ -104,6 +107,7 @@ class Ledger:
     pending: Work = attrs.field(factory=Work)
     read: float = 0.0
     drawn: float = 0.0
+    passes: float = 0.0
     sampled: Sampled = attrs.field(factory=Sampled)
 
 
@@ -125,6 +129,7 @@ class CountingSnapshot(Snapshot):
         tokens = sum(prompt.n * (len(prompt.tokens) + sampling.max_tokens) for prompt in prompts)
         self._ledger.read += sum(len(prompt.tokens) for prompt in prompts)
         self._ledger.drawn += rows * sampling.max_tokens
+        self._ledger.passes += -(-rows // _TOGETHER) * sampling.max_tokens
         self._ledger.sampled = max(
             self._ledger.sampled, Sampled(rows, tokens), key=lambda one: one.tokens
         )

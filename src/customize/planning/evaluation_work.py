@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TypeVar
 
 import attrs
@@ -17,11 +18,14 @@ from customize.interfaces.renderer import Renderer
 from customize.models.shape import ModelShape
 from customize.planning.amounts import drawing_flops, forward_flops
 from customize.planning.counting import CountingSnapshot, Ledger, Sampled
+from customize.planning.some_rows import places
 from customize.runs.evaluating import Asked
 from customize.runs.final_evaluation import final_evaluation
 from customize.runs.given import Given
 from customize.training.evaluation_plan import columns_of
 from customize.training.recipe import Recipe
+
+_ROWS = 30 * AT_ONCE  # that are looked at
 
 T = TypeVar("T")
 
@@ -31,7 +35,7 @@ class EvaluationWork:
     """rows: questions. answers: that are drawn, by all columns of the model together.
 
     read, drawn: tokens of their prompts, and of the answers at most. flops: of these and of what is
-    only weighed. sampled: the most that is drawn at once.
+    only weighed. sampled: the most that is drawn at once. passes: over all weights for the answers.
     """
 
     rows: int
@@ -40,6 +44,7 @@ class EvaluationWork:
     drawn: float
     flops: float
     sampled: Sampled
+    passes: float
 
 
 def evaluation_work(
@@ -66,23 +71,38 @@ def _counted(asked: Asked, renderer: Renderer, shape: ModelShape) -> EvaluationW
     questions = questions_of(rows, need_expect=not scorers and asked.judge is None)
     wanted = [q for q in questions if asked.judge is not None or needs_answer(q, scorers)]
     own = columns_of(asked.prompts, asked.shots, (), asked.index is not None)
-    ledger = Ledger()
-    column = SnapshotColumn("", CountingSnapshot(renderer, ledger))
+    column = partial(SnapshotColumn, "")
     times = len(own) * asked.samples
-    for some in _in_batches(wanted * times):
-        column.drawn(some, Draw(asked.max_tokens))
-    replies = [(q, text) for q in questions for text in replies_of(q, scorers, "", [])]
+
+    drawing, (some, share) = Ledger(), _some(wanted)
+    asking = column(CountingSnapshot(renderer, drawing))
+    for batch in [*_in_batches(some * asked.samples)] * len(own):  # one column after the other
+        asking.drawn(batch, Draw(asked.max_tokens))
+
+    weighing = Ledger()
+    replies, share_of_replies = _some(
+        [(q, text) for q in questions for text in replies_of(q, scorers, "", [])]
+    )
     for pairs in _in_batches(replies * times):
-        column.likelihoods(pairs)
+        column(CountingSnapshot(renderer, weighing)).likelihoods(pairs)
+
+    read, drawn = share * drawing.read, share * drawing.drawn
     return EvaluationWork(
         rows=len(questions),
         answers=len(wanted) * times,
-        read=ledger.read,
-        drawn=ledger.drawn,
-        flops=drawing_flops(shape, ledger.read, ledger.drawn)
-        + forward_flops(shape, ledger.forward),
-        sampled=ledger.sampled,
+        read=read,
+        drawn=drawn,
+        flops=drawing_flops(shape, read, drawn)
+        + forward_flops(shape, weighing.forward.scaled(share_of_replies)),
+        sampled=drawing.sampled,
+        passes=share * drawing.passes,
     )
+
+
+def _some(every: Sequence[T]) -> tuple[list[T], float]:
+    """As many as are looked at, and how many times as many there are."""
+    some = [every[place] for place in places(len(every), _ROWS)]
+    return some, len(every) / max(1, len(some))
 
 
 def _in_batches(some: Sequence[T]) -> Iterator[Sequence[T]]:

@@ -66,11 +66,19 @@ def differing(plan: Plan, folder: RunFolder) -> list[str]:
     planned: dict[str, Any] = {"backend": plan.backend, "processor": processor()}
     if ran[-1]["backend"] == plan.backend:
         planned["backend_options"] = plan.numerics
+        planned["machine"] = plan.computes
+        ran[-1]["machine"] = (folder.cost() or {}).get("machine", {})
     return [
         *differing_keys(deciding(folder.recipe().to_dict()), deciding(plan.recipe)),
         *differing_keys({key: ran[-1][key] for key in planned}, planned),
-        *(["data"] if [one["data"] for one in ran] != [one.data for one in plan.stages] else []),
+        *(["data"] if _has_other_rows(plan, ran) else []),
     ]
+
+
+def _has_other_rows(plan: Plan, ran: Sequence[Mapping[str, Any]]) -> bool:
+    """But for documents, of which a plan knows nothing."""
+    both = zip(plan.stages, ran, strict=False)
+    return any(stage.data not in (None, one["data"]) for stage, one in both)
 
 
 def compared(plan: Plan, folder: RunFolder) -> Happened | None:
@@ -126,7 +134,7 @@ def _without(plan: Plan, run: str) -> Plan:
     return attrs.evolve(
         plan,
         rate=rate_of(plan.machine, but=run),
-        seconds=expected(plan.machine, plan.flops),
+        seconds=None if plan.uncounted else expected(plan.machine, plan.flops),
         evaluation_seconds=None
         if evaluation is None
         else expected(evaluating_on(plan.machine), evaluation.flops),
@@ -135,6 +143,8 @@ def _without(plan: Plan, run: str) -> Plan:
 
 
 def _remember(plan: Plan, found: Happened, folder: RunFolder) -> None:
+    if plan.uncounted:
+        return
     run = _name(folder)
     remember(plan.machine, run, plan.flops, found.seconds)
     if plan.evaluation is not None and found.evaluation_s:

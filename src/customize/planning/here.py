@@ -4,6 +4,7 @@ finished runs have shown. Counts no work.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import attrs
@@ -30,13 +31,24 @@ class Asked:
 
     @property
     def largest(self) -> int:
-        """Tokens of the largest unit that is computed at once."""
+        """Tokens of the largest unit that is computed at once; 0 where that is not known."""
         return max(stage.largest for stage in self.stages)
 
     @property
     def flops(self) -> float:
         """Of training."""
         return sum(stage.flops for stage in self.stages)
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether all of training is."""
+        return all(stage.is_counted for stage in self.stages)
+
+    @property
+    def passes(self) -> float:
+        """Over all weights, for what is drawn in training and evaluation."""
+        training = sum(stage.passes for stage in self.stages)
+        return training + (0.0 if self.evaluation is None else self.evaluation.passes)
 
     @property
     def evaluation_flops(self) -> float:
@@ -60,7 +72,7 @@ class Here:
     @classmethod
     def on(cls, backend: Backend, asked: Asked) -> Here:
         """By what the backend says, settled, and what was remembered of it here."""
-        machine = machine_name(backend.name, backend.numerics(), processor())
+        machine = machine_name(backend.name, backend.numerics(), processor(), backend.machine())
         return cls(
             backend=backend.name,
             machine=machine,
@@ -87,7 +99,8 @@ class Here:
 
     def seconds(self, asked: Asked) -> Interval | None:
         """Of training."""
-        return None if self.rate is None else self.rate.expected(asked.flops)
+        rate = self.rate if asked.is_counted else None
+        return None if rate is None else rate.expected(asked.flops)
 
     def evaluation_seconds(self, asked: Asked) -> Interval | None:
         rate = self.evaluation_rate
@@ -102,7 +115,9 @@ def _most(backend: Backend, asked: Asked) -> Mapping[str, float]:
     """What is held when most is: while training, with what sampling before it has left, or while
     sampling, of which activations and the gradient are no part.
     """
-    step_tokens = max(stage.step_tokens for stage in asked.stages)
+    # Of what nobody knows as many tokens are computed together as the backend allows.
+    known = max(stage.step_tokens for stage in asked.stages)
+    step_tokens = known if asked.is_counted else math.inf
     training = dict(backend.memory(asked.shape, asked.adapter, asked.largest, step_tokens))
     drawn = [stage.sampled for stage in asked.stages]
     drawn += [] if asked.evaluation is None else [asked.evaluation.sampled]

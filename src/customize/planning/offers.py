@@ -24,6 +24,12 @@ class Offer:
     tflops: float | None = option(
         default=None, help="What training reaches there, not what its maker states.", above=0
     )
+    bandwidth_gb: float | None = option(
+        default=None,
+        help="GB a second that drawing answers reaches there; without it answers are timed as if "
+        "they were training, which is too short.",
+        above=0,
+    )
     million: float | None = option(
         default=None, help="Price of a million tokens that are trained on.", at_least=0
     )
@@ -34,22 +40,29 @@ class Offer:
             raise OptionError(
                 "an offer is hour, memory_gb and tflops, or million, or for this machine hour alone"
             )
-        if self.million is not None and machine != (None, None, None):
-            raise OptionError("an offer by the million tokens has no hour, memory_gb or tflops")
+        if self.million is not None and {*machine, self.bandwidth_gb} != {None}:
+            raise OptionError(
+                "an offer by the million tokens has no hour, memory_gb, tflops or bandwidth_gb"
+            )
 
     @property
     def is_here(self) -> bool:
         """Whether it is this machine, whose speed and memory are known otherwise."""
-        others = (self.memory_gb, self.tflops, self.million)
-        return self.hour is not None and others == (None, None, None)
+        others = {self.memory_gb, self.tflops, self.bandwidth_gb, self.million}
+        return self.hour is not None and others == {None}
 
-    def estimated(self, name: str, flops: float, tokens: float, num_bytes: float) -> Estimate:
-        """What a run would take there."""
+    def estimated(
+        self, name: str, flops: float, tokens: float, num_bytes: float, read: float
+    ) -> Estimate:
+        """What a run would take there that holds so many bytes, and reads so many as it draws."""
         if self.million is not None:
             return Estimate(name, None, self.million * tokens / 1e6, None)
         assert self.tflops is not None
         assert self.memory_gb is not None
-        return self.taken(name, flops / (self.tflops * 1e12), num_bytes <= self.memory_gb * 1e9)
+        seconds = flops / (self.tflops * 1e12)
+        if self.bandwidth_gb is not None:
+            seconds += read / (self.bandwidth_gb * 1e9)
+        return self.taken(name, seconds, num_bytes <= self.memory_gb * 1e9)
 
     def taken(self, name: str, seconds: float, fits: bool) -> Estimate:
         """A run of so many seconds."""

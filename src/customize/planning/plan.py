@@ -19,6 +19,7 @@ from customize.interfaces.backend import Adapter, Backend, Full, LoRA
 from customize.models import locate
 from customize.models.shape import ModelShape
 from customize.planning.advice import Way, advice
+from customize.planning.elsewhere import least_bytes, weight_bytes
 from customize.planning.evaluation_work import EvaluationWork, evaluation_work
 from customize.planning.here import Asked, Here
 from customize.planning.offers import Estimate, Offer
@@ -44,7 +45,8 @@ class Plan:
     evaluation_seconds: as ``seconds``.
     offers: the same elsewhere. advice: where memory is short, what to change, a line a change.
     held: bytes in all, as ``seconds``, by what runs on this machine held beside what is counted.
-    recipe: what is planned. numerics: what the backend settled on, of its options.
+    recipe: what is planned. numerics: what the backend settled on, of its options. computes: what
+        it says of the machine.
     """
 
     model: str
@@ -64,14 +66,21 @@ class Plan:
     held: tuple[float, float, float] | None = None
     recipe: Mapping[str, Any] = attrs.field(factory=dict)
     numerics: Mapping[str, str | int] = attrs.field(factory=dict)
+    computes: Mapping[str, str | int] = attrs.field(factory=dict)
+
+    @property
+    def uncounted(self) -> tuple[str, ...]:
+        """Methods that learn from what they make as they go: their work is not known before."""
+        return tuple(stage.method for stage in self.stages if not stage.is_counted)
 
     @property
     def flops(self) -> float:
-        """Of training."""
+        """Of training, but for what is uncounted."""
         return sum(stage.flops for stage in self.stages)
 
     @property
     def tokens(self) -> float:
+        """That are trained on, but for what is uncounted."""
         return sum(stage.tokens[0] for stage in self.stages)
 
     @property
@@ -80,7 +89,8 @@ class Plan:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
-        return {**attrs.asdict(self), "flops": self.flops, "bytes": self.num_bytes}
+        more = {"flops": self.flops, "bytes": self.num_bytes, "uncounted": self.uncounted}
+        return {**attrs.asdict(self), **more}
 
 
 def plan(
@@ -89,8 +99,7 @@ def plan(
     """Plan a recipe, or the one in a file.
 
     Raises:
-        Unsupported: a method learns from what it samples, so that its work cannot be counted
-            before; or the model is none on disk.
+        Unsupported: the backend holds no model.
         OptionError, DataError, ModelError: as training itself would.
     """
     if not isinstance(recipe, Recipe):
@@ -145,6 +154,7 @@ def _summed(model: str, backend: Backend, asked: Asked, offers: Mapping[str, Off
         advice=None if here.fits else _advice(here, backend, asked),
         held=here.held,
         numerics=backend.numerics(),
+        computes=backend.machine(),
     )
 
 
@@ -160,12 +170,18 @@ def _advice(here: Here, backend: Backend, asked: Asked) -> str:
 
 
 def _estimates(here: Here, asked: Asked, offers: Mapping[str, Offer]) -> Iterator[Estimate]:
-    """Of every offer, and by one for this machine of every backend whose speed is known."""
+    """Of every offer, and by one for this machine of every backend whose speed is known; of none
+    where the work is not known.
+    """
+    if not asked.is_counted:
+        return
     flops = asked.flops + asked.evaluation_flops
     tokens = sum(stage.tokens[0] for stage in asked.stages)
+    read = asked.passes * weight_bytes(asked.shape)
+    held = least_bytes(asked.shape, asked.adapter, asked.largest)
     for name, offer in offers.items():
         if not offer.is_here:
-            yield offer.estimated(name, flops, tokens, here.num_bytes)
+            yield offer.estimated(name, flops, tokens, held, read)
             continue
         for one in (here, *(Here.on(b, asked) for b in others_at_hand(here.backend))):
             both = one.seconds(asked), one.evaluation_seconds(asked)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import attrs
@@ -54,10 +55,18 @@ def remember(machine: str, run: str, counted: float, measured: float) -> None:
     replace_text(_file(), json.dumps(found, indent=1))
 
 
-def machine_name(backend: str, numerics: Mapping[str, Any], processor: str) -> str:
-    """What runs of equal speed share."""
-    told = [f"{key}={numerics[key]}" for key in ("dtype", "threads", "base") if key in numerics]
-    return " ".join([backend, *told, processor])
+_OF_SPEED = ("on", "dtype", "kernels", "threads", "base")
+
+
+def machine_name(
+    backend: str,
+    numerics: Mapping[str, Any],
+    processor: str,
+    machine: Mapping[str, Any] = MappingProxyType({}),
+) -> str:
+    """What runs of equal speed share. ``machine``: what the backend says of it."""
+    told = {**{key: numerics[key] for key in _OF_SPEED if key in numerics}, **machine}
+    return " ".join([backend, *(f"{key}={value}" for key, value in told.items()), processor])
 
 
 def evaluating_on(machine: str) -> str:

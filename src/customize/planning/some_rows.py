@@ -6,10 +6,20 @@ They are drawn in runs, since a method may train on rows together that follow on
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from customize.interfaces.dataset import Dataset, Row
 
 _RUN = 50
+
+
+def places(num: int, most: int) -> npt.NDArray[np.int64]:
+    """Which of ``num`` rows are drawn, ``most`` at most, in their order."""
+    run = min(_RUN, most)
+    starts = run * np.random.default_rng(0).permutation(-(-num // run))
+    enough = starts[: 1 + -(-most // run)]  # the last run of the rows may be a short one
+    drawn = (enough[:, None] + np.arange(run)).ravel()
+    return np.sort(drawn[drawn < num][: min(most, num)])
 
 
 class SomeRows:
@@ -18,11 +28,7 @@ class SomeRows:
     def __init__(self, rows: Dataset, most: int) -> None:
         self._rows = rows
         self._num = min(most, len(rows))
-        run = min(_RUN, most)
-        starts = run * np.random.default_rng(0).permutation(-(-len(rows) // run))
-        enough = starts[: 1 + -(-most // run)]  # the last run of the rows may be a short one
-        drawn = (enough[:, None] + np.arange(run)).ravel()
-        self._chosen = np.sort(drawn[drawn < len(rows)][: self._num])
+        self._chosen = places(len(rows), most)
 
     @property
     def kind(self) -> str:

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import attrs
 import numpy as np
 
-from customize._errors import Unsupported
 from customize.data.reading import read
 from customize.interfaces.backend import Adapter, Backend
 from customize.interfaces.dataset import Dataset
@@ -33,18 +32,23 @@ class StagePlan:
 
     flops: of training, validation, and what comes before the first step. step_tokens: of the
     largest step, what a group shares at its start counted once. sampled: the most that is drawn at
-    once. data: the fingerprint of its rows.
+    once, and passes: over all weights for all that is drawn. data: the fingerprint of its rows.
+
+    is_counted: not where a method learns from what it makes as it goes; tokens and flops are then
+    0, and rows, steps and data None where it makes its rows of documents.
     """
 
     method: str
-    rows: int
-    steps: int
+    rows: int | None
+    steps: int | None
     tokens: tuple[float, float, float]
     flops: float
     largest: int
     step_tokens: float
     sampled: Sampled
-    data: str
+    data: str | None
+    is_counted: bool = True
+    passes: float = 0.0
 
 
 def stage_plan(
@@ -55,18 +59,13 @@ def stage_plan(
     adapter: Adapter,
     backend: Backend,
 ) -> StagePlan:
-    """Count it.
-
-    Raises:
-        Unsupported: its method learns from what it makes as it goes.
-    """
+    """Count it; of a method that learns from what it makes as it goes, only what is given."""
     method = given.method
-    if "sample" in method.needs or method.data == "documents":
-        raise Unsupported(
-            f"{recipe.method} learns from what it makes as it goes: its work cannot be counted "
-            "before. Run it with options.steps=3 and look at the seconds of a step"
-        )
+    if method.data == "documents":
+        return _uncounted(recipe.method, None, None, None)
     rows = read(given.data, kind=method.data, on_bad_rows=recipe.on_bad_rows)  # type: ignore[arg-type]
+    if "sample" in method.needs:
+        return _uncounted(recipe.method, len(rows), method.num_steps(rows), rows.fingerprint)
     session = CountingSession(renderer, recipe.seed, backend.capabilities())
     some = SomeRows(rows, _ROWS)
     total = method.num_steps(rows)
@@ -92,7 +91,12 @@ def stage_plan(
         step_tokens=max(step.computed for step in ledger.steps),
         sampled=ledger.sampled,
         data=rows.fingerprint,
+        passes=ledger.passes,
     )
+
+
+def _uncounted(method: str, rows: int | None, steps: int | None, data: str | None) -> StagePlan:
+    return StagePlan(method, rows, steps, (0.0, 0.0, 0.0), 0.0, 0, 0.0, Sampled(), data, False)
 
 
 def _run(method: Method, session: CountingSession, rows: Dataset, total: int) -> None:

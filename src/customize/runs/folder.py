@@ -83,7 +83,8 @@ class RunFolder:
         ``seconds``; ``peak_bytes``, of the device's memory, or of the process where it has none of
         its own, None where what it held before cannot be told apart; and whether that is of the
         ``whole`` run and not of what was left of it. Also ``evaluation_s``, where an evaluation
-        ended it, which then counts for the peak too.
+        ended it, which then counts for the peak too; and the ``machine``, as far as the backend
+        told it.
         """
         is_kept = self.finished and (self.path / _COST).is_file()
         return self._read(_COST) if is_kept else None

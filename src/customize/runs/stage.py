@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -58,9 +58,15 @@ class Stage:
 
 
 def train_stage(
-    stage: Stage, begin: Callable[[], Session], folder: RunFolder, watching: Sequence[Observer]
+    stage: Stage,
+    begin: Callable[[], Session],
+    folder: RunFolder,
+    watching: Sequence[Observer],
+    machine: Mapping[str, str | int],
 ) -> None:
     """Train a stage to its end, from its last checkpoint where there is one, and finish its folder.
+
+    ``machine``: what the backend says of it.
 
     Raises:
         WorkerLost: workers are lost again and again, and the run gets no further.
@@ -87,6 +93,7 @@ def train_stage(
             "seconds": seconds,
             "whole": whole and is_unbroken,
             "peak_bytes": session.device_peak() or (peak if peak != held else None),
+            "machine": machine,
         }
         _keep_weights(recipe, loop, session, folder)
         _keep_beside(stage, session, folder)

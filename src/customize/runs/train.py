@@ -196,6 +196,7 @@ def _train_all(
     engine = backend.load(model)  # type: ignore[arg-type]
     where = f"{model.name if model else last.recipe.model} on {backend.name}"
     begin = partial(_opened, engine, model, last.recipe.seed)
+    machine = backend.machine()
     _tell_defaults_of_lora((*before, last)[0])
     for number, stage in enumerate(before, start=1):
         inner = RunFolder(Path(stage.recipe.to))
@@ -203,10 +204,10 @@ def _train_all(
         inner.begin(stage.recipe, lineage_of(model, backend, stage, start))
         if not inner.finished:
             say(f"{type(stage.method).__name__} of {where}")
-            train_stage(stage, partial(begin, start), inner, watching)
+            train_stage(stage, partial(begin, start), inner, watching, machine)
         start = last.recipe.adapter_of_stage(number + 1, inner.weights())
     say(f"{type(last.method).__name__} of {where}")
-    train_stage(last, partial(begin, start), folder, watching)
+    train_stage(last, partial(begin, start), folder, watching, machine)
     return engine
 
 

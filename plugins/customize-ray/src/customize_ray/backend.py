@@ -60,6 +60,7 @@ class Ray(Backend):
     )
     # What the workers said of themselves when they were asked.
     said: Mapping[str, str | int] = attrs.field(factory=dict)
+    said_of_machine: Mapping[str, str | int] = attrs.field(factory=dict)
 
     def probe(self) -> str | None:
         missing = [name for name in ("ray", "torch", "transformers") if find_spec(name) is None]
@@ -78,11 +79,17 @@ class Ray(Backend):
         told, *_ = conductor.order("settle", on=on, options=dict(self.on_options), kept=dict(kept))
         chosen, numerics = told.value["options"], told.value["numerics"]
         said = {"on": told.value["on"], **numerics}
-        return attrs.evolve(self, on_options=chosen, said=said)  # type: ignore[misc]  # of attrs
+        machine = told.value["machine"]
+        return attrs.evolve(  # type: ignore[misc]  # of attrs
+            self, on_options=chosen, said=said, said_of_machine=machine
+        )
 
     def numerics(self) -> Mapping[str, str | int]:
         """Not the number of workers: a run goes on with more or fewer, and rounds otherwise."""
         return self.said
+
+    def machine(self) -> Mapping[str, str | int]:
+        return {**self.said_of_machine, "processes": self.workers}
 
     def load(self, model: ModelFolder) -> Engine:
         from customize_ray.engine import RayEngine

@@ -132,6 +132,12 @@ class GPU(Backend):
             else "scaled dot product, segment by segment",
         }
 
+    def machine(self) -> Mapping[str, str | int]:
+        import torch
+
+        self._refuse_absent()
+        return {"device": torch.cuda.get_device_properties(self.device).name}
+
     @abstractmethod
     def has_fp8(self) -> bool:
         """Whether the device multiplies in 8 bits of floating point, which this engine does not."""

@@ -103,7 +103,12 @@ class Torchrun(Backend):
         return self._each().sampling_memory(shape, -(-rows // world), -(-tokens // world))
 
     def available_bytes(self) -> float | None:
-        return self._each().available_bytes()
+        """For one process: where they compute on processors those of a machine share its memory."""
+        each, launch = self._each(), launched()
+        free = each.available_bytes()
+        if free is None or launch is None or each.name != "cpu":
+            return free
+        return free / launch.local_world
 
     def smaller(self, largest: int) -> Sequence[Smaller]:
         """What each process could do; pieces of a rounded base are not dealt out."""
@@ -118,6 +123,11 @@ class Torchrun(Backend):
         else:
             found["processes"] = str(launch.world)
         return found
+
+    def machine(self) -> Mapping[str, str | int]:
+        world = launch.world if (launch := launched()) else 1
+        pieces = {"sharded": "yes"} if self.shard else {}
+        return {**self._each().machine(), "processes": world, **pieces}
 
     def follow(self) -> None:
         crew = self._crew()

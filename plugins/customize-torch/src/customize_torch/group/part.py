@@ -94,7 +94,8 @@ class Part:
         told = order.value
         made = each_on(told["on"], told["options"]).settled(told["kept"])
         options = attrs.asdict(made)  # type: ignore[arg-type]  # it is of attrs
-        return Parcel({"on": made.name, "options": options, "numerics": dict(made.numerics())})
+        told = {"on": made.name, "options": options, "numerics": dict(made.numerics())}
+        return Parcel({**told, "machine": dict(made.machine())})
 
     def load(self, order: Parcel) -> Parcel:
         """The base, from the same path on every machine."""
