@@ -91,6 +91,61 @@ def test_what_is_no_turn_is_told(value: Any) -> None:
     assert str(episode.error).startswith("TypeError: yielded")
 
 
+NARRATED = [{"role": "narrator", "content": "Night falls."}]
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (NARRATED, "TypeError: yielded"),
+        ([{"content": "Night falls."}], "TypeError: yielded"),
+        ([{"role": "assistant", "content": "", "tool_calls": [5]}], "AttributeError: 'int'"),
+    ],
+)
+@pytest.mark.parametrize("at", [0, 1])
+def test_a_message_that_cannot_be_written_fails_its_episode_alone(
+    value: Any, told: str, at: int
+) -> None:
+    @customize.environment
+    def odd(row: Any, rng: random.Random) -> Any:
+        number = rng.random()
+        yield value if number == doomed and at == 0 else "Go."
+        yield value if number == doomed and at == 1 else "On."
+        return number
+
+    doomed = 2.0
+    doomed = play(odd, "ok", size=3)[1].reward
+    found = play(odd, "ok", size=3)
+    assert [e.failed for e in found] == [False, True, False]
+    assert str(found[1].error).startswith(told)
+    assert found[1].traceback
+
+
+def test_a_message_that_the_chat_template_refuses_fails_its_episode_alone() -> None:
+    """Its own words are told: no role that this template has none for is known beforehand."""
+
+    @customize.environment
+    def odd(row: Any, rng: random.Random) -> Any:
+        yield "Go."
+        yield [{"role": "developer", "content": "Night falls."}]  # the toy has no such role
+        return 1.0
+
+    [episode] = play(odd, "ok")
+    told = "RenderingError: no role 'developer': roles are system, user, assistant, tool"
+    assert episode.error == told
+
+
+def test_functions_are_no_tools_of_a_turn() -> None:
+    @customize.environment
+    def offering(row: Any, rng: random.Random) -> Any:
+        yield customize.Turn("Go.", tools=[swallow])  # type: ignore[list-item]  # the point
+        return 1.0
+
+    [episode] = play(offering, "ok")
+    assert str(episode.error).startswith("TypeError: the tools of a Turn are schemas, as {'type': ")
+    assert "(got function)" in str(episode.error)
+
+
 def test_a_failed_episode_is_played_again_with_a_fresh_environment() -> None:
     begun = []
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from customize._batch import Floats, Ints
 from customize._errors import OutOfRoom, Unsupported
+from customize.data.rendering.conversation import ROLES
 from customize.data.rendering.reply import is_unread_call
 from customize.interfaces.backend import Completion, Prompt, Sampling, Snapshot
 from customize.interfaces.environment import Environment, Reply, ToolCall, Turn, Verdict
@@ -293,14 +294,18 @@ class _Live:
         try:
             turn = turn_of(value)
             messages = messages_of(turn, self._own, self._driver.observation_tokens)
-        except TypeError as error:
+            self._see(turn, messages)
+        except Unsupported:  # of this model, whatever was yielded
+            raise
+        except Exception as error:  # whatever such messages make a template do
             self._fail(error)
-            return
-        self._messages += [{"role": m["role"], "content": m["content"]} for m in messages]
+
+    def _see(self, turn: Turn, messages: Sequence[Message]) -> None:
         if turn.restart or not self._sequences:
             self._begin(messages, turn.tools)
         else:
             self._append(self._sequences[-1], messages)
+        self._messages += [{"role": m["role"], "content": m["content"]} for m in messages]
 
     def _begin(self, messages: Sequence[Message], tools: Sequence[Tool]) -> None:
         tokens = self._renderer.prompt(messages, tools or None)
@@ -358,11 +363,21 @@ def messages_of(turn: Turn, own: Set[Any], observation_tokens: int) -> list[dict
     limit = observation_tokens * _CHARACTERS
     out = []
     for message in messages:
-        if not isinstance(message, Mapping) or not isinstance(message.get("content"), str):
-            raise TypeError(f"yielded {str(message)[:80]!r}: a message has a role and a content")
+        if not _is_message(message):
+            roles = ", ".join(ROLES)
+            raise TypeError(
+                f"yielded {str(message)[:80]!r}: a message has a role, one of {roles}, and a "
+                "content, which is text"
+            )
         text = message["content"]
         out.append({**message, "content": text if text in own else _cut(text, limit)})
     return out
+
+
+def _is_message(value: object) -> bool:
+    if not isinstance(value, Mapping) or not isinstance(value.get("content"), str):
+        return False
+    return value.get("role") in ROLES
 
 
 def _cut(text: str, limit: int) -> str:
