@@ -540,6 +540,22 @@ def test_off_temperature_the_ratio_is_to_the_sampler() -> None:
     assert step.metrics["mismatch"] > 0.1
 
 
+@pytest.mark.parametrize("kl_as", ["to_go", "reward", "loss"])
+def test_off_temperature_the_policy_is_still_where_it_began(kl_as: str) -> None:
+    """Before the first update KL is 0: rewards alone make the advantages, whatever KL weighs."""
+    settings = {**SMALL, "steps": 1, "temperature": 0.5, "behaviour": "sampler"}
+    [without] = steps(GRPO(reward=likeness, **settings))
+    [step] = steps(GRPO(reward=likeness, kl=100.0, kl_as=kl_as, **settings))
+    assert step.metrics["loss"] == pytest.approx(without.metrics["loss"], abs=1e-6)
+    assert step.metrics["kl_to_start"] == step.metrics["kl_to_base"] == 0.0
+    surprise = []
+    for told in step.records["episodes"]:
+        for one in customize.Episode.from_json(told).sequences:
+            batch = customize.Batch.from_sequences([(one.tokens, {"weights": one.sampled})])
+            surprise += [-x for x in session().base().forward(batch).result()[one.sampled].tolist()]
+    assert step.metrics["entropy"] == pytest.approx(sum(surprise) / len(surprise))
+
+
 def test_a_column_that_is_missing_is_told_before_anything_is_sampled() -> None:
     def needs(completion: str, answer: str) -> float:
         return float(completion == answer)

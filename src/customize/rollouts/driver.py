@@ -41,8 +41,8 @@ class Driver:
 
     max_turns, max_length: turns of an episode, and tokens of a sequence, at most.
     observation_tokens: longer texts of the environment are cut, and the cut is marked.
-    behaviour: whose log-probabilities are kept: the ``policy``'s, or the ``sampler``'s, which
-        differ at another temperature than 1.
+    behaviour: to whose log-probabilities a ratio will be: the ``policy``'s, or the ``sampler``'s,
+        which differ at another temperature than 1; then the policy's are kept beside them.
     rewrites: what is done where the chat template rewrites what was said, as some drop earlier
         thoughts: ``refuse``, or ``restart`` with the whole conversation in a new sequence.
     """
@@ -154,19 +154,21 @@ class _Sequence:
     tokens: Ints
     tools: Sequence[Tool]
     messages: list[Message]
-    spans: list[tuple[int, Floats]] = attrs.field(factory=list)
+    spans: list[tuple[int, Floats, Floats]] = attrs.field(factory=list)
 
     def spoken(self) -> Spoken | None:
         """Up to the last thing the model said; None where it said nothing."""
         if not self.spans:
             return None
-        last, logprobs = self.spans[-1]
+        last, logprobs, _ = self.spans[-1]
         length = last + len(logprobs)
-        sampled, found = np.zeros(length, bool), np.zeros(length, np.float32)
-        for start, values in self.spans:
-            sampled[start : start + len(values)] = True
-            found[start : start + len(values)] = values
-        return Spoken(self.tokens[:length], sampled, found)
+        sampled = np.zeros(length, bool)
+        kept, own = np.zeros(length, np.float32), np.zeros(length, np.float32)
+        for start, values, policys in self.spans:
+            place = slice(start, start + len(values))
+            sampled[place], kept[place], own[place] = True, values, policys
+        of_policy = None if np.array_equal(kept, own) else own
+        return Spoken(self.tokens[:length], sampled, kept, of_policy)
 
 
 class _Live:
@@ -204,7 +206,7 @@ class _Live:
         kept = completion.logprobs
         if self._driver.behaviour == "sampler":
             kept = completion.sampling_logprobs
-        sequence.spans.append((len(sequence.tokens), kept))
+        sequence.spans.append((len(sequence.tokens), kept, completion.logprobs))
         sequence.tokens = np.concatenate([sequence.tokens, completion.tokens])
         if self._driver.rewrites == "restart":
             sequence.messages.append(self._renderer.parse(completion.tokens))

@@ -40,12 +40,20 @@ class Ask:
 class Spoken:
     """One sequence of tokens. tokens: int32 [T]. sampled: bool [T], where the model spoke.
 
-    logprobs: float32 [T], of the sampler, 0 where it did not speak.
+    logprobs: float32 [T], what a ratio is to; 0 where it did not speak.
+    of_policy: float32 [T], the policy's own where ``logprobs`` are its sampler's; None where they
+        are the same.
     """
 
     tokens: Ints
     sampled: Any  # bool [T]
     logprobs: Floats
+    of_policy: Floats | None = None
+
+    @property
+    def policy_logprobs(self) -> Floats:
+        """float32 [T], at temperature 1 and with nothing cut off; 0 where it did not speak."""
+        return self.logprobs if self.of_policy is None else self.of_policy
 
     @property
     def spans(self) -> Ints:
@@ -55,10 +63,12 @@ class Spoken:
 
     def to_json(self) -> dict[str, Any]:
         """Exactly, as JSON values."""
+        own = {} if self.of_policy is None else {"of_policy": self._told(self.of_policy)}
         return {
             "tokens": self.tokens.tolist(),
             "spans": self.spans.tolist(),
-            "logprobs": self.logprobs[self.sampled].tolist(),
+            "logprobs": self._told(self.logprobs),
+            **own,
         }
 
     @classmethod
@@ -68,9 +78,19 @@ class Spoken:
         sampled = np.zeros(len(tokens), bool)
         for start, end in value["spans"]:
             sampled[start:end] = True
-        logprobs = np.zeros(len(tokens), np.float32)
-        logprobs[sampled] = value["logprobs"]
-        return cls(tokens, sampled, logprobs)
+        own = value.get("of_policy")
+        of_policy = None if own is None else _spread(own, sampled)
+        return cls(tokens, sampled, _spread(value["logprobs"], sampled), of_policy)
+
+    def _told(self, logprobs: Floats) -> list[float]:
+        return [float(value) for value in logprobs[self.sampled]]
+
+
+def _spread(told: Sequence[float], sampled: Any) -> Floats:
+    """float32 [T] of what was kept of sampled tokens alone."""
+    logprobs = np.zeros(len(sampled), np.float32)
+    logprobs[sampled] = told
+    return logprobs
 
 
 @attrs.frozen(eq=False, kw_only=True)

@@ -148,7 +148,8 @@ class GRPO(Choices):
         if self.kl:
             reference = session.named_snapshot(_START).forward(batch).result()
             batch = batch.with_columns(reference_logprobs=reference)
-            away_N = batch.columns["sampling_logprobs"].astype(np.float64) - reference
+            policy_N = np.concatenate([one.policy_logprobs for one in spoken])
+            away_N = policy_N.astype(np.float64) - reference
             kl_K = float(self.kl) * away_N[batch.scored]
         advantage_E, advantage_K = self._advantages(episodes, groups, owner_K, kl_K)
         length_E = np.array([episode.num_sampled for episode in episodes], np.float64)

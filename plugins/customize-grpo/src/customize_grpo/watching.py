@@ -25,7 +25,7 @@ def of_episodes(choices: Choices, gathered: Gathered) -> dict[str, float]:
 
     reward, reward/…: the mean, and of each part. flat_right, flat_wrong: shares of groups in which
     all are rewarded alike, at least ``solved`` or less. length_ended: of replies that were not cut.
-    entropy: nats a token, the mean of what each sampled token surprised. distinct: share of
+    entropy: nats a token, the mean of what each sampled token surprised the policy. distinct: share of
     different completions; most_said: of the commonest one. stop/…, faults/…, errors/…: shares of
     episodes, with the tool's name where one was called. calls/…: a number an episode.
     """
@@ -65,7 +65,7 @@ def of_base(choices: Choices, base: Snapshot, gathered: Gathered) -> dict[str, f
         return {}
     batch = Batch.from_sequences([(s.tokens, {"weights": s.sampled}) for s in spoken])
     told_N = base.forward(batch).result()
-    said_N = np.concatenate([s.logprobs for s in spoken])
+    said_N = np.concatenate([s.policy_logprobs for s in spoken])
     return {"kl_to_base": _kl(told_N[batch.scored], said_N[batch.scored])}
 
 
@@ -143,16 +143,17 @@ def _groups(choices: Choices, sound: Sequence[Episode]) -> Mapping[str, float]:
 def _lengths(sound: Sequence[Episode]) -> Mapping[str, float]:
     lengths = [episode.num_sampled for episode in sound]
     ended = [episode.num_sampled for episode in sound if not episode.truncated]
-    said = Counter(episode.completion for episode in sound)
-    surprise = sum(-float(s.logprobs.sum(dtype=np.float64)) for e in sound for s in e.sequences)
+    texts = Counter(episode.completion for episode in sound)
+    said = [s.policy_logprobs for e in sound for s in e.sequences]
+    surprise = sum(-float(logprobs_T.sum(dtype=np.float64)) for logprobs_T in said)
     return {
         "length": float(np.mean(lengths or [0])),
         "length_max": float(max(lengths, default=0)),
         "length_ended": float(np.mean(ended or [0])),
         "truncated": 1 - len(ended) / max(len(sound), 1),
         "entropy": surprise / max(sum(lengths), 1),
-        "distinct": len(said) / max(len(sound), 1),
-        "most_said": max(said.values(), default=0) / max(len(sound), 1),
+        "distinct": len(texts) / max(len(sound), 1),
+        "most_said": max(texts.values(), default=0) / max(len(sound), 1),
         "turns": float(np.mean([episode.turns for episode in sound] or [0])),
     }
 
