@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import random
 import re
 import threading
@@ -313,6 +314,31 @@ def test_a_judge_of_siblings_sees_the_group_and_a_failure_fails_all_of_it() -> N
     episodes = play(customize.judged(customize.group(broken)), "ok", size=3)
     told = "ValueError: broken judged 1 of 3 completions"
     assert [e.error for e in episodes] == [told] * 3
+
+
+def test_a_siblings_failure_is_no_error_of_those_that_played_well() -> None:
+    """They are left out, since they cannot be judged together; and they are not played again."""
+    said, played, asked = iter("abcd"), [], []
+
+    def picky(completion: str) -> float:
+        played.append(completion)
+        if completion in "bd":
+            raise OSError("gone")
+        return 1.0
+
+    def judge(completions: Any, rows: Any) -> list[float]:
+        asked.append(completions)
+        return [1.0] * len(completions)
+
+    reward = {picky: 1.0, customize.group(judge): 1.0}
+    episodes = play(customize.judged(reward), lambda text: next(said), size=3)
+    assert played == ["a", "b", "c", "d"]
+    assert [e.error for e in episodes] == [None, "OSError: gone", None]
+    assert [e.failed for e in episodes] == [True] * 3
+    assert [e.void for e in episodes] == [True, False, True]
+    assert not asked
+    again = Episode.from_json(json.loads(json.dumps(episodes[0].to_json())))
+    assert again.failed
 
 
 def test_a_judge_is_asked_once_of_a_group_without_failure() -> None:

@@ -256,6 +256,31 @@ def test_when_too_many_fail_the_run_stops_with_the_authors_own_error() -> None:
     assert "(row " in told
 
 
+def test_one_that_fails_beside_a_judge_of_siblings_is_counted_once() -> None:
+    """Of 48 episodes one is bad: its group is left out, and the run goes on."""
+    bad: list[str] = []
+
+    def picky(completion: str) -> float:
+        if completion in bad:
+            raise OSError("gone")
+        return float(len(completion))
+
+    def judge(completions: Any, rows: Any) -> list[float]:
+        return [float(len(completion)) for completion in completions]
+
+    method = GRPO(
+        reward=(picky, customize.group(judge)), batch_size=6, group_size=8, steps=1, max_tokens=8
+    )
+    [step] = steps(method)
+    said = [e["messages"][-1]["content"] for e in step.records["episodes"]]
+    bad.append(next(text for text in said if said.count(text) == 1))
+    with pytest.warns(UserWarning, match="1 of 48 episodes failed"):
+        [step] = steps(method)
+    assert step.metrics["errors/OSError"] == 1 / 48
+    assert [name for name in step.metrics if name.startswith("errors/")] == ["errors/OSError"]
+    assert step.metrics["groups"] == 5
+
+
 def cut(completion: str, truncated: bool) -> float:
     return 2.0 if truncated else float(len(completion))
 

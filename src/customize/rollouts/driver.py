@@ -67,7 +67,7 @@ class Driver:
         """
         played = self._once(snapshot, asks)
         episodes = self._judged(asks, played, {ask.group for ask in asks})
-        failed = [i for i, episode in enumerate(episodes) if episode.failed]
+        failed = [i for i, episode in enumerate(episodes) if episode.error is not None]
         if not failed:
             return episodes
         again = self._once(snapshot, [asks[i] for i in failed])
@@ -114,7 +114,7 @@ class Driver:
     def _judged(
         self, asks: Sequence[Ask], episodes: Sequence[Episode], groups: Set[int]
     ) -> list[Episode]:
-        """With what a judge of siblings says of these groups; one with a failure fails whole."""
+        """With what a judge of siblings says of these groups; one with a failure is left out."""
         out = list(episodes)
         if self.environment.siblings is None:
             return out
@@ -128,10 +128,8 @@ class Driver:
     def _of_group(self, asks: Sequence[Ask], episodes: Sequence[Episode]) -> list[Episode]:
         judge = self.environment.siblings
         assert judge is not None
-        first = next((e for e in episodes if e.failed), None)
-        if first is not None:
-            told = f"a sibling failed: {first.error}"
-            return [e if e.failed else _failed(e, told, first.traceback) for e in episodes]
+        if any(e.failed for e in episodes):
+            return [e if e.failed else _void(e) for e in episodes]
         try:
             rows = [copy.deepcopy(ask.row) for ask in asks]
             completions = [episode.completion for episode in episodes]
@@ -341,7 +339,11 @@ class _Live:
 
 def errors_by_type(episodes: Iterable[Episode]) -> Counter[str]:
     """How many failed, by what was raised."""
-    return Counter(str(e.error).partition(":")[0] for e in episodes if e.failed)
+    return Counter(e.error.partition(":")[0] for e in episodes if e.error is not None)
+
+
+def _void(episode: Episode) -> Episode:
+    return attrs.evolve(episode, reward=float("nan"), parts={}, void=True)
 
 
 def _failed(episode: Episode, error: str, lines: str | None) -> Episode:

@@ -104,6 +104,8 @@ class Episode:
     faults: the model's, by kind; ``turns`` or ``tokens`` where it took too many to come to an end.
     calls: of each tool, how many and their seconds.
     error: what went wrong in the environment, as ``Type: message``; then nothing is learnt of it.
+    void: a sibling went wrong, so that a judge of siblings has nothing to say of this one: nothing
+        is learnt of it either, and it is no error of its own.
     messages: what was said, for people.
     seconds: spent in the environment.
     """
@@ -123,10 +125,12 @@ class Episode:
     seconds: float
     error: str | None = None
     traceback: str | None = None
+    void: bool = False
 
     @property
     def failed(self) -> bool:
-        return self.error is not None
+        """Nothing is learnt of it: it went wrong, or a sibling that it is judged beside."""
+        return self.error is not None or self.void
 
     @property
     def truncated(self) -> bool:
@@ -158,7 +162,7 @@ class Episode:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Episode:
         """What ``to_json`` gave."""
-        known = {name: value[name] for name in attrs.fields_dict(cls)}
+        known = {name: value[name] for name in attrs.fields_dict(cls) if name in value}
         known["sequences"] = tuple(Spoken.from_json(s) for s in value["sequences"])
         known["reward"] = float("nan") if value["reward"] is None else value["reward"]
         known["calls"] = {name: (n, seconds) for name, (n, seconds) in value["calls"].items()}

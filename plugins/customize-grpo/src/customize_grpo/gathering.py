@@ -114,7 +114,7 @@ class Gatherer:
         return Ask(self._data[row], row, place, index, seed)
 
     def _check(self, episodes: Sequence[Episode]) -> None:
-        failed = [episode for episode in episodes if episode.failed]
+        failed = [episode for episode in episodes if episode.error is not None]
         if not failed:
             return
         first = failed[0]

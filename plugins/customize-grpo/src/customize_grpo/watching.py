@@ -25,8 +25,8 @@ def of_episodes(choices: Choices, gathered: Gathered) -> dict[str, float]:
 
     reward, reward/…: the mean, and of each part. flat_right, flat_wrong: shares of groups in which
     all are rewarded alike, at least ``solved`` or less. length_ended: of replies that were not cut.
-    entropy: nats a token, the mean of what each sampled token surprised the policy. distinct: share of
-    different completions; most_said: of the commonest one. stop/…, faults/…, errors/…: shares of
+    entropy: nats a token, the mean of what each sampled token surprised the policy. distinct: share
+    of different completions; most_said: of the commonest one. stop/…, faults/…, errors/…: shares of
     episodes, with the tool's name where one was called. calls/…: a number an episode.
     """
     every = gathered.episodes
@@ -167,7 +167,7 @@ def _shares(every: Sequence[Episode], sound: Sequence[Episode]) -> dict[str, flo
     for episode in every:
         faults.update(episode.faults)
     out |= {f"faults/{kind}": count / number for kind, count in sorted(faults.items())}
-    errors = Counter(str(e.error).partition(":")[0] for e in every if e.failed)
+    errors = Counter(e.error.partition(":")[0] for e in every if e.error is not None)
     out |= {f"errors/{kind}": count / number for kind, count in sorted(errors.items())}
     return out | {f"calls/{name}": n / number for name, (n, _) in _calls(every).items()}
 
