@@ -153,7 +153,7 @@ def counted(choices: Choices, episodes: Sequence[Episode]) -> list[Episode]:
     if choices.truncated == "drop":
         sound = [episode for episode in sound if not episode.truncated]
     if choices.truncated == "penalise":
-        sound = [attrs.evolve(e, reward=0.0) if e.truncated else e for e in sound]
+        sound = [attrs.evolve(e, reward=min(0.0, e.reward)) if e.truncated else e for e in sound]
     return [_shortened(choices, e) for e in sound] if choices.overlong else sound
 
 
