@@ -305,6 +305,34 @@ def test_what_becomes_of_episodes_that_were_cut(truncated: str) -> None:
     assert (truncated == "drop") == all(a is None for a in advantages)
 
 
+def worse_when_longer(completion: str) -> float:
+    return -1.0 if len(completion) < 6 else -2.0
+
+
+def test_to_be_cut_is_never_better_than_what_was_judged() -> None:
+    """Where rewards are below 0, a reward of 0 would be the best of all."""
+    settings = {**SMALL, "max_tokens": 8, "steps": 1, "group_size": 16}
+    [step] = steps(GRPO(reward=worse_when_longer, truncated="penalise", **settings))
+    records = step.records["episodes"]
+    assert any(e["stop"] == "length" for e in records)
+    assert step.metrics["reward"] == pytest.approx(np.mean([e["reward"] for e in records]))
+
+
+def test_shares_that_are_clipped_are_of_the_ratios_that_the_loss_clips() -> None:
+    """Log-ratios of tokens that cancel out: the ratio of the sequence is 1, and nothing clipped."""
+    from customize_grpo.watching import of_updates
+
+    before = np.array([0, -1, -1, -1, -1], np.float32)
+    columns = {"weights": np.array([0, 1, 1, 1, 1]), "sampling_logprobs": before}
+    batch = customize.Batch.from_sequences([(np.arange(5, dtype=np.int32), columns)])
+    now = before + np.array([0, 0.5, -0.5, 0.5, -0.5], np.float32)
+    names = ("clip_low", "clip_high", "ratio_max", "ess")
+    for ratio, wanted in (("sequence", [0, 0, 1, 1]), ("token", [0.5, 0.5, 1.64872, 0.82403])):
+        method = GRPO(reward=arm, preset="gspo", ratio=ratio)
+        found = of_updates(method, batch, [now])
+        assert [found[name] for name in names] == pytest.approx(wanted, abs=1e-3)
+
+
 def spoken(lengths: list[int], parts: Any = None) -> customize.Episode:
     """Replies of so many tokens each, in one sequence, a token of another between them."""
     sampled = np.concatenate([[False, *[True] * length] for length in lengths])

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from customize import Batch, Episode, Snapshot
+from customize_grpo.algebra import seen_logprobs
 from customize_grpo.choices import Choices
 from customize_grpo.gathering import Gathered, counted, learnable
 
@@ -76,12 +77,14 @@ def of_updates(
 
     mismatch: the most that the first of them is away from the sampler's, in nats; with lag it is
     how far the policy has moved. ratio, ratio_max, clip_low, clip_high, ess: before the last
-    update; ess is the effective sample size as a share of the tokens. kl_to_start: nats a token.
+    update, of ratios as the option ``ratio`` has them; ess is the effective sample size as a share
+    of the tokens. kl_to_start: nats a token.
     """
     scored = batch.scored
     sampled_K = batch.columns["sampling_logprobs"][scored].astype(np.float64)
-    first_K, last_K = (np.asarray(logprobs[i], np.float64)[scored] for i in (0, -1))
-    ratio_K = np.exp(last_K - sampled_K)
+    first_K = np.asarray(logprobs[0], np.float64)[scored]
+    last_N = seen_logprobs(choices.ratio, np.asarray(logprobs[-1], np.float64), batch)
+    ratio_K = np.exp(last_N[scored] - sampled_K)
     low, high = _thresholds(choices)
     out = {
         "mismatch": float(np.abs(first_K - sampled_K).max()),
