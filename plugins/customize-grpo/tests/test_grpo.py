@@ -305,6 +305,39 @@ def test_what_becomes_of_episodes_that_were_cut(truncated: str) -> None:
     assert (truncated == "drop") == all(a is None for a in advantages)
 
 
+class Weighed(Counting):
+    """Keeps the batch that it was last trained on."""
+
+    def forward_backward(self, batch: Any, loss: Any) -> Any:
+        self.batch = batch
+        return self._inner.forward_backward(batch, loss)
+
+
+@pytest.mark.parametrize("preset", ["reinforce++", "grpo", "rloo"])
+def test_what_is_kept_of_an_episode_is_what_it_was_learnt_from(preset: str) -> None:
+    """Its advantage is the mean of its tokens', whitened and with KL; its reward that which
+    counted, beside the one it was judged with."""
+    on = Weighed()
+    settings = {**SMALL, "steps": 1, "group_size": 16, "max_tokens": 60, "overlong": 0.5}
+    method = GRPO(reward=likeness, preset=preset, truncated="penalise", **settings)
+    records = steps(method, on)[-1].records["episodes"]
+    taught = [e for e in records if e["advantage"] is not None]
+    means, at = [], 0
+    lengths = [len(s["tokens"]) for e in taught for s in e["sequences"]]
+    for length in lengths:
+        part = slice(at, at + length)
+        scored, at = on.batch.scored[part], at + length
+        means.append(on.batch.columns["advantages"][part][scored].mean())
+    assert [e["advantage"] for e in taught] == pytest.approx(means, rel=1e-4, abs=1e-6)
+    for told, one in zip(records, counted(method, map_back(records)), strict=True):
+        assert told["counted"] == one.reward
+    assert any(told["counted"] != told["reward"] for told in records)
+
+
+def map_back(records: Any) -> list[customize.Episode]:
+    return [customize.Episode.from_json(told) for told in records]
+
+
 def worse_when_longer(completion: str) -> float:
     return -1.0 if len(completion) < 6 else -2.0
 

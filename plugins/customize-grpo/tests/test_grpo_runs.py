@@ -244,6 +244,17 @@ def test_what_failed_is_looked_at_behind_the_worst(
     assert [names.get(text, text) for one in found for text in one if text] == shown
 
 
+def test_a_reward_that_counted_otherwise_is_shown_beside_what_was_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(tmp_path / "run", options={**SMALL, "overlong": 1.0})
+    monkeypatch.setenv("COLUMNS", "200")
+    output = command("look", str(tmp_path / "run"), "--step", "1").output
+    [first, *_] = RunFolder(tmp_path / "run").episodes(1)
+    assert first["counted"] < first["reward"]
+    assert f"reward {first['reward']:.3f}, counted as {first['counted']:.3f}," in output
+
+
 def test_what_did_better_is_green_and_what_did_worse_red(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

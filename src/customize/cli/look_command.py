@@ -82,7 +82,9 @@ def _head(episode: Episode) -> str:
     advantage = episode["advantage"]
     told = "taught nothing" if advantage is None else f"advantage {advantage:+.3f}"
     cut = "" if episode["stop"] == "done" else f", cut ({episode['stop']})"
-    return f"reward {episode['reward']:.3f}, {told}{cut}{parts}"
+    counted = episode.get("counted")
+    instead = "" if counted in (None, episode["reward"]) else f", counted as {counted:.3f}"
+    return f"reward {episode['reward']:.3f}{instead}, {told}{cut}{parts}"
 
 
 def _style(episode: Episode) -> str:
