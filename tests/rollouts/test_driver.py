@@ -69,6 +69,10 @@ def test_the_samplers_own_logprobs_are_kept_where_they_are_asked_for() -> None:
     [episode] = play(guessing, "7", behaviour="sampler")
     [spoken] = episode.sequences
     assert spoken.logprobs[spoken.sampled].tolist() == [-2, -4]
+    assert spoken.policy_logprobs[spoken.sampled].tolist() == [-1, -2]
+    [again] = Episode.from_json(json.loads(json.dumps(episode.to_json()))).sequences
+    assert again.policy_logprobs.tolist() == spoken.policy_logprobs.tolist()
+    assert again.logprobs.tolist() == spoken.logprobs.tolist()
 
 
 def test_every_prompt_begins_with_all_that_came_before() -> None:

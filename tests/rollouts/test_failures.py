@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import random
 import re
 import threading
@@ -90,6 +91,61 @@ def test_what_is_no_turn_is_told(value: Any) -> None:
 
     [episode] = play(odd, "ok")
     assert str(episode.error).startswith("TypeError: yielded")
+
+
+NARRATED = [{"role": "narrator", "content": "Night falls."}]
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (NARRATED, "TypeError: yielded"),
+        ([{"content": "Night falls."}], "TypeError: yielded"),
+        ([{"role": "assistant", "content": "", "tool_calls": [5]}], "AttributeError: 'int'"),
+    ],
+)
+@pytest.mark.parametrize("at", [0, 1])
+def test_a_message_that_cannot_be_written_fails_its_episode_alone(
+    value: Any, told: str, at: int
+) -> None:
+    @customize.environment
+    def odd(row: Any, rng: random.Random) -> Any:
+        number = rng.random()
+        yield value if number == doomed and at == 0 else "Go."
+        yield value if number == doomed and at == 1 else "On."
+        return number
+
+    doomed = 2.0
+    doomed = play(odd, "ok", size=3)[1].reward
+    found = play(odd, "ok", size=3)
+    assert [e.failed for e in found] == [False, True, False]
+    assert str(found[1].error).startswith(told)
+    assert found[1].traceback
+
+
+def test_a_message_that_the_chat_template_refuses_fails_its_episode_alone() -> None:
+    """Its own words are told: no role that this template has none for is known beforehand."""
+
+    @customize.environment
+    def odd(row: Any, rng: random.Random) -> Any:
+        yield "Go."
+        yield [{"role": "developer", "content": "Night falls."}]  # the toy has no such role
+        return 1.0
+
+    [episode] = play(odd, "ok")
+    told = "RenderingError: no role 'developer': roles are system, user, assistant, tool"
+    assert episode.error == told
+
+
+def test_functions_are_no_tools_of_a_turn() -> None:
+    @customize.environment
+    def offering(row: Any, rng: random.Random) -> Any:
+        yield customize.Turn("Go.", tools=[swallow])  # type: ignore[list-item]  # the point
+        return 1.0
+
+    [episode] = play(offering, "ok")
+    assert str(episode.error).startswith("TypeError: the tools of a Turn are schemas, as {'type': ")
+    assert "(got function)" in str(episode.error)
 
 
 def test_a_failed_episode_is_played_again_with_a_fresh_environment() -> None:
@@ -312,6 +368,31 @@ def test_a_judge_of_siblings_sees_the_group_and_a_failure_fails_all_of_it() -> N
     episodes = play(customize.judged(customize.group(broken)), "ok", size=3)
     told = "ValueError: broken judged 1 of 3 completions"
     assert [e.error for e in episodes] == [told] * 3
+
+
+def test_a_siblings_failure_is_no_error_of_those_that_played_well() -> None:
+    """They are left out, since they cannot be judged together; and they are not played again."""
+    said, played, asked = iter("abcd"), [], []
+
+    def picky(completion: str) -> float:
+        played.append(completion)
+        if completion in "bd":
+            raise OSError("gone")
+        return 1.0
+
+    def judge(completions: Any, rows: Any) -> list[float]:
+        asked.append(completions)
+        return [1.0] * len(completions)
+
+    reward = {picky: 1.0, customize.group(judge): 1.0}
+    episodes = play(customize.judged(reward), lambda text: next(said), size=3)
+    assert played == ["a", "b", "c", "d"]
+    assert [e.error for e in episodes] == [None, "OSError: gone", None]
+    assert [e.failed for e in episodes] == [True] * 3
+    assert [e.void for e in episodes] == [True, False, True]
+    assert not asked
+    again = Episode.from_json(json.loads(json.dumps(episodes[0].to_json())))
+    assert again.failed
 
 
 def test_a_judge_is_asked_once_of_a_group_without_failure() -> None:

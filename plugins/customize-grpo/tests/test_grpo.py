@@ -256,6 +256,31 @@ def test_when_too_many_fail_the_run_stops_with_the_authors_own_error() -> None:
     assert "(row " in told
 
 
+def test_one_that_fails_beside_a_judge_of_siblings_is_counted_once() -> None:
+    """Of 48 episodes one is bad: its group is left out, and the run goes on."""
+    bad: list[str] = []
+
+    def picky(completion: str) -> float:
+        if completion in bad:
+            raise OSError("gone")
+        return float(len(completion))
+
+    def judge(completions: Any, rows: Any) -> list[float]:
+        return [float(len(completion)) for completion in completions]
+
+    method = GRPO(
+        reward=(picky, customize.group(judge)), batch_size=6, group_size=8, steps=1, max_tokens=8
+    )
+    [step] = steps(method)
+    said = [e["messages"][-1]["content"] for e in step.records["episodes"]]
+    bad.append(next(text for text in said if said.count(text) == 1))
+    with pytest.warns(UserWarning, match="1 of 48 episodes failed"):
+        [step] = steps(method)
+    assert step.metrics["errors/OSError"] == 1 / 48
+    assert [name for name in step.metrics if name.startswith("errors/")] == ["errors/OSError"]
+    assert step.metrics["groups"] == 5
+
+
 def cut(completion: str, truncated: bool) -> float:
     return 2.0 if truncated else float(len(completion))
 
@@ -278,6 +303,67 @@ def test_what_becomes_of_episodes_that_were_cut(truncated: str) -> None:
     assert step.metrics["faults/tokens"] == len(were_cut) / len(records)
     advantages = [e["advantage"] for e in were_cut]
     assert (truncated == "drop") == all(a is None for a in advantages)
+
+
+class Weighed(Counting):
+    """Keeps the batch that it was last trained on."""
+
+    def forward_backward(self, batch: Any, loss: Any) -> Any:
+        self.batch = batch
+        return self._inner.forward_backward(batch, loss)
+
+
+@pytest.mark.parametrize("preset", ["reinforce++", "grpo", "rloo"])
+def test_what_is_kept_of_an_episode_is_what_it_was_learnt_from(preset: str) -> None:
+    """Its advantage is the mean of its tokens', whitened and with KL; its reward that which
+    counted, beside the one it was judged with."""
+    on = Weighed()
+    settings = {**SMALL, "steps": 1, "group_size": 16, "max_tokens": 60, "overlong": 0.5}
+    method = GRPO(reward=likeness, preset=preset, truncated="penalise", **settings)
+    records = steps(method, on)[-1].records["episodes"]
+    taught = [e for e in records if e["advantage"] is not None]
+    means, at = [], 0
+    lengths = [len(s["tokens"]) for e in taught for s in e["sequences"]]
+    for length in lengths:
+        part = slice(at, at + length)
+        scored, at = on.batch.scored[part], at + length
+        means.append(on.batch.columns["advantages"][part][scored].mean())
+    assert [e["advantage"] for e in taught] == pytest.approx(means, rel=1e-4, abs=1e-6)
+    for told, one in zip(records, counted(method, map_back(records)), strict=True):
+        assert told["counted"] == one.reward
+    assert any(told["counted"] != told["reward"] for told in records)
+
+
+def map_back(records: Any) -> list[customize.Episode]:
+    return [customize.Episode.from_json(told) for told in records]
+
+
+def worse_when_longer(completion: str) -> float:
+    return -1.0 if len(completion) < 6 else -2.0
+
+
+def test_to_be_cut_is_never_better_than_what_was_judged() -> None:
+    """Where rewards are below 0, a reward of 0 would be the best of all."""
+    settings = {**SMALL, "max_tokens": 8, "steps": 1, "group_size": 16}
+    [step] = steps(GRPO(reward=worse_when_longer, truncated="penalise", **settings))
+    records = step.records["episodes"]
+    assert any(e["stop"] == "length" for e in records)
+    assert step.metrics["reward"] == pytest.approx(np.mean([e["reward"] for e in records]))
+
+
+def test_shares_that_are_clipped_are_of_the_ratios_that_the_loss_clips() -> None:
+    """Log-ratios of tokens that cancel out: the ratio of the sequence is 1, and nothing clipped."""
+    from customize_grpo.watching import of_updates
+
+    before = np.array([0, -1, -1, -1, -1], np.float32)
+    columns = {"weights": np.array([0, 1, 1, 1, 1]), "sampling_logprobs": before}
+    batch = customize.Batch.from_sequences([(np.arange(5, dtype=np.int32), columns)])
+    now = before + np.array([0, 0.5, -0.5, 0.5, -0.5], np.float32)
+    names = ("clip_low", "clip_high", "ratio_max", "ess")
+    for ratio, wanted in (("sequence", [0, 0, 1, 1]), ("token", [0.5, 0.5, 1.64872, 0.82403])):
+        method = GRPO(reward=arm, preset="gspo", ratio=ratio)
+        found = of_updates(method, batch, [now])
+        assert [found[name] for name in names] == pytest.approx(wanted, abs=1e-3)
 
 
 def spoken(lengths: list[int], parts: Any = None) -> customize.Episode:
@@ -538,6 +624,22 @@ def test_off_temperature_the_ratio_is_to_the_sampler() -> None:
         GRPO(reward=likeness, temperature=0.5, behaviour="sampler", **{**SMALL, "steps": 1})
     )
     assert step.metrics["mismatch"] > 0.1
+
+
+@pytest.mark.parametrize("kl_as", ["to_go", "reward", "loss"])
+def test_off_temperature_the_policy_is_still_where_it_began(kl_as: str) -> None:
+    """Before the first update KL is 0: rewards alone make the advantages, whatever KL weighs."""
+    settings = {**SMALL, "steps": 1, "temperature": 0.5, "behaviour": "sampler"}
+    [without] = steps(GRPO(reward=likeness, **settings))
+    [step] = steps(GRPO(reward=likeness, kl=100.0, kl_as=kl_as, **settings))
+    assert step.metrics["loss"] == pytest.approx(without.metrics["loss"], abs=1e-6)
+    assert step.metrics["kl_to_start"] == step.metrics["kl_to_base"] == 0.0
+    surprise = []
+    for told in step.records["episodes"]:
+        for one in customize.Episode.from_json(told).sequences:
+            batch = customize.Batch.from_sequences([(one.tokens, {"weights": one.sampled})])
+            surprise += [-x for x in session().base().forward(batch).result()[one.sampled].tolist()]
+    assert step.metrics["entropy"] == pytest.approx(sum(surprise) / len(surprise))
 
 
 def test_a_column_that_is_missing_is_told_before_anything_is_sampled() -> None:

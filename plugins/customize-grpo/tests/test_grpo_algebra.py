@@ -233,7 +233,7 @@ def in_float64(method: GRPO, batch: Batch, kept: list[Episode], reference: Any) 
     owner_K = np.repeat(owner_S, batch.lengths)[batch.scored]
     sampled = batch.columns["sampling_logprobs"].astype(np.float64)
     kl_K = float(method.kl or 0.0) * (sampled - reference)[batch.scored]
-    _, advantage_K = method._advantages(kept, groups, owner_K, kl_K)
+    advantage_K = method._advantages(kept, groups, owner_K, kl_K)
     length_E = np.array([e.num_sampled for e in kept], float)
     weight_E = method.algebra().weight_of_a_token(length_E, groups)
     columns = {name: np.zeros(batch.num_tokens) for name in ("weights", "advantages")}
@@ -287,7 +287,7 @@ def _gradient_of(method: GRPO, group: Any, reference: OfTwo | None) -> Any:
     if reference is not None:
         away = [POLICY.logprobs(*a) - reference.logprobs(*a) for a in group]
         kl_K = float(method.kl or 0.0) * np.concatenate(away)
-    _, advantage_K = method._advantages(episodes, groups, owner_K, kl_K)
+    advantage_K = method._advantages(episodes, groups, owner_K, kl_K)
     weight_E = method.algebra().weight_of_a_token(np.full(len(group), 2.0), groups)
     by_token = -weight_E[owner_K] * advantage_K  # at a ratio of 1 that is the loss's gradient
     if reference is not None and method.kl_as == "loss":

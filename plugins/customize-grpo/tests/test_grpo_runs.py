@@ -15,6 +15,7 @@ from toy_rewards import ROWS, likeness, two_turns
 import customize
 from customize import EpisodesFailed, OptionError, Run, RunError
 from customize.cli.group import cli
+from customize.runs.folder import RunFolder
 from customize.runs.replaying import replay
 from customize.testing import ToyBackend
 from customize.training import checkpoints
@@ -214,6 +215,44 @@ def test_episodes_are_looked_at_side_by_side(tmp_path: Path) -> None:
     assert "advantage" in shown.output
     assert "1 more groups: --groups 3" in shown.output
     assert "step 2" in command("look", str(tmp_path / "run"), "--step", "2").output
+
+
+@pytest.mark.parametrize(
+    ("limit", "shown"),
+    [
+        ("2", ["1.0", "0.1"]),
+        ("4", ["1.0", "0.5", "0.1", "error"]),
+        ("6", ["1.0", "0.5", "0.1", "error", "void"]),
+    ],
+)
+def test_what_failed_is_looked_at_behind_the_worst(
+    limit: str, shown: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three rewards, a failure, and one that is left out for a sibling's."""
+    train(tmp_path / "run")
+    [first, *_] = RunFolder(tmp_path / "run").episodes(1)
+    told = [(None, "OSError: gone"), (0.1, None), (1.0, None), (None, None), (0.5, None)]
+    members = [{**first, "group": 0, "reward": r, "error": error} for r, error in told]
+    monkeypatch.setattr(RunFolder, "episodes", lambda self, step: members)
+    monkeypatch.setenv("COLUMNS", "200")
+    output = command("look", str(tmp_path / "run"), "--side-by-side", limit).output
+    found = re.findall(
+        r"reward ([0-9.]+)00,|left out: a sibling (failed)|(failed: OSError)", output
+    )
+    names = {"failed": "void", "failed: OSError": "error"}
+    assert re.search(r"row \d+, 2 failed", output)
+    assert [names.get(text, text) for one in found for text in one if text] == shown
+
+
+def test_a_reward_that_counted_otherwise_is_shown_beside_what_was_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(tmp_path / "run", options={**SMALL, "overlong": 1.0})
+    monkeypatch.setenv("COLUMNS", "200")
+    output = command("look", str(tmp_path / "run"), "--step", "1").output
+    [first, *_] = RunFolder(tmp_path / "run").episodes(1)
+    assert first["counted"] < first["reward"]
+    assert f"reward {first['reward']:.3f}, counted as {first['counted']:.3f}," in output
 
 
 def test_what_did_better_is_green_and_what_did_worse_red(

@@ -48,28 +48,43 @@ def command(folder: Path, step: int | None, groups: int, side_by_side: int) -> N
 
 
 def _table(members: Sequence[Episode], limit: int) -> Table:
-    """The best first and the worst last."""
+    """The best first and the worst last; in the title how many failed."""
     from rich.table import Table
     from rich.text import Text
 
-    ordered = sorted(members, key=lambda e: -float("inf") if e["error"] else -e["reward"])
-    half = limit // 2
-    shown = ordered if len(ordered) <= limit else ordered[: limit - half] + ordered[-half:]
-    table = Table(title=f"row {members[0]['place'] + 1}", show_lines=True)
+    shown = _shown(members, limit)
+    failed = sum(episode["reward"] is None for episode in members)
+    title = f"row {members[0]['place'] + 1}" + (f", {failed} failed" if failed else "")
+    table = Table(title=title, show_lines=True)
     for episode in shown:
         table.add_column(Text(_head(episode), style=_style(episode)), overflow="fold", ratio=1)
     table.add_row(*(_said(episode) for episode in shown))
     return table
 
 
+def _shown(members: Sequence[Episode], limit: int) -> list[Episode]:
+    """The best and the worst; what failed has no reward, and comes behind where there is room."""
+    failed = [episode for episode in members if episode["reward"] is None]
+    sound = [episode for episode in members if episode["reward"] is not None]
+    sound.sort(key=lambda episode: -float(episode["reward"]))
+    half = limit // 2
+    if len(sound) > limit:
+        return sound[: limit - half] + sound[len(sound) - half :]
+    return [*sound, *failed][:limit]
+
+
 def _head(episode: Episode) -> str:
     if episode["error"]:
         return f"failed: {episode['error'][:60]}"
+    if episode["reward"] is None:
+        return "left out: a sibling failed"
     parts = "".join(f"\n{name} {value:.3g}" for name, value in episode["parts"].items())
     advantage = episode["advantage"]
     told = "taught nothing" if advantage is None else f"advantage {advantage:+.3f}"
     cut = "" if episode["stop"] == "done" else f", cut ({episode['stop']})"
-    return f"reward {episode['reward']:.3f}, {told}{cut}{parts}"
+    counted = episode.get("counted")
+    instead = "" if counted in (None, episode["reward"]) else f", counted as {counted:.3f}"
+    return f"reward {episode['reward']:.3f}{instead}, {told}{cut}{parts}"
 
 
 def _style(episode: Episode) -> str:

@@ -61,7 +61,7 @@ class Playing:
             for column, rows in played.items()
             for n, row in enumerate(rows)
             for episode in row
-            if episode.failed
+            if episode.error is not None
         ]
         items = [
             self._item(question, kept, grouping)
@@ -168,4 +168,4 @@ def _asked(episode: Episode) -> str:
 
 def _first_traceback(played: Played) -> str | None:
     every = (episode for rows in played.values() for row in rows for episode in row)
-    return next(episode.traceback for episode in every if episode.failed)
+    return next(episode.traceback for episode in every if episode.error is not None)

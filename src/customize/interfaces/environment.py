@@ -54,13 +54,22 @@ class Turn:
     """What the model sees next.
 
     messages: a text is the user's.
-    tools: offered in this conversation; those of its first turn hold for all of it.
+    tools: schemas offered in this conversation; those of its first turn hold for all of it.
     restart: begin a new conversation of the same episode: the one way to rewrite what was said.
     """
 
     messages: str | Sequence[Message]
     tools: Sequence[Tool] = ()
     restart: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        for tool in self.tools:
+            if not isinstance(tool, Mapping):
+                raise TypeError(
+                    "the tools of a Turn are schemas, as {'type': 'function', 'function': {'name': "
+                    f"…}}}} (got {type(tool).__name__}): the environment itself makes the calls; "
+                    "functions go beside a reward, as tools="
+                )
 
 
 @attrs.frozen

@@ -19,6 +19,7 @@ import numpy as np
 
 from customize._batch import Floats, Ints
 from customize._errors import OutOfRoom, Unsupported
+from customize.data.rendering.conversation import ROLES
 from customize.data.rendering.reply import is_unread_call
 from customize.interfaces.backend import Completion, Prompt, Sampling, Snapshot
 from customize.interfaces.environment import Environment, Reply, ToolCall, Turn, Verdict
@@ -40,8 +41,8 @@ class Driver:
 
     max_turns, max_length: turns of an episode, and tokens of a sequence, at most.
     observation_tokens: longer texts of the environment are cut, and the cut is marked.
-    behaviour: whose log-probabilities are kept: the ``policy``'s, or the ``sampler``'s, which
-        differ at another temperature than 1.
+    behaviour: to whose log-probabilities a ratio will be: the ``policy``'s, or the ``sampler``'s,
+        which differ at another temperature than 1; then the policy's are kept beside them.
     rewrites: what is done where the chat template rewrites what was said, as some drop earlier
         thoughts: ``refuse``, or ``restart`` with the whole conversation in a new sequence.
     """
@@ -66,7 +67,7 @@ class Driver:
         """
         played = self._once(snapshot, asks)
         episodes = self._judged(asks, played, {ask.group for ask in asks})
-        failed = [i for i, episode in enumerate(episodes) if episode.failed]
+        failed = [i for i, episode in enumerate(episodes) if episode.error is not None]
         if not failed:
             return episodes
         again = self._once(snapshot, [asks[i] for i in failed])
@@ -113,7 +114,7 @@ class Driver:
     def _judged(
         self, asks: Sequence[Ask], episodes: Sequence[Episode], groups: Set[int]
     ) -> list[Episode]:
-        """With what a judge of siblings says of these groups; one with a failure fails whole."""
+        """With what a judge of siblings says of these groups; one with a failure is left out."""
         out = list(episodes)
         if self.environment.siblings is None:
             return out
@@ -127,10 +128,8 @@ class Driver:
     def _of_group(self, asks: Sequence[Ask], episodes: Sequence[Episode]) -> list[Episode]:
         judge = self.environment.siblings
         assert judge is not None
-        first = next((e for e in episodes if e.failed), None)
-        if first is not None:
-            told = f"a sibling failed: {first.error}"
-            return [e if e.failed else _failed(e, told, first.traceback) for e in episodes]
+        if any(e.failed for e in episodes):
+            return [e if e.failed else _void(e) for e in episodes]
         try:
             rows = [copy.deepcopy(ask.row) for ask in asks]
             completions = [episode.completion for episode in episodes]
@@ -153,19 +152,21 @@ class _Sequence:
     tokens: Ints
     tools: Sequence[Tool]
     messages: list[Message]
-    spans: list[tuple[int, Floats]] = attrs.field(factory=list)
+    spans: list[tuple[int, Floats, Floats]] = attrs.field(factory=list)
 
     def spoken(self) -> Spoken | None:
         """Up to the last thing the model said; None where it said nothing."""
         if not self.spans:
             return None
-        last, logprobs = self.spans[-1]
+        last, logprobs, _ = self.spans[-1]
         length = last + len(logprobs)
-        sampled, found = np.zeros(length, bool), np.zeros(length, np.float32)
-        for start, values in self.spans:
-            sampled[start : start + len(values)] = True
-            found[start : start + len(values)] = values
-        return Spoken(self.tokens[:length], sampled, found)
+        sampled = np.zeros(length, bool)
+        kept, own = np.zeros(length, np.float32), np.zeros(length, np.float32)
+        for start, values, policys in self.spans:
+            place = slice(start, start + len(values))
+            sampled[place], kept[place], own[place] = True, values, policys
+        of_policy = None if np.array_equal(kept, own) else own
+        return Spoken(self.tokens[:length], sampled, kept, of_policy)
 
 
 class _Live:
@@ -203,7 +204,7 @@ class _Live:
         kept = completion.logprobs
         if self._driver.behaviour == "sampler":
             kept = completion.sampling_logprobs
-        sequence.spans.append((len(sequence.tokens), kept))
+        sequence.spans.append((len(sequence.tokens), kept, completion.logprobs))
         sequence.tokens = np.concatenate([sequence.tokens, completion.tokens])
         if self._driver.rewrites == "restart":
             sequence.messages.append(self._renderer.parse(completion.tokens))
@@ -293,14 +294,18 @@ class _Live:
         try:
             turn = turn_of(value)
             messages = messages_of(turn, self._own, self._driver.observation_tokens)
-        except TypeError as error:
+            self._see(turn, messages)
+        except Unsupported:  # of this model, whatever was yielded
+            raise
+        except Exception as error:  # whatever such messages make a template do
             self._fail(error)
-            return
-        self._messages += [{"role": m["role"], "content": m["content"]} for m in messages]
+
+    def _see(self, turn: Turn, messages: Sequence[Message]) -> None:
         if turn.restart or not self._sequences:
             self._begin(messages, turn.tools)
         else:
             self._append(self._sequences[-1], messages)
+        self._messages += [{"role": m["role"], "content": m["content"]} for m in messages]
 
     def _begin(self, messages: Sequence[Message], tools: Sequence[Tool]) -> None:
         tokens = self._renderer.prompt(messages, tools or None)
@@ -334,7 +339,11 @@ class _Live:
 
 def errors_by_type(episodes: Iterable[Episode]) -> Counter[str]:
     """How many failed, by what was raised."""
-    return Counter(str(e.error).partition(":")[0] for e in episodes if e.failed)
+    return Counter(e.error.partition(":")[0] for e in episodes if e.error is not None)
+
+
+def _void(episode: Episode) -> Episode:
+    return attrs.evolve(episode, reward=float("nan"), parts={}, void=True)
 
 
 def _failed(episode: Episode, error: str, lines: str | None) -> Episode:
@@ -358,11 +367,21 @@ def messages_of(turn: Turn, own: Set[Any], observation_tokens: int) -> list[dict
     limit = observation_tokens * _CHARACTERS
     out = []
     for message in messages:
-        if not isinstance(message, Mapping) or not isinstance(message.get("content"), str):
-            raise TypeError(f"yielded {str(message)[:80]!r}: a message has a role and a content")
+        if not _is_message(message):
+            roles = ", ".join(ROLES)
+            raise TypeError(
+                f"yielded {str(message)[:80]!r}: a message has a role, one of {roles}, and a "
+                "content, which is text"
+            )
         text = message["content"]
         out.append({**message, "content": text if text in own else _cut(text, limit)})
     return out
+
+
+def _is_message(value: object) -> bool:
+    if not isinstance(value, Mapping) or not isinstance(value.get("content"), str):
+        return False
+    return value.get("role") in ROLES
 
 
 def _cut(text: str, limit: int) -> str:

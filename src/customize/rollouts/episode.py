@@ -40,12 +40,20 @@ class Ask:
 class Spoken:
     """One sequence of tokens. tokens: int32 [T]. sampled: bool [T], where the model spoke.
 
-    logprobs: float32 [T], of the sampler, 0 where it did not speak.
+    logprobs: float32 [T], what a ratio is to; 0 where it did not speak.
+    of_policy: float32 [T], the policy's own where ``logprobs`` are its sampler's; None where they
+        are the same.
     """
 
     tokens: Ints
     sampled: Any  # bool [T]
     logprobs: Floats
+    of_policy: Floats | None = None
+
+    @property
+    def policy_logprobs(self) -> Floats:
+        """float32 [T], at temperature 1 and with nothing cut off; 0 where it did not speak."""
+        return self.logprobs if self.of_policy is None else self.of_policy
 
     @property
     def spans(self) -> Ints:
@@ -55,10 +63,12 @@ class Spoken:
 
     def to_json(self) -> dict[str, Any]:
         """Exactly, as JSON values."""
+        own = {} if self.of_policy is None else {"of_policy": self._told(self.of_policy)}
         return {
             "tokens": self.tokens.tolist(),
             "spans": self.spans.tolist(),
-            "logprobs": self.logprobs[self.sampled].tolist(),
+            "logprobs": self._told(self.logprobs),
+            **own,
         }
 
     @classmethod
@@ -68,9 +78,19 @@ class Spoken:
         sampled = np.zeros(len(tokens), bool)
         for start, end in value["spans"]:
             sampled[start:end] = True
-        logprobs = np.zeros(len(tokens), np.float32)
-        logprobs[sampled] = value["logprobs"]
-        return cls(tokens, sampled, logprobs)
+        own = value.get("of_policy")
+        of_policy = None if own is None else _spread(own, sampled)
+        return cls(tokens, sampled, _spread(value["logprobs"], sampled), of_policy)
+
+    def _told(self, logprobs: Floats) -> list[float]:
+        return [float(value) for value in logprobs[self.sampled]]
+
+
+def _spread(told: Sequence[float], sampled: Any) -> Floats:
+    """float32 [T] of what was kept of sampled tokens alone."""
+    logprobs = np.zeros(len(sampled), np.float32)
+    logprobs[sampled] = told
+    return logprobs
 
 
 @attrs.frozen(eq=False, kw_only=True)
@@ -84,6 +104,8 @@ class Episode:
     faults: the model's, by kind; ``turns`` or ``tokens`` where it took too many to come to an end.
     calls: of each tool, how many and their seconds.
     error: what went wrong in the environment, as ``Type: message``; then nothing is learnt of it.
+    void: a sibling went wrong, so that a judge of siblings has nothing to say of this one: nothing
+        is learnt of it either, and it is no error of its own.
     messages: what was said, for people.
     seconds: spent in the environment.
     """
@@ -103,10 +125,12 @@ class Episode:
     seconds: float
     error: str | None = None
     traceback: str | None = None
+    void: bool = False
 
     @property
     def failed(self) -> bool:
-        return self.error is not None
+        """Nothing is learnt of it: it went wrong, or a sibling that it is judged beside."""
+        return self.error is not None or self.void
 
     @property
     def truncated(self) -> bool:
@@ -138,7 +162,7 @@ class Episode:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Episode:
         """What ``to_json`` gave."""
-        known = {name: value[name] for name in attrs.fields_dict(cls)}
+        known = {name: value[name] for name in attrs.fields_dict(cls) if name in value}
         known["sequences"] = tuple(Spoken.from_json(s) for s in value["sequences"])
         known["reward"] = float("nan") if value["reward"] is None else value["reward"]
         known["calls"] = {name: (n, seconds) for name, (n, seconds) in value["calls"].items()}

@@ -101,7 +101,7 @@ class Objective:
 
     def evaluate(self, logprobs: npt.NDArray[np.floating], batch: Batch) -> tuple[float, Numbers]:
         own_N = np.asarray(logprobs, np.float64)
-        seen_N = _of_sequences(own_N, batch) if self.ratio == "sequence" else own_N
+        seen_N = seen_logprobs(self.ratio, own_N, batch)
         value, gradient_N = self.surrogate.evaluate(seen_N, batch)
         if not self.kl:
             return value, gradient_N
@@ -114,6 +114,11 @@ class Objective:
 def to_go(values_K: Numbers) -> Numbers:
     """At each token the sum from there to the end."""
     return np.cumsum(values_K[::-1])[::-1]
+
+
+def seen_logprobs(ratio: str | None, logprobs_N: Numbers, batch: Batch) -> Numbers:
+    """The log-probabilities that a loss is given: of ratios of tokens, or of whole sequences."""
+    return _of_sequences(logprobs_N, batch) if ratio == "sequence" else logprobs_N
 
 
 def _of_sequences(logprobs_N: Numbers, batch: Batch) -> Numbers:

@@ -119,7 +119,8 @@ class Choices(Method):
     )
     truncated: str = option(
         default="judge",
-        help="An episode that was cut: as it is judged, left out, or with a reward of 0.",
+        help="An episode that was cut: as it is judged, left out, or with a reward of 0 where it "
+        "is judged better.",
         choices=("judge", "drop", "penalise"),
     )
     overlong: float | None = option(

@@ -114,7 +114,7 @@ class Gatherer:
         return Ask(self._data[row], row, place, index, seed)
 
     def _check(self, episodes: Sequence[Episode]) -> None:
-        failed = [episode for episode in episodes if episode.failed]
+        failed = [episode for episode in episodes if episode.error is not None]
         if not failed:
             return
         first = failed[0]
@@ -153,7 +153,7 @@ def counted(choices: Choices, episodes: Sequence[Episode]) -> list[Episode]:
     if choices.truncated == "drop":
         sound = [episode for episode in sound if not episode.truncated]
     if choices.truncated == "penalise":
-        sound = [attrs.evolve(e, reward=0.0) if e.truncated else e for e in sound]
+        sound = [attrs.evolve(e, reward=min(0.0, e.reward)) if e.truncated else e for e in sound]
     return [_shortened(choices, e) for e in sound] if choices.overlong else sound
 
 

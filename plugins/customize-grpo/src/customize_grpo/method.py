@@ -22,7 +22,7 @@ from customize import (
 )
 from customize_grpo.algebra import Numbers, to_go
 from customize_grpo.choices import Choices
-from customize_grpo.gathering import Gathered, Gatherer, learnable
+from customize_grpo.gathering import Gathered, Gatherer, counted, learnable
 from customize_grpo.validating import passes
 from customize_grpo.warning import warned
 from customize_grpo.watching import of_base, of_episodes, of_updates, seconds_of
@@ -76,7 +76,7 @@ class GRPO(Choices):
             metrics = {**seen, **learnt}
             watched = warned(state.get("watched", {}), metrics, number)
             state = {**gatherer.state(), "watched": watched}
-            records = {"episodes": _told(gathered, advantages)}
+            records = {"episodes": _told(self, gathered, advantages)}
             yield Step(number, metrics, state, records, seconds)
 
     def retake(
@@ -130,7 +130,7 @@ class GRPO(Choices):
         return metrics, named
 
     def _batch(self, session: Session, episodes: Sequence[Episode]) -> tuple[Batch, Numbers]:
-        """Sequences with their columns, and the episodes' advantages before KL and whitening."""
+        """Sequences with their columns, and each episode's advantage, the mean of its tokens'."""
         owner_S = [i for i, episode in enumerate(episodes) for _ in episode.sequences]
         spoken = [sequence for episode in episodes for sequence in episode.sequences]
         groups = np.unique([e.group for e in episodes], return_inverse=True)[1]
@@ -148,20 +148,21 @@ class GRPO(Choices):
         if self.kl:
             reference = session.named_snapshot(_START).forward(batch).result()
             batch = batch.with_columns(reference_logprobs=reference)
-            away_N = batch.columns["sampling_logprobs"].astype(np.float64) - reference
+            policy_N = np.concatenate([one.policy_logprobs for one in spoken])
+            away_N = policy_N.astype(np.float64) - reference
             kl_K = float(self.kl) * away_N[batch.scored]
-        advantage_E, advantage_K = self._advantages(episodes, groups, owner_K, kl_K)
+        advantage_K = self._advantages(episodes, groups, owner_K, kl_K)
         length_E = np.array([episode.num_sampled for episode in episodes], np.float64)
         weight_E = self.algebra().weight_of_a_token(length_E, groups)
         columns_N = {name: np.zeros(batch.num_tokens) for name in ("weights", "advantages")}
         columns_N["weights"][batch.scored] = weight_E[owner_K]
         columns_N["advantages"][batch.scored] = advantage_K
-        return batch.with_columns(**columns_N), advantage_E
+        return batch.with_columns(**columns_N), np.bincount(owner_K, advantage_K) / length_E
 
     def _advantages(
         self, episodes: Sequence[Episode], groups: Any, owner_K: Any, kl_K: Numbers
-    ) -> tuple[Numbers, Numbers]:
-        """Of episodes and of tokens; ``kl_K`` is the weighted log-ratio to the reference."""
+    ) -> Numbers:
+        """Of each token; ``kl_K`` is the weighted log-ratio to the reference."""
         algebra = self.algebra()
         reward_E = np.array([episode.reward for episode in episodes], np.float64)
         length_E = np.array([episode.num_sampled for episode in episodes], np.float64)
@@ -174,15 +175,20 @@ class GRPO(Choices):
             for owner in np.unique(owner_K):
                 own = owner_K == owner
                 advantage_K[own] -= to_go(kl_K[own])
-        return advantage_E, algebra.whitened(advantage_K)
+        return algebra.whitened(advantage_K)
 
 
-def _told(gathered: Gathered, advantages: Mapping[tuple[int, int], float]) -> list[dict[str, Any]]:
-    """Every episode as it is kept; one that taught nothing has no advantage."""
+def _told(
+    choices: Choices, gathered: Gathered, advantages: Mapping[tuple[int, int], float]
+) -> list[dict[str, Any]]:
+    """Every episode as it is kept, with the reward that counted; one that taught nothing has no
+    advantage."""
+    rewards = {(e.group, e.index): e.reward for e in counted(choices, gathered.episodes)}
     return [
         {
             **episode.to_json(),
             "version": gathered.version,
+            "counted": rewards.get((episode.group, episode.index)),
             "advantage": advantages.get((episode.group, episode.index)),
         }
         for episode in gathered.episodes

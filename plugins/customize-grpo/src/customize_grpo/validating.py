@@ -34,7 +34,7 @@ def passes(
     episodes = driver(choices, environment).play(snapshot, asks)
     sound = [episode for episode in episodes if not episode.failed]
     if not sound:
-        first = episodes[0]
+        first = next(episode for episode in episodes if episode.error is not None)
         raise EpisodesFailed(f"all held-out episodes failed; the first: {first.traceback}")
     passed: defaultdict[int, list[bool]] = defaultdict(list)
     for episode in sound:

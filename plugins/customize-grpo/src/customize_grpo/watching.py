@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from customize import Batch, Episode, Snapshot
+from customize_grpo.algebra import seen_logprobs
 from customize_grpo.choices import Choices
 from customize_grpo.gathering import Gathered, counted, learnable
 
@@ -25,8 +26,8 @@ def of_episodes(choices: Choices, gathered: Gathered) -> dict[str, float]:
 
     reward, reward/…: the mean, and of each part. flat_right, flat_wrong: shares of groups in which
     all are rewarded alike, at least ``solved`` or less. length_ended: of replies that were not cut.
-    entropy: nats a token, the mean of what each sampled token surprised. distinct: share of
-    different completions; most_said: of the commonest one. stop/…, faults/…, errors/…: shares of
+    entropy: nats a token, the mean of what each sampled token surprised the policy. distinct: share
+    of different completions; most_said: of the commonest one. stop/…, faults/…, errors/…: shares of
     episodes, with the tool's name where one was called. calls/…: a number an episode.
     """
     every = gathered.episodes
@@ -65,7 +66,7 @@ def of_base(choices: Choices, base: Snapshot, gathered: Gathered) -> dict[str, f
         return {}
     batch = Batch.from_sequences([(s.tokens, {"weights": s.sampled}) for s in spoken])
     told_N = base.forward(batch).result()
-    said_N = np.concatenate([s.logprobs for s in spoken])
+    said_N = np.concatenate([s.policy_logprobs for s in spoken])
     return {"kl_to_base": _kl(told_N[batch.scored], said_N[batch.scored])}
 
 
@@ -76,12 +77,14 @@ def of_updates(
 
     mismatch: the most that the first of them is away from the sampler's, in nats; with lag it is
     how far the policy has moved. ratio, ratio_max, clip_low, clip_high, ess: before the last
-    update; ess is the effective sample size as a share of the tokens. kl_to_start: nats a token.
+    update, of ratios as the option ``ratio`` has them; ess is the effective sample size as a share
+    of the tokens. kl_to_start: nats a token.
     """
     scored = batch.scored
     sampled_K = batch.columns["sampling_logprobs"][scored].astype(np.float64)
-    first_K, last_K = (np.asarray(logprobs[i], np.float64)[scored] for i in (0, -1))
-    ratio_K = np.exp(last_K - sampled_K)
+    first_K = np.asarray(logprobs[0], np.float64)[scored]
+    last_N = seen_logprobs(choices.ratio, np.asarray(logprobs[-1], np.float64), batch)
+    ratio_K = np.exp(last_N[scored] - sampled_K)
     low, high = _thresholds(choices)
     out = {
         "mismatch": float(np.abs(first_K - sampled_K).max()),
@@ -143,16 +146,17 @@ def _groups(choices: Choices, sound: Sequence[Episode]) -> Mapping[str, float]:
 def _lengths(sound: Sequence[Episode]) -> Mapping[str, float]:
     lengths = [episode.num_sampled for episode in sound]
     ended = [episode.num_sampled for episode in sound if not episode.truncated]
-    said = Counter(episode.completion for episode in sound)
-    surprise = sum(-float(s.logprobs.sum(dtype=np.float64)) for e in sound for s in e.sequences)
+    texts = Counter(episode.completion for episode in sound)
+    said = [s.policy_logprobs for e in sound for s in e.sequences]
+    surprise = sum(-float(logprobs_T.sum(dtype=np.float64)) for logprobs_T in said)
     return {
         "length": float(np.mean(lengths or [0])),
         "length_max": float(max(lengths, default=0)),
         "length_ended": float(np.mean(ended or [0])),
         "truncated": 1 - len(ended) / max(len(sound), 1),
         "entropy": surprise / max(sum(lengths), 1),
-        "distinct": len(said) / max(len(sound), 1),
-        "most_said": max(said.values(), default=0) / max(len(sound), 1),
+        "distinct": len(texts) / max(len(sound), 1),
+        "most_said": max(texts.values(), default=0) / max(len(sound), 1),
         "turns": float(np.mean([episode.turns for episode in sound] or [0])),
     }
 
@@ -166,7 +170,7 @@ def _shares(every: Sequence[Episode], sound: Sequence[Episode]) -> dict[str, flo
     for episode in every:
         faults.update(episode.faults)
     out |= {f"faults/{kind}": count / number for kind, count in sorted(faults.items())}
-    errors = Counter(str(e.error).partition(":")[0] for e in every if e.failed)
+    errors = Counter(e.error.partition(":")[0] for e in every if e.error is not None)
     out |= {f"errors/{kind}": count / number for kind, count in sorted(errors.items())}
     return out | {f"calls/{name}": n / number for name, (n, _) in _calls(every).items()}
 
