@@ -31,7 +31,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def train(to: Path, **settings: Any) -> Run:
     given: dict[str, Any] = {"reward": likeness, "data": ROWS, "options": SMALL, **settings}
     return customize.train(
-        model="toy", method="grpo", backend=ToyBackend(), to=to, checkpoint_every=1, **given
+        model="toy", method="grpo", backend=ToyBackend(), to=to, **{"checkpoint_every": 1, **given}
     )
 
 
@@ -114,6 +114,20 @@ def test_when_too_many_fail_what_was_done_is_saved(tmp_path: Path) -> None:
     found = checkpoints.latest(tmp_path / "run" / "checkpoints", print)
     assert found is not None
     assert found.step == 2
+
+
+def test_when_too_many_held_out_rows_fail_the_step_they_measure_is_saved(tmp_path: Path) -> None:
+    def breaking(completion: str, messages: Any) -> float:
+        if messages[0]["content"] == "held out":
+            raise OSError("sandbox gone")
+        return float(len(completion))
+
+    held_out = [{"messages": [{"role": "user", "content": "held out"}]}]
+    settings: dict[str, Any] = {"reward": breaking, "validation": held_out, "evaluate_every": 2}
+    with pytest.raises(EpisodesFailed, match=r"last good checkpoint is .*step-00000002") as told:
+        train(tmp_path / "run", **{**settings, "checkpoint_every": 100})
+    assert "4 of 4 held-out episodes failed" in str(told.value)
+    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 2
 
 
 def test_a_recipe_names_its_reward_beside_the_data(tmp_path: Path) -> None:

@@ -60,7 +60,8 @@ class Loop:
             NonFiniteError: a step's numbers are not finite, and it may not be left out; the last
                 good checkpoint is named.
             OutOfMemoryError: a step does not fit; the steps before it are saved.
-            EpisodesFailed: too many of a step did; the step before it is saved.
+            EpisodesFailed: too many of a step did, and the step before it is saved; or of held-out
+                rows, and the step they were to measure is.
             RunError: the folder cannot be written; what was saved before is whole.
             KeyboardInterrupt: Ctrl-C, after the step was finished and saved.
             SystemExit: SIGTERM or SIGHUP, the same, with code 143 or 129.
@@ -81,7 +82,15 @@ class Loop:
                 record.left_out = session.left_out
                 metrics = {**step.logged, **record.counted()}
                 self._check(step.number, metrics)
-                metrics.update(self._measure(method, session, held_out, step.number, total, record))
+                try:
+                    metrics.update(
+                        self._measure(method, session, held_out, step.number, total, record)
+                    )
+                except EpisodesFailed as error:
+                    self._log(step.number, metrics)
+                    self._keep(step)
+                    self._save(session, step, record)
+                    raise EpisodesFailed(f"{error}\n{self._last_good()}") from error
                 self._log(step.number, metrics)
                 self._keep(step)
                 self.observers.step(step.number, metrics)
