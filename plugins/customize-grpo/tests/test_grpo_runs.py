@@ -257,6 +257,32 @@ def test_a_reward_is_inspected_on_the_rows_own_answers(tmp_path: Path) -> None:
     assert "give --model" in command("inspect", str(file)).output
 
 
+def test_inspecting_a_reward_tells_where_nothing_was_compared(tmp_path: Path) -> None:
+    file = tmp_path / "sums.jsonl"
+    row: dict[str, Any] = {"prompt": "2 plus 3?", "target": "5"}
+    file.write_text(json.dumps(row) + "\n")
+    shown = command("inspect", str(file), "--reward", "toy_rewards:on_target")
+    assert "Nothing was compared" in shown.output
+    assert "no row has a column answer" in shown.output
+    assert "No row's own answer" not in shown.output
+
+    file.write_text(json.dumps({**row, "answer": "4"}) + "\n")
+    shown = command("inspect", str(file), "--reward", "toy_rewards:on_target")
+    assert "own answers are rewarded as none is" in shown.output
+    assert "No row's own answer" not in shown.output
+
+    file.write_text(json.dumps({**row, "answer": "5"}) + "\n")
+    shown = command("inspect", str(file), "--reward", "toy_rewards:on_target")
+    assert "No row's own answer" in shown.output
+
+
+def test_a_reward_that_leaves_is_told_and_ends_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "sums.jsonl"
+    file.write_text(json.dumps({"prompt": "2 plus 3?", "answer": "5"}) + "\n")
+    shown = command("inspect", str(file), "--reward", "toy_rewards:leaves")
+    assert "the reward leaves raises SystemExit on row 1's own answer: 3" in str(shown.exception)
+
+
 def test_an_environment_evaluates_base_and_customized_on_the_same_episodes(tmp_path: Path) -> None:
     def letters(completion: str) -> float:
         return float("a" <= completion[:1] <= "m")
