@@ -85,7 +85,7 @@ class Episode:
     calls: of each tool, how many and their seconds.
     error: what went wrong in the environment, as ``Type: message``; then nothing is learnt of it.
     messages: what was said, for people.
-    seconds: spent in the environment.
+    seconds: spent in the environment; of those that play at once each has a share.
     """
 
     place: int
