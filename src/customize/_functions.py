@@ -8,6 +8,7 @@ import re
 import textwrap
 from collections.abc import Callable, Mapping
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from customize._errors import OptionError
@@ -30,10 +31,26 @@ def load_function(option: str | Callable[..., Any]) -> Callable[..., Any]:
     try:
         found = getattr(import_module(module), name)
     except (ImportError, AttributeError) as error:
-        raise OptionError(f"the function {option!r} cannot be imported: {error}") from error
+        told = f"{error}{_fix(module, name, error)}"
+        raise OptionError(f"the function {option!r} cannot be imported: {told}") from error
     if not callable(found):
         raise OptionError(f"{option!r} is a {type(found).__name__}, and a function is needed")
     return found  # type: ignore[no-any-return]  # what a module holds has no type here
+
+
+def _fix(module: str, name: str, error: ImportError | AttributeError) -> str:
+    """What to do where a file is meant by its path, or lies where nothing is imported from."""
+    plain = module.removesuffix(".py")
+    file, told = Path(*plain.split(".")).with_suffix(".py"), ""
+    if plain != module:
+        told += f"; a module is named without its ending: write {plain}:{name}"
+    missing = isinstance(error, ModuleNotFoundError) and error.name == plain.split(".")[0]
+    if missing and file.is_file():
+        told += (
+            f"; {file} is in the working directory, from which nothing is imported: put "
+            "PYTHONPATH=. before the command"
+        )
+    return told
 
 
 def holds_functions(value: object) -> bool:

@@ -14,7 +14,10 @@ from customize import Batch, DataError, OptionError, Run
 from customize.evaluation import Evaluation
 from customize.evaluation.answer_store import AnswerStore
 from customize.evaluation.results import read
+from customize.plugins import load
+from customize.runs.evaluating import Asked
 from customize.runs.final_evaluation import is_evaluated
+from customize.runs.held_out import of_held_out
 from customize.testing import ToyBackend
 
 pytest.importorskip("customize_sft")
@@ -222,6 +225,42 @@ def test_prompts_are_played_for_the_reward_that_was_learnt_from(tmp_path: Path) 
     got = kept(run)
     assert got.metric_names[0] == "reward"
     assert {item.answers["base"].num_tokens <= 3 for item in got.items} == {True}
+
+
+@customize.environment
+def _wordy(row: Any, rng: Any) -> Any:
+    try:
+        yield row["messages"]
+        yield "so " * 200
+    except customize.OutOfRoom:
+        return 0.0
+    return 1.0
+
+
+@pytest.mark.parametrize(
+    ("limit", "turns", "most"),
+    [({"observation_tokens": 8}, 2, 200), ({"max_length": 100}, 1, 100)],
+)
+def test_episodes_at_the_end_have_the_limits_of_training(
+    limit: dict[str, int], turns: int, most: int, tmp_path: Path
+) -> None:
+    pytest.importorskip("customize_grpo")
+    prompts = [{"messages": [{"role": "user", "content": f"q {n}"}]} for n in range(2)]
+    options = {"steps": 1, "max_tokens": 3, "group_size": 2, "batch_size": 2, **limit}
+    told = {"data": prompts, "validation": prompts, "environment": _wordy, "options": options}
+    for item in kept(train(tmp_path / "run", method="grpo", **told)).items:
+        assert item.scores["base"]["turns"] == turns
+        assert item.answers["base"].num_prompt_tokens < most
+
+
+@pytest.mark.parametrize("rewrites", ["refuse", "restart"])
+def test_what_is_done_about_rewriting_templates_is_as_in_training(rewrites: str) -> None:
+    pytest.importorskip("customize_grpo")
+    method = load("method", "grpo")(reward=_starts_with_y, rewrites=rewrites)
+    prompts = customize.read([{"messages": [{"role": "user", "content": "q"}]}], kind="prompt")
+    _, playing = of_held_out(Asked(rows=None), prompts, method, 1).read()
+    assert playing is not None
+    assert playing.driver.rewrites == rewrites
 
 
 def test_of_an_answer_its_calls_are_weighed_too(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ import random
 import sys
 from typing import Any
 
+import numpy as np
+
 import customize
 
 
@@ -46,3 +48,16 @@ def cling(row: Any, rng: random.Random) -> Any:
 def odd(row: Any, rng: random.Random) -> Any:
     yield "Go."
     return {1, 2}
+
+
+REWARDS = {
+    "number": np.float32(0.5),
+    "parts": {"won": np.int64(1), "brief": np.bool_(False)},
+    "verdict": customize.Verdict(0.5, {"won": np.float32(0.5)}, {"bad": 1}, {"look": (2, 0.5)}),
+}
+
+
+@customize.environment(isolate=True)
+def rewarding(row: Any, rng: random.Random, kind: str = "number") -> Any:
+    yield "Go."
+    return REWARDS[kind]

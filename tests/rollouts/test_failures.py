@@ -299,6 +299,18 @@ def test_async_failures_are_told_and_leave_the_others_alone(how: str, told: str)
     assert len(closed) == 4  # three, and the one that was played again
 
 
+def test_episodes_that_wait_together_take_the_time_that_passes_once() -> None:
+    @customize.environment
+    async def waits(row: Any, rng: random.Random) -> Any:
+        yield "Go."
+        await asyncio.sleep(0.2)
+        yield 1.0
+
+    began = time.perf_counter()
+    episodes = play(waits, "ok", size=20)
+    assert 0.2 <= sum(e.seconds for e in episodes) <= time.perf_counter() - began
+
+
 def test_what_others_do_with_the_thread_is_not_charged_to_an_async_episode() -> None:
     """Ten hold it for .3 s each, within a limit of 2 s that all of them together are beyond."""
     begun = []

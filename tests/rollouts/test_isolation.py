@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import attrs
 import isolated_environments
 import pytest
 from playing import play
@@ -45,6 +46,15 @@ def test_one_that_takes_its_process_down_leaves_the_others_as_they_were(
 def test_it_is_told_when_there_is_no_more_room() -> None:
     [episode] = play(isolated_environments.cling, "ok", max_turns=3)
     assert (episode.reward, episode.stop, len(episode.sequences)) == (0.25, "turns", 3)
+
+
+@pytest.mark.parametrize("kind", ["number", "parts", "verdict"])
+def test_a_reward_is_whatever_one_that_is_not_isolated_may_return(kind: str) -> None:
+    isolated = isolated_environments.rewarding.with_parameters({"kind": kind})
+    open_one = attrs.evolve(isolated, isolate=False)
+    [one], [other] = play(isolated, "ok"), play(open_one, "ok")
+    assert (one.error, one.reward, one.parts) == (None, other.reward, other.parts)
+    assert (one.faults, one.calls) == (other.faults, other.calls)
 
 
 def test_a_reward_that_is_no_json_is_told() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -129,6 +130,24 @@ def test_a_reward_that_fails_on_the_rows_own_answer_is_refused() -> None:
 
     with pytest.raises(OptionError, match="broken raises IndexError on row 1's own answer"):
         check_reward(Reward.of(broken), [ROW])
+
+
+@pytest.mark.parametrize("named", ["found_beside:correct", "found_beside.py:correct"])
+def test_a_file_in_the_working_directory_is_told_how_to_be_found(
+    named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "found_beside.py").write_text("def correct(completion): return 1.0\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OptionError, match="cannot be imported") as told:
+        Reward.of(named)
+    assert "found_beside.py is in the working directory" in str(told.value)
+    assert "PYTHONPATH=." in str(told.value)
+    assert ("write found_beside:correct" in str(told.value)) == (".py" in named)
+
+    monkeypatch.syspath_prepend(tmp_path)
+    if ".py" in named:
+        with pytest.raises(OptionError, match=r"write found_beside:correct$"):
+            Reward.of(named)
 
 
 @pytest.mark.parametrize(

@@ -125,6 +125,24 @@ def talk(*said: str, tools: Sequence[Any] = (strict,), **settings: Any) -> custo
     return episode
 
 
+async def forecast(place: str) -> str:
+    """Tell the weather."""
+    return place
+
+
+class Forecasts:
+    """Tell the weather."""
+
+    async def __call__(self, place: str) -> str:
+        return place
+
+
+@pytest.mark.parametrize("function", [forecast, Forecasts()])
+def test_an_async_function_is_no_tool(function: Any) -> None:
+    with pytest.raises(OptionError, match="is async: write it as def"):
+        judged(lambda completion: 1.0, [function])
+
+
 def test_a_call_is_answered_and_the_last_reply_judged() -> None:
     episode = talk(call("strict", numbers=[40, 2]), "42")
     assert episode.messages[2] == {"role": "tool", "content": '{"sum": 42, "note": null}'}

@@ -509,6 +509,42 @@ def test_held_out_rows_are_played_by_the_same_driver() -> None:
     assert found == again
 
 
+def sometimes_gone(completion: str) -> float:
+    """Fails for about one completion in eight."""
+    if completion and ord(completion[0]) % 8 == 0:
+        raise OSError("the judge is gone")
+    return 1.0
+
+
+def test_held_out_episodes_that_fail_are_counted_and_told() -> None:
+    settings: dict[str, Any] = {"validation_samples": 8, "max_tokens": 4}
+    method = GRPO(reward=sometimes_gone, max_errors=0.5, **settings)
+    with pytest.warns(UserWarning, match="held-out") as told:
+        found = method.validate(session(), GivenRows(ROWS))
+    assert 0 < found["validation_errors/OSError"] < 0.5
+    assert found["validation_reward"] == 1.0
+    [text] = {str(one.message) for one in told}
+    for part in ("OSError: the judge is gone", "row ", "seed ", "in sometimes_gone"):
+        assert part in text
+
+    with pytest.raises(EpisodesFailed, match="of 48 held-out episodes failed") as stopped:
+        GRPO(reward=sometimes_gone, max_errors=0.0, **settings).validate(session(), GivenRows(ROWS))
+    assert "the judge is gone" in str(stopped.value)
+
+
+def test_held_out_rewards_count_as_those_of_training_do() -> None:
+    def measured(**options: Any) -> Any:
+        method = GRPO(reward=lambda completion: 1.0, max_tokens=4, max_length=300, **options)
+        return method.validate(session(), GivenRows(ROWS))
+
+    assert measured()["validation_reward"] == 1.0
+    shortened = measured(overlong=1.0)
+    assert shortened["validation_reward"] == 1.0 + shortened["validation_reward/overlong"] < 1.0
+    assert measured(truncated="penalise")["validation_reward"] < 1.0
+    assert measured(truncated="drop") == measured()  # what is not learnt from is still measured
+    assert shortened["pass@1"] == 1.0  # by what the environment said
+
+
 def loophole(completion: str) -> dict[str, float]:
     """What was meant is to say many things; what pays more is to say e."""
     return {"many": len(set(completion)) / 8, "e": 2.0 * completion.count("e")}

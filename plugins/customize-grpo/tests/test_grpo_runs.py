@@ -32,7 +32,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def train(to: Path, **settings: Any) -> Run:
     given: dict[str, Any] = {"reward": likeness, "data": ROWS, "options": SMALL, **settings}
     return customize.train(
-        model="toy", method="grpo", backend=ToyBackend(), to=to, checkpoint_every=1, **given
+        model="toy", method="grpo", backend=ToyBackend(), to=to, **{"checkpoint_every": 1, **given}
     )
 
 
@@ -115,6 +115,20 @@ def test_when_too_many_fail_what_was_done_is_saved(tmp_path: Path) -> None:
     found = checkpoints.latest(tmp_path / "run" / "checkpoints", print)
     assert found is not None
     assert found.step == 2
+
+
+def test_when_too_many_held_out_rows_fail_the_step_they_measure_is_saved(tmp_path: Path) -> None:
+    def breaking(completion: str, messages: Any) -> float:
+        if messages[0]["content"] == "held out":
+            raise OSError("sandbox gone")
+        return float(len(completion))
+
+    held_out = [{"messages": [{"role": "user", "content": "held out"}]}]
+    settings: dict[str, Any] = {"reward": breaking, "validation": held_out, "evaluate_every": 2}
+    with pytest.raises(EpisodesFailed, match=r"last good checkpoint is .*step-00000002") as told:
+        train(tmp_path / "run", **{**settings, "checkpoint_every": 100})
+    assert "4 of 4 held-out episodes failed" in str(told.value)
+    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 2
 
 
 def test_a_recipe_names_its_reward_beside_the_data(tmp_path: Path) -> None:
@@ -280,6 +294,32 @@ def test_a_reward_is_inspected_on_the_rows_own_answers(tmp_path: Path) -> None:
     wrong = command("inspect", str(file), "--reward", "toy_rewards:wrong")
     assert "row 1's own answer is rewarded 0, and less than" in str(wrong.exception)
     assert "give --model" in command("inspect", str(file)).output
+
+
+def test_inspecting_a_reward_tells_where_nothing_was_compared(tmp_path: Path) -> None:
+    file = tmp_path / "sums.jsonl"
+    row: dict[str, Any] = {"prompt": "2 plus 3?", "target": "5"}
+    file.write_text(json.dumps(row) + "\n")
+    shown = command("inspect", str(file), "--reward", "toy_rewards:on_target")
+    assert "Nothing was compared" in shown.output
+    assert "no row has a column answer" in shown.output
+    assert "No row's own answer" not in shown.output
+
+    file.write_text(json.dumps({**row, "answer": "4"}) + "\n")
+    shown = command("inspect", str(file), "--reward", "toy_rewards:on_target")
+    assert "own answers are rewarded as none is" in shown.output
+    assert "No row's own answer" not in shown.output
+
+    file.write_text(json.dumps({**row, "answer": "5"}) + "\n")
+    shown = command("inspect", str(file), "--reward", "toy_rewards:on_target")
+    assert "No row's own answer" in shown.output
+
+
+def test_a_reward_that_leaves_is_told_and_ends_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "sums.jsonl"
+    file.write_text(json.dumps({"prompt": "2 plus 3?", "answer": "5"}) + "\n")
+    shown = command("inspect", str(file), "--reward", "toy_rewards:leaves")
+    assert "the reward leaves raises SystemExit on row 1's own answer: 3" in str(shown.exception)
 
 
 def test_an_environment_evaluates_base_and_customized_on_the_same_episodes(tmp_path: Path) -> None:

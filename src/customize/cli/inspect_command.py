@@ -70,20 +70,27 @@ def command(
     click.echo(f"Written: {html}")
 
 
+_SOUND = "No row's own answer is worth less than others, as far as the reward looks at answers."
+_NOTHING = (
+    "Nothing was compared: no row has a column answer, where its own answer is looked for. Give "
+    "that name to the column that says what is right, and ask for it in the reward."
+)
+
+
 def _show_rewards(data: str, names: tuple[str, ...], rows: int, on_bad_rows: OnBadRows) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from customize.rollouts.checking import check_reward, compared
+    from customize.rollouts.checking import check_reward, compared, ties
     from customize.rollouts.rewards import Reward
 
     reward = Reward.of(names)
     read_rows = read_and_tell(data, on_bad_rows, "prompt")
     table = Table("row", "its own answer", "no answer", "another row's answer")
-    for found in compared(reward, read_rows, rows):
-        other = "" if found.other is None else f"{found.other:g}"
-        table.add_row(str(found.row), f"{found.own:g}", f"{found.empty:g}", other)
+    found = list(compared(reward, read_rows, rows))
+    for one in found:
+        other = "" if one.other is None else f"{one.other:g}"
+        table.add_row(str(one.row), f"{one.own:g}", f"{one.empty:g}", other)
     Console().print(table)
-    told = check_reward(reward, read_rows)
-    sound = "No row's own answer is worth less than others, as far as the reward looks at answers."
-    click.echo(told or sound)
+    told = check_reward(reward, read_rows) or ties(found)
+    click.echo(told or (_SOUND if found else _NOTHING))

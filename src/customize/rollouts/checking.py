@@ -59,11 +59,11 @@ def check_reward(reward: Reward, rows: Rows) -> str | None:
                     f"{value:g}: look at {names} with customize inspect --reward; where the column "
                     "answer is not what is to be said, give it another name"
                 )
-    told = _ties(found)
+    told = ties(found)
     return told and f"{names}: {told}; see customize inspect --reward"
 
 
-def _ties(found: Sequence[Compared]) -> str | None:
+def ties(found: Sequence[Compared]) -> str | None:
     """What is suspicious, though a reward that wants a form around an answer may be so too."""
     empty = [one for one in found if one.own == one.empty]
     other = [one for one in found if one.own == one.other]
@@ -150,7 +150,9 @@ def _of(part: Part, finished: Finished, index: int, what: str) -> list[float]:
     told = {"own": "own answer", "empty": "empty answer", "other": "question, on another's answer,"}
     try:
         return list(limited(_SECONDS, part.of, finished).values())
-    except Exception as error:  # whatever a person's code raises
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever a person's code raises, SystemExit too
         raise OptionError(
             f"the reward {part.name} raises {type(error).__name__} on row {index + 1}'s "
             f"{told[what]}: {error}"

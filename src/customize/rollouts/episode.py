@@ -107,7 +107,7 @@ class Episode:
     void: a sibling went wrong, so that a judge of siblings has nothing to say of this one: nothing
         is learnt of it either, and it is no error of its own.
     messages: what was said, for people.
-    seconds: spent in the environment.
+    seconds: spent in the environment; of those that play at once each has a share.
     """
 
     place: int

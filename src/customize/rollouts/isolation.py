@@ -19,7 +19,7 @@ import attrs
 
 from customize._errors import OptionError, OutOfRoom
 from customize.interfaces.dataset import Row
-from customize.interfaces.environment import Environment, Reply, ToolCall, Turn
+from customize.interfaces.environment import Environment, Reply, ToolCall, Turn, Verdict
 from customize.rollouts.limits import late
 from customize.rollouts.stages import Said, Sent
 
@@ -28,7 +28,7 @@ _MOST_BYTES = 2**24
 _ANSWERS = frozenset(
     map(frozenset, ((), ("yielded",), ("returned",), ("raised", "told", "traceback")))
 )
-_TURN = frozenset(attrs.fields_dict(Turn))
+_TURN, _VERDICT = (frozenset(attrs.fields_dict(each)) for each in (Turn, Verdict))
 Line = dict[str, Any]  # JSON values
 
 
@@ -111,7 +111,7 @@ class Isolated:
             raised = WorkerError(answer["raised"], answer["told"], answer["traceback"])
             return self._ended(number, None, raised, began)
         if "returned" in answer:
-            return self._ended(number, answer["returned"], None, began)
+            return self._ended(number, _reward(answer["returned"]), None, began)
         return Said(_turn(answer["yielded"]), False, None, time.perf_counter() - began)
 
     def _bring_up(self, number: int, episode: _Open) -> None:
@@ -232,3 +232,11 @@ def reply_of(told: Mapping[str, Any]) -> Reply:
 def _turn(value: Any) -> Any:  # what a person's generator yielded
     told = value.get("turn") if isinstance(value, dict) else None
     return Turn(**told) if isinstance(told, dict) and told.keys() == _TURN else value
+
+
+def _reward(value: Any) -> Any:  # what a person's generator returned
+    told = value.get("verdict") if isinstance(value, dict) else None
+    if not isinstance(told, dict) or told.keys() != _VERDICT:
+        return value
+    calls = {name: (number, seconds) for name, (number, seconds) in told["calls"].items()}
+    return Verdict(**{**told, "calls": calls})

@@ -24,7 +24,10 @@ Sent = Reply | OutOfRoom | None
 
 @attrs.frozen
 class Said:
-    """What came back: what was yielded, what was returned (``over``), or what was raised."""
+    """What came back: what was yielded, what was returned (``over``), or what was raised.
+
+    seconds: of the time that passed its share, where many play at once.
+    """
 
     value: Any  # whatever a person's generator gives: the driver checks it
     over: bool
@@ -170,8 +173,11 @@ class Gathered:
         return self._begun
 
     def send(self, sent: Sequence[tuple[int, Sent]]) -> list[Said]:
+        began = time.perf_counter()
         said = self._runner.run(self._send_all(sent))
-        return [said[number] for number, _ in sent]
+        passed = time.perf_counter() - began
+        share = passed / max(passed, sum(one.seconds for one in said.values()))
+        return [attrs.evolve(said[n], seconds=share * said[n].seconds) for n, _ in sent]
 
     def close(self, number: int) -> str | None:
         return self._runner.run(self._close(number))

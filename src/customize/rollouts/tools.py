@@ -33,8 +33,14 @@ class Tool:
 
     @classmethod
     def of(cls, function: Function) -> Tool:
-        """Raises OptionError when the function has no docstring, or hints that JSON has not."""
+        """Raises OptionError when the function is async, has no docstring, or hints that JSON has
+        not."""
         name = getattr(function, "__name__", type(function).__name__)
+        if any(map(_is_async, (function, type(function).__call__))):
+            raise OptionError(
+                f"the tool {name} is async: write it as def, with asyncio.run(…) around what is to "
+                "be awaited"
+            )
         summary, told = _documented(name, function)
         hints = _hints(name, function)
         properties = {
@@ -127,6 +133,10 @@ class Toolbox:
         if call.name not in self._tools:
             raise BadCall(f"there is no tool {call.name!r}: there are {', '.join(self._tools)}")
         return self._tools[call.name].call(call.arguments)
+
+
+def _is_async(function: Function) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
 
 
 def _documented(name: str, function: Function) -> tuple[str, Mapping[str, str]]:

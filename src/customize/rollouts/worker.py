@@ -15,7 +15,7 @@ from typing import IO, Any
 import attrs
 
 from customize._errors import OutOfRoom
-from customize.interfaces.environment import Environment, Turn
+from customize.interfaces.environment import Environment, Turn, Verdict
 from customize.rollouts.isolation import reply_of
 
 
@@ -66,11 +66,18 @@ def _answer(
 
 
 def _returned(value: Any) -> dict[str, Any]:
+    """A reward as JSON values: numpy's numbers and a verdict are rewards like any other."""
+    told = {"verdict": attrs.asdict(value)} if isinstance(value, Verdict) else value
     try:
-        json.dumps(value)
-        return {"returned": value}
+        return {"returned": json.loads(json.dumps(told, default=_number))}
     except (TypeError, ValueError):
         return _raised(TypeError(f"the reward must be JSON values (got a {type(value).__name__})"))
+
+
+def _number(value: Any) -> float:
+    if type(value).__module__ != "numpy":
+        raise TypeError
+    return float(value)
 
 
 def _raised(error: BaseException) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
@@ -81,7 +81,11 @@ _NOT_KNOWN = (
 
 @attrs.frozen
 class Asked:
-    """What an evaluation of runs is told; see `EvaluationPlan`, whose fields these are."""
+    """What an evaluation of runs is told; see `EvaluationPlan`, whose fields these are.
+
+    max_length, observation_tokens, rewrites: as the `Driver` has them. Unless a method says so it
+    restarts, as a server would show it: nothing is trained, so another sequence costs nothing.
+    """
 
     rows: Rows | None
     prompts: Sequence[str] = ()
@@ -103,6 +107,9 @@ class Asked:
     max_turns: int = MAX_TURNS
     solved: float = SOLVED
     notes: Sequence[str] = ()  # what is to be told of the rows
+    max_length: int = 4096
+    observation_tokens: int = 2048
+    rewrites: Literal["refuse", "restart"] = "restart"
 
     def __attrs_post_init__(self) -> None:
         check_used(self)
@@ -123,8 +130,14 @@ class Asked:
         if environment.check is not None:
             environment.check(rows)
         sampling = Sampling(max_tokens=self.max_tokens, temperature=self.temperature)
-        # As a server would show it: nothing is trained, so another sequence costs nothing.
-        driver = Driver(environment, sampling, max_turns=self.max_turns, rewrites="restart")
+        driver = Driver(
+            environment,
+            sampling,
+            max_turns=self.max_turns,
+            max_length=self.max_length,
+            observation_tokens=self.observation_tokens,
+            rewrites=self.rewrites,
+        )
         return list(rows), Playing(driver, self.samples, self.solved)
 
 

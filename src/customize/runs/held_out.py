@@ -21,7 +21,14 @@ _LIKELIHOOD = (
     "Rows without expect are compared by how likely their own answers are, and nothing is "
     "generated for them: with expect they would say whether what is answered is right."
 )
-_AS_PLAYED = ("max_tokens", "max_turns", "solved")
+_AS_PLAYED = (
+    "max_tokens",
+    "max_turns",
+    "solved",
+    "max_length",
+    "observation_tokens",
+    "rewrites",
+)
 
 
 def of_held_out(asked: Asked, held_out: IndexedDataset, method: Method, max_rows: int) -> Asked:

@@ -59,9 +59,8 @@ class Loop:
         Raises:
             NonFiniteError: a step's numbers are not finite, and it may not be left out; the last
                 good checkpoint is named.
-            OutOfMemoryError: a step does not fit, or its measure; the steps before it are saved,
-                or it too.
-            EpisodesFailed: too many of a step did; the step before it is saved.
+            OutOfMemoryError, EpisodesFailed: a step does not fit, or too many of its episodes
+                failed, and the step before it is saved; or its measure's, and it is saved too.
             RunError: the folder cannot be written; what was saved before is whole.
             KeyboardInterrupt: Ctrl-C, after the step was finished and saved.
             SystemExit: SIGTERM or SIGHUP, the same, with code 143 or 129.
@@ -86,9 +85,9 @@ class Loop:
                     metrics.update(
                         self._measure(method, session, held_out, step.number, total, record)
                     )
-                except OutOfMemoryError as error:
+                except (OutOfMemoryError, EpisodesFailed) as error:
                     self._save_unmeasured(session, step, metrics, record)
-                    raise OutOfMemoryError(f"{error}; {self._last_good()}") from error
+                    raise type(error)(f"{error}\n{self._last_good()}") from error
                 self._log(step.number, metrics)
                 self._keep(step)
                 self.observers.step(step.number, metrics)

@@ -183,7 +183,8 @@ class Choices(Method):
     )
     max_errors: float = option(
         default=0.1,
-        help="Share of a step's episodes that may fail; beyond it the run stops.",
+        help="Share of episodes that may fail, of a step or of held-out rows; beyond it the run "
+        "stops.",
         at_least=0.0,
         at_most=1.0,
     )

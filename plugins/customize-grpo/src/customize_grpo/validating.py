@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping
+import warnings
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 
+import attrs
 import numpy as np
 
-from customize import Ask, Dataset, Environment, EpisodesFailed, Snapshot, episode_seed
+from customize import (
+    Ask,
+    Dataset,
+    Environment,
+    Episode,
+    EpisodesFailed,
+    Snapshot,
+    episode_seed,
+)
 from customize_grpo.choices import Choices
-from customize_grpo.gathering import driver
+from customize_grpo.gathering import counted, driver
 
 _SEED = 0  # the same episodes each time, so that measures of one run can be compared
 
@@ -19,11 +29,12 @@ def passes(
 ) -> Mapping[str, float]:
     """``validation_loss`` (the mean reward's negative), the reward, its parts and pass rates.
 
-    pass@1 is the share of episodes whose reward is at least ``solved``; pass@k of rows with at
-    least one among ``validation_samples``.
+    pass@1 is the share of episodes that the environment rewards at least ``solved``; pass@k of rows
+    with at least one among ``validation_samples``. ``validation_errors/…`` are shares that failed.
+    Rewards count as in training, and what ``truncated=drop`` leaves out there is measured.
 
     Raises:
-        EpisodesFailed: all of them.
+        EpisodesFailed: more than ``max_errors`` of them.
     """
     number = choices.validation_samples
     asks = [
@@ -32,20 +43,42 @@ def passes(
         for index in range(number)
     ]
     episodes = driver(choices, environment).play(snapshot, asks)
+    _check(choices, environment, episodes)
     sound = [episode for episode in episodes if not episode.failed]
-    if not sound:
-        first = next(episode for episode in episodes if episode.error is not None)
-        raise EpisodesFailed(f"all held-out episodes failed; the first: {first.traceback}")
     passed: defaultdict[int, list[bool]] = defaultdict(list)
     for episode in sound:
         passed[episode.group].append(episode.reward >= choices.solved)
+    every = "judge" if choices.truncated == "drop" else choices.truncated
+    measured = attrs.evolve(choices, truncated=every)  # type: ignore[misc]  # options are attrs
+    sound = counted(measured, sound)
     reward = float(np.mean([episode.reward for episode in sound]))
     names = sorted({name for episode in sound for name in episode.parts})
     parts = {n: float(np.mean([e.parts[n] for e in sound if n in e.parts])) for n in names}
+    errors = Counter(str(e.error).partition(":")[0] for e in episodes if e.error is not None)
     return {
         "validation_loss": -reward,
         "validation_reward": reward,
         **{f"validation_reward/{name}": value for name, value in parts.items()},
         "pass@1": float(np.mean([one for group in passed.values() for one in group])),
         f"pass@{number}": float(np.mean([any(group) for group in passed.values()])),
+        **{f"validation_errors/{kind}": n / len(episodes) for kind, n in sorted(errors.items())},
     }
+
+
+def _check(choices: Choices, environment: Environment, episodes: Sequence[Episode]) -> None:
+    """Tell the first that failed; each measure plays the same, so that it is shown once."""
+    failed = [episode for episode in episodes if episode.error is not None]
+    if not failed:
+        return
+    first = failed[0]
+    told = (
+        f"the first held-out episode that failed: {first.error}\n(row {first.place + 1}, seed "
+        f"{first.seed}, of {environment.name})\n{first.traceback}"
+    )
+    none_counts = all(episode.failed for episode in episodes)
+    if none_counts or len(failed) > choices.max_errors * len(episodes):
+        raise EpisodesFailed(
+            f"{len(failed)} of {len(episodes)} held-out episodes failed, of which max_errors "
+            f"allows {choices.max_errors:.0%}; {told}"
+        )
+    warnings.warn(told, stacklevel=2)
