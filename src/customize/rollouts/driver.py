@@ -18,7 +18,7 @@ import attrs
 import numpy as np
 
 from customize._batch import Floats, Ints
-from customize._errors import OutOfRoom, Unsupported
+from customize._errors import DataError, OutOfRoom, Unsupported
 from customize.data.rendering.conversation import ROLES
 from customize.data.rendering.reply import is_unread_call
 from customize.interfaces.backend import Completion, Prompt, Sampling, Snapshot
@@ -105,6 +105,7 @@ class Driver:
         """Those that go on, each with its next prompt."""
         said = stage.send([(one.number, what) for one, what in sent])
         going = [one for (one, _), what in zip(sent, said, strict=True) if one.take(what)]
+        going = [one for one in going if one.fits()]
         full = [one for one in going if one.room()]
         answers = stage.send([(one.number, OutOfRoom(one.room())) for one in full]) if full else []
         for one, what in zip(full, answers, strict=True):
@@ -249,6 +250,19 @@ class _Live:
             self._fail(RuntimeError("yielded another turn where there is no more room"))
         else:
             self.take(said)
+
+    def fits(self) -> bool:
+        """Whether there is room for a first reply; where there is none, the model is not to blame."""
+        if self._turns or not (told := self.room()):
+            return True
+        length = len(self._sequences[-1].tokens)
+        self._fail(
+            DataError(
+                f"the first prompt of row {self._ask.place + 1} has {length} tokens, and {told}: "
+                "shorten the row, or raise max_length above what prompt and max_tokens need"
+            )
+        )
+        return False
 
     def room(self) -> str:
         """Why there is none for another turn, or nothing where there is."""
