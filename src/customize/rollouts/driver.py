@@ -39,7 +39,8 @@ _TOO_MANY = {"turns": "turns", "tokens": "tokens", "length": "tokens"}  # by how
 class Driver:
     """Plays episodes of one environment with any snapshot.
 
-    max_turns, max_length: turns of an episode, and tokens of a sequence, at most.
+    max_turns, max_length: turns of an episode, and tokens of a sequence, at most; no sequence is
+        longer than what the model holds, where the snapshot says so.
     observation_tokens: longer texts of the environment are cut, and the cut is marked.
     behaviour: to whose log-probabilities a ratio will be: the ``policy``'s, or the ``sampler``'s,
         which differ at another temperature than 1; then the policy's are kept beside them.
@@ -65,6 +66,9 @@ class Driver:
             Unsupported: the chat template rewrites what was said; where it can be proven, before
                 anything is sampled.
         """
+        context = snapshot.context()
+        if context is not None and context < self.max_length:
+            return attrs.evolve(self, max_length=context).play(snapshot, asks)
         played = self._once(snapshot, asks)
         episodes = self._judged(asks, played, {ask.group for ask in asks})
         failed = [i for i, episode in enumerate(episodes) if episode.error is not None]
@@ -252,7 +256,7 @@ class _Live:
             self.take(said)
 
     def fits(self) -> bool:
-        """Whether there is room for a first reply; where there is none, the model is not to blame."""
+        """Whether there is room for a first reply. Where there is none, no fault is the model's."""
         if self._turns or not (told := self.room()):
             return True
         length = len(self._sequences[-1].tokens)
