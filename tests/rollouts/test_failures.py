@@ -137,6 +137,22 @@ def test_a_message_that_the_chat_template_refuses_fails_its_episode_alone() -> N
     assert episode.error == told
 
 
+def test_a_prompt_without_room_for_a_reply_is_no_fault_of_the_models() -> None:
+    """Nothing is sampled and nothing judged; the row is named, and what to do."""
+    asked = []
+
+    def judge(completion: str) -> float:
+        asked.append(completion)
+        return 0.0
+
+    long = {"messages": [{"role": "user", "content": "x" * 500}]}
+    [episode] = play(customize.judged(judge), "ok", row=long, max_length=300)
+    told = "DataError: the first prompt of row 1 has 503 tokens, and a sequence has 300 tokens at"
+    assert str(episode.error).startswith(told)
+    assert "raise max_length" in str(episode.error)
+    assert (episode.turns, episode.faults, asked) == (0, {}, [])
+
+
 def test_functions_are_no_tools_of_a_turn() -> None:
     @customize.environment
     def offering(row: Any, rng: random.Random) -> Any:

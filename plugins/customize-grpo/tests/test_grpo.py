@@ -21,6 +21,8 @@ from toy_rewards import ROWS, GivenRows, answers, likeness, session, steps, two_
 
 import customize
 from customize import EpisodesFailed, OptionError
+from customize.training.around import SessionAround
+from customize.training.context import WithinContext
 from customize.training.state import read_step, write_step
 from customize_grpo.gathering import Gathered, counted
 from customize_grpo.method import GRPO
@@ -332,6 +334,34 @@ def test_what_is_kept_of_an_episode_is_what_it_was_learnt_from(preset: str) -> N
     for told, one in zip(records, counted(method, map_back(records)), strict=True):
         assert told["counted"] == one.reward
     assert any(told["counted"] != told["reward"] for told in records)
+
+
+@customize.environment
+def talkative(row: Any, rng: random.Random) -> Any:
+    said = 0
+    try:
+        for _ in range(20):
+            reply = yield "Go on."
+            said += len(reply.text)
+    except customize.OutOfRoom:
+        pass
+    return float(said)
+
+
+def test_no_episode_is_longer_than_what_the_model_holds() -> None:
+    """Neither to learn from nor held-out: one that is would stop the run."""
+    within = WithinContext(SessionAround(WithinContext(session(), 64)), 64)
+    assert SessionAround(within).context() == 64
+    method = GRPO(environment=talkative, solved=-1.0, **{**SMALL, "steps": 1})
+    [step] = steps(method, SessionAround(within))
+    lengths = [len(s["tokens"]) for e in step.records["episodes"] for s in e["sequences"]]
+    assert 40 < max(lengths) <= 64
+    assert {e["stop"] for e in step.records["episodes"]} == {"tokens"}
+    held_out = method.validate(SessionAround(within), GivenRows(ROWS))
+    assert (
+        held_out["validation_reward"]
+        < method.validate(session(), GivenRows(ROWS))["validation_reward"]
+    )
 
 
 def map_back(records: Any) -> list[customize.Episode]:

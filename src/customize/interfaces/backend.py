@@ -219,6 +219,10 @@ class Snapshot(ABC):
         """
         raise Unsupported("this backend does not declare distributions")
 
+    def context(self) -> int | None:
+        """Tokens of a sequence that the model holds, where that is known: an episode ends there."""
+        return None
+
     def device_peak(self) -> int | None:
         """The most bytes of the device's own memory in use at once since this was last asked.
 

@@ -18,7 +18,7 @@ import attrs
 import numpy as np
 
 from customize._batch import Floats, Ints
-from customize._errors import OutOfRoom, Unsupported
+from customize._errors import DataError, OutOfRoom, Unsupported
 from customize.data.rendering.conversation import ROLES
 from customize.data.rendering.reply import is_unread_call
 from customize.interfaces.backend import Completion, Prompt, Sampling, Snapshot
@@ -39,7 +39,8 @@ _TOO_MANY = {"turns": "turns", "tokens": "tokens", "length": "tokens"}  # by how
 class Driver:
     """Plays episodes of one environment with any snapshot.
 
-    max_turns, max_length: turns of an episode, and tokens of a sequence, at most.
+    max_turns, max_length: turns of an episode, and tokens of a sequence, at most; no sequence is
+        longer than what the model holds, where the snapshot says so.
     observation_tokens: longer texts of the environment are cut, and the cut is marked.
     behaviour: to whose log-probabilities a ratio will be: the ``policy``'s, or the ``sampler``'s,
         which differ at another temperature than 1; then the policy's are kept beside them.
@@ -65,6 +66,9 @@ class Driver:
             Unsupported: the chat template rewrites what was said; where it can be proven, before
                 anything is sampled.
         """
+        context = snapshot.context()
+        if context is not None and context < self.max_length:
+            return attrs.evolve(self, max_length=context).play(snapshot, asks)
         played = self._once(snapshot, asks)
         episodes = self._judged(asks, played, {ask.group for ask in asks})
         failed = [i for i, episode in enumerate(episodes) if episode.error is not None]
@@ -105,6 +109,7 @@ class Driver:
         """Those that go on, each with its next prompt."""
         said = stage.send([(one.number, what) for one, what in sent])
         going = [one for (one, _), what in zip(sent, said, strict=True) if one.take(what)]
+        going = [one for one in going if one.fits()]
         full = [one for one in going if one.room()]
         answers = stage.send([(one.number, OutOfRoom(one.room())) for one in full]) if full else []
         for one, what in zip(full, answers, strict=True):
@@ -249,6 +254,19 @@ class _Live:
             self._fail(RuntimeError("yielded another turn where there is no more room"))
         else:
             self.take(said)
+
+    def fits(self) -> bool:
+        """Whether there is room for a first reply. Where there is none, no fault is the model's."""
+        if self._turns or not (told := self.room()):
+            return True
+        length = len(self._sequences[-1].tokens)
+        self._fail(
+            DataError(
+                f"the first prompt of row {self._ask.place + 1} has {length} tokens, and {told}: "
+                "shorten the row, or raise max_length above what prompt and max_tokens need"
+            )
+        )
+        return False
 
     def room(self) -> str:
         """Why there is none for another turn, or nothing where there is."""

@@ -43,6 +43,9 @@ class SessionAround(Session):
     def distributions(self, tokens: Ints, start: int) -> Floats:
         return self._session.distributions(tokens, start)
 
+    def context(self) -> int | None:
+        return self._session.context()
+
     def device_peak(self) -> int | None:
         return self._session.device_peak()
 

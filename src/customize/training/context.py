@@ -16,6 +16,9 @@ class WithinContext(SessionAround):
         super().__init__(session)
         self._context = context
 
+    def context(self) -> int:
+        return self._context
+
     def forward_backward(self, batch: Batch, loss: Loss) -> Handle[LossOutput]:
         """
         Raises:
