@@ -50,10 +50,11 @@ def odd(row: Any, rng: random.Random) -> Any:
     return {1, 2}
 
 
+HALF: Any = np.float32(0.5)
 REWARDS = {
-    "number": np.float32(0.5),
+    "number": HALF,
     "parts": {"won": np.int64(1), "brief": np.bool_(False)},
-    "verdict": customize.Verdict(0.5, {"won": np.float32(0.5)}, {"bad": 1}, {"look": (2, 0.5)}),
+    "verdict": customize.Verdict(0.5, {"won": HALF}, {"bad": 1}, {"look": (2, 0.5)}),
 }
 
 
