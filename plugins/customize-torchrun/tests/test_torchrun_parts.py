@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,7 +44,7 @@ def among_four(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     launched.cache_clear()
 
 
-EACH = {"on": "cpu", "on_options": {"dtype": "float32", "threads": 1}}
+EACH: dict[str, Any] = {"on": "cpu", "on_options": {"dtype": "float32", "threads": 1}}
 
 
 def test_alone_it_is_one_process() -> None:
