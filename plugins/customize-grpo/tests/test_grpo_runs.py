@@ -350,6 +350,30 @@ def test_an_environment_evaluates_base_and_customized_on_the_same_episodes(tmp_p
     assert beside.columns == ("base", "same", "customized")
 
 
+def test_episodes_of_an_evaluation_end_where_the_model_holds_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By hand: what is yielded takes 9 of 64 tokens, so that there are 7 turns at most."""
+
+    @customize.environment
+    def talkative(row: Any, rng: Any) -> Any:
+        turns = 0
+        try:
+            for _ in range(12):
+                yield "Go on."
+                turns += 1
+        except customize.OutOfRoom:
+            pass
+        return float(turns)
+
+    run = train(tmp_path / "run", options={**SMALL, "steps": 1})
+    monkeypatch.setattr(Run, "context", 64)
+    found = run.evaluate(ROWS[:2], environment=talkative, max_tokens=8)
+    for column in ("base", "customized"):
+        assert found.rate(column, metric="truncated").estimate == 1.0
+        assert found.rate(column, metric="turns").estimate <= 7
+
+
 def test_an_environments_evaluation_is_kept_and_shown(tmp_path: Path) -> None:
     run = train(tmp_path / "run")
     run.evaluate(

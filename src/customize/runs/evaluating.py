@@ -268,12 +268,20 @@ def _kept(
         progress=AnswerProgress(),
         training=learnt,
         notes=(*notes, *unknown),
-        playing=playing,
+        playing=None if playing is None else _within(runs, playing),
     )
     evaluation = judged(evaluation, gates)
     if folder is not None:
         keep(evaluation, folder, runs[0].folder)
     return evaluation
+
+
+def _within(runs: Sequence[Run], playing: Playing) -> Playing:
+    """Played no further than what the models hold: the same episodes for all of them."""
+    driver = playing.driver
+    contexts = [run.context for run in runs if run.context is not None]
+    driver = attrs.evolve(driver, max_length=min([driver.max_length, *contexts]))
+    return attrs.evolve(playing, driver=driver)
 
 
 def terms_of(asked: Asked, rival: str | None) -> Terms:
