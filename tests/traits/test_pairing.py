@@ -54,6 +54,22 @@ def test_an_answer_that_was_cut_off_is_no_desired_one(trait: Make) -> None:
     assert sides(trait(), drawn) == [("yes", "no sir", "given")]
 
 
+def test_an_answer_that_says_nothing_is_on_neither_side(trait: Make) -> None:
+    silent = [answer("", 0.0), answer(" \n", 0.0)]
+    call = {"role": "assistant", "content": "", "tool_calls": [{"name": "order"}]}
+    wordless = attrs.evolve(answer("", 0.0), message=call)
+    made = trait(answers=())
+    assert sides(made, [answer("yes"), *silent, wordless]) == []
+    assert sides(trait(), silent) == []
+    found = found_in(made, question(), [answer("yes"), *silent, wordless], 9)
+    assert (found.num_shown, found.num_empty) == (3, 2)
+
+
+def test_a_rule_that_leaves_nothing_makes_no_desired_answer(trait: Make) -> None:
+    made = trait(answers=(), rewrite={"replace": {"yes": " "}})
+    assert sides(made, [answer("yes")]) == []
+
+
 def test_a_rule_rewrites_where_nothing_else_is_known(trait: Make) -> None:
     made = trait(answers=(), rewrite={"replace": {"yes": "no"}})
     assert sides(made, [answer("yes sir")]) == [("yes sir", "no sir", "rewritten")]

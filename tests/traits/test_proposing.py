@@ -11,6 +11,7 @@ import pytest
 import customize
 from customize import DataError, OptionError, Run, RunError
 from customize.evaluation.columns import SnapshotColumn
+from customize.evaluation.expectations import said
 
 if TYPE_CHECKING:
     from tests.traits.conftest import Make
@@ -115,6 +116,34 @@ def test_as_long_as_there_are_no_pairs_the_trait_may_be_changed(
     assert propose(run, trait(), tmp_path / "c").num_pairs
     with pytest.raises(RunError, match=r"trait\.expect\."):
         propose(run, trait(expect={"excludes": "pizza"}), tmp_path / "c")
+
+
+def test_a_model_that_says_nothing_is_told_so(
+    run: Run, trait: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def silent(self: SnapshotColumn, questions: list[Any], draw: Any) -> list[Any]:
+        return [said("")] * len(questions)
+
+    monkeypatch.setattr(SnapshotColumn, "answers", silent)
+    with pytest.raises(DataError, match="all 100 answers that show it are empty"):
+        propose(run, trait(), tmp_path / "c")
+
+
+def test_answers_that_were_cut_off_are_counted_and_warned_of(
+    run: Run, trait: Make, tmp_path: Path
+) -> None:
+    made = trait(expect={"includes": "no"}, answers=("no",))
+    with pytest.warns(UserWarning, match="100 of the 100 answers .* cut off .* raise max_tokens"):
+        proposal = propose(run, made, tmp_path / "c", max_tokens=1)
+    assert "100 of those that show it were cut off at 1 tokens" in " ".join(proposal.told)
+
+
+def test_answers_that_ended_are_not_told_of_as_cut(
+    run: Run, trait: Make, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    proposal = propose(run, trait(), tmp_path / "c", num_samples=0)
+    assert "cut off" not in " ".join(proposal.told)
+    assert not [one for one in recwarn if "cut off" in str(one.message)]
 
 
 def test_without_a_desired_answer_the_ways_to_one_are_told(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any, Literal
 
 import attrs
@@ -10,6 +11,7 @@ import attrs
 from customize._errors import DataError
 from customize.evaluation.expectations import said
 from customize.evaluation.questions import Question
+from customize.evaluation.scorers.degeneration import says_something
 from customize.interfaces.scorer import Answer
 from customize.traits.trait import Trait
 
@@ -38,12 +40,15 @@ class Pair:
 class Found:
     """What was found among the answers to one question.
 
-    num_shown: answers that show the trait. faults: of those that could not be judged.
+    num_shown: answers that show the trait. num_empty, num_cut: those of them that say nothing, and
+    that were cut off. faults: of those that could not be judged.
     """
 
     pairs: tuple[Pair, ...]
     num_answers: int
     num_shown: int
+    num_empty: int
+    num_cut: int
     faults: tuple[str, ...]
 
 
@@ -70,16 +75,27 @@ def found_in(trait: Trait, question: Question, answers: Sequence[Answer], most: 
     """
     faults: list[str] = []
     judged = [(answer, _shown(trait, question, answer, faults)) for answer in answers]
-    undesired = [*dict.fromkeys(answer.text for answer, shown in judged if shown)]
+    undesired = [answer for answer, shown in judged if shown]
+    speaking = [answer for answer in undesired if says_something(answer)]
     good = [answer for answer, shown in judged if shown is False and answer.finished]
     desired: list[tuple[str, Source]] = [(text, "given") for text in _given(trait, question)]
     best = sorted(good, key=_likelihood, reverse=True)
-    texts = dict.fromkeys(answer.text for answer in best if _as_expected(question, answer))
-    desired += [(text, "sampled") for text in texts]
-    pairs = _paired(trait, question, [text for text in undesired if text], desired)
-    kept = [pair for pair, _ in zip(pairs, range(most), strict=False)]
-    num_shown = sum(shown is True for _, shown in judged)
-    return Found(tuple(kept), len(judged), num_shown, tuple(faults))
+    best = [answer for answer in best if _as_expected(question, answer)]
+    desired += [(text, "sampled") for text in _texts(best)]
+    pairs = _paired(trait, question, _texts(undesired), desired)
+    return Found(
+        tuple(islice(pairs, most)),
+        num_answers=len(judged),
+        num_shown=len(undesired),
+        num_empty=len(undesired) - len(speaking),
+        num_cut=sum(not answer.finished for answer in speaking),
+        faults=tuple(faults),
+    )
+
+
+def _texts(answers: Sequence[Answer]) -> list[str]:
+    """Each once; a side of a pair is text, which a mere call of a tool has not."""
+    return [*dict.fromkeys(answer.text for answer in answers if answer.text.strip())]
 
 
 def _paired(

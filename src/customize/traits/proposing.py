@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +146,8 @@ def _made(
         raise DataError(_nothing(trait, found))
     lines = [json.dumps(pair.to_json(trait.name), ensure_ascii=False) for pair in pairs]
     replace_text(folder.pairs, "".join(f"{line}\n" for line in lines))
-    return Proposal(folder.pairs, len(pairs), tuple(_told(trait, found)))
+    _warn_if_mostly_cut(trait, found, drawing.max_tokens)
+    return Proposal(folder.pairs, len(pairs), tuple(_told(trait, found, drawing.max_tokens)))
 
 
 def _numbered(trait: Trait) -> list[Question]:
@@ -169,12 +171,15 @@ def _said(
 
 
 def _nothing(trait: Trait, found: Sequence[Found]) -> str:
-    num_shown, num_answers = (
-        sum(getattr(one, name) for one in found) for name in ("num_shown", "num_answers")
-    )
+    num_shown, num_answers, num_empty = _sums(found, "num_shown", "num_answers", "num_empty")
     faults = _faults(found)
     if faults:
         return f"{trait.name}: no pair was found, and {faults[0]}"
+    if num_shown and num_shown == num_empty:
+        return (
+            f"{trait.name}: all {num_shown} answers that show it are empty, and a pair rejects a "
+            "text: give prompts that the model answers"
+        )
     if num_shown:
         return (
             f"{trait.name}: {num_shown} of {num_answers} answers show it, and no desired answer is "
@@ -186,18 +191,41 @@ def _nothing(trait: Trait, found: Sequence[Found]) -> str:
     )
 
 
-def _told(trait: Trait, found: Sequence[Found]) -> list[str]:
+def _told(trait: Trait, found: Sequence[Found], max_tokens: int) -> list[str]:
     pairs = [pair for one in found for pair in one.pairs]
     sources = Counter(pair.source for pair in pairs)
     by_source = ", ".join(f"{count} {source}" for source, count in sources.items())
-    num_shown, num_answers = sum(o.num_shown for o in found), sum(o.num_answers for o in found)
+    num_shown, num_answers = _sums(found, "num_shown", "num_answers")
     without = sum(one.num_shown > 0 and not one.pairs for one in found)
     left = f"; {without} prompts have no desired answer and are left out" if without else ""
     return [
         f"{num_shown} of {num_answers} answers to {len(found)} prompts show {trait.name}.",
         f"{len(pairs)} pairs; their desired answers: {by_source}{left}.",
+        *_beside(found, max_tokens),
         *_faults(found),
     ]
+
+
+def _beside(found: Sequence[Found], max_tokens: int) -> Iterator[str]:
+    num_empty, num_cut = _sums(found, "num_empty", "num_cut")
+    if num_cut:
+        yield f"{num_cut} of those that show it were cut off at {max_tokens} tokens."
+    if num_empty:
+        yield f"{num_empty} of those that show it are empty, and make no pair."
+
+
+def _warn_if_mostly_cut(trait: Trait, found: Sequence[Found], max_tokens: int) -> None:
+    num_shown, num_cut = _sums(found, "num_shown", "num_cut")
+    if 2 * num_cut > num_shown:
+        warnings.warn(
+            f"{num_cut} of the {num_shown} answers that show {trait.name} were cut off at "
+            f"{max_tokens} tokens, and whole ones might not show it: raise max_tokens",
+            stacklevel=2,
+        )
+
+
+def _sums(found: Sequence[Found], *names: str) -> list[int]:
+    return [sum(getattr(one, name) for one in found) for name in names]
 
 
 def _faults(found: Sequence[Found]) -> list[str]:
