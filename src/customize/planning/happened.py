@@ -117,7 +117,7 @@ def _planned_for(plan: Plan, folder: RunFolder) -> tuple[bool, Mapping[str, Any]
     nothing of how good a plan is.
     """
     if (held := folder.plan()) is not None:
-        return held["before"], held["plan"]
+        return held.get("before", False), held["plan"]
     if (before := kept(plan)) is not None:
         return True, before
     return False, _without(plan, _name(folder)).to_dict()
