@@ -17,6 +17,7 @@ from customize.evaluation.columns import SnapshotColumn
 from customize.runs.folder import folder_fingerprint
 from customize.testing import ToyBackend
 from customize.training.loop import Loop
+from customize.traits.correcting import _defaults
 
 if TYPE_CHECKING:
     from tests.traits.conftest import Make
@@ -117,6 +118,30 @@ def test_a_pair_edited_into_nonsense_is_refused_by_line(
     proposal.pairs.write_text("\n".join([*rest, json.dumps({**row, "chosen": row["rejected"]})]))
     with pytest.raises(DataError, match=f"line {len(rest) + 1}: no preference"):
         correct(run, made, tmp_path / "c")
+
+
+@pytest.mark.parametrize("prompt", ["measure 3", "check 2", "tell 5"])
+def test_a_pair_that_asks_what_is_measured_is_refused_by_line(
+    run: Run, trait: Make, tmp_path: Path, prompt: str
+) -> None:
+    made = trait()
+    other = trait(name="rambles", expect=SHORT, prompts=("a", "b"), held_out=("tell 5",))
+    proposal = customize.propose_pairs(run, made, to=tmp_path / "c", num_samples=4, max_tokens=16)
+    added = json.dumps({"prompt": prompt, "chosen": "no", "rejected": "yes"})
+    lines = [*proposal.pairs.read_text().splitlines(), added]
+    proposal.pairs.write_text("\n".join(lines))
+    with pytest.raises(DataError, match=rf"1 pairs ask what is measured \(line {len(lines)}\)"):
+        correct(run, made, tmp_path / "c", others=[other])
+    assert not (tmp_path / "c" / "run").exists()
+
+
+def test_all_weights_are_corrected_at_the_rate_of_all_weights(run: Run) -> None:
+    assert run.folder is not None
+    assert _defaults(run, None)["lr"] == 2e-4
+    # By this file a folder of whole weights is known.
+    (run.folder.adapter / "model.safetensors").touch()
+    assert "lr" not in _defaults(run, None)
+    assert _defaults(run, {"rank": 4})["lr"] == 2e-4
 
 
 @pytest.mark.parametrize("nth", [1, 7, 24])

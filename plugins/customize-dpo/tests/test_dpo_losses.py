@@ -291,3 +291,15 @@ def test_the_losses_that_the_docs_write_are_trls(
     file.write_text(next(block for block in blocks if "def apo_zero" in block))
     own = runpy.run_path(str(file))[name]
     assert_same(coupled(differentiated(own), False), of_trl(theirs, told))
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_a_reference_that_is_not_finite_names_the_pair(side: int) -> None:
+    sides = [[-1.0, -2.0], [-3.0]]
+    broken = [[-1.0, -2.0], [-3.0]]
+    broken[side][0] = -math.inf
+    rows = [{"policy": sides, "reference": sides}, {"policy": sides, "reference": broken}]
+    logprobs, batch = batch_of(rows)
+    coupled = Coupled(partial(hinge, beta=0.1), False, 0.0, ["line 1", "line 2"])
+    with pytest.raises(NonFiniteError, match=r"line 2: the reference's log-probability is .*-inf"):
+        coupled.evaluate(logprobs, batch)

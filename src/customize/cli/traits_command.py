@@ -167,7 +167,7 @@ def pairs(source: str, trait: str, to: Path, **drawing: Any) -> None:
     is_flag=True,
     flag_value=False,
     default=True,
-    help="Leave out the 150 general items.",
+    help="Leave out the general items.",
 )
 @click.option(
     "--margin",

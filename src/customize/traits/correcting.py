@@ -23,6 +23,7 @@ from customize.runs.opening import open as open_run
 from customize.runs.run import Run
 from customize.runs.run_columns import column_of
 from customize.runs.train import train
+from customize.training.recipe_making import trains_all_weights
 from customize.traits.correction import Correction
 from customize.traits.measuring import (
     AFTER,
@@ -32,6 +33,7 @@ from customize.traits.measuring import (
     measured,
     rows_of,
 )
+from customize.traits.prompts import check_unmeasured
 from customize.traits.proposing import (
     CorrectionFolder,
     Drawing,
@@ -97,19 +99,20 @@ def correct(
             given.
         general: also ask the general items.
         margin: how much of other traits, checks, form and answering may be lost: 0.1 is ten points.
-        options: of `dpo`; a rate of 2e-4, three epochs and an SFT term of 1 unless given.
+        options: of `dpo`; three epochs, an SFT term of 1 and, of LoRA, a rate of 2e-4 unless given.
         adapter: LoRA's options, for a new adapter, on top of the run's where it has one; unless
             given a run's own is continued.
         drawing: num_samples, temperature, max_tokens, pairs_per_prompt, seed.
 
     Raises:
         OptionError: a trait or an option is wrong.
-        DataError: the model does not show the trait, or rows cannot be used.
+        DataError: the model does not show the trait, rows cannot be used, or a pair asks what is
+            measured.
         RunError: the folder holds another correction.
     """
     run = source if isinstance(source, Run) else open_run(source, backend=backend)
     wanted, folder, drawn = read_trait(trait), folder_of(Path(to)), _drawing(drawing)
-    options = {**OPTIONS, **(options or {})}
+    options = {**_defaults(run, adapter), **(options or {})}
     # All that is given is checked, and all rows are read, before the first answer is asked for.
     _check(options, adapter, margin)
     rows = rows_of(
@@ -118,6 +121,7 @@ def correct(
         default_texts() if texts is None else list(read(texts, kind="chat")),
     )
     proposed(run, wanted, folder, drawn)
+    check_unmeasured(folder.pairs, rows)
     corrected = _trained(run, adapter, folder, options, drawn.seed)
     evaluation = _measured(run, corrected, rows, folder, drawn.max_tokens, general)
     correction = Correction(wanted, corrected, evaluation, judgement(evaluation, wanted, margin))
@@ -175,6 +179,12 @@ def _model(run: Run) -> tuple[str, str | None]:
         return run.backend.name, None  # the toy backend, which holds no model
     known = run.model.revision is not None or run.model.name in names("model")
     return run.model.name if known else str(run.model.path), run.model.revision
+
+
+def _defaults(run: Run, adapter: Mapping[str, Any] | None) -> dict[str, Any]:
+    """`OPTIONS`, of which the rate is LoRA's: all weights are trained at `dpo`'s own for them."""
+    full = trains_all_weights(_adapter(run, adapter))
+    return {key: value for key, value in OPTIONS.items() if not (full and key == "lr")}
 
 
 def _adapter(run: Run, given: Mapping[str, Any] | None) -> str | dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from customize._errors import DataError
@@ -11,6 +12,7 @@ from customize.evaluation.questions import questions_of, shared
 from customize.interfaces.dataset import Row
 
 _FEWEST = 4
+_LISTED = 10
 
 
 def rows_of(given: str | Sequence[str | Mapping[str, Any]], what: str) -> list[Row]:
@@ -58,6 +60,24 @@ def check_apart(asked: Sequence[Row], held_out: Sequence[Row], where: str) -> No
         raise DataError(
             f"{len(both)} prompts of {where} are held out too ({told[:60]!r}): what is learnt from "
             "cannot be measured on; take them out of one"
+        )
+
+
+def check_unmeasured(pairs: Path, rows: Sequence[Row]) -> None:
+    """Refuse pairs that ask what is measured, as an added one may.
+
+    Raises:
+        DataError: there are some; the first ten are listed by line.
+    """
+    learnt = read(pairs, kind="preference")
+    asked = [{**row, "id": str(learnt.line(number))} for number, row in enumerate(learnt)]
+    lines = shared(questions_of(asked, False), questions_of(_unnamed(rows), False))
+    if lines:
+        more = ", …" if len(lines) > _LISTED else ""
+        raise DataError(
+            f"{pairs}: {len(lines)} pairs ask what is measured (line "
+            f"{', '.join(lines[:_LISTED])}{more}): take them out, or take their prompts out of "
+            "held_out, checks or texts"
         )
 
 

@@ -63,13 +63,22 @@ class Coupled:
     def _check(self, loss_P: Numbers, slope_P2: Numbers, said: Said, batch: Batch) -> None:
         sound = np.isfinite(loss_P) & np.isfinite(slope_P2).all(axis=1)
         sound &= np.isfinite(said.policy_P2).all(axis=1)
-        for pair in np.flatnonzero(~sound)[:1]:
-            chosen, rejected = said.policy_P2[pair]
+        known = np.isfinite(said.reference_P2).all(axis=1)
+        for pair in np.flatnonzero(~(sound & known))[:1]:
+            where = self.places[batch.groups[2 * pair]]
+            if not known[pair]:
+                raise NonFiniteError(
+                    f"{where}: the reference's log-probability is {_sides(said.reference_P2[pair])}"
+                    ": leave the pair out, or take another reference"
+                )
             raise NonFiniteError(
-                f"{self.places[batch.groups[2 * pair]]}: the loss of this pair is {loss_P[pair]} "
-                f"(log-probability of chosen {chosen:.4g}, of rejected {rejected:.4g}): lower lr, "
-                "or look at the pair"
+                f"{where}: the loss of this pair is {loss_P[pair]} (log-probability "
+                f"{_sides(said.policy_P2[pair])}): lower lr, or look at the pair"
             )
+
+
+def _sides(logprobs_2: Numbers) -> str:
+    return f"of chosen {logprobs_2[0]:.4g}, of rejected {logprobs_2[1]:.4g}"
 
 
 def measures(
