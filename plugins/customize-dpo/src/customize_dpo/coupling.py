@@ -66,7 +66,7 @@ class Coupled:
         known = np.isfinite(said.reference_P2).all(axis=1)
         for pair in np.flatnonzero(~(sound & known))[:1]:
             where = self.places[batch.groups[2 * pair]]
-            if not known[pair]:
+            if not np.isfinite(said.reference_P2[pair]).all():
                 raise NonFiniteError(
                     f"{where}: the reference's log-probability is {_sides(said.reference_P2[pair])}"
                     ": leave the pair out, or take another reference"
