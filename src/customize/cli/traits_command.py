@@ -181,7 +181,8 @@ def pairs(source: str, trait: str, to: Path, **drawing: Any) -> None:
     "settings",
     multiple=True,
     metavar="KEY=VALUE",
-    help="An option of dpo (customize plugins show dpo).",
+    help="An option of dpo (customize plugins show dpo); here lr is 2e-4, that of dpo where all "
+    "weights are trained, epochs 3 and sft 1 by default.",
 )
 @click.option(
     "--adapter",
