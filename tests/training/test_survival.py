@@ -153,7 +153,7 @@ def test_a_step_is_saved_whose_measure_does_not_fit_in_memory(
     settings = {**MEASURED, "evaluate_every": 3, "checkpoint_every": 100}
     with monkeypatch.context() as patched:
         patched.setattr(SFT, "validate", run_out)
-        with pytest.raises(OutOfMemoryError, match=r"smaller model; .*checkpoint is .*3"):
+        with pytest.raises(OutOfMemoryError, match=r"smaller model\n.*checkpoint is .*3"):
             train(tmp_path / "run", **settings)
     resumed = train(tmp_path / "run", **settings)
     undisturbed = train(tmp_path / "other", **settings)

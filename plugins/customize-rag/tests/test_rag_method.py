@@ -58,7 +58,7 @@ def test_it_is_sft_on_the_rows_that_it_keeps(questions: str) -> None:
     ours, theirs = open_session(), open_session()
     steps = list(method.train(ours, documents()))
     rows = steps[0].records["rows"]
-    sft = SFT(batch_size=2, epochs=1.0, replay=0.0, together=True)
+    sft = SFT(lr=5e-4, batch_size=2, epochs=1.0, replay=0.0, together=True)
     other = list(sft.train(theirs, customize.read(rows, kind="chat")))
     assert [step.metrics for step in steps] == [step.metrics for step in other]
     assert len(steps) == method.num_steps(documents()) == len(other)
