@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ from customize import ModelFolder, OptionError, Unsupported, choose_backend
 from customize.testing import write_tiny_model
 from customize_torchrun import _plugin
 from customize_torchrun.backend import Torchrun
+from customize_torchrun.heart import Heart
 from customize_torchrun.launch import launched
 
 
@@ -141,3 +145,18 @@ def test_under_torchrun_what_each_computes_on_is_not_taken_for_a_whole_run(
         assert "forward_backward" in Torchrun(on="cpu").capabilities()
     finally:
         launched.cache_clear()
+
+
+def test_why_a_process_ends_is_told_whatever_stands_for_stderr(
+    among_four: None, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """torch's excepthook writes the main thread's error into a text of its own meanwhile."""
+    dist = pytest.importorskip("torch.distributed")
+    ended: list[int] = []
+    monkeypatch.setattr(os, "_exit", ended.append)
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    launch = launched()
+    assert launch is not None
+    Heart(dist.HashStore(), launch, (), 10.0)._end("the cable was pulled")
+    assert ended == [1]
+    assert "Error: the cable was pulled: all processes end" in capfd.readouterr().err

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterable
@@ -108,9 +107,8 @@ class Heart(threading.Thread):
     def _leave(self, why: str, tell: bool) -> None:
         if self._stopped.is_set():
             return
-        if tell:
-            sys.stderr.write(f"Error: {why}: all processes end. {GO_ON}\n")
-            sys.stderr.flush()
+        if tell:  # by its number, since torch's excepthook puts another in place of sys.stderr
+            os.write(2, f"Error: {why}: all processes end. {GO_ON}\n".encode())
         os._exit(1)  # the main thread may be in a call that never returns
 
 
