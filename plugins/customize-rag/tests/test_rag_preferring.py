@@ -111,7 +111,9 @@ def test_after_sft_comes_dpo_on_the_mistakes(questions: str) -> None:
     steps = list(method.train(ours, documents()))
     rows, pairs = steps[0].records["rows"], steps[-3].records["pairs"]
     learnt, asked = held_back(rows, 0.2)
-    sft = list(SFT(lr=5e-4, epochs=1.0, together=True).train(theirs, customize.read(learnt, kind="chat")))
+    sft = list(
+        SFT(lr=5e-4, epochs=1.0, together=True).train(theirs, customize.read(learnt, kind="chat"))
+    )
     assert pairs == list(mistakes(theirs, asked, FORM))
     assert 0 < len(pairs) <= len(asked)
     dpo = DPO(steps=3, sft=0.2)
