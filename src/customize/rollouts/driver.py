@@ -12,14 +12,13 @@ import copy
 import traceback
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
-from typing import Any, Literal
+from typing import Literal
 
 import attrs
 import numpy as np
 
 from customize._batch import Floats, Ints
 from customize._errors import DataError, OutOfRoom, Unsupported
-from customize.data.rendering.conversation import ROLES
 from customize.data.rendering.reply import is_unread_call
 from customize.interfaces.backend import Completion, Prompt, Sampling, Snapshot
 from customize.interfaces.environment import Environment, Reply, ToolCall, Turn, Verdict
@@ -27,11 +26,9 @@ from customize.interfaces.renderer import Message, Renderer, Tool
 from customize.rollouts.episode import Ask, Episode, Spoken
 from customize.rollouts.extending import extended, prove
 from customize.rollouts.limits import limited
-from customize.rollouts.rewards import number
 from customize.rollouts.stages import Said, Sent, Stage, stage_for
+from customize.rollouts.yielded import messages_of, turn_of, verdict_of
 
-_CHARACTERS = 4  # that a token is taken for where text is cut before it is tokens
-_CUT = "[… {} characters left out …]"
 _TOO_MANY = {"turns": "turns", "tokens": "tokens", "length": "tokens"}  # by how an episode stopped
 
 
@@ -366,55 +363,3 @@ def _void(episode: Episode) -> Episode:
 
 def _failed(episode: Episode, error: str, lines: str | None) -> Episode:
     return attrs.evolve(episode, reward=float("nan"), parts={}, error=error, traceback=lines)
-
-
-def turn_of(value: object) -> Turn:
-    """What was yielded, as a turn; raises TypeError for what is none."""
-    if isinstance(value, Turn):
-        return value
-    if isinstance(value, str) or (isinstance(value, (list, tuple)) and value):
-        return Turn(value)
-    shown = f"{str(value)[:80]!r} ({type(value).__name__})"
-    raise TypeError(f"yielded {shown}: yield text, messages or a Turn, and return the reward")
-
-
-def messages_of(turn: Turn, own: Set[Any], observation_tokens: int) -> list[dict[str, Any]]:
-    """A turn's messages, cut but for ``own`` texts; raises TypeError for what is no message."""
-    given = turn.messages
-    messages = [{"role": "user", "content": given}] if isinstance(given, str) else list(given)
-    limit = observation_tokens * _CHARACTERS
-    out = []
-    for message in messages:
-        if not _is_message(message):
-            roles = ", ".join(ROLES)
-            raise TypeError(
-                f"yielded {str(message)[:80]!r}: a message has a role, one of {roles}, and a "
-                "content, which is text"
-            )
-        text = message["content"]
-        out.append({**message, "content": text if text in own else _cut(text, limit)})
-    return out
-
-
-def _is_message(value: object) -> bool:
-    if not isinstance(value, Mapping) or not isinstance(value.get("content"), str):
-        return False
-    return value.get("role") in ROLES
-
-
-def _cut(text: str, limit: int) -> str:
-    """The beginning and the end, where the text is too long."""
-    if len(text) <= limit:
-        return text
-    half = limit // 2
-    return text[:half] + _CUT.format(len(text) - 2 * half) + text[len(text) - half :]
-
-
-def verdict_of(value: Any) -> Verdict:
-    """What was returned, as a reward; raises TypeError or ValueError for what is none."""
-    if isinstance(value, Verdict):
-        return attrs.evolve(value, reward=number(value.reward, "the reward"))
-    if isinstance(value, Mapping):
-        parts = {str(name): number(part, f"the part {name!r}") for name, part in value.items()}
-        return Verdict(sum(parts.values()), parts)
-    return Verdict(number(value, "the reward"), {})

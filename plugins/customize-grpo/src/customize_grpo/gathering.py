@@ -117,18 +117,21 @@ class Gatherer:
         failed = [episode for episode in episodes if episode.error is not None]
         if not failed:
             return
-        first = failed[0]
         told = (
             f"{len(failed)} of {len(episodes)} episodes failed, of which max_errors allows "
-            f"{self._choices.max_errors:.0%}; the first: {first.error}\n"
-            f"(row {first.place + 1}, seed {first.seed}, of {self._environment.name})\n"
-            f"{first.traceback}"
+            f"{self._choices.max_errors:.0%}; the first: {traced(failed[0], self._environment)}"
         )
         if len(failed) > self._choices.max_errors * len(episodes):
             raise EpisodesFailed(told)
         if not self._told_failure:
             warnings.warn(told, stacklevel=2)
             self._told_failure = True
+
+
+def traced(episode: Episode, environment: Environment) -> str:
+    """What went wrong in an episode, and how to play it again."""
+    where = f"(row {episode.place + 1}, seed {episode.seed}, of {environment.name})"
+    return f"{episode.error}\n{where}\n{episode.traceback}"
 
 
 def driver(choices: Choices, environment: Environment) -> Driver:

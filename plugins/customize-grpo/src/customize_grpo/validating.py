@@ -19,7 +19,7 @@ from customize import (
     episode_seed,
 )
 from customize_grpo.choices import Choices
-from customize_grpo.gathering import counted, driver
+from customize_grpo.gathering import counted, driver, traced
 
 _SEED = 0  # the same episodes each time, so that measures of one run can be compared
 
@@ -70,11 +70,7 @@ def _check(choices: Choices, environment: Environment, episodes: Sequence[Episod
     failed = [episode for episode in episodes if episode.error is not None]
     if not failed:
         return
-    first = failed[0]
-    told = (
-        f"the first held-out episode that failed: {first.error}\n(row {first.place + 1}, seed "
-        f"{first.seed}, of {environment.name})\n{first.traceback}"
-    )
+    told = f"the first held-out episode that failed: {traced(failed[0], environment)}"
     none_counts = all(episode.failed for episode in episodes)
     if none_counts or len(failed) > choices.max_errors * len(episodes):
         raise EpisodesFailed(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from customize._errors import OutOfRoom
 from customize.interfaces.environment import Reply
-from customize.rollouts.driver import verdict_of
 from customize.rollouts.stages import stage_for
+from customize.rollouts.yielded import verdict_of
 from customize.testing.environment_rules.subject import EnvironmentSubject, Played, usual_replies
 from customize.testing.expecting import expect
 from customize.testing.rules import NotApplicable, RuleBroken

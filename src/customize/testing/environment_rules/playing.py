@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 
-from customize.rollouts.driver import messages_of, turn_of
+from customize.rollouts.yielded import messages_of, turn_of
 from customize.testing.environment_rules.subject import (
     ODD,
     EnvironmentSubject,
