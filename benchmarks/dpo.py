@@ -32,16 +32,20 @@ FIGURES = (
 
 
 def measure(work: str, folder: Path) -> Results:
-    """Train on the work in bf16, and once more in float32 to compare the losses."""
+    """Train on the work in the processor's precision, and in float32 to compare the losses."""
     steps, batch_size = STEPS[work]
     steps = int(os.environ.get("STEPS", steps))
     make_pairs(work, folder, batch_size, steps)
     asked = {"work": str(folder), "steps": steps, "batch_size": batch_size, "lr": LR}
+    precision = race.precision()
     laps, found = race.take_turns(
-        CONTESTANTS, {**asked, "dtype": "bfloat16"}, partial(_summary, batch_size)
+        CONTESTANTS, {**asked, "dtype": precision}, partial(_summary, batch_size)
     )
-    found["bf16"] = race.apart(laps["customize"][0], laps["TRL, default"][0])
-    ours, *theirs = (race.run(c, {**asked, "dtype": "float32"}) for c in CONTESTANTS.values())
+    found["made with"]["precision"] = precision
+    ours, *theirs = (laps[name][0] for name in CONTESTANTS)
+    if precision != "float32":
+        found["bf16"] = race.apart(ours, theirs[-1])
+        ours, *theirs = (race.run(c, {**asked, "dtype": "float32"}) for c in CONTESTANTS.values())
     found["fp32"] = max(race.apart(ours, each) for each in theirs)
     return found
 
@@ -64,16 +68,21 @@ def page(results: Results) -> str:
         "Written by `dpo.py`. Medians over rounds in which the contestants take turns; each runs",
         "in a process of its own. Ratios are customize's share: of pairs/s more is better, of all",
         "else less. Pairs/s are those of the steps; what the reference says is computed before the",
-        "first step by customize and by TRL at its best, and at each step by TRL's default.",
+        "first step by customize and by TRL at its best, and at each step by TRL's default. All",
+        "train in bfloat16 where the processor has instructions for it, else in float32.",
         "",
         *race.table(results, CONTESTANTS, FIGURES),
         "",
         "Largest relative difference of a step's loss from TRL's:",
         "",
-        *(f"* {w}: {f['bf16']:.1e} in bf16, {f['fp32']:.1e} in fp32" for w, f in results.items()),
+        *(f"* {work}: {_apart(found)}" for work, found in results.items()),
         *race.made_with(results),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _apart(found: Results) -> str:
+    return ", ".join(f"{found[form]:.1e} in {form}" for form in ("bf16", "fp32") if form in found)
 
 
 if __name__ == "__main__":

@@ -56,9 +56,11 @@ def measure(work: str, folder: Path) -> Results:
     given = WORKS[work]
     steps = int(os.environ.get("STEPS", given.steps))
     make_prompts(given.model, folder, given.prompts, steps)
-    asked = {**given._asdict(), "work": str(folder), "steps": steps, "lr": LR, "dtype": "bfloat16"}
+    precision = "bfloat16" if given.device == "cuda" else race.precision()
+    asked = {**given._asdict(), "work": str(folder), "steps": steps, "lr": LR, "dtype": precision}
     del asked["model"]
     found = race.take_turns(CONTESTANTS, asked, _summary)[1]
+    found["made with"]["precision"] = precision
     if given.device == "cuda":
         found["made with"]["GPU"] = torch.cuda.get_device_name()
     return found
@@ -84,7 +86,8 @@ def page(results: Results) -> str:
         "Written by `grpo.py`. Medians over rounds in which the contestants take turns; each runs",
         "in a process of its own. A step samples 8 episodes of at most 64 tokens for each of 4",
         "prompts, on a GPU of 256 for each of 8, judges them and trains on them. Ratios are",
-        "customize's share: of tokens a step equal is fair, of all else less is better.",
+        "customize's share: of tokens a step equal is fair, of all else less is better. All work",
+        "in bfloat16 where the processor has instructions for it, else in float32.",
         "",
         *race.table(results, CONTESTANTS, FIGURES),
         *race.made_with(results),

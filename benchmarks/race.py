@@ -104,10 +104,19 @@ def versions(packages: Sequence[str]) -> dict[str, str]:
 
 def processor() -> str:
     """Its name, and whether it has instructions for bfloat16, which the name does not tell."""
+    has = "with" if precision() == "bfloat16" else "without"
+    return f"{_cpuinfo()['model name']} {has} bfloat16"
+
+
+def precision() -> str:
+    """The form of numbers in which both sides are fastest on this processor."""
+    has = not {"amx_bf16", "avx512_bf16"}.isdisjoint(_cpuinfo()["flags"].split())
+    return "bfloat16" if has else "float32"
+
+
+def _cpuinfo() -> dict[str, str]:
     lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-    said = {key.strip(): value.strip() for key, _, value in (li.partition(":") for li in lines)}
-    has = not {"amx_bf16", "avx512_bf16"}.isdisjoint(said["flags"].split())
-    return f"{said['model name']} {'with' if has else 'without'} bfloat16"
+    return {key.strip(): value.strip() for key, _, value in (li.partition(":") for li in lines)}
 
 
 def told(made: Mapping[str, str]) -> str:

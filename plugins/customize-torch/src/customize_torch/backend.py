@@ -95,7 +95,7 @@ class CPU(Backend):
 
     def sampling_memory(self, shape: ModelShape, rows: int, tokens: int) -> Mapping[str, float]:
         size = 4 if self.dtype == "float32" else 2
-        lays_out = size == 2 and self.base == PLAIN
+        lays_out = self.base == PLAIN
         return sampling_bytes(shape, rows, tokens, size, self.token_budget, lays_out)
 
     def available_bytes(self) -> float | None:

@@ -1,9 +1,9 @@
 """Products of few rows: layers that read one input multiply as one. Knows no session.
 
 With few rows a product waits for memory. On a processor, laying the weight out for it, as each call
-does otherwise, takes longer than reading it: that is done once, and the numbers are the same to the
-bit. A GPU has as many kernels less to start, and computes an update's first product beside the
-base's.
+does otherwise, takes longer than reading it: that is done once, and the numbers are the same, in
+bfloat16 to the bit. A GPU has as many kernels less to start, and computes an update's first product
+beside the base's.
 
 Shape legend: N rows, I inputs, O outputs, R rank.
 """
@@ -153,9 +153,7 @@ class Packing:
 
     def _worth_packing(self) -> bool:
         weight = self._head.weight
-        if weight.device.type != "cpu" or weight.dtype != torch.bfloat16:
-            return False
-        if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        if weight.device.type != "cpu" or not _can_lay_out(weight.dtype):
             return False
         layers = [self._head, *(layer for joint in self._joints for layer in joint.layers)]
         wanted = sum(layer.weight.nbytes for layer in layers)
@@ -164,6 +162,13 @@ class Packing:
             return True
         _log.info("weights stay as they are: laid out they take %.0f MB more", wanted / 1e6)
         return False
+
+
+def _can_lay_out(dtype: torch.dtype) -> bool:
+    """Whether this processor multiplies such numbers by what oneDNN laid out."""
+    if dtype == torch.bfloat16:
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return dtype == torch.float32 and torch.backends.mkldnn.is_available()
 
 
 def _together(

@@ -116,7 +116,7 @@ class Policy:
         return self.logits(hidden_NC[start - 1 : -1]).log_softmax(-1)
 
     def ready(self) -> Policy:
-        """The same to the bit, made ready for many steps without gradient."""
+        """The same, in bfloat16 to the bit, made ready for many steps without gradient."""
         if self.scale is None:
             return self
         both = rounded(stacked(self.below, self.tensors), self.base.place.dtype)
