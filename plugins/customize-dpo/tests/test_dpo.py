@@ -14,6 +14,7 @@ import pytest
 import customize
 from customize import AdamW, Batch, DataError, LoRA, NonFiniteError, OptionError, Session, Step
 from customize.testing import ToyBackend
+from customize.training.around import SessionAround
 from customize_dpo.losses import NAMED
 from customize_dpo.method import DPO
 from customize_dpo.pairs import Pairs
@@ -287,6 +288,22 @@ def test_pairs_that_are_too_long_or_equal_are_listed_by_line(tmp_path: Path) -> 
     assert "2 of 3 pairs cannot be used" in str(told.value)
     assert "line 2: rejected has 94 tokens, more than max_length 40" in str(told.value)
     assert "line 3: chosen and rejected are the same tokens" in str(told.value)
+
+
+class Holding(SessionAround):
+    """A session whose model holds few tokens."""
+
+    def context(self) -> int:
+        return 40
+
+
+def test_pairs_longer_than_the_model_holds_are_listed_by_line() -> None:
+    data = customize.read([pair(0), {**pair(1), "rejected": "no" * 40}])
+    told = "line 2: rejected has 94 tokens, and the model holds 40"
+    with pytest.raises(DataError, match=told):
+        train(Holding(open_session()), data)
+    with pytest.raises(DataError, match=told):
+        DPO(loss="orpo").validate(Holding(open_session()), data)
 
 
 def test_a_loss_that_is_not_finite_names_the_pair_and_moves_nothing() -> None:

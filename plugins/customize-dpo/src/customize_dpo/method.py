@@ -10,6 +10,7 @@ from customize import (
     Dataset,
     Method,
     OptionError,
+    Renderer,
     Session,
     Snapshot,
     Step,
@@ -110,13 +111,17 @@ class DPO(Method):
         """Steps for these pairs."""
         return self.steps or max(1, -int(-self.epochs * len(data) // self.batch_size))
 
+    def check_ahead(self, rows: Dataset, renderer: Renderer, context: int | None) -> None:
+        self._pair_loss()
+        Pairs(rows, renderer, self.max_length, context)
+
     def train(self, session: Session, data: Dataset, resume: Step | None = None) -> Iterator[Step]:
         self.check_rows(data)
-        pairs = Pairs(data, session.renderer, self.max_length)
+        total, pair_loss = self.num_steps(data), self._pair_loss()
+        pairs = Pairs(data, session.renderer, self.max_length, session.context())
         if self._near is not None:
             self._near.forget(session)
         state = self._begun(session, pairs) if resume is None else dict(resume.state)
-        total, pair_loss = self.num_steps(data), self._pair_loss()
         for number in range(1 if resume is None else resume.number + 1, total + 1):
             first = (number - 1) * self.batch_size
             places = range(first, first + self.batch_size)
@@ -144,7 +149,7 @@ class DPO(Method):
 
     def validate(self, snapshot: Snapshot, rows: Dataset) -> Mapping[str, float]:
         """``validation_loss`` and what else is watched, over all pairs at once."""
-        pairs = Pairs(rows, snapshot.renderer, self.max_length)
+        pairs = Pairs(rows, snapshot.renderer, self.max_length, snapshot.context())
         reference, began = self._near.of_held_out(snapshot, pairs) if self._near else (None, None)
         batch = pairs.batch(range(len(pairs)), reference)
         logprobs = snapshot.forward(batch).result()
