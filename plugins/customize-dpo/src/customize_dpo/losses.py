@@ -37,14 +37,14 @@ def ipo(policy_P2: Numbers, reference_P2: Numbers, beta: float) -> Terms:
 
 
 def hinge(policy_P2: Numbers, reference_P2: Numbers, beta: float) -> Terms:
-    """``max(0, 1 - beta · h)`` (arXiv 2309.06657, the hinge loss on normalised likelihoods)."""
+    """``max(0, 1 - beta · h)`` (arXiv 2309.06657, equation 10, its gamma beta)."""
     short = 1 - beta * _margin(policy_P2 - reference_P2)
     return np.maximum(short, 0), _both_sides(np.where(short > 0, -beta, 0.0))
 
 
 def robust(policy_P2: Numbers, reference_P2: Numbers, beta: float, smoothing: float) -> Terms:
     """``((1 - s) · sigmoid(h) - s · sigmoid(-h)) / (1 - 2s)``: unbiased where a share s of the
-    pairs is labelled the wrong way round (arXiv 2403.00409)."""
+    pairs is labelled the wrong way round (arXiv 2403.00409, rDPO; TRL's loss robust)."""
     kept, by_kept = sigmoid(policy_P2, reference_P2, beta)
     flipped, by_flipped = sigmoid(policy_P2[:, ::-1], reference_P2[:, ::-1], beta)
     scale = 1 - 2 * smoothing
