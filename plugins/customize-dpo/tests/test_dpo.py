@@ -351,9 +351,30 @@ def test_an_option_that_cannot_be_honoured_is_refused(wrong: dict[str, Any], tol
         DPO(**wrong)
 
 
-def test_a_function_that_is_not_there_is_named() -> None:
+def test_a_function_that_is_not_there_is_named_before_anything_is_computed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(Pairs, "logprobs", lambda self, snapshot: asked.append(1))
     with pytest.raises(OptionError, match="'customize:nothing' cannot be imported"):
         train(open_session(), pairs(4), loss="customize:nothing")
+    assert not asked
+
+
+def scaled(policy: Any, reference: Any, beta: float) -> Any:
+    return beta * (policy[:, 1] - policy[:, 0])
+
+
+def test_beta_reaches_a_loss_of_ones_own_and_the_rewards_beside_it() -> None:
+    pytest.importorskip("torch")
+    data = pairs(4)
+    ends = []
+    for beta in (0.2, 0.4):
+        first, *_ = train(open_session(), data, loss=scaled, beta=beta)
+        ends.append(first.metrics["loss"])
+    assert ends[1] == pytest.approx(2 * ends[0], rel=1e-5)
+    with pytest.raises(OptionError, match="the loss lowering takes none"):
+        train(open_session(), data, loss=lowering, beta=0.2)
 
 
 def runs(to: Path, loss: Any, rows: Sequence[Mapping[str, Any]]) -> customize.Run:

@@ -11,6 +11,8 @@ of the chosen answer less that of the rejected, less the same of the reference.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from inspect import Parameter, signature
 from typing import Any
 
 import numpy as np
@@ -101,6 +103,31 @@ def differentiated(function: Callable[[Tensor, Tensor], Tensor]) -> PairLoss:
         return losses.detach().numpy(), gradient.numpy()
 
     return evaluate
+
+
+def with_beta(
+    function: Callable[..., Tensor], beta: float, unset: float
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """A function of one's own with ``beta``, where it takes that; ``unset`` is its default.
+
+    Raises:
+        OptionError: it takes none and one was set, or has another of its own.
+    """
+    name = getattr(function, "__name__", type(function).__name__)
+    taken = signature(function).parameters.get("beta")
+    if taken is None:
+        if beta != unset:
+            raise OptionError(
+                f"beta is {beta:g}, and the loss {name} takes none: leave it out, or write "
+                f"{name}(policy, reference, beta)"
+            )
+        return function
+    if beta == unset and taken.default not in (Parameter.empty, beta):
+        raise OptionError(
+            f"the loss {name} has a beta of its own, {taken.default}, and the option is {beta:g}: "
+            "set the option beta, or take the default out of the function"
+        )
+    return partial(function, beta=beta)
 
 
 def _margin(values_P2: Numbers) -> Numbers:

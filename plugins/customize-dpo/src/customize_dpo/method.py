@@ -21,10 +21,12 @@ from customize import (
     shuffled_row,
 )
 from customize_dpo.coupling import Coupled, measures
-from customize_dpo.losses import NAMED, REFERENCE_FREE, PairLoss, differentiated
+from customize_dpo.losses import NAMED, REFERENCE_FREE, PairLoss, differentiated, with_beta
 from customize_dpo.pairs import Pairs
 from customize_dpo.reference import Reference
 from customize_dpo.watching import watched
+
+_BETA = 0.1
 
 
 @options
@@ -41,10 +43,13 @@ class DPO(Method):
     loss: str | Callable[..., Any] = option(
         default="sigmoid",
         help="sigmoid (DPO itself), ipo, hinge, robust, simpo or orpo; or a torch function of "
-        "(policy, reference), given or named as package.module:name.",
+        "(policy, reference) or (policy, reference, beta), given or named as package.module:name.",
     )
     beta: float = option(
-        default=0.1, help="Strength: how near the start to stay; simpo wants about 2.", above=0.0
+        default=_BETA,
+        help="Strength: how near the start to stay; simpo wants about 2. A function of one's own "
+        "gets it where it takes beta.",
+        above=0.0,
     )
     reference: str = option(
         default="start",
@@ -173,7 +178,7 @@ class DPO(Method):
             return partial(NAMED["simpo"], beta=self.beta, gamma=self.gamma)
         if isinstance(self.loss, str) and self.loss in NAMED:
             return partial(NAMED[self.loss], beta=self.beta)
-        return differentiated(load_function(self.loss))
+        return differentiated(with_beta(load_function(self.loss), self.beta, unset=_BETA))
 
     def _coupled(self, pair_loss: PairLoss, pairs: Pairs, chosen: Any) -> Coupled:
         return Coupled(pair_loss, self._means, self.sft, [pairs.place(i) for i in chosen])
