@@ -89,7 +89,7 @@ class Trait:
 
     @cached_property
     def unjudged(self) -> Expectation:
-        """The same without judges: what can be told before a model is asked anything."""
+        """Its scorers but for judges: what can be told before a model is asked anything."""
         scorers = self.expectation.scorers
         return Expectation({name: each for name, each in scorers.items() if name != JUDGE})
 
