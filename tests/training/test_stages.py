@@ -430,7 +430,12 @@ def test_pairs_of_a_later_stage_are_refused_before_the_first_step(
 ) -> None:
     stage = {**DPO, "options": {**DPO["options"], "max_length": 40}}
     log, logged = Loop._log, []
-    monkeypatch.setattr(Loop, "_log", lambda *told: logged.append(told[1]) or log(*told))
+
+    def logging(self: Loop, number: int, metrics: Any) -> None:
+        log(self, number, metrics)
+        logged.append(number)
+
+    monkeypatch.setattr(Loop, "_log", logging)
     with pytest.raises(customize.DataError, match=r"line 6: rejected has .* than max_length 40"):
         train(tmp_path / "run", [SFT, {**stage, **given}])
     assert not logged
