@@ -300,6 +300,13 @@ def test_a_large_file_is_not_held_in_memory(tmp_path: Path) -> None:
         ({"chosen": ["first", "b", "asked", "c"], "rejected": ["asked", "d"]}, "different prompts"),
         ({"chosen": ["asked", "b"], "rejected": "c"}, "different prompts"),
         ({"chosen": ["other", "b"], "rejected": ["other", "c"]}, "different prompts"),
+        ({"chosen": "b", "rejected": "c", "messages": ["other"]}, "different prompts"),
+        (
+            {"chosen": "b", "rejected": "c", "system": "s", "messages": ["asked"]},
+            "different prompts",
+        ),
+        ({"chosen": "b", "rejected": "c", "prompt": " "}, "no prompt"),
+        ({"chosen": "b", "rejected": "c", "prompt": [" "]}, "no prompt"),
     ],
 )
 def test_a_pair_that_is_none_is_refused_by_its_line(row: dict[str, Any], reason: str) -> None:

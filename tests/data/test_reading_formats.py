@@ -74,6 +74,18 @@ def test_every_chat_format_gives_the_same_row(row: dict[str, Any], name: str) ->
             "chosen": [USER, ANSWER],
             "rejected": [USER, WORSE],
         },
+        {
+            "prompt": "Do you deliver?",
+            "messages": [USER, ANSWER],
+            "chosen": [USER, ANSWER],
+            "rejected": [USER, WORSE],
+        },
+        {
+            "prompt": "Do you deliver?",
+            "messages": [USER],
+            "chosen": "Yes, until ten.",
+            "rejected": "no",
+        },
     ],
 )
 def test_every_preference_form_gives_the_same_row(row: dict[str, Any]) -> None:

@@ -419,3 +419,34 @@ def test_a_run_that_goes_on_from_a_changed_adapter_is_refused(whole: Path, tmp_p
     session.save_weights(whole / "adapter")
     with pytest.raises(RunError, match="adapter: "):
         customize.train(adapter=str(whole), **SFT, **settings)
+
+
+LONG = {**PAIRS[0], "rejected": "no" * 40}
+
+
+@pytest.mark.parametrize("given", [{"data": [*PAIRS, LONG]}, {"validation": [*PAIRS, LONG]}])
+def test_pairs_of_a_later_stage_are_refused_before_the_first_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, Any]
+) -> None:
+    stage = {**DPO, "options": {**DPO["options"], "max_length": 40}}
+    log, logged = Loop._log, []
+
+    def logging(self: Loop, number: int, metrics: Any) -> None:
+        log(self, number, metrics)
+        logged.append(number)
+
+    monkeypatch.setattr(Loop, "_log", logging)
+    with pytest.raises(customize.DataError, match=r"line 6: rejected has .* than max_length 40"):
+        train(tmp_path / "run", [SFT, {**stage, **given}])
+    assert not logged
+    train(tmp_path / "run", [SFT, stage])  # the folder is free for the corrected pairs
+    assert logged
+
+
+def test_a_loss_of_a_later_stage_that_is_not_there_is_told_before_the_first_step(
+    tmp_path: Path,
+) -> None:
+    stage = {**DPO, "options": {**DPO["options"], "loss": "customize:nothing"}}
+    with pytest.raises(OptionError, match="'customize:nothing' cannot be imported"):
+        train(tmp_path / "run", [SFT, stage])
+    assert not (tmp_path / "run" / "stages").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,16 @@ import numpy as np
 import pytest
 
 import customize
-from customize import Correction, DataError, GateFailed, GateInconclusive, OptionError, Run
+from customize import (
+    Correction,
+    DataError,
+    GateFailed,
+    GateInconclusive,
+    ModelError,
+    OptionError,
+    Run,
+    RunError,
+)
 from customize.evaluation.columns import SnapshotColumn
 from customize.runs.folder import folder_fingerprint
 from customize.testing import ToyBackend
@@ -189,6 +199,36 @@ def test_harm_is_found_and_named(run: Run, trait: Make, tmp_path: Path) -> None:
     assert "harmed checks" in found.harm
     with pytest.raises(GateFailed, match="says-yes: corrected, harmed checks"):
         found.raise_unless_good()
+
+
+def test_other_settings_are_tried_on_the_same_pairs_once_the_run_is_removed(
+    run: Run, trait: Make, tmp_path: Path
+) -> None:
+    made, weak = trait(), {"lr": 1e-6, "steps": 1}
+    correct(run, made, tmp_path / "c", options=weak)
+    pairs = (tmp_path / "c" / "pairs.jsonl").read_bytes()
+    with pytest.raises(RunError, match=r"options\.lr: .*[\s\S]*other settings, remove .*run: ans"):
+        correct(run, made, tmp_path / "c")
+    shutil.rmtree(tmp_path / "c" / "run")
+    assert correct(run, made, tmp_path / "c").verdict == "corrected"
+    assert (tmp_path / "c" / "pairs.jsonl").read_bytes() == pairs
+
+
+def test_it_says_nothing_of_an_evaluation_before_it_measures_and_warns_of_few_prompts(
+    run: Run, trait: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = trait(held_out=("measure 1", "measure 2"))
+    with pytest.warns(UserWarning, match=r"2 prompts are held out, too few .* 20 % .*give 16 or"):
+        correct(run, made, tmp_path / "c", options={"lr": 1e-6, "steps": 1}, checks=CHECKS[:2])
+    told = capsys.readouterr()
+    assert "not evaluated" not in told.out + told.err
+
+
+def test_a_corrections_folder_is_no_run_and_says_where_its_run_is(tmp_path: Path) -> None:
+    (tmp_path / "c" / "run").mkdir(parents=True)
+    (tmp_path / "c" / "run" / "recipe.json").touch()
+    with pytest.raises(ModelError, match=r"there is a run in it: .*c/run"):
+        customize.open(tmp_path / "c", backend=ToyBackend())
 
 
 def test_a_correction_too_weak_is_none(run: Run, trait: Make, tmp_path: Path) -> None:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import customize
-from customize import OptionError, Run
+from customize import DataError, OptionError, Run
 from customize.evaluation import EndpointColumn
 from customize.evaluation.expectations import said
 from customize.traits.measuring import shown
+from customize.traits.proposing import check_answers
 
 if TYPE_CHECKING:
     from tests.traits.conftest import Make
@@ -79,6 +80,17 @@ def test_its_criterion_may_be_given(trait: Make, model: str) -> None:
 def test_no_verdict_is_no_answer(trait: Make, model: str) -> None:
     with pytest.raises(ValueError, match="gave no verdict"):
         trait(expect={"judge": model}).shown(said("really?"), ROW)
+
+
+def test_given_answers_are_checked_by_rules_before_a_judge_is_asked(
+    trait: Make, model: str
+) -> None:
+    check_answers(trait(expect={"judge": model, "max_words": 3}, answers=("yes",)))
+    with pytest.raises(DataError, match="the good answer 'one two three four'"):
+        check_answers(
+            trait(expect={"judge": model, "max_words": 3}, answers=("one two three four",))
+        )
+    assert not Critic.asked
 
 
 def test_all_answers_are_judged_together(

@@ -101,6 +101,39 @@ def test_a_folder_goes_on_with_the_same_alone(run: Run, trait: Make, tmp_path: P
         propose(base, trait(), tmp_path / "c")
 
 
+def test_pairs_alone_are_learnt_from_whatever_they_were_made_from(
+    run: Run, trait: Make, tmp_path: Path
+) -> None:
+    before = propose(run, trait(), tmp_path / "c")
+    with pytest.raises(RunError, match=r"copy .*pairs\.jsonl into an empty folder"):
+        propose(run, trait(answers=("never",)), tmp_path / "c")
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "pairs.jsonl").write_bytes(before.pairs.read_bytes())
+    again = propose(run, trait(answers=("never",)), tmp_path / "d", seed=1)
+    assert (again.num_pairs, again.told) == (before.num_pairs, ())
+    assert again.pairs.read_bytes() == before.pairs.read_bytes()
+    with pytest.raises(RunError, match=r"drawing\.seed: 1 there, 0 now"):
+        propose(run, trait(answers=("never",)), tmp_path / "d")
+
+
+def test_emptied_pairs_are_told_as_none(run: Run, trait: Make, tmp_path: Path) -> None:
+    made = propose(run, trait(), tmp_path / "c")
+    made.pairs.write_text("\n")
+    with pytest.raises(DataError, match=r"pairs\.jsonl holds no pairs: put some back"):
+        propose(run, trait(), tmp_path / "c")
+
+
+def test_a_given_answer_that_shows_the_trait_is_told_before_the_model_is_asked(
+    run: Run, trait: Make, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match=r"the good answer 'oh yes' to 'learn .*' shows the trait"):
+        propose(run, trait(answers=("no", "oh yes")), tmp_path / "c")
+    own = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "yes"}]}
+    with pytest.raises(DataError, match="the good answer 'yes' to 'a' shows the trait"):
+        propose(run, trait(prompts=(own,)), tmp_path / "c")
+    assert not (tmp_path / "c").exists()
+
+
 def test_a_model_without_the_trait_has_nothing_to_correct(
     run: Run, trait: Make, tmp_path: Path
 ) -> None:

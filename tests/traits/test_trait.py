@@ -13,6 +13,7 @@ import pytest
 import customize
 from customize import DataError, OptionError, Trait
 from customize.evaluation.expectations import parse_expect, said
+from customize.evaluation.statistics.rates import wilson
 
 if TYPE_CHECKING:
     from tests.traits.conftest import Make
@@ -193,6 +194,15 @@ def test_too_few_prompts_and_shared_ones_are_refused(trait: Make) -> None:
         _ = trait(prompts=("a", "b"), held_out=("b", "c")).rows
     with pytest.raises(DataError, match=r"held_out of the trait says-yes: .*nothing\.jsonl"):
         _ = trait(held_out="nothing.jsonl").rows
+
+
+@pytest.mark.parametrize("goal", [0.01, 0.05, 0.2, 0.5, 0.9])
+def test_the_fewest_held_out_prompts_are_those_whose_interval_can_end_at_the_goal(
+    trait: Make, goal: float
+) -> None:
+    fewest = trait(goal=goal).fewest_held_out
+    assert wilson(0, fewest).high <= goal
+    assert fewest == 1 or wilson(0, fewest - 1).high > goal
 
 
 def test_what_decides_on_pairs_is_told_and_nothing_else(trait: Make) -> None:

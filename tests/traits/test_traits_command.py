@@ -62,6 +62,14 @@ def test_a_trait_is_shown(
     assert "says-yes: It says yes." in told
     assert "6 to learn from, 30 held out" in told
     assert "1 answers, its best samples" in told
+    assert "16 or more held-out prompts can show that\n" in told
+    few = TRAIT.replace("held_out: prompts.jsonl\n", "").replace("[no sir]", "[no, oh yes]")
+    (place / "few.yaml").write_text(few)
+    assert customize("show", "few.yaml", monkeypatch=monkeypatch) == 1
+    assert "the good answer 'oh yes'" in capsys.readouterr().err
+    (place / "few.yaml").write_text(few.replace("oh yes", "never"))
+    assert customize("show", "few.yaml", monkeypatch=monkeypatch) == 0
+    assert "can show that: hold out 13 more, or raise the goal" in capsys.readouterr().out
     assert customize("show", "run", monkeypatch=monkeypatch) == 2
     assert "holds no .yaml file of a trait" in capsys.readouterr().err
 

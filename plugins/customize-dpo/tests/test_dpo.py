@@ -14,6 +14,7 @@ import pytest
 import customize
 from customize import AdamW, Batch, DataError, LoRA, NonFiniteError, OptionError, Session, Step
 from customize.testing import ToyBackend
+from customize.training.around import SessionAround
 from customize_dpo.losses import NAMED
 from customize_dpo.method import DPO
 from customize_dpo.pairs import Pairs
@@ -289,6 +290,22 @@ def test_pairs_that_are_too_long_or_equal_are_listed_by_line(tmp_path: Path) -> 
     assert "line 3: chosen and rejected are the same tokens" in str(told.value)
 
 
+class Holding(SessionAround):
+    """A session whose model holds few tokens."""
+
+    def context(self) -> int:
+        return 40
+
+
+def test_pairs_longer_than_the_model_holds_are_listed_by_line() -> None:
+    data = customize.read([pair(0), {**pair(1), "rejected": "no" * 40}])
+    told = "line 2: rejected has 94 tokens, and the model holds 40"
+    with pytest.raises(DataError, match=told):
+        train(Holding(open_session()), data)
+    with pytest.raises(DataError, match=told):
+        DPO(loss="orpo").validate(Holding(open_session()), data)
+
+
 def test_a_loss_that_is_not_finite_names_the_pair_and_moves_nothing() -> None:
     pytest.importorskip("torch")
     session, data = open_session(), pairs(4)
@@ -334,9 +351,30 @@ def test_an_option_that_cannot_be_honoured_is_refused(wrong: dict[str, Any], tol
         DPO(**wrong)
 
 
-def test_a_function_that_is_not_there_is_named() -> None:
+def test_a_function_that_is_not_there_is_named_before_anything_is_computed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(Pairs, "logprobs", lambda self, snapshot: asked.append(1))
     with pytest.raises(OptionError, match="'customize:nothing' cannot be imported"):
         train(open_session(), pairs(4), loss="customize:nothing")
+    assert not asked
+
+
+def scaled(policy: Any, reference: Any, beta: float) -> Any:
+    return beta * (policy[:, 1] - policy[:, 0])
+
+
+def test_beta_reaches_a_loss_of_ones_own_and_the_rewards_beside_it() -> None:
+    pytest.importorskip("torch")
+    data = pairs(4)
+    ends = []
+    for beta in (0.2, 0.4):
+        first, *_ = train(open_session(), data, loss=scaled, beta=beta)
+        ends.append(first.metrics["loss"])
+    assert ends[1] == pytest.approx(2 * ends[0], rel=1e-5)
+    with pytest.raises(OptionError, match="the loss lowering takes none"):
+        train(open_session(), data, loss=lowering, beta=0.2)
 
 
 def runs(to: Path, loss: Any, rows: Sequence[Mapping[str, Any]]) -> customize.Run:

@@ -17,7 +17,17 @@ import pytest
 
 from customize import Batch, MissingDependency, NonFiniteError, OptionError
 from customize_dpo.coupling import Coupled, measures
-from customize_dpo.losses import NAMED, PairLoss, differentiated, hinge, ipo, orpo, robust, sigmoid
+from customize_dpo.losses import (
+    NAMED,
+    PairLoss,
+    differentiated,
+    hinge,
+    ipo,
+    orpo,
+    robust,
+    sigmoid,
+    with_beta,
+)
 from customize_dpo.losses import simpo as simpo_loss
 
 TABLE = json.loads(Path(__file__).with_name("trl_losses.json").read_text("utf-8"))
@@ -221,6 +231,48 @@ def test_a_torch_function_that_gives_no_number_a_pair_is_refused() -> None:
         coupled(differentiated(lambda p, r: p.sum()), False).evaluate(logprobs, batch)
 
 
+def takes_none(policy: Any, reference: Any) -> Any:
+    return policy[:, 1]
+
+
+def takes_beta(policy: Any, reference: Any, beta: float) -> Any:
+    return beta * policy[:, 1]
+
+
+def has_its_own(policy: Any, reference: Any, *, beta: float = 0.4) -> Any:
+    return beta * policy[:, 1]
+
+
+@pytest.mark.parametrize(
+    ("function", "beta", "expected"),
+    [
+        (takes_none, 0.1, 1.0),
+        (takes_beta, 0.1, 0.1),
+        (takes_beta, 0.3, 0.3),
+        (has_its_own, 0.3, 0.3),
+    ],
+)
+def test_a_loss_of_ones_own_gets_beta_where_it_takes_it(
+    function: Callable[..., Any], beta: float, expected: float
+) -> None:
+    given = with_beta(function, beta, unset=0.1)
+    np.testing.assert_allclose(given(np.ones((2, 2)), np.zeros((2, 2))), [expected] * 2)
+
+
+@pytest.mark.parametrize(
+    ("function", "beta", "told"),
+    [
+        (takes_none, 0.3, "beta is 0.3, and the loss takes_none takes none: leave it out"),
+        (has_its_own, 0.1, "has a beta of its own, 0.4, and the option is 0.1: set the option"),
+    ],
+)
+def test_a_beta_that_would_not_be_heard_is_refused(
+    function: Callable[..., Any], beta: float, told: str
+) -> None:
+    with pytest.raises(OptionError, match=told):
+        with_beta(function, beta, unset=0.1)
+
+
 def test_without_torch_a_loss_of_ones_own_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -289,7 +341,7 @@ def test_the_losses_that_the_docs_write_are_trls(
     blocks = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text("utf-8"), re.M | re.S)
     file = tmp_path / "losses.py"
     file.write_text(next(block for block in blocks if "def apo_zero" in block))
-    own = runpy.run_path(str(file))[name]
+    own = with_beta(runpy.run_path(str(file))[name], told["beta"], unset=0.1)
     assert_same(coupled(differentiated(own), False), of_trl(theirs, told))
 
 

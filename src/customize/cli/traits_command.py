@@ -77,11 +77,13 @@ def command() -> None:
 @click.argument("traits", nargs=-1, required=True, metavar="TRAITS...")
 def show(traits: tuple[str, ...]) -> None:
     """Show what is in trait files, and whether they can be used; of a folder, all of its."""
+    from customize.traits.proposing import check_answers
     from customize.traits.trait import read_trait
 
     for number, file in enumerate(path for given in traits for path in _files(given)):
         trait = read_trait(file)
         asked, held_out = trait.rows
+        check_answers(trait)
         sources = [f"{len(trait.answers)} answers"] if trait.answers else []
         own = sum("answer" in row for row in asked)
         sources += [f"{own} of the prompts' own"] if own else []
@@ -94,6 +96,7 @@ def show(traits: tuple[str, ...]) -> None:
         click.echo(f"  prompts   {len(asked)} to learn from, {len(held_out)} held out")
         click.echo(f"  desired   {', '.join(sources)}")
         click.echo(f"  goal      at most {100 * trait.goal:g} % of answers may show it")
+        click.echo(f"            {_enough(len(held_out), trait.fewest_held_out)}")
 
 
 @command.command("measure")
@@ -223,6 +226,12 @@ def correct(
     click.echo(f"{correction}\n\nRun: {correction.run.folder.path}")
     click.echo(f"Report: {correction.run.folder.evaluation / 'report.html'}")
     correction.raise_unless_good()
+
+
+def _enough(num: int, fewest: int) -> str:
+    """Whether so many held-out prompts can show that a goal is reached."""
+    told = f"{fewest} or more held-out prompts can show that"
+    return told if num >= fewest else f"{told}: hold out {fewest - num} more, or raise the goal"
 
 
 def _files(given: str) -> list[Path]:

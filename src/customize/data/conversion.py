@@ -94,6 +94,8 @@ def _preference(source: Source) -> Row:
         prompt, chosen, rejected = chosen[:shared], chosen[shared:], rejected[shared:]
     rest = _without(source, column, "chosen", "rejected", "system")
     messages = _system(source, prompt) if prompt else []
+    if column == "prompt" and source.get("messages"):
+        _check_same(messages, _said(source["messages"], "user", "messages"))
     return {**rest, "messages": messages, "chosen": chosen, "rejected": rejected}
 
 
@@ -105,6 +107,14 @@ def _check_prompt(prompt: list[Message], shared: list[Message], column: str) -> 
             raise RowFault(
                 "different prompts", f"{column} says {message['content'][:40]!r}, chosen does not"
             )
+
+
+def _check_same(prompt: list[Message], beside: list[Message]) -> None:
+    """``messages`` beside a prompt may say it once more, and go on with an answer."""
+    ours, theirs = ([(m["role"], m["content"]) for m in said] for said in (prompt, beside))
+    if theirs[: len(ours)] != ours:
+        told = "messages do not begin as prompt does: keep one of them"
+        raise RowFault("different prompts", told)
 
 
 def _documents(source: Source) -> Row:
@@ -169,6 +179,8 @@ _SIDES = ("chosen", "rejected")
 def _preference_row(row: Row) -> Row:
     if not row["messages"]:
         raise RowFault("no prompt", "no 'prompt', and chosen and rejected do not begin with one")
+    if not any(message["content"].strip() for message in row["messages"] if _asks(message)):
+        raise RowFault("no prompt", "the prompt is empty")
     for side in _SIDES:
         if not row[side] or row[side][-1]["role"] != "assistant":
             raise RowFault("empty answer", f"{side} does not end with an assistant turn")
@@ -178,6 +190,10 @@ def _preference_row(row: Row) -> Row:
     if row["chosen"] == row["rejected"]:
         raise RowFault("no preference", "chosen and rejected are the same")
     return row
+
+
+def _asks(message: Message) -> bool:
+    return message["role"] in ("user", "tool")
 
 
 _CHECKS: dict[str, Callable[[Row], Row]] = {

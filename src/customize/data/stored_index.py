@@ -30,7 +30,7 @@ from customize.models.cache import cache_root, made_once
 MIN_BYTES = 16 * 2**20  # a smaller file is checked again in a blink
 
 # Part of every key: raise it when the same file may give other rows or faults.
-_VERSION = 2
+_VERSION = 3
 _KIND = "indexes"
 _NUMBERS, _MANIFEST = "index.i64", "manifest.json"
 _PARTS = ("offsets", "jump_rows", "jump_lines")

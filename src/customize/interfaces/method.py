@@ -11,6 +11,7 @@ import attrs
 
 from customize.interfaces.backend import Session, Snapshot
 from customize.interfaces.dataset import Dataset, Row
+from customize.interfaces.renderer import Renderer
 
 SECONDS = "_s"  # ends the names of what is logged in seconds, and of nothing else
 
@@ -82,6 +83,19 @@ class Method(ABC):
             raise DataError(f"{name} learns from {self.data} rows (got {data.kind} rows)")
         if len(data) == 0:
             raise DataError("there are no rows to learn from")
+
+    def check_ahead(  # noqa: B027  # most have nothing to refuse
+        self, rows: Dataset, renderer: Renderer, context: int | None
+    ) -> None:
+        """Refuse what would be refused later, as rows that are too long once they are tokens.
+
+        A new run asks this of the rows and the held-out rows of all its stages, before the first
+        step of the first. ``context``: tokens that the model holds, where that is known.
+
+        Raises:
+            DataError: rows cannot be used.
+            OptionError: what an option names is not there.
+        """
 
     def retake(
         self,

@@ -227,18 +227,22 @@ class RunFolder:
         replace_text(self.path / name, json.dumps(value, indent=1))
 
 
+class Differs(RunError):
+    """A folder holds another run, or another correction, than the one that is asked for."""
+
+
 def refuse_difference(
     folder: Path, what: str, before: Mapping[str, Any], now: Mapping[str, Any]
 ) -> None:
     """A folder goes on with what it holds alone.
 
     Raises:
-        RunError: something differs; its keys are named.
+        Differs: something differs; its keys are named.
     """
     there, here = _flat(before), _flat(now)
     if keys := differing_keys(before, now):
         told = "".join(f"\n  {k}: {there.get(k)!r} there, {here.get(k)!r} now" for k in keys)
-        raise RunError(
+        raise Differs(
             f"{folder} holds a {what} differs:{told}\n"
             "Give another folder, or the same settings to go on with it"
         )

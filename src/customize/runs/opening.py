@@ -60,9 +60,11 @@ def open(
         return Run(None, model, chosen, adapter=path)
     _refuse("base", base, f"exported adapters: {path} is none")
     if path.is_dir() and not (path / "config.json").is_file():
+        inside = path / "run"  # of a correction
+        hint = f"; there is a run in it: {inside}" if RunFolder(inside).exists else ""
         raise ModelError(
             f"{path} is neither a run's folder (it has no recipe.json) nor a model's (it has no "
-            "config.json) nor an adapter's (it has no adapter_config.json)"
+            f"config.json) nor an adapter's (it has no adapter_config.json){hint}"
         )
     return Run(None, resolve(os.fspath(source), revision), chosen)
 

@@ -24,6 +24,7 @@ from customize.interfaces.backend import Adapter, Backend, LoRA, Session
 from customize.interfaces.method import Method, Step
 from customize.interfaces.model import ModelFolder
 from customize.interfaces.observer import Observer
+from customize.interfaces.renderer import Renderer
 from customize.retrieval.document_rows import document_rows, sensitive_in
 from customize.runs.folder import RunFolder, folder_fingerprint, processor, versions
 from customize.runs.given import Given, Source
@@ -55,6 +56,16 @@ class Stage:
             _read(given.data, given.method, recipe),
             None if held_out is None else _read(held_out, given.method, recipe),
         )
+
+    def check_ahead(self, renderer: Renderer, context: int | None) -> None:
+        """Refuse what its method would refuse in rows or held-out rows once it has begun.
+
+        Raises:
+            DataError, OptionError: there is such a thing.
+        """
+        for rows in (self.data, self.validation):
+            if rows is not None:
+                self.method.check_ahead(rows, renderer, context)
 
 
 def train_stage(

@@ -151,13 +151,18 @@ def _run(
         start = recipe.adapter_chosen()
         earlier = {"stages": [stage.data.fingerprint for stage in before]} if before else {}
         lineage = {**lineage_of(model, backend, last, start), **earlier}
+        engine = None
+        if not folder.exists:  # what is refused leaves a folder that another run can begin in
+            engine = _loaded(backend, model)
+            for stage in (*before, last):
+                stage.check_ahead(engine.renderer, _context_of(model))
         for told in folder.begin(recipe, lineage):
             say(told)
         if folder.finished:
             say(f"{folder.path} is finished: nothing to do")
-            engine = None
         else:
-            engine = _train_all(before, last, start, folder, backend, model, watching)
+            engine = engine or _loaded(backend, model)
+            _train_all(before, last, start, folder, engine, backend, model, watching)
     run = Run(folder, model, backend, watching)
     if final is not None:
         if engine is not None:
@@ -186,14 +191,12 @@ def _train_all(
     last: Stage,
     start: Adapter | Path,
     folder: RunFolder,
+    engine: Engine,
     backend: Backend,
     model: ModelFolder | None,
     watching: Sequence[Observer],
-) -> Engine:
-    """One stage after the other, each from the weights of the one before; returns their base."""
-    check_writable()
-    # The toy backend holds no model; every other is given one.
-    engine = backend.load(model)  # type: ignore[arg-type]
+) -> None:
+    """One stage after the other, each from the weights of the one before."""
     where = f"{model.name if model else last.recipe.model} on {backend.name}"
     begin = partial(_opened, engine, model, last.recipe.seed)
     machine = backend.machine()
@@ -208,14 +211,23 @@ def _train_all(
         start = last.recipe.adapter_of_stage(number + 1, inner.weights())
     say(f"{type(last.method).__name__} of {where}")
     train_stage(last, partial(begin, start), folder, watching, machine)
-    return engine
+
+
+def _loaded(backend: Backend, model: ModelFolder | None) -> Engine:
+    """The base of all stages."""
+    check_writable()
+    # The toy backend holds no model; every other is given one.
+    return backend.load(model)  # type: ignore[arg-type]
 
 
 def _opened(engine: Engine, model: ModelFolder | None, seed: int, start: Adapter | Path) -> Session:
     """A session in which no sequence is longer than what the model says it holds."""
-    session = engine.open(start, seed)
-    context = None if model is None else context_of(model.path)
+    session, context = engine.open(start, seed), _context_of(model)
     return session if context is None else WithinContext(session, context)
+
+
+def _context_of(model: ModelFolder | None) -> int | None:
+    return None if model is None else context_of(model.path)
 
 
 def _tell_defaults_of_lora(first: Stage) -> None:

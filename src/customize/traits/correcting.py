@@ -6,6 +6,7 @@ What the present model says → pairs → your eyes → DPO → the trait and ev
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from customize.interfaces.dataset import Row
 from customize.interfaces.gate import no_worse
 from customize.plugins import load, names
 from customize.runs.evaluating import Rows
+from customize.runs.folder import Differs
 from customize.runs.opening import open as open_run
 from customize.runs.run import Run
 from customize.runs.run_columns import column_of
@@ -120,6 +122,7 @@ def correct(
         [] if checks is None else list(read(checks)),
         default_texts() if texts is None else list(read(texts, kind="chat")),
     )
+    _warn_if_too_few(wanted)
     proposed(run, wanted, folder, drawn)
     check_unmeasured(folder.pairs, rows)
     corrected = _trained(run, adapter, folder, options, drawn.seed)
@@ -148,6 +151,16 @@ def measure_traits(
     return measured([column_of(run, BEFORE)], rows, max_tokens)
 
 
+def _warn_if_too_few(trait: Trait) -> None:
+    num, fewest = len(trait.rows[1]), trait.fewest_held_out
+    if num < fewest:
+        warnings.warn(
+            f"{trait.name}: {num} prompts are held out, too few to show that at most "
+            f"{100 * trait.goal:g} % of answers show it: give {fewest} or more, or a higher goal",
+            stacklevel=3,
+        )
+
+
 def _trained(
     run: Run,
     adapter: Mapping[str, Any] | None,
@@ -156,6 +169,22 @@ def _trained(
     seed: int,
 ) -> Run:
     """The run that learns from the pairs, from where the given one ended."""
+    try:
+        return _train(run, adapter, folder, options, seed)
+    except Differs as error:
+        raise Differs(
+            f"{error}\nTo learn from the same pairs with other settings, remove {folder.run}: "
+            "answers and pairs stay"
+        ) from error
+
+
+def _train(
+    run: Run,
+    adapter: Mapping[str, Any] | None,
+    folder: CorrectionFolder,
+    options: Mapping[str, Any],
+    seed: int,
+) -> Run:
     model, revision = _model(run)
     return train(
         model=model,
@@ -167,6 +196,7 @@ def _trained(
         options=options,
         backend=run.backend,
         seed=seed,
+        evaluate=False,  # the correction is measured, before beside after
     )
 
 

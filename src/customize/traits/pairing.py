@@ -9,7 +9,7 @@ from typing import Any, Literal
 import attrs
 
 from customize._errors import DataError
-from customize.evaluation.expectations import said
+from customize.evaluation.expectations import Expectation, said
 from customize.evaluation.questions import Question
 from customize.evaluation.scorers.degeneration import says_something
 from customize.interfaces.scorer import Answer
@@ -50,6 +50,19 @@ class Found:
     num_empty: int
     num_cut: int
     faults: tuple[str, ...]
+
+
+def check_given(trait: Trait, questions: Sequence[Question]) -> None:
+    """Whether the given answers are free of the trait, as far as can be told without a judge.
+
+    Raises:
+        DataError: one shows it.
+    """
+    given = [(question, _good(trait, question)) for question in questions]
+    both = [(said(text), question.row) for question, texts in given for text in texts]
+    trait.unjudged.prepare([answer for answer, _ in both], [row for _, row in both])
+    for question, texts in given:
+        _refuse_shown(trait, trait.unjudged, question, texts)
 
 
 def prepare(
@@ -114,13 +127,19 @@ def _paired(
 
 def _given(trait: Trait, question: Question) -> list[str]:
     texts = _good(trait, question)
+    _refuse_shown(trait, trait.expectation, question, texts)
+    return texts
+
+
+def _refuse_shown(
+    trait: Trait, expectation: Expectation, question: Question, texts: Sequence[str]
+) -> None:
     for text in texts:
-        if trait.shown(said(text), question.row):
+        if not expectation.holds(said(text), question.row):
             raise DataError(
                 f"the good answer {text[:60]!r} to {question.text[:60]!r} shows the trait "
                 f"{trait.name} itself: correct the answer, or what the trait expects"
             )
-    return texts
 
 
 def _good(trait: Trait, question: Question) -> list[str]:

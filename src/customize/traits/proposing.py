@@ -21,11 +21,11 @@ from customize.evaluation.columns import Draw, SnapshotColumn
 from customize.evaluation.progress import AnswerProgress
 from customize.evaluation.questions import Question, questions_of
 from customize.interfaces.scorer import Answer
-from customize.runs.folder import refuse_difference
+from customize.runs.folder import Differs, refuse_difference
 from customize.runs.run import Run
 from customize.runs.run_columns import column_of, fingerprint_of
 from customize.training.lock import held
-from customize.traits.pairing import Found, found_in, prepare
+from customize.traits.pairing import Found, check_given, found_in, prepare
 from customize.traits.trait import Trait
 
 _ANSWERS, _FACTS, _PAIRS = "answers.jsonl", "asked.json", "pairs.jsonl"
@@ -81,13 +81,24 @@ class CorrectionFolder:
             names = sorted(one.name for one in self.path.iterdir() if one.name[0] != ".")
         except OSError as error:
             raise RunError(f"the folder {self.path} cannot be made: {error.strerror}") from error
-        if names and not file.is_file():
-            raise RunError(f"{self.path} holds other files ({names[0]}, …): give an empty folder")
-        if self.pairs.is_file():
-            before = json.loads(file.read_text("utf-8"))
-            refuse_difference(self.path, "correction whose model, trait or drawing", before, facts)
+        if not file.is_file() and set(names) - {_PAIRS}:
+            raise RunError(
+                f"{self.path} holds other files ({names[0]}, …): give an empty folder, or one that "
+                f"holds {_PAIRS} alone, to learn from those"
+            )
+        if file.is_file() and self.pairs.is_file():
+            self._check_same(json.loads(file.read_text("utf-8")), facts)
         else:
             replace_text(file, json.dumps(facts, indent=1) + "\n")
+
+    def _check_same(self, before: dict[str, Any], facts: dict[str, Any]) -> None:
+        try:
+            refuse_difference(self.path, "correction whose model, trait or drawing", before, facts)
+        except Differs as error:
+            raise Differs(
+                f"{error}\nTo learn from the same pairs, copy {self.pairs} into an empty folder, "
+                "and give that one"
+            ) from error
 
 
 @attrs.frozen
@@ -115,9 +126,11 @@ def proposed(run: Run, trait: Trait, folder: CorrectionFolder, drawing: Drawing)
     """The pairs of the folder, as they were edited; made where there are none.
 
     Raises:
-        DataError: the model does not show the trait, or no desired answer is known.
+        DataError: the model does not show the trait, no desired answer is known, a given one shows
+            the trait, or there are no pairs left.
         RunError: the folder holds another correction.
     """
+    check_answers(trait)
     facts = {
         "model": fingerprint_of(run),
         "trait": trait.facts(),
@@ -126,9 +139,27 @@ def proposed(run: Run, trait: Trait, folder: CorrectionFolder, drawing: Drawing)
     folder.begin(facts)
     with held(folder.path):
         if folder.pairs.is_file():
-            lines = folder.pairs.read_text("utf-8").splitlines()
-            return Proposal(folder.pairs, sum(bool(line.strip()) for line in lines), ())
+            return _as_edited(folder.pairs)
         return _made(column_of(run, "before"), trait, folder, drawing)
+
+
+def check_answers(trait: Trait) -> None:
+    """Whether the good answers that its file gives are free of the trait, by its rules.
+
+    Raises:
+        DataError: one shows it.
+    """
+    check_given(trait, _numbered(trait))
+
+
+def _as_edited(pairs: Path) -> Proposal:
+    num_pairs = sum(bool(line.strip()) for line in pairs.read_text("utf-8").splitlines())
+    if not num_pairs:
+        raise DataError(
+            f"{pairs} holds no pairs: put some back, or remove it, and they are made anew from the "
+            "answers that were kept"
+        )
+    return Proposal(pairs, num_pairs, ())
 
 
 def _made(

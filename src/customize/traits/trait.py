@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -18,6 +19,7 @@ from customize._structuring import Faults, structure
 from customize.evaluation.expectations import Expectation
 from customize.evaluation.scorers import FunctionScorer, make_scorer
 from customize.evaluation.scorers.degeneration import says_something
+from customize.evaluation.statistics.intervals import Z
 from customize.interfaces.dataset import Row
 from customize.interfaces.scorer import Answer, Scorer
 from customize.training.recipe_file import beside_all, load_yaml
@@ -86,6 +88,12 @@ class Trait:
             raise OptionError(f"{self.name}: expect: {told}") from error
 
     @cached_property
+    def unjudged(self) -> Expectation:
+        """Its scorers but for judges: what can be told before a model is asked anything."""
+        scorers = self.expectation.scorers
+        return Expectation({name: each for name, each in scorers.items() if name != JUDGE})
+
+    @cached_property
     def rule(self) -> Rewrite | None:
         """The rule that rewrites, if there is one."""
         if not self.rewrite:
@@ -109,6 +117,13 @@ class Trait:
         held_out = rows_of(self.held_out, f"held_out of {where}")
         check_apart(asked, held_out, where)
         return asked, held_out
+
+    @property
+    def fewest_held_out(self) -> int:
+        """Prompts to measure on, with which its rate can be shown to be within the goal: where none
+        shows it, Wilson's interval then ends at the goal or below.
+        """
+        return math.ceil(Z**2 * (1 - self.goal) / self.goal)
 
     def shown(self, answer: Answer, row: Row) -> bool:
         """Whether an answer shows it."""

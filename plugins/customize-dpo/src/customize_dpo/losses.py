@@ -11,6 +11,8 @@ of the chosen answer less that of the rejected, less the same of the reference.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from inspect import Parameter, signature
 from typing import Any
 
 import numpy as np
@@ -37,14 +39,14 @@ def ipo(policy_P2: Numbers, reference_P2: Numbers, beta: float) -> Terms:
 
 
 def hinge(policy_P2: Numbers, reference_P2: Numbers, beta: float) -> Terms:
-    """``max(0, 1 - beta · h)`` (arXiv 2309.06657, the hinge loss on normalised likelihoods)."""
+    """``max(0, 1 - beta · h)`` (arXiv 2309.06657, equation 10, its gamma beta)."""
     short = 1 - beta * _margin(policy_P2 - reference_P2)
     return np.maximum(short, 0), _both_sides(np.where(short > 0, -beta, 0.0))
 
 
 def robust(policy_P2: Numbers, reference_P2: Numbers, beta: float, smoothing: float) -> Terms:
     """``((1 - s) · sigmoid(h) - s · sigmoid(-h)) / (1 - 2s)``: unbiased where a share s of the
-    pairs is labelled the wrong way round (arXiv 2403.00409)."""
+    pairs is labelled the wrong way round (arXiv 2403.00409, rDPO; TRL's loss robust)."""
     kept, by_kept = sigmoid(policy_P2, reference_P2, beta)
     flipped, by_flipped = sigmoid(policy_P2[:, ::-1], reference_P2[:, ::-1], beta)
     scale = 1 - 2 * smoothing
@@ -101,6 +103,31 @@ def differentiated(function: Callable[[Tensor, Tensor], Tensor]) -> PairLoss:
         return losses.detach().numpy(), gradient.numpy()
 
     return evaluate
+
+
+def with_beta(
+    function: Callable[..., Tensor], beta: float, unset: float
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """A function of one's own with ``beta``, where it takes that; ``unset`` is its default.
+
+    Raises:
+        OptionError: it takes none and one was set, or has another of its own.
+    """
+    name = getattr(function, "__name__", type(function).__name__)
+    taken = signature(function).parameters.get("beta")
+    if taken is None:
+        if beta != unset:
+            raise OptionError(
+                f"beta is {beta:g}, and the loss {name} takes none: leave it out, or write "
+                f"{name}(policy, reference, beta)"
+            )
+        return function
+    if beta == unset and taken.default not in (Parameter.empty, beta):
+        raise OptionError(
+            f"the loss {name} has a beta of its own, {taken.default}, and the option is {beta:g}: "
+            "set the option beta, or take the default out of the function"
+        )
+    return partial(function, beta=beta)
 
 
 def _margin(values_P2: Numbers) -> Numbers:

@@ -10,6 +10,7 @@ from customize import (
     Dataset,
     Method,
     OptionError,
+    Renderer,
     Session,
     Snapshot,
     Step,
@@ -20,10 +21,12 @@ from customize import (
     shuffled_row,
 )
 from customize_dpo.coupling import Coupled, measures
-from customize_dpo.losses import NAMED, REFERENCE_FREE, PairLoss, differentiated
+from customize_dpo.losses import NAMED, REFERENCE_FREE, PairLoss, differentiated, with_beta
 from customize_dpo.pairs import Pairs
 from customize_dpo.reference import Reference
 from customize_dpo.watching import watched
+
+_BETA = 0.1
 
 
 @options
@@ -40,10 +43,13 @@ class DPO(Method):
     loss: str | Callable[..., Any] = option(
         default="sigmoid",
         help="sigmoid (DPO itself), ipo, hinge, robust, simpo or orpo; or a torch function of "
-        "(policy, reference), given or named as package.module:name.",
+        "(policy, reference) or (policy, reference, beta), given or named as package.module:name.",
     )
     beta: float = option(
-        default=0.1, help="Strength: how near the start to stay; simpo wants about 2.", above=0.0
+        default=_BETA,
+        help="Strength: how near the start to stay; simpo wants about 2. A function of one's own "
+        "gets it where it takes beta.",
+        above=0.0,
     )
     reference: str = option(
         default="start",
@@ -110,13 +116,17 @@ class DPO(Method):
         """Steps for these pairs."""
         return self.steps or max(1, -int(-self.epochs * len(data) // self.batch_size))
 
+    def check_ahead(self, rows: Dataset, renderer: Renderer, context: int | None) -> None:
+        self._pair_loss()
+        Pairs(rows, renderer, self.max_length, context)
+
     def train(self, session: Session, data: Dataset, resume: Step | None = None) -> Iterator[Step]:
         self.check_rows(data)
-        pairs = Pairs(data, session.renderer, self.max_length)
+        total, pair_loss = self.num_steps(data), self._pair_loss()
+        pairs = Pairs(data, session.renderer, self.max_length, session.context())
         if self._near is not None:
             self._near.forget(session)
         state = self._begun(session, pairs) if resume is None else dict(resume.state)
-        total, pair_loss = self.num_steps(data), self._pair_loss()
         for number in range(1 if resume is None else resume.number + 1, total + 1):
             first = (number - 1) * self.batch_size
             places = range(first, first + self.batch_size)
@@ -144,7 +154,7 @@ class DPO(Method):
 
     def validate(self, snapshot: Snapshot, rows: Dataset) -> Mapping[str, float]:
         """``validation_loss`` and what else is watched, over all pairs at once."""
-        pairs = Pairs(rows, snapshot.renderer, self.max_length)
+        pairs = Pairs(rows, snapshot.renderer, self.max_length, snapshot.context())
         reference, began = self._near.of_held_out(snapshot, pairs) if self._near else (None, None)
         batch = pairs.batch(range(len(pairs)), reference)
         logprobs = snapshot.forward(batch).result()
@@ -168,7 +178,7 @@ class DPO(Method):
             return partial(NAMED["simpo"], beta=self.beta, gamma=self.gamma)
         if isinstance(self.loss, str) and self.loss in NAMED:
             return partial(NAMED[self.loss], beta=self.beta)
-        return differentiated(load_function(self.loss))
+        return differentiated(with_beta(load_function(self.loss), self.beta, unset=_BETA))
 
     def _coupled(self, pair_loss: PairLoss, pairs: Pairs, chosen: Any) -> Coupled:
         return Coupled(pair_loss, self._means, self.sft, [pairs.place(i) for i in chosen])

@@ -54,11 +54,15 @@ class Sides:
 class Pairs:
     """The pairs of a data set, all of them rendered and found sound.
 
+    Neither side has more than ``max_length`` tokens, nor more than the model's ``context``.
+
     Raises:
         DataError: some cannot be used; the first ten are listed by line.
     """
 
-    def __init__(self, data: Dataset, renderer: Renderer, max_length: int) -> None:
+    def __init__(
+        self, data: Dataset, renderer: Renderer, max_length: int, context: int | None = None
+    ) -> None:
         self._data = data
         self._sides = Sides(data)
         self._rendered = render_rows(self._sides, renderer)
@@ -66,7 +70,8 @@ class Pairs:
         ends = [0]
         for pair in range(len(data)):
             sides = self._rendered[2 * pair], self._rendered[2 * pair + 1]
-            faults += [f"{self.place(pair)}: {told}" for told in self._faults(sides, max_length)]
+            found = _faults(sides, max_length, context)
+            faults += [f"{self.place(pair)}: {told}" for told in found]
             ends += [ends[-1] + _num_trained(sides[0])]
             ends += [ends[-1] + _num_trained(sides[1])]
         if faults:
@@ -140,12 +145,18 @@ class Pairs:
             batch = self.batch(range(first, min(first + _AT_ONCE, len(self))))
             yield snapshot.forward(batch).result()[batch.scored]
 
-    def _faults(self, sides: tuple[Rendered, Rendered], max_length: int) -> Iterator[str]:
-        for name, side in zip(SIDES, sides, strict=True):
-            if len(side.tokens) > max_length:
-                yield f"{name} has {len(side.tokens)} tokens, more than max_length {max_length}"
-        if np.array_equal(sides[0].tokens, sides[1].tokens):
-            yield "chosen and rejected are the same tokens"
+
+def _faults(
+    sides: tuple[Rendered, Rendered], max_length: int, context: int | None
+) -> Iterator[str]:
+    for name, side in zip(SIDES, sides, strict=True):
+        has = f"{name} has {len(side.tokens)} tokens"
+        if context is not None and len(side.tokens) > context:
+            yield f"{has}, and the model holds {context}"
+        elif len(side.tokens) > max_length:
+            yield f"{has}, more than max_length {max_length}"
+    if np.array_equal(sides[0].tokens, sides[1].tokens):
+        yield "chosen and rejected are the same tokens"
 
 
 def _num_trained(side: Rendered) -> int:
