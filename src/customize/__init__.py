@@ -162,6 +162,7 @@ __all__ = [
     "index_of",
     "index_terms",
     "judged",
+    "known_here",
     "load_function",
     "measure_traits",
     "ndcg_at_k",
@@ -352,6 +353,7 @@ _HOMES = {
     "index_of": "customize.retrieval.document_rows",
     "index_terms": "customize.retrieval.terms",
     "judged": "customize.rollouts.judged",
+    "known_here": "customize.models.cache",
     "load_function": "customize._functions",
     "measure_traits": "customize.traits.correcting",
     "ndcg_at_k": "customize.retrieval.metrics",
@@ -498,6 +500,7 @@ if TYPE_CHECKING:
     from customize.interfaces.scorer import Likelihood as Likelihood
     from customize.interfaces.scorer import Scorer as Scorer
     from customize.models import resolve as resolve
+    from customize.models.cache import known_here as known_here
     from customize.models.shape import ModelShape as ModelShape
     from customize.packaging.answering import Answering as Answering
     from customize.packaging.batching import Batching as Batching

@@ -201,9 +201,9 @@ def test_choices_left_to_the_backend_are_planned_as_the_run_made_them(
     recipe: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     auto = {**recipe, "backend_options": {}}
-    monkeypatch.setattr("customize_torch.backend._fastest", lambda: "float32")
+    monkeypatch.setattr("customize_torch.backend.fastest_dtype", lambda: "float32")
     customize.train(**auto)
-    monkeypatch.setattr("customize_torch.backend._fastest", lambda: "bfloat16")
+    monkeypatch.setattr("customize_torch.backend.fastest_dtype", lambda: "bfloat16")
     assert "training took" in planned(auto)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
@@ -329,3 +331,24 @@ def test_an_adapter_that_is_gone_on_with_is_planned_as_it_is(
 def test_a_wrong_model_is_told_as_training_would(recipe: Mapping[str, Any]) -> None:
     with pytest.raises(ModelError, match="does not exist"):
         plan(made(recipe, model="./nowhere"))
+
+
+def test_a_plan_needs_no_torch_where_its_choices_were_made_before(
+    recipe: Mapping[str, Any],
+) -> None:
+    chosen = {"backend_options": {}, "validation": recipe["data"], "evaluate_every": 2}
+    code = (
+        "import json, sys, customize\n"
+        "from customize.training.recipe_making import make_recipe\n"
+        "made = customize.plan(make_recipe(json.loads(sys.argv[1]), what='a test'))\n"
+        "heavy = {'torch', 'transformers', 'datasets', 'safetensors.torch'} & set(sys.modules)\n"
+        "print(json.dumps([made.to_dict()['numerics'], sorted(heavy)]))"
+    )
+    command = [sys.executable, "-c", code, json.dumps({**recipe, **chosen})]
+    first, second = (
+        json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        for _ in range(2)
+    )
+    assert "torch" in first[1]
+    assert second == [first[0], []]
+    assert second[0]["threads"] == CPU().settled({}).numerics()["threads"]

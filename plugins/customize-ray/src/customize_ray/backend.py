@@ -8,7 +8,7 @@ import attrs
 
 from customize import Backend, Engine, ModelFolder, option, options
 from customize_torch.group.each import EACH
-from customize_torch.holding import PLAIN, capabilities_of
+from customize_torch.holding import CAPABILITIES, PLAIN, capabilities_of
 
 if TYPE_CHECKING:
     from customize_ray.cluster import Team
@@ -67,8 +67,6 @@ class Ray(Backend):
         return f"not installed: pip install {' '.join(missing)}" if missing else None
 
     def capabilities(self) -> frozenset[str]:
-        from customize_torch.engine import CAPABILITIES
-
         base = self.on_options.get("base", PLAIN)
         return capabilities_of(CAPABILITIES, base) - _WITHOUT
 

@@ -25,7 +25,7 @@ from customize import (
     options,
 )
 from customize_torch.estimating import SHARE, changes, sampling_bytes, training_bytes
-from customize_torch.holding import BASES, HELP, PLAIN, capabilities_of, numerics_of
+from customize_torch.holding import BASES, CAPABILITIES, HELP, PLAIN, capabilities_of, numerics_of
 
 if TYPE_CHECKING:
     from customize_torch.engine import TorchEngine
@@ -74,8 +74,6 @@ class GPU(Backend):
     )
 
     def capabilities(self) -> frozenset[str]:
-        from customize_torch.engine import CAPABILITIES
-
         return capabilities_of(CAPABILITIES, self.base)
 
     def settled(self, kept: Mapping[str, Any]) -> Backend:
