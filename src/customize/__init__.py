@@ -175,6 +175,7 @@ __all__ = [
     "options_from",
     "overlong",
     "plan",
+    "process_peak",
     "propose_pairs",
     "python",
     "query_terms",
@@ -366,6 +367,7 @@ _HOMES = {
     "options_from": "customize.training.recipe_file",
     "overlong": "customize.rollouts.rewards",
     "plan": "customize.planning.plan",
+    "process_peak": "customize._memory",
     "propose_pairs": "customize.traits.correcting",
     "python": "customize.rollouts.programs",
     "query_terms": "customize.retrieval.terms",
@@ -426,6 +428,7 @@ if TYPE_CHECKING:
     from customize._losses import ImportanceSampling as ImportanceSampling
     from customize._losses import Loss as Loss
     from customize._memory import free_bytes as free_bytes
+    from customize._memory import process_peak as process_peak
     from customize._options import option as option
     from customize._options import options as options
     from customize._schedule import schedule_factor as schedule_factor
