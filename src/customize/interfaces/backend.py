@@ -355,7 +355,7 @@ class Smaller:
         """The backend with this change, and all else that it was settled on."""
         name, *inside = self.option.split(".")
         changed = {name: _changed(getattr(backend, name), inside, self.value)}
-        return attrs.evolve(backend, **changed)  # type: ignore[type-var]  # options are of attrs
+        return attrs.evolve(backend, **changed)  # type: ignore[misc]  # options are of attrs
 
 
 class Backend(ABC):

@@ -121,10 +121,9 @@ class Ray(Backend):
 
     def smaller(self, largest: int) -> Sequence[Smaller]:
         """What each worker could do."""
-        told = (self.on_options[name] for name in ("token_budget", "recompute", "base"))
-        return [
-            attrs.evolve(one, option=f"on_options.{one.option}") for one in changes(*told, largest)
-        ]
+        each = self.on_options
+        found = changes(each["token_budget"], each["recompute"], each["base"], largest)
+        return [attrs.evolve(one, option=f"on_options.{one.option}") for one in found]
 
     def machine(self) -> Mapping[str, str | int]:
         return {**self.said_of_machine, "processes": self.workers}
