@@ -95,6 +95,7 @@ def test_a_plan_says_steps_tokens_and_memory(recipe: Mapping[str, Any]) -> None:
         "activations",
     }
     assert found.memory["weights"] == 4 * found.num_parameters
+    assert found.bytes_between == pytest.approx((0.85 * found.num_bytes, 1.15 * found.num_bytes))
     assert found.seconds is None
     assert found.advice is None
     assert plan(made(recipe, options={"steps": 30})).stages[0].steps == 30

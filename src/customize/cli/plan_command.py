@@ -107,12 +107,12 @@ def _memory(plan: Plan) -> list[str]:
     advice = ["  does not fit, and would with", *(f"    {one}" for one in changes)]
     if plan.uncounted:
         parts.append("             and what sampling takes, which is not known before")
-    about = f"Memory: about {_bytes(plan.num_bytes)}"
+    low, high = map(_bytes, plan.bytes_between)
+    about = f"Memory: about {_bytes(plan.num_bytes)} ({low} to {high})"
     if plan.held is not None:
         more = plan.num_bytes - sum(plan.memory.values())
         told = "more" if more > 0 else "less"
         parts.append(f"  {_bytes(abs(more)):>9}  {told}, as runs on this machine have shown")
-        about += f" ({_bytes(plan.held[1])} to {_bytes(plan.held[2])})"
     return [f"{about}{free}", *parts, *(advice if changes else [])]
 
 
