@@ -32,6 +32,7 @@ from customize.evaluation.columns import SnapshotColumn
 from customize.models.shape import ModelShape
 from customize.planning.amounts import forward_flops, training_flops
 from customize.planning.counting import Work
+from customize.planning.kept import forget, keep, kept
 from customize.planning.offers import read_offers
 from customize.training.recipe import Recipe
 from customize.training.recipe_making import make_recipe
@@ -160,6 +161,29 @@ def test_of_a_large_file_few_rows_are_looked_at_and_the_interval_holds_the_truth
     estimate, low, high = stage.tokens
     assert low < truth < high
     assert estimate == pytest.approx(truth, rel=0.2)
+
+
+def test_a_large_file_that_was_never_read_is_planned_by_a_glimpse_of_it(
+    recipe: Mapping[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengths = np.random.default_rng(1).geometric(0.2, size=5_000)
+    asked = made(recipe, data=_of_lengths(tmp_path / "large.jsonl", lengths.tolist()))
+    exact = plan(asked)
+    monkeypatch.setattr("customize.data.glimpse.MIN_BYTES", 1)
+    about = plan(asked)
+    [whole], [seen] = exact.stages, about.stages
+    assert seen.is_glimpsed
+    assert seen.data is None
+    assert seen.rows == pytest.approx(5_000, rel=0.1)
+    assert seen.steps == pytest.approx(1_250, rel=0.1)
+    assert seen.tokens[1] < whole.tokens[0] < seen.tokens[2]
+    assert seen.tokens[2] - seen.tokens[1] > whole.tokens[2] - whole.tokens[1]
+    assert seen.flops == pytest.approx(whole.flops, rel=0.2)
+    keep(about)
+    assert kept(exact) is not None
+    assert kept(exact) == kept(about)
+    forget(exact)
+    assert kept(about) is None
 
 
 def test_of_many_rows_to_evaluate_on_few_are_looked_at(

@@ -77,7 +77,7 @@ def _lines(plan: Plan) -> list[str]:
         estimate, low, high = stage.tokens
         about = "" if low == high else f" ({_count(low)} to {_count(high)})"
         lines.append(
-            f"  {stage.method}: {stage.rows} rows, {stage.steps} steps, "
+            f"  {stage.method}: {_rows(stage)}, "
             f"{_count(estimate)} tokens{about}, {_count(stage.flops)} operations"
         )
     if plan.evaluation is not None:
@@ -95,7 +95,13 @@ def _lines(plan: Plan) -> list[str]:
 def _uncounted(stage: StagePlan) -> str:
     if stage.rows is None:
         return f"  {stage.method}: rows, steps and tokens are not known before"
-    return f"  {stage.method}: {stage.rows} rows, {stage.steps} steps, tokens not known before"
+    return f"  {stage.method}: {_rows(stage)}, tokens not known before"
+
+
+def _rows(stage: StagePlan) -> str:
+    if stage.is_glimpsed:
+        return f"about {_count(stage.rows or 0)} rows, {_count(stage.steps or 0)} steps"
+    return f"{stage.rows} rows, {stage.steps} steps"
 
 
 def _memory(plan: Plan) -> list[str]:
