@@ -162,6 +162,7 @@ __all__ = [
     "index_of",
     "index_terms",
     "judged",
+    "known_here",
     "load_function",
     "measure_traits",
     "ndcg_at_k",
@@ -174,6 +175,7 @@ __all__ = [
     "options_from",
     "overlong",
     "plan",
+    "process_peak",
     "propose_pairs",
     "python",
     "query_terms",
@@ -352,6 +354,7 @@ _HOMES = {
     "index_of": "customize.retrieval.document_rows",
     "index_terms": "customize.retrieval.terms",
     "judged": "customize.rollouts.judged",
+    "known_here": "customize.models.cache",
     "load_function": "customize._functions",
     "measure_traits": "customize.traits.correcting",
     "ndcg_at_k": "customize.retrieval.metrics",
@@ -364,6 +367,7 @@ _HOMES = {
     "options_from": "customize.training.recipe_file",
     "overlong": "customize.rollouts.rewards",
     "plan": "customize.planning.plan",
+    "process_peak": "customize._memory",
     "propose_pairs": "customize.traits.correcting",
     "python": "customize.rollouts.programs",
     "query_terms": "customize.retrieval.terms",
@@ -424,6 +428,7 @@ if TYPE_CHECKING:
     from customize._losses import ImportanceSampling as ImportanceSampling
     from customize._losses import Loss as Loss
     from customize._memory import free_bytes as free_bytes
+    from customize._memory import process_peak as process_peak
     from customize._options import option as option
     from customize._options import options as options
     from customize._schedule import schedule_factor as schedule_factor
@@ -498,6 +503,7 @@ if TYPE_CHECKING:
     from customize.interfaces.scorer import Likelihood as Likelihood
     from customize.interfaces.scorer import Scorer as Scorer
     from customize.models import resolve as resolve
+    from customize.models.cache import known_here as known_here
     from customize.models.shape import ModelShape as ModelShape
     from customize.packaging.answering import Answering as Answering
     from customize.packaging.batching import Batching as Batching

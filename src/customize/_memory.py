@@ -30,6 +30,15 @@ def forget_peak() -> bool:
     return True
 
 
+def process_peak() -> int | None:
+    """The most that this process held since it last asked; since it began where the system does
+    not forget.
+    """
+    peak = peak_bytes()
+    forget_peak()
+    return peak
+
+
 def resident_bytes() -> int | None:
     """What is resident now."""
     try:

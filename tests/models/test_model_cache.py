@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from customize._errors import ModelError
-from customize.models.cache import cache_root, made_once, remembered
+from customize.models.cache import cache_root, known_here, made_once, remembered
 
 HASH = "0" * 64
 
@@ -140,3 +140,30 @@ def test_facts_need_no_writable_cache(tmp_path: Path, monkeypatch: pytest.Monkey
     (tmp_path / "data").write_text("")
     monkeypatch.setenv("CUSTOMIZE_CACHE", str(tmp_path / "data" / "cache"))
     assert remembered("fact", [tmp_path / "data"], lambda: HASH) == HASH
+
+
+def test_what_a_machine_is_like_is_found_out_anew_where_it_is_another(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter([[1.5, 2], 3, 4, 5])
+
+    def known(**depends: object) -> object:
+        return known_here("speed", depends, lambda: next(answers))
+
+    assert known(torch="2.9", threads=1) == known(threads=1, torch="2.9") == [1.5, 2]
+    assert known(torch="2.10", threads=1) == 3
+    assert known_here("threads", {"torch": "2.9", "threads": 1}, lambda: 8) == 8
+    monkeypatch.setattr("customize.models.cache.processor", lambda: "another")
+    assert known(torch="2.9", threads=1) == 4
+    for note in (cache / "machine").iterdir():
+        note.write_text("[1.")
+    assert known(torch="2.9", threads=1) == 5
+
+
+def test_where_the_cache_cannot_be_written_a_machine_is_asked_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("CUSTOMIZE_CACHE", str(tmp_path / "file" / "cache"))
+    answers = iter([1, 2])
+    assert [known_here("speed", {}, lambda: next(answers)) for _ in range(2)] == [1, 2]

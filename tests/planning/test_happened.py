@@ -120,6 +120,7 @@ def test_what_a_run_held_beside_what_was_counted_is_in_the_next_plan(
     assert second.memory == first.memory
     assert second.num_bytes == pytest.approx(1.25 * first.num_bytes)
     assert second.held == pytest.approx([1.25 * first.num_bytes / x for x in (1, 1.3, 0.7)])
+    assert second.bytes_between == second.held[1:]
     # What is learnt next is what was counted, not what was already put right.
     compared(second, folder)
     assert plan(made(recipe)).num_bytes == pytest.approx(second.num_bytes)
@@ -201,9 +202,9 @@ def test_choices_left_to_the_backend_are_planned_as_the_run_made_them(
     recipe: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     auto = {**recipe, "backend_options": {}}
-    monkeypatch.setattr("customize_torch.backend._fastest", lambda: "float32")
+    monkeypatch.setattr("customize_torch.backend.fastest_dtype", lambda: "float32")
     customize.train(**auto)
-    monkeypatch.setattr("customize_torch.backend._fastest", lambda: "bfloat16")
+    monkeypatch.setattr("customize_torch.backend.fastest_dtype", lambda: "bfloat16")
     assert "training took" in planned(auto)
 
 

@@ -18,11 +18,11 @@ from customize import (
     OptionError,
     plan,
 )
+from customize._processor import processor
 from customize.planning.elsewhere import least_bytes
 from customize.planning.offers import Offer, read_offers
 from customize.planning.rates import holding_on, machine_name, remember
 from customize.runs import backends as choosing
-from customize.runs.folder import processor
 from customize.testing import ToyBackend
 from customize.training.recipe import Recipe
 from customize.training.recipe_making import make_recipe

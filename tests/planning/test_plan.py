@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
@@ -30,6 +32,7 @@ from customize.evaluation.columns import SnapshotColumn
 from customize.models.shape import ModelShape
 from customize.planning.amounts import forward_flops, training_flops
 from customize.planning.counting import Work
+from customize.planning.kept import forget, keep, kept
 from customize.planning.offers import read_offers
 from customize.training.recipe import Recipe
 from customize.training.recipe_making import make_recipe
@@ -93,6 +96,7 @@ def test_a_plan_says_steps_tokens_and_memory(recipe: Mapping[str, Any]) -> None:
         "activations",
     }
     assert found.memory["weights"] == 4 * found.num_parameters
+    assert found.bytes_between == pytest.approx((0.85 * found.num_bytes, 1.15 * found.num_bytes))
     assert found.seconds is None
     assert found.advice is None
     assert plan(made(recipe, options={"steps": 30})).stages[0].steps == 30
@@ -157,6 +161,29 @@ def test_of_a_large_file_few_rows_are_looked_at_and_the_interval_holds_the_truth
     estimate, low, high = stage.tokens
     assert low < truth < high
     assert estimate == pytest.approx(truth, rel=0.2)
+
+
+def test_a_large_file_that_was_never_read_is_planned_by_a_glimpse_of_it(
+    recipe: Mapping[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengths = np.random.default_rng(1).geometric(0.2, size=5_000)
+    asked = made(recipe, data=_of_lengths(tmp_path / "large.jsonl", lengths.tolist()))
+    exact = plan(asked)
+    monkeypatch.setattr("customize.data.glimpse.MIN_BYTES", 1)
+    about = plan(asked)
+    [whole], [seen] = exact.stages, about.stages
+    assert seen.is_glimpsed
+    assert seen.data is None
+    assert seen.rows == pytest.approx(5_000, rel=0.1)
+    assert seen.steps == pytest.approx(1_250, rel=0.1)
+    assert seen.tokens[1] < whole.tokens[0] < seen.tokens[2]
+    assert seen.tokens[2] - seen.tokens[1] > whole.tokens[2] - whole.tokens[1]
+    assert seen.flops == pytest.approx(whole.flops, rel=0.2)
+    keep(about)
+    assert kept(exact) is not None
+    assert kept(exact) == kept(about)
+    forget(exact)
+    assert kept(about) is None
 
 
 def test_of_many_rows_to_evaluate_on_few_are_looked_at(
@@ -329,3 +356,24 @@ def test_an_adapter_that_is_gone_on_with_is_planned_as_it_is(
 def test_a_wrong_model_is_told_as_training_would(recipe: Mapping[str, Any]) -> None:
     with pytest.raises(ModelError, match="does not exist"):
         plan(made(recipe, model="./nowhere"))
+
+
+def test_a_plan_needs_no_torch_where_its_choices_were_made_before(
+    recipe: Mapping[str, Any],
+) -> None:
+    chosen = {"backend_options": {}, "validation": recipe["data"], "evaluate_every": 2}
+    code = (
+        "import json, sys, customize\n"
+        "from customize.training.recipe_making import make_recipe\n"
+        "made = customize.plan(make_recipe(json.loads(sys.argv[1]), what='a test'))\n"
+        "heavy = {'torch', 'transformers', 'datasets', 'safetensors.torch'} & set(sys.modules)\n"
+        "print(json.dumps([made.to_dict()['numerics'], sorted(heavy)]))"
+    )
+    command = [sys.executable, "-c", code, json.dumps({**recipe, **chosen})]
+    first, second = (
+        json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        for _ in range(2)
+    )
+    assert "torch" in first[1]
+    assert second == [first[0], []]
+    assert second[0]["threads"] == CPU().settled({}).numerics()["threads"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -58,6 +59,28 @@ def test_fp8_comes_with_ada(
 ) -> None:
     monkeypatch.setattr("torch.cuda.get_device_capability", lambda index: capability)
     assert CUDA().has_fp8() == has
+
+
+@pytest.mark.parametrize(
+    ("capability", "dtype", "attention"),
+    [
+        ((7, 5), "float32", "scaled dot product, segment by segment"),
+        ((8, 0), "bfloat16", "flash, all segments at once"),
+        ((12, 0), "bfloat16", "flash, all segments at once"),
+    ],
+)
+def test_bf16_and_flash_attention_come_with_ampere_whatever_torch_can_emulate(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], dtype: str, attention: str
+) -> None:
+    device = SimpleNamespace(name="Made Up 1000", total_memory=24 * 2**30)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda including_emulation=True: True)
+    monkeypatch.setattr("torch.cuda.get_device_properties", lambda index: device)
+    monkeypatch.setattr("torch.cuda.get_device_capability", lambda index: capability)
+    assert CUDA().settled({}).numerics()["dtype"] == dtype
+    assert CUDA().hardware()["attention"] == attention
+    assert CUDA(dtype="bfloat16").hardware()["attention"] == attention
 
 
 @pytest.mark.parametrize(

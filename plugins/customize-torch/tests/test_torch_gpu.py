@@ -40,6 +40,9 @@ class Here(GPU):
     def probe(self) -> str | None:
         return None
 
+    def has_bf16(self) -> bool:
+        return True
+
     def has_fp8(self) -> bool:
         return True
 
@@ -154,7 +157,6 @@ def made_up(monkeypatch: pytest.MonkeyPatch) -> Any:
     device = SimpleNamespace(name="Made Up 1000", total_memory=24 * 2**30)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: device)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda index: (20 * 2**30, 24 * 2**30))
     return device

@@ -18,7 +18,8 @@ from customize_torch.session import TorchSession
 
 
 @pytest.fixture(autouse=True)
-def measured_anew() -> Iterator[None]:
+def measured_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("CUSTOMIZE_CACHE", str(tmp_path / "cache"))
     remembered = measuring.fastest_dtype, measuring._tried
     for one in remembered:
         one.cache_clear()
@@ -47,6 +48,23 @@ def test_auto_takes_bf16_only_where_it_is_worth_it_and_logs_the_times(
         assert CPU().settled({}).numerics()["dtype"] == chosen
     assert f"computing in {chosen}" in caplog.text
     assert f"{1e3 * float32_s:.2f} ms in float32" in caplog.text
+
+
+def test_what_was_measured_once_on_a_machine_is_chosen_and_logged_ever_after(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    taking(monkeypatch, 2e-3, 1e-3)
+    assert CPU().settled({}).numerics()["dtype"] == "bfloat16"
+    taking(monkeypatch, 1e-3, 2e-3)
+    measuring.fastest_dtype.cache_clear()
+    measuring._tried.cache_clear()
+    with caplog.at_level(logging.INFO, logger="customize_torch"):
+        assert CPU().settled({}).numerics()["dtype"] == "bfloat16"
+    assert "takes 2.00 ms in float32" in caplog.text
+    assert CPU().hardware() == {"bf16": "0.5 times as fast as float32"}  # tried, not remembered
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    measuring.fastest_dtype.cache_clear()
+    assert CPU().settled({}).numerics()["dtype"] == "float32"
 
 
 def test_what_a_run_began_with_is_not_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,7 +77,7 @@ def _lines(plan: Plan) -> list[str]:
         estimate, low, high = stage.tokens
         about = "" if low == high else f" ({_count(low)} to {_count(high)})"
         lines.append(
-            f"  {stage.method}: {stage.rows} rows, {stage.steps} steps, "
+            f"  {stage.method}: {_rows(stage)}, "
             f"{_count(estimate)} tokens{about}, {_count(stage.flops)} operations"
         )
     if plan.evaluation is not None:
@@ -95,7 +95,13 @@ def _lines(plan: Plan) -> list[str]:
 def _uncounted(stage: StagePlan) -> str:
     if stage.rows is None:
         return f"  {stage.method}: rows, steps and tokens are not known before"
-    return f"  {stage.method}: {stage.rows} rows, {stage.steps} steps, tokens not known before"
+    return f"  {stage.method}: {_rows(stage)}, tokens not known before"
+
+
+def _rows(stage: StagePlan) -> str:
+    if stage.is_glimpsed:
+        return f"about {_count(stage.rows or 0)} rows, {_count(stage.steps or 0)} steps"
+    return f"{stage.rows} rows, {stage.steps} steps"
 
 
 def _memory(plan: Plan) -> list[str]:
@@ -107,12 +113,12 @@ def _memory(plan: Plan) -> list[str]:
     advice = ["  does not fit, and would with", *(f"    {one}" for one in changes)]
     if plan.uncounted:
         parts.append("             and what sampling takes, which is not known before")
-    about = f"Memory: about {_bytes(plan.num_bytes)}"
+    low, high = map(_bytes, plan.bytes_between)
+    about = f"Memory: about {_bytes(plan.num_bytes)} ({low} to {high})"
     if plan.held is not None:
         more = plan.num_bytes - sum(plan.memory.values())
         told = "more" if more > 0 else "less"
         parts.append(f"  {_bytes(abs(more)):>9}  {told}, as runs on this machine have shown")
-        about += f" ({_bytes(plan.held[1])} to {_bytes(plan.held[2])})"
     return [f"{about}{free}", *parts, *(advice if changes else [])]
 
 

@@ -152,8 +152,7 @@ def _named(source: str | Path, kind: str | None) -> IndexedDataset:
         raise DataError(_not_there(path))
     if path.is_dir():
         raise DataError(_folder(path))
-    suffix = path.suffix.lower()
-    records = _TABLES.get(suffix) or reader_of(suffix) or _by_content(path)
+    records = _records_of(path)
     if records is not None:
         return _spool(records(path), str(path), kind)
     refuse_one_object(path)
@@ -161,6 +160,16 @@ def _named(source: str | Path, kind: str | None) -> IndexedDataset:
     stored = StoredIndex(path, file.descriptor, kind)
     found = stored.recall() or stored.keep(Indexing(file, kind).over(file.lines()))
     return IndexedDataset(file, found)
+
+
+def has_lines(path: Path) -> bool:
+    """Whether a file's rows are its lines, which are read where they lie."""
+    return _records_of(path) is None
+
+
+def _records_of(path: Path) -> Callable[[Path], Iterable[Record]] | None:
+    suffix = path.suffix.lower()
+    return _TABLES.get(suffix) or reader_of(suffix) or _by_content(path)
 
 
 def _offered(name: str, kind: str | None) -> IndexedDataset:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, Literal, NoReturn, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, Protocol, TypeVar
 
 import attrs
 import numpy as np
@@ -17,7 +17,7 @@ import numpy.typing as npt
 from customize._batch import Batch, Floats, Ints
 from customize._errors import Unsupported
 from customize._losses import CrossEntropy, Loss
-from customize._options import option, options, options_to_dict
+from customize._options import option, options
 from customize.interfaces.model import ModelFolder
 from customize.interfaces.renderer import Renderer
 
@@ -226,7 +226,8 @@ class Snapshot(ABC):
     def device_peak(self) -> int | None:
         """The most bytes of the device's own memory in use at once since this was last asked.
 
-        None where the process's memory is all there is, or the device does not tell.
+        Of the processes that compute where these are others than this one, and have no device; None
+        where this process's memory is all there is, or nobody tells.
         """
         return None
 
@@ -351,14 +352,10 @@ class Smaller:
     exact: bool = True
 
     def of(self, backend: Backend) -> Backend:
-        """The backend with this change."""
-        values = dict(options_to_dict(backend))
-        inside, (*parents, last) = values, self.option.split(".")
-        for parent in parents:
-            inside[parent] = dict(inside[parent])
-            inside = inside[parent]
-        inside[last] = self.value
-        return type(backend)(**values)
+        """The backend with this change, and all else that it was settled on."""
+        name, *inside = self.option.split(".")
+        changed = {name: _changed(getattr(backend, name), inside, self.value)}
+        return attrs.evolve(backend, **changed)  # type: ignore[misc]  # options are of attrs
 
 
 class Backend(ABC):
@@ -451,3 +448,11 @@ class Backend(ABC):
         Raises:
             ModelError: it cannot be loaded, or its architecture is not supported.
         """
+
+
+def _changed(value: Any, keys: Sequence[str], to: str | int) -> Any:
+    """What an option holds, with what lies under ``keys`` in it changed."""
+    if not keys:
+        return to
+    first, *more = keys
+    return {**value, first: _changed(value[first], more, to)}

@@ -6,6 +6,7 @@ Safe when several processes do the same at once. Knows nothing of models.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import secrets
@@ -16,12 +17,16 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 from customize._errors import ModelError
 from customize._files import sync, sync_all
+from customize._processor import processor
 
 _DAY_S = 24 * 3600
 _FACT = re.compile(r"[0-9a-f]{64}")
+
+Found = TypeVar("Found")
 
 
 def cache_root(
@@ -115,6 +120,22 @@ def remembered(fact: str, files: Iterable[Path], compute: Callable[[], str]) -> 
     value = compute()
     _note(note, value)
     return value
+
+
+def known_here(fact: str, depends: Mapping[str, object], find: Callable[[], Found]) -> Found:
+    """What ``find`` found out about this machine; it is asked again where processor or anything
+    that the fact ``depends`` on is another.
+
+    All of it is JSON. Nothing is remembered where the cache cannot be written.
+    """
+    key = json.dumps([fact, processor(), dict(depends)], sort_keys=True)
+    note = cache_root() / "machine" / hashlib.sha256(key.encode()).hexdigest()
+    try:
+        known: Found = json.loads(note.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        known = find()
+        _note(note, json.dumps(known))
+    return known
 
 
 def _note(note: Path, value: str) -> None:

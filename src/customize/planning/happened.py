@@ -7,10 +7,11 @@ from typing import Any
 
 import attrs
 
+from customize._processor import processor
 from customize.planning.kept import deciding, forget, kept
 from customize.planning.plan import Plan
 from customize.planning.rates import evaluating_on, holding_on, rate_of, remember
-from customize.runs.folder import RunFolder, differing_keys, processor
+from customize.runs.folder import RunFolder, differing_keys
 
 
 @attrs.frozen

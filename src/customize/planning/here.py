@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
+from customize._processor import processor
 from customize.interfaces.backend import Adapter, Backend
 from customize.models.shape import ModelShape
 from customize.planning.evaluation_work import EvaluationWork
 from customize.planning.rates import Rate, evaluating_on, holding_on, machine_name, rate_of
 from customize.planning.stage import StagePlan
-from customize.runs.folder import processor
 
 _LAID_OUT, _STAYING = "laid out", ("weights", "adapter and optimizer", "runtime")
 Interval = tuple[float, float, float]  # estimate, low, high

@@ -24,7 +24,8 @@ def keep(plan: Plan) -> None:
 
 def kept(plan: Plan) -> Kept | None:
     """What was kept for the run that ``plan`` is of."""
-    return dict(_read()).get(_name(plan))
+    found = dict(_read())
+    return next((found[name] for name in _names(plan) if name in found), None)
 
 
 def forget(plan: Plan) -> None:
@@ -39,15 +40,23 @@ def deciding(recipe: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _name(plan: Plan) -> str:
-    """Of what a plan and its run share."""
+    """Of what a plan and its run share, as far as the plan knows it."""
+    return _names(plan)[any(stage.is_glimpsed for stage in plan.stages)]
+
+
+def _names(plan: Plan) -> tuple[str, str]:
+    """By its rows, and without them, as a plan that only had a glimpse of them is kept."""
+    return _named(plan, [stage.data for stage in plan.stages]), _named(plan, None)
+
+
+def _named(plan: Plan, rows: list[str | None] | None) -> str:
     to = str(Path(plan.recipe["to"]).absolute())
-    rows = [stage.data for stage in plan.stages]
     shared = [to, deciding(plan.recipe), rows, plan.machine, dict(plan.numerics)]
     return hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()
 
 
 def _others(plan: Plan) -> list[tuple[str, Kept]]:
-    return [(name, one) for name, one in _read() if name != _name(plan)]
+    return [(name, one) for name, one in _read() if name not in _names(plan)]
 
 
 def _file() -> Path:

@@ -32,6 +32,7 @@ from customize.training.recipe import Recipe
 from customize.training.recipe_file import read_recipe
 
 _PEFT = "adapter_config.json"
+_SPREAD = 0.15  # of what is counted, by benchmarks/plan.py
 
 
 @attrs.frozen
@@ -87,9 +88,21 @@ class Plan:
     def num_bytes(self) -> float:
         return sum(self.memory.values()) if self.held is None else self.held[0]
 
+    @property
+    def bytes_between(self) -> tuple[float, float]:
+        """Between which they will lie: as runs on this machine have shown, or measured ones did."""
+        if self.held is not None:
+            return self.held[1:]
+        return (1 - _SPREAD) * self.num_bytes, (1 + _SPREAD) * self.num_bytes
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
-        more = {"flops": self.flops, "bytes": self.num_bytes, "uncounted": self.uncounted}
+        more = {
+            "flops": self.flops,
+            "bytes": self.num_bytes,
+            "bytes_between": self.bytes_between,
+            "uncounted": self.uncounted,
+        }
         return {**attrs.asdict(self), **more}
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import attrs
 import numpy as np
 
+from customize.data.glimpse import glimpse
 from customize.data.reading import read
 from customize.interfaces.backend import Adapter, Backend
 from customize.interfaces.dataset import Dataset
@@ -34,6 +35,9 @@ class StagePlan:
     largest step, what a group shares at its start counted once. sampled: the most that is drawn at
     once, and passes: over all weights for all that is drawn. data: the fingerprint of its rows.
 
+    is_glimpsed: whether the rows are those of a large file that was never passed over: how many
+    there are, and so the steps, is then an estimate, and data None.
+
     is_counted: not where a method learns from what it makes as it goes; tokens and flops are then
     0, and rows, steps and data None where it makes its rows of documents.
     """
@@ -49,6 +53,7 @@ class StagePlan:
     data: str | None
     is_counted: bool = True
     passes: float = 0.0
+    is_glimpsed: bool = False
 
 
 def stage_plan(
@@ -63,11 +68,14 @@ def stage_plan(
     method = given.method
     if method.data == "documents":
         return _uncounted(recipe.method, None, None, None)
-    rows = read(given.data, kind=method.data, on_bad_rows=recipe.on_bad_rows)  # type: ignore[arg-type]
+    seen = glimpse(given.data, method.data)
+    rows: Dataset = seen or read(given.data, method.data, recipe.on_bad_rows)  # type: ignore[arg-type]
+    data = None if seen else rows.fingerprint
     if "sample" in method.needs:
-        return _uncounted(recipe.method, len(rows), method.num_steps(rows), rows.fingerprint)
+        found = _uncounted(recipe.method, len(rows), method.num_steps(rows), data)
+        return attrs.evolve(found, is_glimpsed=seen is not None)
     session = CountingSession(renderer, recipe.seed, backend.capabilities())
-    some = SomeRows(rows, _ROWS)
+    some = SomeRows(seen.rows if seen else rows, _ROWS)
     total = method.num_steps(rows)
     _run(method, session, some, total)
     ledger = session.ledger
@@ -81,17 +89,23 @@ def stage_plan(
     )
     each = np.array([step.tokens for step in ledger.steps])
     spread = 0.0 if total == len(each) else _Z * total * each.std() / np.sqrt(len(each))
+    fewest, most = map(method.num_steps, seen.between()) if seen else (total, total)
     return StagePlan(
         method=recipe.method,
         rows=len(rows),
         steps=total,
-        tokens=(training.tokens, training.tokens - spread, training.tokens + spread),
+        tokens=(
+            training.tokens,
+            (training.tokens - spread) * fewest / total,
+            (training.tokens + spread) * most / total,
+        ),
         flops=flops,
         largest=training.largest,
         step_tokens=max(step.computed for step in ledger.steps),
         sampled=ledger.sampled,
-        data=rows.fingerprint,
+        data=data,
         passes=ledger.passes,
+        is_glimpsed=seen is not None,
     )
 
 

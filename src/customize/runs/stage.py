@@ -17,6 +17,7 @@ from customize._errors import CheckpointError, WorkerLost
 from customize._files import replace_text, writing
 from customize._live_line import say
 from customize._memory import forget_peak, peak_bytes
+from customize._processor import processor
 from customize.data.dataset import IndexedDataset
 from customize.data.reading import read
 from customize.data.rendering.folder import ChatFolder
@@ -26,7 +27,7 @@ from customize.interfaces.model import ModelFolder
 from customize.interfaces.observer import Observer
 from customize.interfaces.renderer import Renderer
 from customize.retrieval.document_rows import document_rows, sensitive_in
-from customize.runs.folder import RunFolder, folder_fingerprint, processor, versions
+from customize.runs.folder import RunFolder, folder_fingerprint, versions
 from customize.runs.given import Given, Source
 from customize.runs.report import write_report
 from customize.training import sealed

@@ -8,6 +8,7 @@ from customize import options
 from customize_cuda.driver import reason_against
 from customize_torch.gpu import GPU, built_for
 
+_BF16 = (8, 0)  # Ampere, which flash attention needs as well
 _FP8 = (8, 9)  # Ada; Hopper and Blackwell come after it
 
 
@@ -31,8 +32,14 @@ class CUDA(GPU):
             )
         return reason_against()
 
+    def has_bf16(self) -> bool:
+        return self._capability() >= _BF16
+
     def has_fp8(self) -> bool:
+        return self._capability() >= _FP8
+
+    def _capability(self) -> tuple[int, int]:
         import torch
 
-        capability: tuple[int, int] = torch.cuda.get_device_capability(self.device)
-        return capability >= _FP8
+        found: tuple[int, int] = torch.cuda.get_device_capability(self.device)
+        return found

@@ -1,14 +1,24 @@
 """The backend ``ray``. Imports Ray and torch only when the workers are asked for."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from customize import Backend, Engine, ModelFolder, option, options
+from customize import (
+    Adapter,
+    Backend,
+    Engine,
+    ModelFolder,
+    ModelShape,
+    Smaller,
+    option,
+    options,
+)
+from customize_torch.estimating import changes
 from customize_torch.group.each import EACH
-from customize_torch.holding import PLAIN, capabilities_of
+from customize_torch.holding import CAPABILITIES, PLAIN, capabilities_of
 
 if TYPE_CHECKING:
     from customize_ray.cluster import Team
@@ -67,8 +77,6 @@ class Ray(Backend):
         return f"not installed: pip install {' '.join(missing)}" if missing else None
 
     def capabilities(self) -> frozenset[str]:
-        from customize_torch.engine import CAPABILITIES
-
         base = self.on_options.get("base", PLAIN)
         return capabilities_of(CAPABILITIES, base) - _WITHOUT
 
@@ -88,6 +96,35 @@ class Ray(Backend):
         """Not the number of workers: a run goes on with more or fewer, and rounds otherwise."""
         return self.said
 
+    def memory(
+        self, shape: ModelShape, adapter: Adapter, largest: int, step_tokens: float
+    ) -> Mapping[str, float]:
+        """Of one worker, as the first one says."""
+        from customize_torch.group.packing import adapter_out
+
+        asked = {"shape": attrs.asdict(shape), "adapter": adapter_out(adapter)}
+        share = step_tokens / self.workers
+        return self._asked("memory", **asked, largest=largest, step_tokens=share)[0]
+
+    def sampling_memory(self, shape: ModelShape, rows: int, tokens: int) -> Mapping[str, float]:
+        """Of one worker, which draws its share."""
+        share = {"rows": -(-rows // self.workers), "tokens": -(-tokens // self.workers)}
+        return self._asked("sampling memory", shape=attrs.asdict(shape), **share)[0]
+
+    def available_bytes(self) -> float | None:
+        """For the worker that has least: on processors those of a machine share its memory."""
+        free = [told["bytes"] for told in self._asked("room")]
+        if None in free:
+            return None
+        shared = self._team().most_together if self.said["on"] == "cpu" else 1
+        return float(min(free)) / shared
+
+    def smaller(self, largest: int) -> Sequence[Smaller]:
+        """What each worker could do."""
+        each = self.on_options
+        found = changes(each["token_budget"], each["recompute"], each["base"], largest)
+        return [attrs.evolve(one, option=f"on_options.{one.option}") for one in found]
+
     def machine(self) -> Mapping[str, str | int]:
         return {**self.said_of_machine, "processes": self.workers}
 
@@ -99,6 +136,11 @@ class Ray(Backend):
         team = self._team()
         on = str(self.said["on"])
         return RayEngine(team, on, self.on_options, model, self.prove_every, _WITHOUT)
+
+    def _asked(self, what: str, **about: Any) -> list[Mapping[str, Any]]:
+        """What each worker says of its backend; ``about`` is what JSON can say."""
+        told = {"on": self.said["on"], "options": dict(self.on_options), **about}
+        return [reply.value for reply in self._team().conductor().order(what, **told)]
 
     def _team(self) -> "Team":
         from customize_ray.cluster import team_of

@@ -44,6 +44,11 @@ class Team:
             self._begin()
         return self._conductor
 
+    @property
+    def most_together(self) -> int:
+        """Workers on one machine, where most of them are."""
+        return self._crew.most_together
+
     def _begin(self) -> None:
         self._crew = RayCrew(*self._asked)
         self._conductor = Conductor(self._crew)

@@ -6,6 +6,7 @@ When one is lost, all are: torch's groups do not outlive a member.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NoReturn
@@ -26,6 +27,7 @@ class RayCrew(Crew):
     """``world`` workers with so many processors each, and a GPU each where ``gpus`` is 1.
 
     room_s: that the cluster may take to grow for them. is_over: whether some were lost, and so all.
+    most_together: of them on one machine.
     """
 
     is_first_here = False
@@ -61,6 +63,7 @@ class RayCrew(Crew):
     def _meet(self, devices: bool, room_s: float) -> None:
         places = self._answers([w.where.remote() for w in self._workers], room_s + _BEGINNING_S)
         is_one_machine = len({node for node, _ in places}) == 1
+        self.most_together = max(Counter(node for node, _ in places).values())
         address = LOOPBACK if is_one_machine else places[0][1]
         (port,) = self._answers([self._workers[0].host.remote(address)], _BEGINNING_S)
         meeting = (address, port, self._timeout_s, devices)

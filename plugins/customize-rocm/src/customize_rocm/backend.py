@@ -31,6 +31,10 @@ class ROCm(GPU):
             )
         return reason_against()
 
+    def has_bf16(self) -> bool:
+        """All that ROCm's torch serves do, as it says."""
+        return True
+
     def has_fp8(self) -> bool:
         import torch
 

@@ -18,7 +18,8 @@ from customize import (
     options,
 )
 from customize_torch.estimating import SHARE, SPREAD, changes, sampling_bytes, training_bytes
-from customize_torch.holding import BASES, HELP, PLAIN, capabilities_of, numerics_of
+from customize_torch.holding import BASES, CAPABILITIES, HELP, PLAIN, capabilities_of, numerics_of
+from customize_torch.measuring import bf16_speed, fastest_dtype, num_threads
 
 if TYPE_CHECKING:
     from customize_torch.engine import TorchEngine
@@ -33,7 +34,7 @@ class CPU(Backend):
     dtype: str = option(
         default="auto",
         help="What the base computes in; adapters are always float32. auto takes what is faster "
-        "here, by measuring, and logs it.",
+        "here, by measuring once on a machine, and logs it.",
         choices=("auto", "float32", "bfloat16"),
     )
     base: str = option(default=PLAIN, help=HELP, choices=BASES)
@@ -63,14 +64,14 @@ class CPU(Backend):
         return None
 
     def capabilities(self) -> frozenset[str]:
-        from customize_torch.engine import CAPABILITIES
-
         return capabilities_of(CAPABILITIES, self.base)
 
     def settled(self, kept: Mapping[str, Any]) -> Backend:
+        # Trying a dtype imports torch, and what torch takes by itself is remembered only before.
+        threads = self.threads or kept.get("threads") or num_threads()
         made = {
-            "dtype": self.dtype if self.dtype != "auto" else kept.get("dtype") or _fastest(),
-            "threads": self.threads or kept.get("threads") or _num_threads(),
+            "dtype": self.dtype if self.dtype != "auto" else kept.get("dtype") or fastest_dtype(),
+            "threads": threads,
         }
         return CPU(**{**attrs.asdict(self), **made})  # type: ignore[arg-type]  # it is one of attrs
 
@@ -105,8 +106,6 @@ class CPU(Backend):
         return [*changes(self.token_budget, self.recompute, self.base, largest)]
 
     def hardware(self) -> Mapping[str, str]:
-        from customize_torch.measuring import bf16_speed
-
         return {"bf16": f"{bf16_speed():.1f} times as fast as float32"}
 
     def load(self, model: ModelFolder) -> Engine:
@@ -122,19 +121,7 @@ class CPU(Backend):
 
         if self.threads:
             torch.set_num_threads(self.threads)
-        dtype = getattr(torch, _fastest() if self.dtype == "auto" else self.dtype)
+        dtype = getattr(torch, fastest_dtype() if self.dtype == "auto" else self.dtype)
         place = Place(dtype=dtype, base=self.base)
         sizes = self.token_budget, self.recompute, self.activation_mb
         return kind(model, place, *sizes, self.smaller)
-
-
-def _fastest() -> str:
-    from customize_torch.measuring import fastest_dtype
-
-    return fastest_dtype()
-
-
-def _num_threads() -> int:
-    import torch
-
-    return torch.get_num_threads()

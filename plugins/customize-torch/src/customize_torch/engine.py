@@ -25,30 +25,13 @@ from customize import (
 )
 from customize_torch import lora, storage
 from customize_torch.budget import Budget
-from customize_torch.holding import PLAIN, capabilities_of
+from customize_torch.holding import CAPABILITIES, PLAIN, capabilities_of
 from customize_torch.kernels import Place
 from customize_torch.loading import load
 from customize_torch.policy import Policy
 from customize_torch.remedies import Smallers, held, of_adapter, of_base
 from customize_torch.runtime import TorchRuntime
 from customize_torch.session import TorchSession, TorchSnapshot
-
-CAPABILITIES = frozenset(
-    {
-        "forward_backward",
-        "sample",
-        "distributions",
-        "snapshot",
-        "base",
-        "save",
-        "lora",
-        "full",
-        "stack",
-        "peft",
-        "serve",
-    }
-)
-
 
 _log = logging.getLogger(__name__)
 _CONTEXT = 2048  # where a config does not say

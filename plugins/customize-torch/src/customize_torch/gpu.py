@@ -25,7 +25,7 @@ from customize import (
     options,
 )
 from customize_torch.estimating import SHARE, changes, sampling_bytes, training_bytes
-from customize_torch.holding import BASES, HELP, PLAIN, capabilities_of, numerics_of
+from customize_torch.holding import BASES, CAPABILITIES, HELP, PLAIN, capabilities_of, numerics_of
 
 if TYPE_CHECKING:
     from customize_torch.engine import TorchEngine
@@ -39,7 +39,8 @@ _LOGITS, _A_LOGIT = 1 << 28, 4 * 64
 class GPU(Backend):
     """The torch engine on one device that torch calls ``cuda``.
 
-    varlen: whether torch's flash attention takes many segments at once on the vendor's devices.
+    varlen: whether torch's flash attention takes many segments at once on those of the vendor's
+    devices that have bfloat16.
     """
 
     varlen: ClassVar[bool] = False
@@ -74,8 +75,6 @@ class GPU(Backend):
     )
 
     def capabilities(self) -> frozenset[str]:
-        from customize_torch.engine import CAPABILITIES
-
         return capabilities_of(CAPABILITIES, self.base)
 
     def settled(self, kept: Mapping[str, Any]) -> Backend:
@@ -125,10 +124,10 @@ class GPU(Backend):
         return {
             "device": device.name,
             "memory": f"{device.total_memory / 1e9:.0f} GB",
-            "bf16": _yes_or_no(torch.cuda.is_bf16_supported()),
+            "bf16": _yes_or_no(self.has_bf16()),
             "fp8": _yes_or_no(self.has_fp8()),
             "attention": "flash, all segments at once"
-            if self.varlen and self._dtype() == "bfloat16"
+            if self._takes_segments() and self._dtype() == "bfloat16"
             else "scaled dot product, segment by segment",
         }
 
@@ -137,6 +136,10 @@ class GPU(Backend):
 
         self._refuse_absent()
         return {"device": torch.cuda.get_device_properties(self.device).name}
+
+    @abstractmethod
+    def has_bf16(self) -> bool:
+        """Whether the device multiplies in bfloat16 itself; torch makes others do so by float32."""
 
     @abstractmethod
     def has_fp8(self) -> bool:
@@ -161,7 +164,7 @@ class GPU(Backend):
             getattr(torch, self._dtype()),
             self._kernels(),
             self._logits(),
-            self.varlen,
+            self._takes_segments(),
             base=self.base,
         )
         sizes = self.token_budget, self.recompute, self.activation_mb
@@ -189,9 +192,11 @@ class GPU(Backend):
         return self._best() if self.dtype == "auto" else self.dtype
 
     def _best(self) -> str:
-        import torch
+        return "bfloat16" if self.has_bf16() else "float32"
 
-        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+    def _takes_segments(self) -> bool:
+        """Flash attention is made of products in half precision, on devices that have bfloat16."""
+        return self.varlen and self.has_bf16()
 
     def _kernels_name(self, kept: str | None = None) -> str:
         if self.kernels != "auto":

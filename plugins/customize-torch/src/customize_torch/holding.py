@@ -1,4 +1,5 @@
-"""How the frozen weights of a base's linear layers are held. Imports no torch.
+"""How the frozen weights of a base's linear layers are held, and what that leaves of what the
+engine can do. Imports no torch.
 
 Embedding, head and norms are always held as they compute.
 """
@@ -17,6 +18,22 @@ HELP = (
     "torchao); bnb-nf4, the same by bitsandbytes, which rounds scales otherwise. They are made "
     "whole for each product: much smaller, slower, for adapters alone, and another base than the "
     "plain one."
+)
+# Of the engine.
+CAPABILITIES = frozenset(
+    {
+        "forward_backward",
+        "sample",
+        "distributions",
+        "snapshot",
+        "base",
+        "save",
+        "lora",
+        "full",
+        "stack",
+        "peft",
+        "serve",
+    }
 )
 # All weights cannot be trained, and an adapter answers otherwise on the base that others load.
 WITHOUT = frozenset({"full", "peft"})

@@ -19,6 +19,7 @@ from customize import (
     Snapshot,
 )
 from customize_torch.group.conductor import Conductor
+from customize_torch.group.packing import adapter_out
 from customize_torch.group.session import SpreadSession, SpreadSnapshot
 
 
@@ -82,7 +83,5 @@ def _told(adapter: Adapter | Path) -> tuple[Path | None, list[Any]]:
     """The folder that goes with it, and the rest as JSON says it."""
     if isinstance(adapter, Path):
         return adapter, ["saved", {}]
-    if isinstance(adapter, LoRA):
-        folder = None if adapter.on is None else Path(adapter.on)
-        return folder, ["lora", attrs.asdict(adapter)]  # type: ignore[arg-type]  # of attrs
-    return None, ["full", {}]
+    on = adapter.on if isinstance(adapter, LoRA) else None
+    return None if on is None else Path(on), adapter_out(adapter)

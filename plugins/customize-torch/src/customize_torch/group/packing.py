@@ -1,4 +1,6 @@
-"""Batches, losses, prompts and completions as parcels, and back. Knows no process."""
+"""Batches, losses, prompts, completions, adapters and shapes as parcels, and back. Knows no
+process.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +15,15 @@ from customize import (
     CISPO,
     DRO,
     PPO,
+    Adapter,
     Batch,
     Completion,
     CrossEntropy,
+    Full,
     ImportanceSampling,
+    LoRA,
     Loss,
+    ModelShape,
     Prompt,
     Sampling,
 )
@@ -118,6 +124,29 @@ def completions_in(parcel: Parcel) -> list[list[Completion]]:
         )
     )
     return [[next(made) for _ in range(n)] for n in parcel.value["n"]]
+
+
+def adapter_out(adapter: Adapter) -> list[Any]:
+    """An adapter as JSON says it."""
+    if isinstance(adapter, LoRA):
+        return ["lora", attrs.asdict(adapter)]  # type: ignore[arg-type]  # of attrs
+    return ["full", {}]
+
+
+def adapter_in(told: Sequence[Any], on: str | None = None) -> Adapter:
+    """What ``adapter_out`` sent; ``on``: where what a LoRA lies on is here."""
+    kind, options = told
+    if kind == "full":
+        return Full()
+    targets = options["targets"]
+    targets = targets if isinstance(targets, str) else tuple(targets)
+    return LoRA(**{**options, "targets": targets, "on": on})
+
+
+def shape_in(told: Mapping[str, Any]) -> ModelShape:
+    """A shape whose fields were sent."""
+    linear = {name: (inputs, outputs) for name, (inputs, outputs) in told["linear"].items()}
+    return ModelShape(**{**told, "linear": linear})
 
 
 def _under(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:

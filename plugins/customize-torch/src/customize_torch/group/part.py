@@ -17,12 +17,12 @@ from torch import Tensor
 
 from customize import (
     AdamW,
+    Adapter,
+    Backend,
     Batch,
     CrossEntropy,
     CustomizeError,
     Engine,
-    Full,
-    LoRA,
     LossOutput,
     ModelError,
     ModelFolder,
@@ -31,6 +31,7 @@ from customize import (
     Prompt,
     Sampling,
     choose_backend,
+    process_peak,
 )
 from customize_torch.cutting import pieces
 from customize_torch.engine import TorchEngine
@@ -38,7 +39,14 @@ from customize_torch.group.bucket import digest, summed
 from customize_torch.group.crew import NOTHING, Beside
 from customize_torch.group.each import each_on
 from customize_torch.group.files import files_of, sketch, write_files
-from customize_torch.group.packing import batch_in, completions_out, loss_in, prompts_in
+from customize_torch.group.packing import (
+    adapter_in,
+    batch_in,
+    completions_out,
+    loss_in,
+    prompts_in,
+    shape_in,
+)
 from customize_torch.group.parcel import Parcel
 from customize_torch.group.sharing import Longs, shares
 from customize_torch.session import TorchSession, TorchSnapshot
@@ -97,21 +105,43 @@ class Part:
         told = {"on": made.name, "options": options, "numerics": dict(made.numerics())}
         return Parcel({**told, "machine": dict(made.machine())})
 
+    def memory(self, order: Parcel) -> Parcel:
+        """What training would hold in this member, by what holds it."""
+        told = order.value
+        model = shape_in(told["shape"]), adapter_in(told["adapter"])
+        amounts = told["largest"], told["step_tokens"]
+        return Parcel(dict(self._backend(order).memory(*model, *amounts)))
+
+    def sampling_memory(self, order: Parcel) -> Parcel:
+        """And its share of a sampling."""
+        told = order.value
+        shape, backend = shape_in(told["shape"]), self._backend(order)
+        return Parcel(dict(backend.sampling_memory(shape, told["rows"], told["tokens"])))
+
+    def room(self, order: Parcel) -> Parcel:
+        """What is free for it."""
+        return Parcel({"bytes": self._backend(order).available_bytes()})
+
     def load(self, order: Parcel) -> Parcel:
         """The base, from the same path on every machine."""
-        model, options = order.value["model"], dict(order.value["options"])
+        model = order.value["model"]
         folder = ModelFolder(**{**model, "path": Path(model["path"])})
         if not folder.path.is_dir():
             raise ModelError(
                 f"there is no folder {folder.path} on this machine: the model must be at the same "
                 "path on each, on a shared disk or as a copy"
             )
-        if "device" in options:
-            options["device"] = self._device
-        engine = self._loaded(choose_backend(order.value["on"], options), folder, order)
+        engine = self._loaded(self._backend(order), folder, order)
         self._keep(order, engine)
         told = {"capabilities": sorted(engine.capabilities), "dtype": engine.dtype}
         return Parcel({"sketch": sketch(folder.path), **told})
+
+    def _backend(self, order: Parcel) -> Backend:
+        """What this member computes on, and its own device of it."""
+        options = dict(order.value["options"])
+        if "device" in options:
+            options["device"] = self._device
+        return choose_backend(order.value["on"], options)
 
     def _loaded(self, each: Any, folder: ModelFolder, order: Parcel) -> Engine:
         """``each`` is any backend of this engine."""
@@ -126,15 +156,8 @@ class Part:
         engine, seed = self.engine(order.value["of"]), order.value["seed"]
         kind, options = order.value["adapter"]
         with self._folder(order) as folder:
-            if kind == "saved":
-                adapter: LoRA | Full | Path = folder
-            elif kind == "full":
-                adapter = Full()
-            else:
-                targets = options["targets"]
-                targets = targets if isinstance(targets, str) else tuple(targets)
-                on = str(folder) if options["on"] is not None else None
-                adapter = LoRA(**{**options, "targets": targets, "on": on})
+            on = None if options.get("on") is None else str(folder)
+            adapter: Adapter | Path = folder if kind == "saved" else adapter_in((kind, options), on)
             self._keep(order, engine.open(adapter, seed))
 
     def base(self, order: Parcel) -> None:
@@ -211,7 +234,11 @@ class Part:
         return Parcel({"width": found_TV.shape[1]}, {"logprobs": found_TV.reshape(-1)})
 
     def peak(self, order: Parcel) -> Parcel:
-        return Parcel({"bytes": self.snapshot(order.value["of"]).device_peak()})
+        """Of the device; of the process where it has none, and the conductor is another one."""
+        own = self.snapshot(order.value["of"]).device_peak()
+        if own is None and order.value["alone"]:
+            own = process_peak()
+        return Parcel({"bytes": own})
 
     def become(self, order: Parcel) -> Parcel:
         session = self.session(order.value["of"])
@@ -280,6 +307,9 @@ class Part:
 
 DOING: Mapping[str, Callable[[Part, Parcel], Parcel | None]] = {
     "settle": Part.settle,
+    "memory": Part.memory,
+    "sampling memory": Part.sampling_memory,
+    "room": Part.room,
     "load": Part.load,
     "open": Part.open,
     "base": Part.base,

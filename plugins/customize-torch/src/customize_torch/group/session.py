@@ -60,7 +60,9 @@ class SpreadSnapshot(Snapshot):
         return out
 
     def device_peak(self) -> int | None:
-        replies = self._conductor.order("peak", of=self._number)
+        replies = self._conductor.order(
+            "peak", of=self._number, alone=not self._conductor.crew.is_first_here
+        )
         return max((told.value["bytes"] for told in replies if told.value["bytes"]), default=None)
 
 

@@ -19,10 +19,10 @@ from torch.distributed.fsdp import fully_shard
 from customize import Adapter, Batch, Full, ModelFolder, Session, Smaller, Unsupported
 from customize_torch.budget import Budget
 from customize_torch.cutting import Longs, pieces
-from customize_torch.engine import CAPABILITIES, TorchEngine
+from customize_torch.engine import TorchEngine
 from customize_torch.few_rows import Packing
 from customize_torch.group.each import WITHOUT
-from customize_torch.holding import PLAIN
+from customize_torch.holding import CAPABILITIES, PLAIN
 from customize_torch.kernels import Place
 from customize_torch.policy import Base, Policy
 from customize_torch.remedies import Smallers, held, of_training
