@@ -86,6 +86,75 @@ def test_the_best_k_of_what_one_may_see_are_found(seed: int) -> None:
         assert all(not hit.chunk.tags or hit.chunk.tags & set(asker) for hit in hits)
 
 
+def by_fts5(index: SqliteIndex, query: str) -> list[tuple[str, float]]:
+    """Ids and scores by FTS5's own bm25; of equal scores the row that was added first."""
+    words, _ = index._words_of(query)
+    return index._db.execute(
+        "SELECT id, -bm25(words, 2.0, 1.0, 1.0) FROM words JOIN chunks ON row = words.rowid "
+        "WHERE words MATCH ? ORDER BY 2 DESC, row",
+        [" OR ".join(f'"{word}"' for word in words)],
+    ).fetchall()
+
+
+def assert_found_as_by_fts5(index: SqliteIndex, seed: int) -> None:
+    draw = random.Random(seed)
+    tags = {one.id: one.tags for one in index.chunks()}
+    for asker in (None, {"nobody"}, {"hr"}, {"board", "hr"}):
+        query = " ".join(draw.sample(WORDS, draw.randint(1, 4)))
+        every = by_fts5(index, query)
+        seen = [(i, s) for i, s in every if asker is None or not tags[i] or tags[i] & asker]
+        for k in (1, 7, 50):
+            ids, scores = zip(*sorted(seen[:k], key=lambda one: (-one[1], one[0])), strict=True)
+            found = index.search(query, k, asker)
+            assert [hit.chunk.id for hit in found] == list(ids)
+            assert [hit.score for hit in found] == pytest.approx(scores, rel=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_found_is_that_of_fts5_whatever_changes(seed: int, tmp_path: Path) -> None:
+    chunks = some_chunks(seed, 300)  # many of them are alike, so that their scores are equal
+    index = indexed(*chunks[:200])
+    assert_found_as_by_fts5(index, seed)
+    index.add(chunks[150:])
+    assert_found_as_by_fts5(index, seed)
+    index.delete([one.id for place, one in enumerate(chunks) if place % 4 == 0 or place > 290])
+    assert_found_as_by_fts5(index, seed)
+    index.add(chunks[280:])
+    assert_found_as_by_fts5(index, seed)
+    index.save(tmp_path / "index")
+    loaded = SqliteIndex.load(tmp_path / "index")
+    assert_found_as_by_fts5(loaded, seed)
+    loaded.delete([one.id for one in chunks[:50]])
+    assert_found_as_by_fts5(loaded, seed)
+
+
+def test_long_chunks_are_found_as_by_fts5() -> None:
+    draw = random.Random(0)
+    texts = [" ".join(draw.choices(WORDS, k=count)) for count in (1, 127, 128, 300, 16_384, 20_000)]
+    assert_found_as_by_fts5(indexed(*(chunk(one) for one in texts)), 0)
+
+
+def test_what_is_kept_of_frequent_words_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("customize.retrieval.sqlite_index._KEPT", 0.5)
+    index = indexed(*some_chunks(0, 200))
+    for _ in range(2):
+        assert_found_as_by_fts5(index, 0)
+    assert 0 < sum(len(places) for places, _ in index._parts.values()) <= 100
+
+
+def test_what_is_being_added_can_be_searched() -> None:
+    index, chunks = SqliteIndex(), some_chunks(0, 2100)
+
+    def looking() -> Iterator[Chunk]:
+        for number, one in enumerate(chunks):
+            yield one
+            if number in (1000, 2000):
+                index.search(WORDS[number // 1000], 3, None)
+
+    index.add(looking())
+    assert_found_as_by_fts5(index, 0)
+
+
 def test_the_headings_words_are_found_too() -> None:
     index = indexed(Chunk("a.md", "From eleven to eight.", (9, 30), ("Shop", "Opening hours")))
     [hit] = index.search("When are your opening hours?", 3)
@@ -347,14 +416,39 @@ def test_a_changed_chunk_is_noticed(tmp_path: Path) -> None:
         SqliteIndex.load(tmp_path / "index").search("price", 1)
 
 
-def test_the_check_finds_words_of_other_chunks(tmp_path: Path) -> None:
+def test_words_of_other_chunks_are_noticed(tmp_path: Path) -> None:
     indexed(*some_chunks(0, 50)).save(tmp_path / "index")
     db = sqlite3.connect(tmp_path / "index" / FILE)
     db.execute("DELETE FROM chunks WHERE row = 7")
     db.commit()
     db.close()
+    damaged = SqliteIndex.load(tmp_path / "index")
     with pytest.raises(DataError, match="words are of other chunks"):
-        SqliteIndex.load(tmp_path / "index").check()
+        damaged.check()
+    with pytest.raises(DataError, match="words are of other chunks"):
+        [damaged.search(word, 50, None) for word in WORDS]
+
+
+@pytest.mark.parametrize("length", ["zeroblob(2)", "zeroblob(4)", "x'8080'"])
+def test_damaged_lengths_are_noticed(tmp_path: Path, length: str) -> None:
+    indexed(*some_chunks(0, 50)).save(tmp_path / "index")
+    db = sqlite3.connect(tmp_path / "index" / FILE)
+    db.execute(f"UPDATE words_docsize SET sz = {length}")
+    db.commit()
+    db.close()
+    with pytest.raises(DataError, match="damaged"):
+        SqliteIndex.load(tmp_path / "index").search("oven", 3)
+
+
+def test_an_index_that_orders_by_fts5_is_still_read(tmp_path: Path) -> None:
+    index = indexed(*some_chunks(0, 50))
+    index._db.execute("DELETE FROM words_config WHERE k = 'hashsize'")
+    index._db.execute("INSERT INTO words(words, rank) VALUES ('rank', 'bm25(2.0, 1.0, 1.0)')")
+    index.save(tmp_path / "index")
+    loaded = SqliteIndex.load(tmp_path / "index")
+    loaded.check()
+    loaded.add(some_chunks(1, 50))
+    assert_found_as_by_fts5(loaded, 0)
 
 
 def test_it_is_what_the_name_sqlite_stands_for() -> None:

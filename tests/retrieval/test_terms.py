@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
 
 import pytest
 
 from customize import index_terms, query_terms
+from customize.retrieval.grams import grams
 
 
 def by_sqlite(text: str) -> list[str]:
@@ -48,6 +50,15 @@ def test_a_script_without_spaces_is_cut_into_pairs() -> None:
 
 def test_names_in_code_are_found_by_their_parts() -> None:
     assert set(query_terms("max_tokens")) & set(index_terms("model.maxTokens"))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_name_is_passed_over_without_looking(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = random.Random(seed)
+    texts = ["".join(draw.choices("abzAZ._: é我\ud800?0", k=12)) for _ in range(2000)]
+    found = [list(grams(text)) for text in texts]
+    monkeypatch.setattr("customize.retrieval.grams._may_name_code", lambda text: True)
+    assert found == [list(grams(text)) for text in texts]
 
 
 def test_a_question_is_its_telling_words_once() -> None:

@@ -66,6 +66,24 @@ def test_the_score_is_bm25_whoever_asks() -> None:
         assert [hit.score for hit in hits] == pytest.approx(best, rel=0.02)
 
 
+def test_terms_that_most_chunks_have_are_left_out_of_a_large_index() -> None:
+    many = [Chunk(f"{n}", f"common frequent word{n}", (0, 9)) for n in range(1200)]
+    rare = Chunk("rare", "common rare treasure", (0, 20))
+    index = TantivyIndex()
+    index.add([*many, rare])
+    [hit] = index.search("common rare treasure", 5)  # else "common" would find five
+    assert hit.chunk == rare
+    expected = bm25([*many, rare], "rare treasure")[rare.id]
+    assert hit.score == pytest.approx(expected, rel=0.02)
+    assert len(index.search("common frequent", 5)) == 5  # where nothing else is asked
+
+
+def test_in_a_small_index_no_term_is_left_out() -> None:
+    index = TantivyIndex()
+    index.add(Chunk(f"{n}", f"common word{n}", (0, 9)) for n in range(50))
+    assert len(index.search("common word7 word8", 60)) == 50
+
+
 def test_a_damaged_folder_is_refused(tmp_path: Path) -> None:
     index = TantivyIndex()
     index.add(corpus(20))

@@ -7,6 +7,7 @@ have endings; three for the names.
 from __future__ import annotations
 
 import re
+import string
 import unicodedata
 from collections.abc import Iterator
 
@@ -19,7 +20,9 @@ _RUN = re.compile(rf"[{UNSPACED}]+")
 # getUserName, max_tokens, os.path, std::vector; in prose hardly anything.
 _CODE = re.compile(r"\b\w{0,60}(?:[a-z][A-Z]|\w_\w|\w\.[a-z]|\w::\w)[\w.:]{0,60}")
 # What such a name has in it, looked for first: most texts have none.
-_DOTTED, _CAMEL = re.compile(r"\.[a-z]"), re.compile(r"[a-z][A-Z]")
+_DOTTED = re.compile(r"\.[a-z]")
+# [a-z][A-Z] in a tenth of the time: each letter becomes an a of its case.
+_CASES = bytes.maketrans(string.ascii_letters.encode(), b"a" * 26 + b"A" * 26)
 _MARK = "\ue000"  # keeps a piece of a name apart from a word of three letters
 
 
@@ -49,5 +52,6 @@ def _runs(text: str) -> list[str]:
 
 
 def _may_name_code(text: str) -> bool:
-    signs = "_" in text or "::" in text
-    return signs or bool(_DOTTED.search(text) or _CAMEL.search(text))
+    if "_" in text or "::" in text or _DOTTED.search(text):
+        return True
+    return b"aA" in text.encode("ascii", "replace").translate(_CASES)

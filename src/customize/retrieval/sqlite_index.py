@@ -1,7 +1,10 @@
 """The index in SQLite's FTS5, which every Python has: BM25 over words. Knows no files but its own.
 
 The table of words is contentless: what is taken out of it is told to it again, exactly as it was
-put in, so both go through `_indexed`.
+put in, so both go through `_indexed`. It says which rows have a word; what that makes their scores
+is counted in `bm25`.
+
+Shape legend: R rows; M those of them that have the word in question; L sets of tags.
 """
 
 from __future__ import annotations
@@ -15,13 +18,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
+
 from customize._errors import DataError, OptionError
 from customize.interfaces.index import Chunk, Hit, Index, fingerprint_of
+from customize.retrieval.bm25 import OF_OTHERS, Integers, Part, Rows, highest, sums_of_three
 from customize.retrieval.function_words import FUNCTION_WORDS
 from customize.retrieval.grams import grams, grams_to_find, without_runs
 
 FILE = "chunks.sqlite"
-_HEADING_WEIGHT = 2.0  # a word that heads a text says more of it than one that stands in it
+_HEADING_WEIGHT = 2  # a word that heads a text says more of it than one that stands in it
+_HEAP = 16_000_000  # bytes of words that are gathered before they are written
 _TOKENIZE = "tokenize = 'unicode61 remove_diacritics 2'"
 _SCHEMA = f"""
 CREATE TABLE labels(label INTEGER PRIMARY KEY, tags TEXT NOT NULL UNIQUE);
@@ -31,21 +38,26 @@ CREATE TABLE chunks(
     heading TEXT NOT NULL, text TEXT NOT NULL);
 CREATE INDEX by_place ON chunks(document, start);
 CREATE VIRTUAL TABLE words USING fts5(heading, text, grams, content = '', {_TOKENIZE});
-INSERT INTO words(words, rank) VALUES ('rank', 'bm25({_HEADING_WEIGHT}, 1.0, 1.0)');
+INSERT INTO words(words, rank) VALUES ('hashsize', {_HEAP});
 """
 # What a query's words are, and in how many chunks they are, is said by FTS5 itself.
 _ASKING = f"""
 CREATE VIRTUAL TABLE temp.asked USING fts5(text, {_TOKENIZE});
 CREATE VIRTUAL TABLE temp.asked_words USING fts5vocab('temp', 'asked', 'row');
 CREATE VIRTUAL TABLE temp.all_words USING fts5vocab('main', 'words', 'row');
+CREATE VIRTUAL TABLE temp.all_places USING fts5vocab('main', 'words', 'instance');
 """
 _COLUMNS = "document, text, start, stop, heading, tags, id"
 _CHUNKS = "chunks JOIN labels USING (label)"
 _BATCH = 1000
 _COMMON = 0.1  # of the chunks: a word in more of them is left out of a query
 _FEW_CHUNKS = 1000  # among which a common word costs nothing
+_OFTEN = 0.01  # of the chunks: what a word in more of them adds to their scores is kept
+_KEPT = 8  # such words a chunk, in the mean; each takes 16 bytes
 _LEAST_WORDS = 2  # the rarest, which are never left out
 _MOST_WORDS = 64  # of a query; the rarest again
+# All rows; the tags that there are [L]; the place among them of each row's [R].
+_Known = tuple[Rows, list[list[str]], Integers]
 
 
 class SqliteIndex(Index):
@@ -59,7 +71,7 @@ class SqliteIndex(Index):
         with self._changing():
             waiting = iter(chunks)
             while batch := list(itertools.islice(waiting, _BATCH)):
-                self._insert(list(self._new(batch)))
+                self._insert(batch)
 
     def delete(self, ids: Iterable[str]) -> None:
         with self._changing():
@@ -90,15 +102,14 @@ class SqliteIndex(Index):
         """The ``k`` chunks with the highest BM25 for these words, as the index writes them."""
         if not words:
             return []
-        # Within the query, so that what the asker may not see takes no place among the k.
-        visible, labels = self._visible(filter)
-        found = self._db.execute(
-            f"SELECT -w.rank, {_COLUMNS} FROM (SELECT rowid AS row, rank FROM words "
-            f"WHERE words MATCH ? {visible} ORDER BY rank LIMIT ?) w "
-            f"JOIN chunks USING (row) JOIN labels USING (label) ORDER BY w.rank, id",
-            [" OR ".join(map(_quoted, words)), *labels, k],
-        ).fetchall()
-        return [Hit(_chunk(columns), score) for score, *columns in found]
+        rows, tags_L, labels_R = self._rows()
+        scores_R = rows.scores(map(self._part, words))
+        # Before the best are picked, so that what the asker may not see takes no place among them.
+        seen_L = np.array([filter is None or _may_see(tags, filter) for tags in tags_L], bool)
+        best = highest(scores_R * seen_L.take(labels_R), k)
+        found = zip(rows.numbers_R[best].tolist(), scores_R[best].tolist(), strict=True)
+        hits = [Hit(self._chunk_in(row), score) for row, score in found]
+        return sorted(hits, key=lambda hit: (-hit.score, hit.chunk.id))
 
     def get(self, ids: Iterable[str]) -> list[Chunk]:
         select = f"SELECT {_COLUMNS} FROM {_CHUNKS} WHERE id = ?"
@@ -156,12 +167,12 @@ class SqliteIndex(Index):
         if told != "ok":
             raise DataError(f"the index is damaged: {told}. Build it anew")
         if words != (len(self),):
-            raise DataError("the index is damaged: its words are of other chunks. Build it anew")
+            raise DataError(OF_OTHERS)
         super().check()  # each chunk is compared with its id
 
     def _begin(self, uri: str, schema: str) -> None:
         self._lock = threading.RLock()
-        self._num_having: dict[str, int] = {}
+        self._forget()
         self._db = _connect(uri)
         self._db.executescript(schema + _ASKING)
 
@@ -184,38 +195,41 @@ class SqliteIndex(Index):
                 self._db.close()
                 self._db, self._is_own = own, True
                 self._db.executescript(_ASKING)
-            self._num_having.clear()
             self._db.execute("BEGIN")
             try:
                 yield
             except BaseException:
                 self._db.execute("ROLLBACK")
                 raise
-            self._db.execute("COMMIT")
+            else:
+                self._db.execute("COMMIT")
+            finally:
+                self._forget()
 
-    def _new(self, batch: Sequence[Chunk]) -> Iterator[Chunk]:
-        """Those of the batch that are not there, each once."""
-        by_id = {chunk.id: chunk for chunk in batch}
-        marks = ", ".join("?" * len(by_id))
-        there = self._db.execute(f"SELECT id FROM chunks WHERE id IN ({marks})", list(by_id))
-        for (one,) in there.fetchall():
-            del by_id[one]
-        yield from by_id.values()
+    def _forget(self) -> None:
+        """What is kept of what the tables say, since they change."""
+        self._num_having: dict[str, int] = {}
+        self._parts: dict[str, Part] = {}
+        self._known: _Known | None = None
 
     def _insert(self, chunks: Sequence[Chunk]) -> None:
+        """Those that are not there."""
         [first] = self._db.execute("SELECT coalesce(max(row), 0) + 1 FROM chunks").fetchone()
         labels = {tags: self._label(tags) for tags in {chunk.tags for chunk in chunks}}
+        headings = {one: json.dumps(one) for one in {chunk.heading for chunk in chunks}}
         self._db.executemany(
-            "INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
             (
-                (row, c.id, labels[c.tags], c.document, *c.span, json.dumps(c.heading), c.text)
+                (row, c.id, labels[c.tags], c.document, *c.span, headings[c.heading], c.text)
                 for row, c in enumerate(chunks, start=first)
             ),
         )
+        new = self._db.execute("SELECT row FROM chunks WHERE row >= ?", [first]).fetchall()
         self._db.executemany(
             "INSERT INTO words(rowid, heading, text, grams) VALUES (?, ?, ?, ?)",
-            ((row, *_indexed(chunk)) for row, chunk in enumerate(chunks, start=first)),
+            ((row, *_indexed(chunks[row - first])) for (row,) in new),
         )
+        self._forget()
 
     def _label(self, tags: frozenset[str]) -> int:
         text = json.dumps(sorted(tags))
@@ -223,16 +237,45 @@ class SqliteIndex(Index):
         [label] = self._db.execute("SELECT label FROM labels WHERE tags = ?", [text]).fetchone()
         return int(label)
 
-    def _visible(self, filter: Collection[str] | None) -> tuple[str, list[int]]:
-        """A condition on a row of ``words``, and its values; empty where all may be seen."""
-        if filter is None:
-            return "", []
-        labels = self._db.execute("SELECT label, tags FROM labels").fetchall()
-        mine = [label for label, tags in labels if _may_see(json.loads(tags), filter)]
-        if len(mine) == len(labels):
-            return "", []
-        marks = ", ".join("?" * len(mine))
-        return f"AND (SELECT label FROM chunks WHERE row = words.rowid) IN ({marks})", mine
+    def _rows(self) -> _Known:
+        """Read once until something changes; as text, since each would be an object otherwise."""
+        if self._known is None:
+            told = self._db.execute(
+                "SELECT group_concat(row), group_concat(label), group_concat(hex(sz), '') "
+                "FROM chunks CROSS JOIN labels USING (label) "
+                "CROSS JOIN words_docsize ON row = words_docsize.id"
+            ).fetchone()
+            numbers, labels, lengths = (one or "" for one in told)
+            rows = Rows(_integers(numbers), sums_of_three(bytes.fromhex(lengths)))
+            tags = dict(self._db.execute("SELECT label, tags FROM labels").fetchall())
+            labels_L, labels_R = np.unique(_integers(labels), return_inverse=True)
+            self._known = rows, [json.loads(tags[one]) for one in labels_L.tolist()], labels_R
+        return self._known
+
+    def _part(self, word: str) -> Part:
+        """What the word adds to scores; kept where reading it takes long."""
+        if word in self._parts:
+            return self._parts[word]
+        rows, _, _ = self._rows()
+        part = rows.part(*self._having(word))
+        if len(part[0]) > _OFTEN * len(rows):
+            self._parts[word] = part
+            while sum(len(places) for places, _ in self._parts.values()) > _KEPT * len(rows):
+                del self._parts[next(iter(self._parts))]
+        return part
+
+    def _having(self, word: str) -> tuple[Integers, Integers]:
+        """The numbers of the rows that have the word, ascending, and how often each has it."""
+        select = "SELECT group_concat(2 * doc + (col = 'heading')) FROM all_places WHERE term = ?"
+        [told] = self._db.execute(select, [word]).fetchone()
+        instances = _integers(told)
+        numbers, weights = instances >> 1, np.where(instances & 1, _HEADING_WEIGHT, 1)
+        first = np.flatnonzero(np.diff(numbers, prepend=-1))
+        return numbers[first], np.add.reduceat(weights, first)
+
+    def _chunk_in(self, row: int) -> Chunk:
+        select = f"SELECT {_COLUMNS} FROM {_CHUNKS} WHERE row = ?"
+        return _chunk(self._db.execute(select, [row]).fetchone())
 
     def _words_of(self, query: str) -> tuple[list[str], list[str]]:
         """The query's words, as the index writes them, without common ones; and function words.
@@ -296,6 +339,6 @@ def _may_see(tags: Sequence[str], asker: Collection[str]) -> bool:
     return not tags or any(tag in asker for tag in tags)
 
 
-def _quoted(word: str) -> str:
-    """A string of FTS5: whatever is in it is no syntax."""
-    return '"' + word.replace('"', '""') + '"'
+def _integers(text: str) -> Integers:
+    """With commas between them."""
+    return np.fromstring(text, np.int64, sep=",")

@@ -20,6 +20,9 @@ from customize import Chunk, DataError, Hit, Index, OptionError, index_terms, qu
 _HEAP = 64_000_000  # bytes that a writer gathers before it writes
 _EVERYONE = "*"  # in place of tags; theirs begin with another sign
 _MOST_TERMS = 64  # of a question; the rarest
+_COMMON = 0.6  # of the chunks: a term in more of them takes half of a search and tells nothing
+_FEW_CHUNKS = 1000  # among which a common term costs nothing
+_LEAST_TERMS = 2  # the rarest, which are never left out
 _FREQ = "freq"  # how often a term is there is kept, and not where
 
 
@@ -64,11 +67,13 @@ class TantivyIndex(Index):
             raise OptionError(f"k must be >= 1 (got {k})")
         searcher = self._engine.searcher()
         counts = {term: searcher.doc_freq("terms", term) for term in query_terms(query)}
-        there = sorted((t for t in counts if counts[t]), key=counts.__getitem__)[:_MOST_TERMS]
-        if not there:
+        rarest = sorted((t for t in counts if counts[t]), key=counts.__getitem__)[:_MOST_TERMS]
+        if not rarest:
             return []
+        most = max(_COMMON * searcher.num_docs, _FEW_CHUNKS)
+        telling = [t for place, t in enumerate(rarest) if place < _LEAST_TERMS or counts[t] <= most]
         # Within the query, so that what the asker may not see takes no place among the k.
-        wanted = _visible(_any(_term("terms", term) for term in there), filter)
+        wanted = _visible(_any(_term("terms", term) for term in telling), filter)
         hits = [Hit(chunk, score) for score, chunk in _found(searcher, wanted, k)]
         return sorted(hits, key=lambda hit: (-hit.score, hit.chunk.id))
 
@@ -129,12 +134,11 @@ def _finish(engine: tantivy.Index, writer: tantivy.IndexWriter) -> None:
 
 def _document(chunk: Chunk) -> tantivy.Document:
     kept = [chunk.document, chunk.text, chunk.span, chunk.heading, sorted(chunk.tags)]
-    terms = index_terms(chunk.headed)
-    made = tantivy.Document(
-        id=[chunk.id],
-        tags=[f"={tag}" for tag in chunk.tags] or [_EVERYONE],
-        terms=[" ".join(terms)],
-    )
+    made = tantivy.Document()
+    made.add_text("id", chunk.id)
+    for tag in [f"={tag}" for tag in chunk.tags] or [_EVERYONE]:
+        made.add_text("tags", tag)
+    made.add_text("terms", " ".join(index_terms(chunk.headed)))
     made.add_bytes("chunk", json.dumps(kept).encode())
     return made
 
