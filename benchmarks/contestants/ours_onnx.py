@@ -20,14 +20,14 @@ from customize_onnx.exporter import ONNX
 
 def main(asked: dict[str, Any]) -> None:
     """Answer in a process of its own."""
-    kind = "adapter" if asked.get("adapter") else "bare" if asked.get("bare") else "plain"
-    folder = Path(asked["work"], f"{asked['weights']}-{kind}")
+    has_adapter = "adapter" in asked
+    folder = Path(asked["work"], f"{asked['weights']}-{'adapter' if has_adapter else 'plain'}")
     if not folder.exists():
-        _export(folder, asked["weights"], kind)
+        _export(folder, asked["weights"], has_adapter)
     start = time.perf_counter()
     generator = Generator(folder, threads=asked["threads"])
     loaded_after = time.perf_counter() - start
-    adapter = generator.adapters[0] if generator.adapters else None
+    adapter = generator.adapters[0] if asked.get("adapter") == "asked" else None
     sampling = Sampling(max_tokens=asked["tokens"], temperature=0.0, stop_tokens=())
 
     def stream(prompt: Tokens) -> Iterator[int]:
@@ -42,19 +42,17 @@ def main(asked: dict[str, Any]) -> None:
         generator.renderer.prompt([{"role": "user", "content": q}]).tolist()
         for q in asked["questions"]
     ]
-    report(loaded_after, size_of(folder, "model.onnx*"), prompts, stream, together)
+    report(loaded_after, size_of(folder, "*.onnx*"), prompts, stream, together)
 
 
-def _export(folder: Path, weights: str, kind: str) -> None:
+def _export(folder: Path, weights: str, has_adapter: bool) -> None:
     model = customize.resolve("smollm2")
     beside = folder.with_name(f"{folder.name}.making")
     beside.mkdir()
     source = Exportable("a", model, model.path, customize.ChatRenderer.from_folder(model.path))
-    if kind == "adapter":
+    if has_adapter:
         source = Exportable("a", model, _adapter(beside), source.renderer)
     ONNX(weights=weights).write(source, beside)
-    if kind == "bare":
-        take_inputs_out(beside / "model.onnx")
     for file in model.path.iterdir():
         if file.name.startswith("tokenizer") or file.name in _BESIDE:
             shutil.copyfile(file, beside / file.name)
@@ -62,27 +60,6 @@ def _export(folder: Path, weights: str, kind: str) -> None:
 
 
 _BESIDE = ("chat_template.jinja", "generation_config.json")
-
-
-def take_inputs_out(file: Path) -> None:
-    """Leave of a graph what it computes without adapters: neither inputs for them nor the product
-    and the sum that read these.
-    """
-    import onnx  # not in the process that answers, whose memory is measured
-
-    model = onnx.load(file, load_external_data=False)
-    graph = model.graph
-    adapters = {given.name for given in graph.input if ".lora_" in given.name}
-    theirs = [node for node in graph.node if not adapters.isdisjoint(node.input)]
-    sums = {node.output[0]: node.input[2] for node in theirs if node.op_type == "Gemm"}
-    dropped = adapters | {node.name for node in theirs}
-    for values in (graph.node, graph.input, graph.initializer):
-        kept = [value for value in values if value.name not in dropped]
-        del values[:]
-        values.extend(kept)
-    for node in graph.node:
-        node.input[:] = [sums.get(name, name) for name in node.input]
-    onnx.save(model, file)
 
 
 def _adapter(folder: Path) -> Path:

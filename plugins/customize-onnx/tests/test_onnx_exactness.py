@@ -70,6 +70,15 @@ def prompts(program: Program, tokens_RS: npt.NDArray[np.int64]) -> npt.NDArray[n
     return program.run(tokens_RS, cache, 0, None)[0]
 
 
+def test_a_graph_gives_the_same_logits_without_its_inputs_for_adapters(package: Path) -> None:
+    tokens_RS = np.random.default_rng(1).integers(1, 250, (2, 9))
+    with_inputs, without = (
+        prompts(Program(package / name, {}, threads=1), tokens_RS)
+        for name in ("model.onnx", "plain.onnx")
+    )
+    np.testing.assert_array_equal(without, with_inputs)
+
+
 def test_answers_given_together_are_the_likeliest_of_transformers(
     model: ModelFolder, package: Path
 ) -> None:

@@ -159,6 +159,18 @@ def test_the_context_is_the_models_own_or_what_was_asked(tmp_path: Path) -> None
     long.close()
 
 
+def test_a_package_of_before_that_has_no_plain_graph_answers_as_it_did(tmp_path: Path) -> None:
+    model = write_model(tmp_path / "model", "llama")
+    package = export(model, tmp_path / "out", weights="float32")
+    said = []
+    for _ in range(2):
+        generator = Generator(package, threads=1)
+        said.append([*generator.stream(Query([1, 2, 3], Sampling(max_tokens=9)))])
+        generator.close()
+        (package / "plain.onnx").unlink(missing_ok=True)
+    assert said[0] == said[1]
+
+
 def test_stop_tokens_are_written_for_other_runtimes(package: Path, generator: Generator) -> None:
     said = json.loads((package / "genai_config.json").read_text())
     assert said["model"]["eos_token_id"] == [*generator.renderer.stop_tokens]

@@ -1,17 +1,24 @@
-"""What a graph is made of, and that it is made without torch."""
+"""What a graph is made of, what of it is executed, and that it is made without torch."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import onnx
+import onnxruntime
 import pytest
 from tiny_decoders import KINDS, export, write_adapter, write_model
 
+from customize import Query, Sampling
+from customize_onnx import Generator
+
 LAYERS = 3
+PRODUCTS = 4 * LAYERS  # qkv, o, gate_up and down
 
 
 def graph_of(package: Path) -> Any:  # onnx has no types
@@ -24,7 +31,7 @@ def test_it_is_of_onnxruntimes_own_operators(tmp_path: Path) -> None:
     kinds = [node.op_type for node in nodes]
     assert kinds.count("GroupQueryAttention") == LAYERS
     assert kinds.count("SkipSimplifiedLayerNormalization") == 2 * LAYERS
-    assert kinds.count("MatMulNBits") == 4 * LAYERS + 1  # qkv, o, gate_up and down; the head
+    assert kinds.count("MatMulNBits") == PRODUCTS + 1  # the head
     turned = {a.i for node in nodes for a in node.attribute if a.name == "do_rotary"}
     assert turned == {1}
     levels = {a.i for node in nodes for a in node.attribute if a.name == "accuracy_level"}
@@ -42,6 +49,56 @@ def test_every_product_but_the_head_takes_an_adapter_and_has_none(
     layers = LAYERS - (kind == "llama, long")
     assert len(taken) == 2 * 4 * layers
     assert all(0 in unless_given[name] for name in taken)
+
+
+@pytest.fixture
+def profiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every session writes down what it executes."""
+    plain = onnxruntime.SessionOptions
+
+    def profiling() -> onnxruntime.SessionOptions:
+        options = plain()
+        options.enable_profiling = True
+        options.profile_file_prefix = str(tmp_path / "profile")
+        return options
+
+    monkeypatch.setattr(onnxruntime, "SessionOptions", profiling)
+
+
+def executed(package: Path, adapter: str | None = None) -> Counter[str]:
+    """How many nodes of each kind a prompt of one token takes."""
+    generator = Generator(package, threads=1)
+    one = Sampling(max_tokens=1, temperature=0.0, stop_tokens=())
+    assert [*generator.stream(Query([5], one, adapter=adapter))]
+    events = json.loads(Path(generator._program._session.end_profiling()).read_text("utf-8"))
+    generator.close()
+    return Counter(one["args"]["op_name"] for one in events if "kernel_time" in one["name"])
+
+
+@pytest.mark.parametrize("weights", ["float32", "float16", "int8"])
+@pytest.mark.usefixtures("profiled")
+def test_a_product_takes_two_nodes_more_beside_an_adapter_and_none_without(
+    weights: str, tmp_path: Path
+) -> None:
+    model = write_model(tmp_path / "model", "llama")
+    peft = write_adapter(tmp_path / "peft", model, seed=1, rank=4)
+    whole = executed(export(model, tmp_path / "whole", weights=weights))
+    merged = executed(export(model, tmp_path / "merged", peft, weights=weights, merged=True))
+    beside = export(model, tmp_path / "beside", peft, "mine", weights=weights)
+    kind = "MatMulNBits" if weights == "int8" else "FusedMatMul"
+    assert whole[kind] == PRODUCTS + 1
+    assert merged == whole
+    for adapter in (None, "mine"):
+        more = executed(beside, adapter)
+        assert more - whole == {"MatMul": PRODUCTS, "Gemm": PRODUCTS}
+
+
+def test_the_graph_without_inputs_for_adapters_is_small_beside_its_weights(tmp_path: Path) -> None:
+    model = write_model(tmp_path / "model", "llama, long")
+    package = export(model, tmp_path / "out", weights="int8")
+    cosines = 1024 * 8 * 4
+    assert (package / "plain.onnx").stat().st_size < (package / "model.onnx").stat().st_size
+    assert (package / "model.onnx").stat().st_size < cosines
 
 
 def test_rows_new_tokens_and_the_cache_may_have_any_length(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ class ONNX(Exporter):
 
     def write(self, source: Exportable, folder: Path) -> None:
         # onnx is needed to write, and not by who looks up the runtime of a package.
-        from customize_onnx.graph import build
+        from customize_onnx.graph import build, without_adapters
         from customize_onnx.weight_file import WeightFile
         from customize_onnx.weights import kept_as
 
@@ -81,8 +81,9 @@ class ONNX(Exporter):
         context = min(self.context, shape.context)
         with WeightFile(folder / "model.onnx.data") as file:
             given = Merged(tensors, adapter) if adapter and self.merged else tensors
-            model = build(shape, given, kept_as(self.weights, file), context)
+            model = build(shape, given, kept_as(self.weights, file), file, context)
         (folder / "model.onnx").write_bytes(model.SerializeToString())
+        (folder / "plain.onnx").write_bytes(without_adapters(model).SerializeToString())
         if adapter and not self.merged:
             (folder / "adapters").mkdir()
             adapter.write(folder / "adapters" / f"{source.name}.onnx_adapter", shape.linears)

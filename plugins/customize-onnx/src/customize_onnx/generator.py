@@ -34,6 +34,7 @@ from customize_onnx.program import Floats, Program, whole
 
 _GREEDY = Sampling(temperature=0.0)
 _GRAPH, _ADAPTERS = "model.onnx", "adapters/*.onnx_adapter"
+_PLAIN = "plain.onnx"  # with the same weights, and without inputs for adapters
 
 
 class Generator(Runtime):
@@ -70,7 +71,7 @@ class Generator(Runtime):
         self.adapters = tuple(found)
         self.context = int(config["model"]["context_length"])
         self.slots = slots
-        self._program = Program(folder / _GRAPH, found, threads)
+        self._program = Program(folder / _graph(folder, found), found, threads)
         self._batching = Batching(self, Turns(self._program).advance)
 
     @classmethod
@@ -162,6 +163,11 @@ class Generator(Runtime):
         tokens, size = query.tokens, self._program.vocabulary
         if tokens.min() < 0 or tokens.max() >= size:
             raise DataError(f"tokens are 0 to {size - 1} (got {tokens.min()} to {tokens.max()})")
+
+
+def _graph(folder: Path, adapters: Mapping[str, Path]) -> str:
+    """Inputs that nobody fills cost every token time; packages of before have no graph without."""
+    return _GRAPH if adapters or not (folder / _PLAIN).is_file() else _PLAIN
 
 
 def _own_adapter(folder: Path) -> Path:

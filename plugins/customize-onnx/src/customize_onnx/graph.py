@@ -4,7 +4,7 @@ Inputs: ``input_ids`` [R, S]; ``attention_mask`` [R, T], of each row ones for it
 those of this run; ``past_key_values.N.key`` and ``.value`` [R, H, P, D]. Rows begin at the left and
 are filled up on the right. ``num_logits_to_keep`` is optional: how many last places get logits, 0
 for all. Every product but the head has optional inputs ``NAME.lora_A`` [K, r] and ``NAME.lora_B``
-[r, N], of rank 0 unless they are given, the scale in B.
+[r, N], of rank 0 unless they are given, the scale in B. ``without_adapters`` takes them away.
 Outputs: ``logits`` [R, S, V], ``present.N.key`` and ``.value``.
 
 A node costs a microsecond or two wherever it stands, so there are few: layers that read the same
@@ -26,6 +26,7 @@ from customize_onnx.architecture import Architecture, Attention, Linear
 from customize_onnx.nodes import CONTRIB, Nodes
 from customize_onnx.rotary import Rope
 from customize_onnx.tensors import Stored
+from customize_onnx.weight_file import WeightFile
 from customize_onnx.weights import Weights
 
 _INT64, _FLOAT = TensorProto.INT64, TensorProto.FLOAT
@@ -33,22 +34,51 @@ _LAST = 2**63 - 1
 
 
 def build(
-    shape: Architecture, tensors: Mapping[str, Stored], weights: Weights, context: int
+    shape: Architecture,
+    tensors: Mapping[str, Stored],
+    weights: Weights,
+    file: WeightFile,
+    context: int,
 ) -> ModelProto:
-    """The graph; weights go into the file that ``weights`` writes.
+    """The graph; what is large goes into ``file``, as ``weights`` keeps it.
 
     Raises:
         ExportError: a tensor is missing or has not the shape that the configuration implies.
     """
-    return _Decoder(shape, tensors, weights, context).built()
+    return _Decoder(shape, tensors, weights, file, context).built()
+
+
+def without_adapters(model: ModelProto) -> ModelProto:
+    """The graph that computes the same where no adapter is given, with the same weights: it has
+    neither the inputs for one nor the nodes that read them.
+    """
+    plain = ModelProto()
+    plain.CopyFrom(model)
+    graph = plain.graph
+    adapters = {given.name for given in graph.input if ".lora_" in given.name}
+    theirs = [node for node in graph.node if not adapters.isdisjoint(node.input)]
+    bare = {node.output[0]: node.input[2] for node in theirs if node.op_type == "Gemm"}
+    dropped = adapters | {node.name for node in theirs}
+    for values in (graph.node, graph.input, graph.initializer):
+        kept = [value for value in values if value.name not in dropped]
+        del values[:]
+        values.extend(kept)
+    for node in graph.node:
+        node.input[:] = [bare.get(name, name) for name in node.input]
+    return plain
 
 
 class _Decoder:
     def __init__(
-        self, shape: Architecture, tensors: Mapping[str, Stored], weights: Weights, context: int
+        self,
+        shape: Architecture,
+        tensors: Mapping[str, Stored],
+        weights: Weights,
+        file: WeightFile,
+        context: int,
     ) -> None:
         self._shape, self._tensors, self._weights = shape, tensors, weights
-        self._context = context
+        self._file, self._context = file, context
         self._nodes = Nodes()
         self._known_turns: dict[Rope, tuple[str, str]] = {}
 
@@ -223,8 +253,8 @@ class _Decoder:
             number = len(self._known_turns)
             cos, sin = rope.tables(self._shape.head_dim, self._context)
             self._known_turns[rope] = (
-                self._nodes.constant(f"cos_{number}", cos, np.float32),
-                self._nodes.constant(f"sin_{number}", sin, np.float32),
+                self._nodes.weight(self._file.add(f"cos_{number}", cos, _FLOAT)),
+                self._nodes.weight(self._file.add(f"sin_{number}", sin, _FLOAT)),
             )
         return self._known_turns[rope]
 
