@@ -7,6 +7,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,12 @@ def main(asked: dict[str, Any]) -> None:
     has_adapter = "adapter" in asked
     folder = Path(asked["work"], f"{asked['weights']}-{'adapter' if has_adapter else 'plain'}")
     if not folder.exists():
-        _export(folder, asked["weights"], has_adapter)
+        # In a process of its own too: the memory of this one is measured.
+        exporting = get_context("spawn").Process(
+            target=_export, args=(folder, asked["weights"], has_adapter)
+        )
+        exporting.start()
+        exporting.join()
     start = time.perf_counter()
     generator = Generator(folder, threads=asked["threads"])
     loaded_after = time.perf_counter() - start
