@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -84,6 +86,21 @@ def process(model: Path) -> Iterator[subprocess.Popen[str]]:
     yield made
     made.kill()
     made.wait()
+
+
+def test_two_of_the_same_weights_with_other_templates_are_each_asked_by_their_own(
+    model: Path, tmp_path: Path
+) -> None:
+    new = Path(shutil.copytree(model, tmp_path / "new"))
+    file = new / "tokenizer_config.json"
+    told = json.loads(file.read_text("utf-8"))
+    told["chat_template"] = "{{ 'Now. ' }}" + told["chat_template"]
+    file.write_text(json.dumps(told), "utf-8")
+    assert customize.resolve(new).fingerprint == customize.resolve(model).fingerprint
+    offers = offers_of([f"old={model}", f"new={new}"], "cpu")
+    for offer, folder in zip(offers, (model, new), strict=True):
+        wanted = customize.ChatRenderer.from_folder(folder).prompt(ASKED)
+        assert offer.runtime.renderer.prompt(ASKED).tolist() == wanted.tolist()
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ import pytest
 
 from customize import ExportError, OptionError, UnknownName
 from customize.packaging.manifest import Manifest
+from customize.packaging.opening import open_package
 from customize.runs.serving import offers_of
 from customize.testing import write_tiny_model
 
@@ -92,6 +93,35 @@ def test_adapters_of_one_base_share_a_runtime(package: Callable[..., str]) -> No
     assert pizza.runtime.given == {mine.adapter: Path(sources[2].removeprefix("mine="))}  # type: ignore[attr-defined]
     assert apart.adapter == "own"
     assert merged.adapter is None
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"run": {"chat": "new"}}, {"stop_tokens": [2, 7]}, {"options": {"context": 32}}],
+    ids=["chat", "stops", "context"],
+)
+def test_packages_that_write_stop_or_end_otherwise_share_no_runtime(
+    package: Callable[..., str], other: dict[str, Any]
+) -> None:
+    usual: dict[str, Any] = {"run": {"chat": "old"}, "options": {"context": 64}}
+    sources = [package("pizza", **usual), package("other", **{**usual, **other})]
+    pizza, own, like = offers_of([*sources, package("like", **usual)])
+    assert pizza.runtime is like.runtime
+    assert pizza.runtime is not own.runtime
+    assert own.adapter == "own"
+
+
+@pytest.mark.parametrize(
+    "other", [{"run": {"chat": "new"}}, {"stop_tokens": [2, 7]}], ids=["chat", "stops"]
+)
+def test_an_adapter_is_opened_beside_none_that_writes_or_stops_otherwise(
+    package: Callable[..., str], other: dict[str, Any]
+) -> None:
+    pizza = package("pizza", run={"chat": "old"})
+    theirs = Path(package("theirs", **{"run": {"chat": "old"}, **other}))
+    with pytest.raises(ExportError, match="mine writes conversations otherwise than pizza"):
+        open_package(pizza, {"mine": theirs})
+    open_package(pizza, {"mine": Path(package("older"))})  # it does not say what its chat was
 
 
 def test_one_package_under_two_names_is_two_adapters(package: Callable[..., str]) -> None:

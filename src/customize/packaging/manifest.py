@@ -69,7 +69,8 @@ class Manifest:
         """Whether the adapter of ``other``, called ``name``, can be asked beside this package.
 
         Raises:
-            ExportError: they are not of one format and one base, or one holds no adapter apart.
+            ExportError: they are not of one format and one base, one holds no adapter apart, or
+                they write conversations otherwise.
         """
         if self.format != other.format:
             raise ExportError(
@@ -83,6 +84,18 @@ class Manifest:
                 f"the weights of {self.name} are merged or whole, and {name} was made for the base "
                 "without them: open each by itself"
             )
+        if not self._writes_as(other):
+            raise ExportError(
+                f"{name} writes conversations otherwise than {self.name}: its chat template, its "
+                "special or its stop tokens are other ones, and a runtime has one of each. Open "
+                "each by itself"
+            )
+
+    def _writes_as(self, other: Manifest) -> bool:
+        """Packages of before the chat was written down say their stop tokens alone."""
+        ours, theirs = self.run.get("chat"), other.run.get("chat")
+        is_known = ours is not None and theirs is not None
+        return (ours == theirs or not is_known) and {*self.stop_tokens} == {*other.stop_tokens}
 
     def commands(self, folder: str, base: str) -> dict[str, str]:
         """``how_to_run`` for a package in ``folder``, whose base is in ``base``."""

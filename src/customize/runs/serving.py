@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from customize._errors import OptionError
+from customize.data.rendering.folder import ChatFolder
 from customize.interfaces.backend import Backend
 from customize.interfaces.index import Encoder
 from customize.interfaces.runtime import Runtime
@@ -131,10 +132,14 @@ def _grouped(
 
 
 def _package_base(name: str, folder: Path) -> Hashable:
-    """Its format and base; a package of merged or whole weights is alone."""
+    """What its runtime is made from: an adapter is all that those who share one may differ in.
+
+    A package of merged or whole weights is alone.
+    """
     manifest = Manifest.read(folder)
-    shared = manifest.format, manifest.precision, manifest.base["fingerprint"]
-    return shared if manifest.shares_base else name
+    weights = manifest.format, manifest.precision, manifest.base["fingerprint"]
+    chat = manifest.run.get("chat"), frozenset(manifest.stop_tokens)
+    return (*weights, *chat, manifest.options.get("context")) if manifest.shares_base else name
 
 
 def _is_adapter_alone(folder: Path) -> bool:
@@ -171,7 +176,10 @@ def _for(kept: Path | None, encoder: Encoder | str | None) -> Encoder | str | No
 
 
 def _run_base(name: str, run: Run) -> Hashable:
-    return (run.model.fingerprint if run.model else None), run.backend
+    """A fingerprint says nothing of chat template and stop tokens, by which a runtime answers."""
+    if run.model is None:
+        return None, run.backend
+    return run.model.fingerprint, ChatFolder.read(run.model.path).fingerprint, run.backend
 
 
 def _runs(runs: Mapping[str, Run], encoder: Encoder | str | None) -> list[Offer]:
