@@ -14,7 +14,7 @@ import customize
 from customize import ChatRenderer, ModelError, ModelFolder, RunError
 from customize.data.rendering.folder import ChatFolder
 from customize.packaging.tokenizer import write_tokenizer
-from customize.runs.export import check_base
+from customize.runs.base import check_base
 from customize.runs.folder import RunFolder
 from customize.testing import ToyBackend, write_tiny_model
 from customize.training.recipe_making import make_recipe
@@ -29,6 +29,12 @@ def other_template(base: Path) -> None:
 
 def another_stop(base: Path) -> None:
     (base / "generation_config.json").write_text(json.dumps({"eos_token_id": [2, 7]}), "utf-8")
+
+
+class Named(ToyBackend):
+    """One that has a model."""
+
+    name = "named"
 
 
 CHANGES = pytest.mark.parametrize("change", [other_template, another_stop])
@@ -57,6 +63,28 @@ def test_a_run_is_exported_with_the_template_and_the_stops_it_was_trained_with(
     with pytest.raises(ModelError, match="writes conversations otherwise"):
         check_base(run, model)
     check_base(run_on(model, tmp_path / "older"), model)  # it does not say what there was
+
+
+@CHANGES
+def test_a_run_is_opened_on_the_base_it_was_trained_with(
+    model: ModelFolder, tmp_path: Path, change: Callable[[Path], None]
+) -> None:
+    runs = tmp_path / "run", tmp_path / "older"
+    recipe = {"model": str(model.path), "data": "rows.jsonl"}
+    run_on(model, runs[0], chat=ChatFolder.read(model.path).fingerprint)
+    run_on(model, runs[1])
+    for run in runs:
+        made = make_recipe({**recipe, "to": str(run)})
+        (run / "recipe.json").write_text(json.dumps(made.to_dict()), "utf-8")
+    assert [customize.open(run, backend=Named()).model for run in runs] == [model, model]
+    change(model.path)
+    with pytest.raises(ModelError, match="writes conversations otherwise"):
+        customize.open(runs[0], backend=Named())
+    assert customize.open(runs[1], backend=Named()).model == model
+    run_on(attrs.evolve(model, fingerprint="f" * 64), tmp_path / "other")
+    (runs[1] / "lineage.json").write_bytes((tmp_path / "other" / "lineage.json").read_bytes())
+    with pytest.raises(ModelError, match="is not the base that"):
+        customize.open(runs[1], backend=Named())
 
 
 @CHANGES

@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from customize._errors import ModelError, ParityError, RunError, Unsupported
+from customize._errors import ParityError, RunError, Unsupported
 from customize._live_line import LiveLine, say
 from customize._options import options_of, options_to_dict
 from customize._structuring import Faults, structure
 from customize.data.rendering import ChatRenderer
-from customize.data.rendering.folder import ChatFolder
 from customize.interfaces.backend import Backend
 from customize.interfaces.exporter import Exportable, Exporter
 from customize.interfaces.model import ModelFolder
@@ -40,6 +39,7 @@ from customize.plugins import load
 from customize.runs.assistant import library_of
 from customize.runs.assistant_package import pack_assistant
 from customize.runs.backends import quiet_libraries
+from customize.runs.base import check_base
 from customize.runs.card import package_card
 from customize.runs.folder import RunFolder
 from customize.runs.no_worse import Task, held_to_evaluation, is_exact, task_of
@@ -168,28 +168,6 @@ def _set(backend: Backend) -> str:
     usual = {one.name: one.default for one in options_of(type(backend))}
     told = [f"{k}={v}" for k, v in options_to_dict(backend).items() if v != usual.get(k)]
     return f"{backend.name!r}{' with ' if told else ''}{', '.join(told)}"
-
-
-def check_base(folder: RunFolder, model: ModelFolder) -> None:
-    """Whether it is what the run was trained on, its chat template and stop tokens too.
-
-    Raises:
-        ModelError: it is not.
-    """
-    trained_on = folder.lineage()["model"]
-    if model.fingerprint != trained_on:
-        raise ModelError(
-            f"{model.path} is not the base that {folder.path} was trained on: its fingerprint is "
-            f"{model.fingerprint[:12]}…, that one's {trained_on[:12]}…. Put the base back that "
-            "was there"
-        )
-    chat = folder.lineage().get("chat")  # older runs do not say it
-    if chat not in (None, ChatFolder.read(model.path).fingerprint):
-        raise ModelError(
-            f"{model.path} writes conversations otherwise than when {folder.path} was trained: its "
-            "chat template, its special or its stop tokens were changed. Put the files back that "
-            "were there (tokenizer_config.json, chat_template.jinja, generation_config.json)"
-        )
 
 
 def _from_documents(run: Run, source: Exportable) -> list[Question]:

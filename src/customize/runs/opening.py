@@ -14,6 +14,7 @@ from customize.models import resolve
 from customize.packaging.manifest import MANIFEST, Manifest
 from customize.packaging.opening import read_sound
 from customize.runs.backends import choose_backend
+from customize.runs.base import check_base
 from customize.runs.folder import RunFolder
 from customize.runs.package import PackagedRun
 from customize.runs.run import Run
@@ -37,8 +38,8 @@ def open(
     ``revision`` is the branch, tag or commit of a hub model.
 
     Raises:
-        UnknownName, ModelError: it is none of these, or the base is not the adapter's own, or
-            writes conversations otherwise.
+        UnknownName, ModelError: it is none of these, or the base is not the run's or adapter's own,
+            or writes conversations otherwise.
         OptionError: a revision or base is given for what has none.
     """
     path = Path(source)
@@ -77,6 +78,8 @@ def _open_run(folder: RunFolder, revision: str | None, backend: str | Backend | 
     given = (recipe.backend, recipe.backend_options) if backend is None else (backend,)
     chosen = choose_backend(*given)
     model = None if chosen.name == "toy" else resolve(recipe.model, recipe.revision)
+    if model is not None:
+        check_base(folder, model)
     return Run(folder, model, chosen)
 
 
