@@ -13,6 +13,7 @@ from test_card import MANIFEST
 import customize
 from customize import ChatRenderer, ModelError, ModelFolder, RunError
 from customize.data.rendering.folder import ChatFolder
+from customize.packaging.manifest import hashes_of
 from customize.packaging.tokenizer import write_tokenizer
 from customize.runs.base import check_base
 from customize.runs.folder import RunFolder
@@ -97,7 +98,8 @@ def test_an_adapter_is_opened_on_no_base_that_renders_otherwise(
     write_tokenizer(model.path, package, stops)
     about = {"base_model_name_or_path": str(model.path)}
     (package / "adapter_config.json").write_text(json.dumps(about), "utf-8")
-    attrs.evolve(MANIFEST, needs_base=True, stop_tokens=stops).write(package)
+    files = hashes_of(package)
+    attrs.evolve(MANIFEST, needs_base=True, stop_tokens=stops, files=files).write(package)
     opened = customize.open(package, backend=ToyBackend())
     assert opened.model is not None
     assert opened.model.path == model.path

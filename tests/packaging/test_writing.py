@@ -349,6 +349,7 @@ def test_a_card_may_be_edited_and_no_other_file(package: Path, tmp_path: Path) -
         (lambda p: (p / "table.npy").write_bytes(b"x"), r"table\.npy has 1 bytes, and had \d"),
         (lambda p: flip(p / "tokenizer.json"), r"tokenizer\.json was changed"),
         (lambda p: (p / "tokenizer.json").unlink(), r"tokenizer\.json is missing"),
+        (lambda p: (p / "run" / "more.bin").write_bytes(b"x"), r"run/more\.bin was added"),
         (lambda p: rewrite(p, more=1), "the key 'more' is none of a manifest"),
         (lambda p: rewrite(p, stop_tokens="x"), "stop_tokens must be a list"),
         (lambda p: rewrite(p, base={"name": "x"}), "base.fingerprint is missing"),
@@ -365,6 +366,19 @@ def test_damage_is_told_before_a_package_answers(
     spoil(copy)
     with pytest.raises(ExportError, match=f"{told}.*(customize verify|export the run again)"):
         customize.open(copy)
+
+
+def test_what_no_runtime_looks_for_does_not_keep_a_package_from_answering(
+    package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "load", lambda kind, name: TableFile)
+    copy = tmp_path / "copy"
+    shutil.copytree(package, copy)
+    for hidden in (".git", "run/.cache"):
+        (copy / hidden).mkdir()
+        (copy / hidden / "kept").touch()
+    (copy / "model.sig").touch()
+    customize.open(copy)
 
 
 def flip(file: Path) -> None:

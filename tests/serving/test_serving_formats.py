@@ -15,6 +15,7 @@ from serving_asks import client_of
 
 import customize
 from customize import ChatRenderer, Exportable, Exporter, Manifest, ModelFolder, Prompt, Sampling
+from customize.packaging.manifest import hashes_of
 from customize.packaging.tokenizer import write_tokenizer
 from customize.packaging.writing import format_of
 from customize.runs.serving import offers_of
@@ -95,7 +96,8 @@ def package(source: Exportable, exporter: Exporter, to: Path) -> str:
         "weights": source.name,
         "is_adapter": True,
         "stop_tokens": source.renderer.stop_tokens,
-        **{key: {} for key in ("options", "parity", "how_to_run", "run", "files")},
+        **{key: {} for key in ("options", "parity", "how_to_run", "run")},
+        "files": hashes_of(to),
     }
     Manifest(**about).write(to)
     return str(to)

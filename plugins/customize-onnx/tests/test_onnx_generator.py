@@ -19,6 +19,7 @@ from customize import (
     DataError,
     Exportable,
     ExportError,
+    Manifest,
     ModelFolder,
     OptionError,
     Query,
@@ -88,19 +89,38 @@ def test_what_is_no_package_is_refused(tmp_path: Path, package: Path) -> None:
     with pytest.raises(OptionError, match="two adapters are called 'mine'"):
         Generator(package, {"mine": package})
     (tmp_path / "adapters").mkdir()
-    (tmp_path / "adapters" / "damaged.onnx_adapter").write_bytes(b"no adapter at all")
+    (tmp_path / "adapters" / "mine.onnx_adapter").write_bytes(b"no adapter at all")
     with pytest.raises(ExportError, match=r"no package: it has no package\.json"):
         Generator(package, {"other": tmp_path})
     shutil.copyfile(package / "package.json", tmp_path / "package.json")
-    with pytest.raises(ExportError, match=r"damaged\.onnx_adapter cannot be loaded"):
+    with pytest.raises(ExportError, match=r"mine\.onnx_adapter cannot be loaded"):
         Generator(package, {"other": tmp_path})
+
+
+def test_an_adapter_that_was_put_into_a_package_is_not_its_own(
+    tmp_path: Path, package: Path
+) -> None:
+    added = Path(shutil.copytree(package, tmp_path / "added"))
+    for name in ("aaa", "zzz"):
+        (added / "adapters" / f"{name}.onnx_adapter").write_bytes(b"no adapter at all")
+    for made in (Generator(added, threads=1), Generator(package, {"again": added}, threads=1)):
+        assert made.adapters[0] == "mine"
+        assert not {"aaa", "zzz"} & {*made.adapters}
+        made.close()
+    (added / "adapters" / "mine.onnx_adapter").unlink()
+    with pytest.raises(ExportError, match=r"holds no adapters/mine\.onnx_adapter"):
+        Generator(added)
+    attrs.evolve(Manifest.read(package), holds_adapter=False).write(added)  # merged
+    (made := Generator(added, threads=1)).close()
+    assert made.adapters == ()
 
 
 def test_an_adapter_for_another_graph_is_refused(tmp_path: Path, package: Path) -> None:
     model = write_model(tmp_path / "model", "llama")  # of three layers; the package's has two
     peft = write_adapter(tmp_path / "peft", model, seed=1, rank=4)
     other = export(model, tmp_path / "out", peft, "other", weights="float32")
-    shutil.copyfile(package / "package.json", other / "package.json")  # it claims to be of one base
+    # It claims to be of one base.
+    attrs.evolve(Manifest.read(package), name="other").write(other)
     with pytest.raises(ExportError, match=r"other\.onnx_adapter changes model\.layers\.2\."):
         Generator(package, {"other": other})
 

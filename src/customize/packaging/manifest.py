@@ -16,6 +16,7 @@ from customize._structuring import coerce
 MANIFEST = "package.json"
 SIGNATURE = "model.sig"
 CARD = "README.md"
+PACKAGED = "assistant-"  # and a hash of what is in it: a folder, and another beside of an update
 SCHEMA = 1
 _RECIPE = "recipe.json"  # of a run's folder
 _SMALL = 16 << 20  # bytes that are hashed in no time a person notices
@@ -182,13 +183,18 @@ def _hash_of(file: Path) -> str:
 
 
 def check_small(folder: Path, manifest: Manifest) -> None:
-    """Whether small files are as they were written, and large ones as long.
+    """Whether small files are as they were written, large ones as long, and no other is there.
 
     The card is left out: people edit it.
 
     Raises:
-        ExportError: one is not.
+        ExportError: one is not, or another is there.
     """
+    if added := _added(folder, manifest):
+        raise ExportError(
+            f"{folder} is not what was written: {added} was added. Take it out; all of it is "
+            f"looked at by customize verify {folder}"
+        )
     for name in sorted(manifest.files.keys() - {CARD}):
         digest, size = manifest.files[name], manifest.sizes.get(name)
         if fault := _fault_of_file(folder / name, digest, size):
@@ -196,6 +202,21 @@ def check_small(folder: Path, manifest: Manifest) -> None:
                 f"{folder} is not what was written: {name} {fault}. All of it is looked at by "
                 f"customize verify {folder}{_AGAIN}"
             )
+
+
+def _added(folder: Path, manifest: Manifest) -> str | None:
+    """A file that the manifest does not name, of those that a runtime may look for.
+
+    Hidden ones, as git and downloads leave them, are none, nor is what an update of the documents
+    that was stopped left.
+    """
+    named = {*manifest.files, MANIFEST, SIGNATURE, CARD}
+    there = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return min((n for n in there if n not in named and not _is_let_be(n)), default=None)
+
+
+def _is_let_be(name: str) -> bool:
+    return name.startswith(PACKAGED) or any(part.startswith(".") for part in name.split("/"))
 
 
 def _fault_of_file(file: Path, digest: str, size: int | None) -> str | None:

@@ -22,7 +22,7 @@ from customize._structuring import Faults, structure
 from customize.evaluation.adapting import Adapted
 from customize.interfaces.backend import Prompt, Sampling, Snapshot
 from customize.interfaces.index import Encoder, Hit, Index
-from customize.packaging.manifest import MANIFEST, Manifest
+from customize.packaging.manifest import MANIFEST, PACKAGED, Manifest
 from customize.retrieval.chunking import Chunking
 from customize.retrieval.fusion import RRF_K, FusedIndex
 from customize.retrieval.grounding import GroundedAnswer, Grounding
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 
 FILE = "rag.json"
 INDEX = "index"
-PACKAGED = "assistant-"  # and a hash of what is in it: the folder in a package
 _PACKAGED = re.compile(rf"({PACKAGED}[0-9a-f]+)/{re.escape(FILE)}")
 _FORMAT = 2
 # What the code does, which a file of another version may ask for otherwise.

@@ -15,7 +15,7 @@ from customize._errors import ExportError
 from customize._files import replace_text, sync, sync_all, writing
 from customize.data.rendering import ChatRenderer
 from customize.interfaces.index import Encoder
-from customize.packaging.manifest import MANIFEST, SIGNATURE, Manifest, hashes_of
+from customize.packaging.manifest import MANIFEST, PACKAGED, SIGNATURE, Manifest, hashes_of
 from customize.packaging.opening import read_sound
 from customize.packaging.writing import folder_beside
 from customize.retrieval.building import Indexed, OnSensitive, Report, update_index
@@ -24,7 +24,6 @@ from customize.retrieval.documents.reading import Source as Documents
 from customize.retrieval.index_folder import forget_options, read_facts
 from customize.runs.assistant import (
     INDEX,
-    PACKAGED,
     AssistantFacts,
     encoder_for,
     packaged_assistant,

@@ -34,6 +34,7 @@ from customize_onnx.program import Floats, Program, whole
 
 _GREEDY = Sampling(temperature=0.0)
 _GRAPH, _ADAPTERS = "model.onnx", "adapters/*.onnx_adapter"
+_MANIFEST = "package.json"
 _PLAIN = "plain.onnx"  # with the same weights, and without inputs for adapters
 
 
@@ -61,7 +62,7 @@ class Generator(Runtime):
         folder = Path(folder)
         if not (folder / _GRAPH).is_file():
             raise ExportError(f"{folder} holds no {_GRAPH}: give what `customize export` wrote")
-        found = {file.stem: file for file in sorted(folder.glob(_ADAPTERS))}
+        found = _own_adapters(folder)
         if twice := sorted(found.keys() & adapters.keys()):
             raise OptionError(f"two adapters are called {twice[0]!r}: give the other another name")
         found |= {name: _own_adapter(Path(other)) for name, other in adapters.items()}
@@ -170,11 +171,29 @@ def _graph(folder: Path, adapters: Mapping[str, Path]) -> str:
     return _GRAPH if adapters or not (folder / _PLAIN).is_file() else _PLAIN
 
 
+def _own_adapters(folder: Path) -> dict[str, Path]:
+    """The one that bears the package's name, whatever lies beside it, where it has one apart.
+
+    Of a folder that an exporter wrote, and that has no manifest, whatever is there.
+    """
+    files = {file.stem: file for file in sorted(folder.glob(_ADAPTERS))}
+    if not (folder / _MANIFEST).is_file():
+        return files
+    manifest = Manifest.read(folder)
+    if not manifest.shares_base:
+        return {}
+    if manifest.name not in files:
+        raise ExportError(
+            f"{folder} holds no adapters/{manifest.name}.onnx_adapter, which is its own: export "
+            "the run again, or fetch the package again"
+        )
+    return {manifest.name: files[manifest.name]}
+
+
 def _own_adapter(folder: Path) -> Path:
-    files = sorted(folder.glob(_ADAPTERS))
-    if not files:
-        raise ExportError(f"{folder} holds no {_ADAPTERS}: give a package with its own adapter")
-    return files[0]
+    for file in _own_adapters(folder).values():
+        return file
+    raise ExportError(f"{folder} holds no {_ADAPTERS}: give a package with its own adapter")
 
 
 def _check_bases(folder: Path, adapters: Mapping[str, Path]) -> None:
