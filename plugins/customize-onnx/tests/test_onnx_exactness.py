@@ -71,6 +71,17 @@ def prompts(program: Program, tokens_RS: npt.NDArray[np.int64]) -> npt.NDArray[n
 
 
 def test_a_graph_gives_the_same_logits_without_its_inputs_for_adapters(package: Path) -> None:
+    check_both_graphs(package)
+
+
+@pytest.mark.parametrize("weights", ["float16", "int8", "int4"])
+def test_a_merged_graph_gives_them_with_weights_of_fewer_bits(weights: str, tmp_path: Path) -> None:
+    model = write_model(tmp_path / "model", "llama", "bfloat16")
+    folder = write_adapter(tmp_path / "peft", model, seed=1, rank=2)
+    check_both_graphs(export(model, tmp_path / "out", folder, merged=True, weights=weights))
+
+
+def check_both_graphs(package: Path) -> None:
     tokens_RS = np.random.default_rng(1).integers(1, 250, (2, 9))
     with_inputs, without = (
         prompts(Program(package / name, {}, threads=1), tokens_RS)

@@ -93,6 +93,25 @@ def test_a_product_takes_two_nodes_more_beside_an_adapter_and_none_without(
         assert more - whole == {"MatMul": PRODUCTS, "Gemm": PRODUCTS}
 
 
+def test_the_one_graph_that_is_opened_is_the_one_that_other_runtimes_are_told_of(
+    tmp_path: Path,
+) -> None:
+    model = write_model(tmp_path / "model", "llama")
+    peft = write_adapter(tmp_path / "peft", model, seed=1, rank=4)
+    packages = {
+        export(model, tmp_path / "beside", peft): "model.onnx",
+        export(model, tmp_path / "merged", peft, merged=True): "plain.onnx",
+        export(model, tmp_path / "whole"): "plain.onnx",
+    }
+    for package, graph in packages.items():
+        assert (package / "plain.onnx").exists() == (graph == "plain.onnx")
+        told = json.loads((package / "genai_config.json").read_text("utf-8"))
+        assert told["model"]["decoder"]["filename"] == graph
+        generator = Generator(package, threads=1)
+        assert Path(generator._program._session._model_path).name == graph
+        generator.close()
+
+
 def test_the_graph_without_inputs_for_adapters_is_small_beside_its_weights(tmp_path: Path) -> None:
     model = write_model(tmp_path / "model", "llama, long")
     package = export(model, tmp_path / "out", weights="int8")

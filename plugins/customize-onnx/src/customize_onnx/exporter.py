@@ -83,11 +83,14 @@ class ONNX(Exporter):
             given = Merged(tensors, adapter) if adapter and self.merged else tensors
             model = build(shape, given, kept_as(self.weights, file), file, context)
         (folder / "model.onnx").write_bytes(model.SerializeToString())
-        (folder / "plain.onnx").write_bytes(without_adapters(model).SerializeToString())
         if adapter and not self.merged:
+            graph = "model.onnx"
             (folder / "adapters").mkdir()
             adapter.write(folder / "adapters" / f"{source.name}.onnx_adapter", shape.linears)
-        genai.write_config(folder, shape, source, context)
+        else:
+            graph = "plain.onnx"
+            (folder / graph).write_bytes(without_adapters(model).SerializeToString())
+        genai.write_config(folder, shape, source, context, graph)
 
     def how_to_run(self, source: Exportable) -> Mapping[str, str]:
         apart = source.is_adapter and not self.merged

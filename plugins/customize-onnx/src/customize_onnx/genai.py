@@ -10,8 +10,10 @@ from customize import Exportable
 from customize_onnx.architecture import Architecture
 
 
-def write_config(folder: Path, shape: Architecture, source: Exportable, context: int) -> None:
-    """Say how the graph's inputs are called, and when an answer ends."""
+def write_config(
+    folder: Path, shape: Architecture, source: Exportable, context: int, graph: str
+) -> None:
+    """Say which file the graph is, how its inputs are called, and when an answer ends."""
     config = json.loads((source.model.path / "config.json").read_text("utf-8"))
     stops = list(source.renderer.stop_tokens)
     model = {
@@ -21,7 +23,7 @@ def write_config(folder: Path, shape: Architecture, source: Exportable, context:
         "bos_token_id": config.get("bos_token_id") or stops[0],
         "eos_token_id": stops,
         "pad_token_id": stops[0],
-        "decoder": _decoder(shape),
+        "decoder": _decoder(shape, graph),
     }
     search = {
         "do_sample": False,
@@ -33,9 +35,9 @@ def write_config(folder: Path, shape: Architecture, source: Exportable, context:
     (folder / "genai_config.json").write_text(json.dumps(said, indent=1), "utf-8")
 
 
-def _decoder(shape: Architecture) -> dict[str, Any]:  # JSON
+def _decoder(shape: Architecture, graph: str) -> dict[str, Any]:  # JSON
     return {
-        "filename": "model.onnx",
+        "filename": graph,
         "session_options": {"provider_options": []},
         "hidden_size": shape.channels,
         "head_size": shape.head_dim,
