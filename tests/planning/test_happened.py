@@ -119,6 +119,7 @@ def test_what_a_run_held_beside_what_was_counted_is_in_the_next_plan(
     second = plan(made(recipe))
     assert second.memory == first.memory
     assert second.num_bytes == pytest.approx(1.25 * first.num_bytes)
+    assert second.held is not None
     assert second.held == pytest.approx([1.25 * first.num_bytes / x for x in (1, 1.3, 0.7)])
     assert second.bytes_between == second.held[1:]
     # What is learnt next is what was counted, not what was already put right.
