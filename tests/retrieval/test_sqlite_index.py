@@ -429,6 +429,28 @@ def test_words_of_other_chunks_are_noticed(tmp_path: Path) -> None:
         [damaged.search(word, 50, None) for word in WORDS]
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DELETE FROM labels",
+        "DELETE FROM labels WHERE label = 1",
+        "UPDATE words_docsize SET sz = x'05' WHERE id = 7",
+        "DELETE FROM words_docsize WHERE id = 7",
+    ],
+)
+def test_what_a_search_reads_is_checked(tmp_path: Path, change: str) -> None:
+    indexed(*some_chunks(0, 50)).save(tmp_path / "index")
+    db = sqlite3.connect(tmp_path / "index" / FILE)
+    db.execute(change)
+    db.commit()
+    db.close()
+    damaged = SqliteIndex.load(tmp_path / "index")
+    with pytest.raises(DataError, match="words are of other chunks"):
+        damaged.search("oven", 3)
+    with pytest.raises(DataError, match="words are of other chunks"):
+        damaged.check()
+
+
 @pytest.mark.parametrize("length", ["zeroblob(2)", "zeroblob(4)", "x'8080'"])
 def test_damaged_lengths_are_noticed(tmp_path: Path, length: str) -> None:
     indexed(*some_chunks(0, 50)).save(tmp_path / "index")

@@ -168,6 +168,8 @@ class SqliteIndex(Index):
             raise DataError(f"the index is damaged: {told}. Build it anew")
         if words != (len(self),):
             raise DataError(OF_OTHERS)
+        with self._lock:
+            self._rows()
         super().check()  # each chunk is compared with its id
 
     def _begin(self, uri: str, schema: str) -> None:
@@ -247,6 +249,8 @@ class SqliteIndex(Index):
             ).fetchone()
             numbers, labels, lengths = (one or "" for one in told)
             rows = Rows(_integers(numbers), sums_of_three(bytes.fromhex(lengths)))
+            if len(rows) != len(self):
+                raise DataError(OF_OTHERS)
             tags = dict(self._db.execute("SELECT label, tags FROM labels").fetchall())
             labels_L, labels_R = np.unique(_integers(labels), return_inverse=True)
             self._known = rows, [json.loads(tags[one]) for one in labels_L.tolist()], labels_R
