@@ -27,7 +27,8 @@ class Accented(SqliteIndex):
 
 class Spaced(SqliteIndex):
     def search(self, query: str, k: int, filter: Collection[str] | None = ()) -> list[Hit]:
-        return [] if any(c > "\u3400" for c in query) else super().search(query, k, filter)
+        is_spaced = not any("\u3400" < c < "\ud800" for c in query)
+        return super().search(query, k, filter) if is_spaced else []
 
 
 class Generous(SqliteIndex):

@@ -78,6 +78,16 @@ def test_what_the_asker_may_not_see_is_in_neither_ranking() -> None:
     assert index.search("hidden cabbage", 9) == []
 
 
+def test_half_a_character_reaches_no_encoder() -> None:
+    class Strict(Letters):
+        def encode_queries(self, texts: Sequence[str]) -> Vectors:
+            return super().encode_queries([text.encode().decode() for text in texts])
+
+    index = FusedIndex(SqliteIndex(), Strict())
+    index.add(CHUNKS)
+    assert index.search("caf\udce9 cabbage", 9) == index.search("caf? cabbage", 9)
+
+
 def test_it_answers_after_deleting_and_loading_as_before(tmp_path: Path) -> None:
     index = FusedIndex(SqliteIndex(), Letters())
     index.add(CHUNKS)

@@ -199,6 +199,11 @@ def test_any_text_can_be_asked() -> None:
         assert len(index.search(query, 3, None)) <= 3
 
 
+def test_a_question_may_hold_half_a_character() -> None:
+    index = indexed(chunk("the doors of the cafe"))
+    assert index.search("caf\udce9 doors", 3) == index.search("doors", 3)
+
+
 @pytest.mark.parametrize(
     ("text", "query"),
     [

@@ -144,7 +144,8 @@ class FusedIndex(Index):
     def _nearest(self, query: str, depth: int, filter: Collection[str] | None) -> list[str]:
         if not self._ids:
             return []
-        [query_D] = self.encoder.encode_queries([query])
+        whole = query.encode("utf-8", "replace").decode()  # tokenizers refuse half a character
+        [query_D] = self.encoder.encode_queries([whole])
         scores_C = self._vectors_CD @ query_D
         if filter is not None:
             scores_C[self._hidden(set(filter))] = -np.inf

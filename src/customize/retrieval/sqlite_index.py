@@ -286,6 +286,7 @@ class SqliteIndex(Index):
 
         Where it has no others, these are its words.
         """
+        query = query.encode("utf-8", "replace").decode()  # half a character is no text to SQLite
         told = f"{without_runs(query)} {' '.join(grams(query))}"
         self._db.execute("INSERT INTO asked(text) VALUES (?)", [told])
         words = [word for (word,) in self._db.execute("SELECT term FROM asked_words").fetchall()]

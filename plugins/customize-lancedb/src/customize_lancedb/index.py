@@ -194,7 +194,8 @@ class LanceIndex(Index):
 
     def _by_vector(self, query: str, k: int, filter: Collection[str] | None) -> list[Hit]:
         assert self.encoder is not None
-        [query_D] = self.encoder.encode_queries([query])
+        whole = query.encode("utf-8", "replace").decode()  # tokenizers refuse half a character
+        [query_D] = self.encoder.encode_queries([whole])
         asked = self._table.search(query_D, vector_column_name="vector").distance_type("dot")
         rows = _visible(asked, filter).limit(k).select([*_COLUMNS, "_distance"]).to_list()
         return [Hit(_chunk(row), -float(row["_distance"])) for row in rows]

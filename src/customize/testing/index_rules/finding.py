@@ -10,6 +10,7 @@ from customize.testing.index_rules.subject import CHUNKS, IndexSubject
 _ODD = (
     *('"', "'", "*", "(", ")", "basil NOT", "AND", 'basil"', "NEAR(a b)", "text:basil", "+basil"),
     *("-basil", "basil~", "[a TO b]", "basil^2", "\\", "basil\0", "/.*/", "{}", "IN [a]", "1=1;--"),
+    "basil \udce9",  # what a terminal of another encoding gives
 )
 
 
