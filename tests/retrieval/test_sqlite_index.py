@@ -467,6 +467,30 @@ def test_damaged_lengths_are_noticed(tmp_path: Path, length: str) -> None:
         SqliteIndex.load(tmp_path / "index").search("oven", 3)
 
 
+@pytest.mark.parametrize("filling", [b"\0", b"\xff", b"7"])
+def test_a_damaged_page_is_told(tmp_path: Path, filling: bytes) -> None:
+    indexed(*some_chunks(0, 50)).save(tmp_path / "index")
+    file = tmp_path / "index" / FILE
+    whole = file.read_bytes()
+    chunks = list(SqliteIndex.load(tmp_path / "index").chunks())
+    num_told = 0
+    for start in range(0, len(whole), 4096):
+        file.write_bytes(whole[:start] + filling * 4096 + whole[start + 4096 :])
+        for look in (
+            lambda index: index.fingerprint,
+            len,
+            lambda index: index.search("oven", 3, None),
+            lambda index: index.get([chunks[0].id]),
+            lambda index: list(index.chunks()),
+            SqliteIndex.check,
+        ):
+            try:
+                look(SqliteIndex.load(tmp_path / "index"))
+            except DataError:  # any other error fails
+                num_told += 1
+    assert num_told > 20
+
+
 def test_an_index_that_orders_by_fts5_is_still_read(tmp_path: Path) -> None:
     index = indexed(*some_chunks(0, 50))
     index._db.execute("DELETE FROM words_config WHERE k = 'hashsize'")
