@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,7 +13,16 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from customize import Chunk, DataError, Encoder, OptionError, build_index, open_index, update_index
+from customize import (
+    Chunk,
+    DataError,
+    Encoder,
+    OptionError,
+    build_index,
+    open_index,
+    search_in,
+    update_index,
+)
 from customize.interfaces.index import Vectors
 from customize.retrieval.fusion import FusedIndex, fused
 from customize.retrieval.sqlite_index import SqliteIndex
@@ -108,6 +118,14 @@ def test_an_empty_one_finds_nothing_and_k_of_none_is_refused() -> None:
     assert index.search("cabbage", 3) == []
     with pytest.raises(OptionError, match="k must be >= 1"):
         index.search("cabbage", 0)
+
+
+def test_a_text_is_no_filter() -> None:
+    index = FusedIndex(SqliteIndex(), Letters())
+    with pytest.raises(OptionError, match=re.escape("collection of tags: give ['hr-lead']")):
+        index.search("cabbage", 3, "hr-lead")
+    with pytest.raises(OptionError, match="collection of tags"):
+        search_in(index, filter="hr-lead")
 
 
 def test_an_update_encodes_only_what_is_new(tmp_path: Path) -> None:

@@ -60,6 +60,7 @@ class FusedIndex(Index):
     def search(self, query: str, k: int, filter: Collection[str] | None = ()) -> list[Hit]:
         if k < 1:
             raise OptionError(f"k must be >= 1 (got {k})")
+        self.check_filter(filter)
         depth = max(k, _DEPTH)
         by_words = [hit.chunk.id for hit in self.words.search(query, depth, filter)]
         scores = fused([by_words, self._nearest(query, depth, filter)])

@@ -88,6 +88,7 @@ class SqliteIndex(Index):
     def search(self, query: str, k: int, filter: Collection[str] | None = ()) -> list[Hit]:
         if k < 1:
             raise OptionError(f"k must be >= 1 (got {k})")
+        self.check_filter(filter)
         with self._reading():
             telling, others = self._words_of(query)
             hits = self._best(telling, k, filter)

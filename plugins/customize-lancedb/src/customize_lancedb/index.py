@@ -108,6 +108,7 @@ class LanceIndex(Index):
     def search(self, query: str, k: int, filter: Collection[str] | None = ()) -> list[Hit]:
         if k < 1:
             raise OptionError(f"k must be >= 1 (got {k})")
+        self.check_filter(filter)
         if self._table is None:
             return []
         if self.encoder is None:

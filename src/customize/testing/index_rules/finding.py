@@ -71,6 +71,12 @@ def check_only_who_may_see_finds(subject: IndexSubject) -> None:
     expect(tags == [frozenset()], f"without a filter the best that all may see is not it: {tags}")
 
 
+def check_a_text_is_no_filter(subject: IndexSubject) -> None:
+    """A ``filter`` that is a text is an `OptionError`: it would let in who has a part of a tag."""
+    index = subject.index()
+    expect_raises(OptionError, lambda: index.search("basil", 3, "hr-lead"), "filter='hr-lead'")
+
+
 def check_a_question_is_no_syntax(subject: IndexSubject) -> None:
     """Any text can be asked: its words are looked for, and nothing in it is an operator."""
     index = subject.index()
