@@ -142,6 +142,13 @@ def test_what_is_kept_of_frequent_words_is_bounded(monkeypatch: pytest.MonkeyPat
     assert 0 < sum(len(places) for places, _ in index._parts.values()) <= 100
 
 
+def test_nothing_is_kept_of_words_that_no_chunk_has() -> None:
+    index = indexed(chunk("oven"))
+    for number in range(20):
+        index.search(f"oven zeppelin{number}", 1)
+    assert index._num_having == {"oven": 1}
+
+
 def test_what_is_being_added_can_be_searched() -> None:
     index, chunks = SqliteIndex(), some_chunks(0, 2100)
 

@@ -309,10 +309,13 @@ class SqliteIndex(Index):
         return looked_for, others[:_MOST_WORDS]
 
     def _num_chunks_with(self, word: str) -> int:
+        """Kept where there are some: an index has so many words, and its askers ever more."""
         if word not in self._num_having:
             select = "SELECT doc FROM all_words WHERE term = ?"
-            [count] = self._db.execute(select, [word]).fetchone() or [0]
-            self._num_having[word] = count
+            told = self._db.execute(select, [word]).fetchone()
+            if told is None:
+                return 0
+            [self._num_having[word]] = told
         return self._num_having[word]
 
     def _after(self, document: str, start: int, row: int) -> list[Any]:
