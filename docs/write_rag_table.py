@@ -203,8 +203,8 @@ def _figures_of(ranks: Sequence[Sequence[Any]]) -> Iterator[str]:
     found, safe = rank > 0, np.where(rank > 0, rank, 1)
     for top in (1, 2):
         yield points(rate((found & (rank <= top)).astype(np.float64), of))
-    yield amount(mean(np.where(found, 1 / safe, 0.0), of))
-    yield amount(mean(np.where(found, 1 / np.log2(1 + safe), 0.0), of))
+    yield amount(mean(np.where(found, 1 / safe, 0.0), of).within(0, 1))
+    yield amount(mean(np.where(found, 1 / np.log2(1 + safe), 0.0), of).within(0, 1))
 
 
 def _gain(new: Sequence[Sequence[Any]], old: Sequence[Sequence[Any]]) -> str:

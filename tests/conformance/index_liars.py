@@ -27,7 +27,8 @@ class Accented(SqliteIndex):
 
 class Spaced(SqliteIndex):
     def search(self, query: str, k: int, filter: Collection[str] | None = ()) -> list[Hit]:
-        return [] if any(c > "\u3400" for c in query) else super().search(query, k, filter)
+        is_spaced = not any("\u3400" < c < "\ud800" for c in query)
+        return super().search(query, k, filter) if is_spaced else []
 
 
 class Generous(SqliteIndex):
@@ -47,9 +48,17 @@ class Trusting(SqliteIndex):
     """Looks at access after the search: others' chunks take places."""
 
     def search(self, query: str, k: int, filter: Collection[str] | None = ()) -> list[Hit]:
+        self.check_filter(filter)
         found = super().search(query, k, None)
         asker = set(filter or ())
         return [h for h in found if filter is None or not h.chunk.tags or h.chunk.tags & asker]
+
+
+class Spelling(SqliteIndex):
+    """Takes a text apart into tags."""
+
+    def search(self, query: str, k: int, filter: Collection[str] | None = ()) -> list[Hit]:
+        return super().search(query, k, None if filter is None else set(filter))
 
 
 class Parsing(SqliteIndex):
@@ -188,6 +197,7 @@ LIARS: dict[str, Callable[[], Index]] = {
     "check_the_best_come_first": Generous,
     "check_nothing_is_found_where_nothing_fits": Eager,
     "check_only_who_may_see_finds": Trusting,
+    "check_a_text_is_no_filter": Spelling,
     "check_a_question_is_no_syntax": Parsing,
     "check_k_is_at_least_one": Lenient,
     "check_chunks_come_by_place": Unsorted,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,7 +13,16 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from customize import Chunk, DataError, Encoder, OptionError, build_index, open_index, update_index
+from customize import (
+    Chunk,
+    DataError,
+    Encoder,
+    OptionError,
+    build_index,
+    open_index,
+    search_in,
+    update_index,
+)
 from customize.interfaces.index import Vectors
 from customize.retrieval.fusion import FusedIndex, fused
 from customize.retrieval.sqlite_index import SqliteIndex
@@ -78,6 +88,16 @@ def test_what_the_asker_may_not_see_is_in_neither_ranking() -> None:
     assert index.search("hidden cabbage", 9) == []
 
 
+def test_half_a_character_reaches_no_encoder() -> None:
+    class Strict(Letters):
+        def encode_queries(self, texts: Sequence[str]) -> Vectors:
+            return super().encode_queries([text.encode().decode() for text in texts])
+
+    index = FusedIndex(SqliteIndex(), Strict())
+    index.add(CHUNKS)
+    assert index.search("caf\udce9 cabbage", 9) == index.search("caf? cabbage", 9)
+
+
 def test_it_answers_after_deleting_and_loading_as_before(tmp_path: Path) -> None:
     index = FusedIndex(SqliteIndex(), Letters())
     index.add(CHUNKS)
@@ -98,6 +118,14 @@ def test_an_empty_one_finds_nothing_and_k_of_none_is_refused() -> None:
     assert index.search("cabbage", 3) == []
     with pytest.raises(OptionError, match="k must be >= 1"):
         index.search("cabbage", 0)
+
+
+def test_a_text_is_no_filter() -> None:
+    index = FusedIndex(SqliteIndex(), Letters())
+    with pytest.raises(OptionError, match=re.escape("collection of tags: give ['hr-lead']")):
+        index.search("cabbage", 3, "hr-lead")
+    with pytest.raises(OptionError, match="collection of tags"):
+        search_in(index, filter="hr-lead")
 
 
 def test_an_update_encodes_only_what_is_new(tmp_path: Path) -> None:

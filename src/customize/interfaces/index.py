@@ -16,6 +16,8 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
+from customize._errors import OptionError
+
 Vectors = npt.NDArray[np.float32]
 
 
@@ -107,8 +109,18 @@ class Index(ABC):
             without are found by everyone. None: the asker may see all.
 
         Raises:
-            OptionError: ``k`` is less than 1.
+            OptionError: ``k`` is less than 1, or ``filter`` is a text.
         """
+
+    @staticmethod
+    def check_filter(filter: Collection[str] | None) -> None:
+        """What a ``search`` begins with: in a text each letter, and each part, would be a tag.
+
+        Raises:
+            OptionError: ``filter`` is a text.
+        """
+        if isinstance(filter, str):
+            raise OptionError(f"filter must be a collection of tags: give {[filter]}")
 
     @abstractmethod
     def get(self, ids: Iterable[str]) -> list[Chunk]:

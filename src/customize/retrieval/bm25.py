@@ -89,9 +89,15 @@ def highest(scores_R: Numbers, k: int) -> Integers:
 
 
 def sums_of_three(numbers: bytes) -> Numbers:
-    """The sum of every three of SQLite's varints: how FTS5 keeps the lengths of three columns."""
+    """The sum of every three of SQLite's varints: how FTS5 keeps the lengths of three columns.
+
+    Raises:
+        DataError: some are left over.
+    """
     digits = np.frombuffer(numbers, np.uint8)
     last = np.flatnonzero(digits < 128)  # of a number: the digits before it are marked by 128
+    if len(last) % 3:
+        raise DataError(OF_OTHERS)
     at = np.arange(last.max(initial=-1) + 1)
     which = np.searchsorted(last, at)
     values = (digits[at] & 127) * 128.0 ** (last[which] - at)

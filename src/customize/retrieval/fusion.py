@@ -60,6 +60,7 @@ class FusedIndex(Index):
     def search(self, query: str, k: int, filter: Collection[str] | None = ()) -> list[Hit]:
         if k < 1:
             raise OptionError(f"k must be >= 1 (got {k})")
+        self.check_filter(filter)
         depth = max(k, _DEPTH)
         by_words = [hit.chunk.id for hit in self.words.search(query, depth, filter)]
         scores = fused([by_words, self._nearest(query, depth, filter)])
@@ -144,7 +145,8 @@ class FusedIndex(Index):
     def _nearest(self, query: str, depth: int, filter: Collection[str] | None) -> list[str]:
         if not self._ids:
             return []
-        [query_D] = self.encoder.encode_queries([query])
+        whole = query.encode("utf-8", "replace").decode()  # tokenizers refuse half a character
+        [query_D] = self.encoder.encode_queries([whole])
         scores_C = self._vectors_CD @ query_D
         if filter is not None:
             scores_C[self._hidden(set(filter))] = -np.inf

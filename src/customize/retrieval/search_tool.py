@@ -20,8 +20,9 @@ def search_in(
     alone.
 
     Raises:
-        DataError, OptionError: as `open_index`.
+        DataError, OptionError: as `open_index`; or ``filter`` is a text.
     """
+    Index.check_filter(filter)
     searched = index if isinstance(index, Index) else open_index(index)
     asker = None if filter is None else frozenset(filter)
 

@@ -88,7 +88,8 @@ class SqliteIndex(Index):
     def search(self, query: str, k: int, filter: Collection[str] | None = ()) -> list[Hit]:
         if k < 1:
             raise OptionError(f"k must be >= 1 (got {k})")
-        with self._lock:
+        self.check_filter(filter)
+        with self._reading():
             telling, others = self._words_of(query)
             hits = self._best(telling, k, filter)
             if len(hits) < k:
@@ -113,7 +114,7 @@ class SqliteIndex(Index):
 
     def get(self, ids: Iterable[str]) -> list[Chunk]:
         select = f"SELECT {_COLUMNS} FROM {_CHUNKS} WHERE id = ?"
-        with self._lock:
+        with self._reading():
             found = [self._db.execute(select, [one]).fetchone() for one in ids]
         return [_chunk(columns) for columns in found if columns is not None]
 
@@ -124,13 +125,13 @@ class SqliteIndex(Index):
             row, document, _, start, *_ = rows[-1]
 
     def __len__(self) -> int:
-        with self._lock:
+        with self._reading():
             [count] = self._db.execute("SELECT count(*) FROM chunks").fetchone()
         return int(count)
 
     @property
     def fingerprint(self) -> str:
-        with self._lock:
+        with self._reading():
             return fingerprint_of(one for (one,) in self._db.execute("SELECT id FROM chunks"))
 
     def save(self, folder: Path) -> None:
@@ -157,17 +158,17 @@ class SqliteIndex(Index):
 
     def check(self) -> None:
         copy = SqliteIndex()
-        try:
-            self._copy_to(copy._db)
+        with self._reading():
+            self._db.backup(copy._db)
             [told] = copy._db.execute("PRAGMA integrity_check(1)").fetchone()
             copy._db.execute("INSERT INTO words(words) VALUES ('integrity-check')")
             words = copy._db.execute("SELECT count(*) FROM words_docsize").fetchone()
-        except sqlite3.Error as error:
-            raise DataError(f"the index is damaged: {error}. Build it anew") from error
         if told != "ok":
             raise DataError(f"the index is damaged: {told}. Build it anew")
         if words != (len(self),):
             raise DataError(OF_OTHERS)
+        with self._reading():
+            self._rows()
         super().check()  # each chunk is compared with its id
 
     def _begin(self, uri: str, schema: str) -> None:
@@ -181,9 +182,14 @@ class SqliteIndex(Index):
         if self._db.execute(select).fetchall() != SqliteIndex()._db.execute(select).fetchall():
             raise sqlite3.DatabaseError("its tables are not those of this version's index")
 
-    def _copy_to(self, db: sqlite3.Connection) -> None:
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Alone, and what SQLite finds damaged is told as such."""
         with self._lock:
-            self._db.backup(db)
+            try:
+                yield
+            except sqlite3.Error as error:
+                raise DataError(f"the index is damaged: {error}. Build it anew") from error
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
@@ -191,7 +197,8 @@ class SqliteIndex(Index):
         with self._lock:
             if not self._is_own:
                 own = _connect("")
-                self._copy_to(own)
+                with self._reading():
+                    self._db.backup(own)
                 self._db.close()
                 self._db, self._is_own = own, True
                 self._db.executescript(_ASKING)
@@ -247,6 +254,8 @@ class SqliteIndex(Index):
             ).fetchone()
             numbers, labels, lengths = (one or "" for one in told)
             rows = Rows(_integers(numbers), sums_of_three(bytes.fromhex(lengths)))
+            if len(rows) != len(self):
+                raise DataError(OF_OTHERS)
             tags = dict(self._db.execute("SELECT label, tags FROM labels").fetchall())
             labels_L, labels_R = np.unique(_integers(labels), return_inverse=True)
             self._known = rows, [json.loads(tags[one]) for one in labels_L.tolist()], labels_R
@@ -282,6 +291,7 @@ class SqliteIndex(Index):
 
         Where it has no others, these are its words.
         """
+        query = query.encode("utf-8", "replace").decode()  # half a character is no text to SQLite
         told = f"{without_runs(query)} {' '.join(grams(query))}"
         self._db.execute("INSERT INTO asked(text) VALUES (?)", [told])
         words = [word for (word,) in self._db.execute("SELECT term FROM asked_words").fetchall()]
@@ -299,14 +309,17 @@ class SqliteIndex(Index):
         return looked_for, others[:_MOST_WORDS]
 
     def _num_chunks_with(self, word: str) -> int:
+        """Kept where there are some: an index has so many words, and its askers ever more."""
         if word not in self._num_having:
             select = "SELECT doc FROM all_words WHERE term = ?"
-            [count] = self._db.execute(select, [word]).fetchone() or [0]
-            self._num_having[word] = count
+            told = self._db.execute(select, [word]).fetchone()
+            if told is None:
+                return 0
+            [self._num_having[word]] = told
         return self._num_having[word]
 
     def _after(self, document: str, start: int, row: int) -> list[Any]:
-        with self._lock:
+        with self._reading():
             return self._db.execute(
                 f"SELECT row, {_COLUMNS} FROM {_CHUNKS} WHERE (document, start, row) > (?, ?, ?) "
                 f"ORDER BY document, start, row LIMIT {_BATCH}",

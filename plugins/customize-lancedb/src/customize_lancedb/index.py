@@ -108,6 +108,7 @@ class LanceIndex(Index):
     def search(self, query: str, k: int, filter: Collection[str] | None = ()) -> list[Hit]:
         if k < 1:
             raise OptionError(f"k must be >= 1 (got {k})")
+        self.check_filter(filter)
         if self._table is None:
             return []
         if self.encoder is None:
@@ -194,7 +195,8 @@ class LanceIndex(Index):
 
     def _by_vector(self, query: str, k: int, filter: Collection[str] | None) -> list[Hit]:
         assert self.encoder is not None
-        [query_D] = self.encoder.encode_queries([query])
+        whole = query.encode("utf-8", "replace").decode()  # tokenizers refuse half a character
+        [query_D] = self.encoder.encode_queries([whole])
         asked = self._table.search(query_D, vector_column_name="vector").distance_type("dot")
         rows = _visible(asked, filter).limit(k).select([*_COLUMNS, "_distance"]).to_list()
         return [Hit(_chunk(row), -float(row["_distance"])) for row in rows]

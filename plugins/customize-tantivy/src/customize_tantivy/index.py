@@ -65,6 +65,7 @@ class TantivyIndex(Index):
     def search(self, query: str, k: int, filter: Collection[str] | None = ()) -> list[Hit]:
         if k < 1:
             raise OptionError(f"k must be >= 1 (got {k})")
+        self.check_filter(filter)
         searcher = self._engine.searcher()
         counts = {term: searcher.doc_freq("terms", term) for term in query_terms(query)}
         rarest = sorted((t for t in counts if counts[t]), key=counts.__getitem__)[:_MOST_TERMS]

@@ -10,6 +10,7 @@ from customize.testing.index_rules.subject import CHUNKS, IndexSubject
 _ODD = (
     *('"', "'", "*", "(", ")", "basil NOT", "AND", 'basil"', "NEAR(a b)", "text:basil", "+basil"),
     *("-basil", "basil~", "[a TO b]", "basil^2", "\\", "basil\0", "/.*/", "{}", "IN [a]", "1=1;--"),
+    "basil \udce9",  # what a terminal of another encoding gives
 )
 
 
@@ -68,6 +69,12 @@ def check_only_who_may_see_finds(subject: IndexSubject) -> None:
         expect(len(hits) == expected, told)
     tags = [hit.chunk.tags for hit in index.search("cook margherita salary", 1)]
     expect(tags == [frozenset()], f"without a filter the best that all may see is not it: {tags}")
+
+
+def check_a_text_is_no_filter(subject: IndexSubject) -> None:
+    """A ``filter`` that is a text is an `OptionError`: it would let in who has a part of a tag."""
+    index = subject.index()
+    expect_raises(OptionError, lambda: index.search("basil", 3, "hr-lead"), "filter='hr-lead'")
 
 
 def check_a_question_is_no_syntax(subject: IndexSubject) -> None:

@@ -36,6 +36,7 @@ class Example(Index):
     def search(self, query: str, k: int, filter: Collection[str] | None = ()) -> list[Hit]:
         if k < 1:
             raise OptionError(f"k must be >= 1 (got {k})")
+        self.check_filter(filter)
         weights = {term: self._weight(term) for term in query_terms(query)}
         scores = {
             id: sum(weight for term, weight in weights.items() if term in self._terms[id])
