@@ -1,4 +1,4 @@
-"""Indexes beside one another: milliseconds of a search, chunks indexed a second, memory, disk.
+"""Indexes beside one another: milliseconds of a search, chunks built a second, memory, disk.
 
 ``python retrieval.py`` builds an index of the same generated chunks in every engine, each in a
 process of its own, in turns, and writes ``retrieval_results.json`` and ``RETRIEVAL_RESULTS.md``
@@ -28,20 +28,30 @@ FIGURES = (
     Figure("p95_ms", "p95, ms", ".1f"),
     Figure("filtered_p95_ms", "with a filter p95, ms", ".1f"),
     Figure("hit_at_10", "hit@10", ".2f"),
-    Figure("chunks_per_second", "chunks indexed/s", ",.0f"),
+    Figure("first_search_ms", "first search, ms", ".1f"),
+    Figure("chunks_per_second", "chunks built and saved/s", ",.0f"),
+    Figure("save_seconds", "of that saved, s", ".1f"),
     Figure("add_seconds", "1 % more, s", ".2f"),
     Figure("delete_seconds", "1 % deleted, s", ".2f"),
-    Figure("save_seconds", "saved, s", ".1f"),
+    Figure("save_changed_seconds", "saved anew, s", ".1f"),
     Figure("load_seconds", "loaded, s", ".2f"),
     Figure("disk_mb", "on disk, MB", ".0f"),
     race.PEAK,
 )
 PACKAGES = ("customize", "numpy", "tantivy", "lancedb")
 # By contestant: its figure, whether it is to be at most (else at least) the number, and that.
-_FAST = ("chunks_per_second", "at least", 20_000.0)
+Aim = tuple[str, str, float]
+_FAST: Aim = ("chunks_per_second", "at least", 20_000.0)
+
+
+def _quick(most_ms: float) -> tuple[Aim, ...]:
+    """Also with a filter, as every search by an asker is."""
+    return tuple((key, "at most", most_ms) for key in ("p95_ms", "filtered_p95_ms"))
+
+
 AIMS = {
-    "SQLite FTS5, the default": (("p95_ms", "at most", 20.0), _FAST),
-    "Tantivy": (("p95_ms", "at most", 3.0), _FAST),
+    "SQLite FTS5, the default": (*_quick(20.0), _FAST),
+    "Tantivy": (*_quick(3.0), _FAST),
 }
 
 
@@ -66,10 +76,14 @@ def _page(found: Results) -> str:
         "",
         f"Written by `retrieval.py`: {found['chunks']:,} chunks of 20 to 60 words that are drawn",
         "from 30,000 by Zipf's law (1.05), a third of them for some askers alone; 200 questions of",
-        "six words of a chunk, asked one after the other for ten hits. Vectors are random, of 384",
-        "numbers, and a question's is its chunk's with noise; making them is left out.",
-        "Medians over rounds in which the engines take turns, each in a process of its own. Chunks",
-        "indexed a second are of one call that adds all of them.",
+        "six words of a chunk, asked one after the other for ten hits, and 200 others with the",
+        "filter of an asker without tags. Vectors are random, of 384 numbers, and a question's is",
+        "its chunk's with noise; making them is left out.",
+        "By default the product cuts chunks several times as long, and how many a second are built",
+        "and how long a search takes depend on their length: these figures are of short ones.",
+        "Chunks built and saved a second are of one call that adds them and one that saves them;",
+        "an index is saved anew after the deletion, and the first search is of it just loaded.",
+        _rounds(found["rounds"]),
         "",
         f"| engine | {' | '.join(figure.head for figure in FIGURES)} |",
         "|---" * (len(FIGURES) + 1) + "|",
@@ -79,6 +93,12 @@ def _page(found: Results) -> str:
         lines.append(f"| {name} | {cells} |")
     lines += ["", "Aims:", "", *_aims(found), *race.made_with({"all": found})]
     return "\n".join(lines) + "\n"
+
+
+def _rounds(count: int) -> str:
+    if count == 1:
+        return "One round, each engine in a process of its own."
+    return f"Medians over {count} rounds: the engines take turns, each in a process of its own."
 
 
 def _aims(found: Results) -> list[str]:

@@ -1,4 +1,4 @@
-"""One index, timed: built of generated chunks, searched, changed, saved and loaded.
+"""One index, timed: built of generated chunks, saved, searched, changed, saved anew and loaded.
 
 Given ``{"engine": …, "chunks": N, "work": FOLDER}``; one line of JSON at the end.
 """
@@ -65,9 +65,9 @@ def drawn_chunks(count: int) -> list[Chunk]:
     return chunks
 
 
-def questions_of(chunks: Sequence[Chunk]) -> list[tuple[str, str]]:
+def questions_of(chunks: Sequence[Chunk], seed: int) -> list[tuple[str, str]]:
     """Six words of a chunk that everyone may see, and its id."""
-    rng = np.random.default_rng(1)
+    rng = np.random.default_rng(seed)
     seen = [chunk for chunk in chunks if not chunk.tags]
     picked = rng.choice(len(seen), QUESTIONS + WARM)
     return [(" ".join(rng.choice(seen[n].text.split(), 6, False)), seen[n].id) for n in picked]
@@ -110,33 +110,41 @@ def main() -> None:
     given = json.loads(sys.argv[1])
     chunks = drawn_chunks(given["chunks"])
     more = len(chunks) // 100
-    asked = questions_of(chunks[more:])
+    asked, others = (questions_of(chunks[more:], seed) for seed in (1, 3))
     encoder = Remembered()
     engine = given["engine"]
     kind = load("index", "sqlite" if engine in ("vectors", "fused") else engine)
     index: Index = kind()
     if engine in ("vectors", "fused"):
-        remember(encoder, chunks, asked)
+        remember(encoder, chunks, asked + others)
         index = {"vectors": Vectors, "fused": FusedIndex}[engine](index, encoder)
+    folder = Path(given["work"], engine)
     indexing = timed(lambda: index.add(chunks[more:]))
+    saving = timed(lambda: index.save(folder))
+    shutil.rmtree(folder)
     every, hit = search_ms(index, asked, None)
-    filtered, _ = search_ms(index, asked, ())
+    # Others, for an engine may keep what it made of words that it was asked for.
+    filtered, _ = search_ms(index, others, ())
     adding = timed(lambda: index.add(chunks[:more]))
     deleting = timed(lambda: index.delete([chunk.id for chunk in chunks[:more]]))
-    folder = Path(given["work"], engine)
-    saving = timed(lambda: index.save(folder))
+    again = timed(lambda: index.save(folder))
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    loading = timed(lambda: opened(folder, kind, encoder if encoder.known else None))
+    start = time.perf_counter()
+    loaded = opened(folder, kind, encoder if encoder.known else None)
+    loading = time.perf_counter() - start
+    first = timed(lambda: loaded.search(others[0][0], K))
     shutil.rmtree(folder)
     found = {
         "p50_ms": float(np.percentile(every, 50)),
         "p95_ms": float(np.percentile(every, 95)),
         "filtered_p95_ms": float(np.percentile(filtered, 95)),
         "hit_at_10": hit,
-        "chunks_per_second": (len(chunks) - more) / indexing,
+        "first_search_ms": 1000 * first,
+        "chunks_per_second": (len(chunks) - more) / (indexing + saving),
         "add_seconds": adding,
         "delete_seconds": deleting,
         "save_seconds": saving,
+        "save_changed_seconds": again,
         "load_seconds": loading,
         "disk_mb": size / 1e6,
         "peak_mb": peak_mb(),
@@ -144,9 +152,11 @@ def main() -> None:
     print(json.dumps(found), flush=True)
 
 
-def opened(folder: Path, kind: type[Index], encoder: Encoder | None) -> int:
-    """Chunks of the index in the folder."""
-    return len(kind.load(folder) if encoder is None else FusedIndex.of(folder, kind, encoder))
+def opened(folder: Path, kind: type[Index], encoder: Encoder | None) -> Index:
+    """The index in the folder, after it was counted."""
+    index = kind.load(folder) if encoder is None else FusedIndex.of(folder, kind, encoder)
+    len(index)
+    return index
 
 
 if __name__ == "__main__":

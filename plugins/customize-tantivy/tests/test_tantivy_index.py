@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import customize
-from customize import Chunk, DataError
+from customize import Chunk, DataError, index_terms
 from customize.testing import ToyBackend, conformance
 
 pytest.importorskip("tantivy")
@@ -82,6 +82,46 @@ def test_in_a_small_index_no_term_is_left_out() -> None:
     index = TantivyIndex()
     index.add(Chunk(f"{n}", f"common word{n}", (0, 9)) for n in range(50))
     assert len(index.search("common word7 word8", 60)) == 50
+
+
+def test_better_chunks_of_others_take_no_place() -> None:
+    hidden = [Chunk(f"{n}", "treasure", (0, 8), tags={"staff"}) for n in range(90)]
+    seen = [Chunk(f"seen{n}", f"treasure and word{n}", (0, 9)) for n in range(12)]
+    index = TantivyIndex()
+    index.add([*hidden, *seen])
+    for k in (5, 20):
+        assert {hit.chunk.tags for hit in index.search("treasure", k)} == {frozenset()}
+        assert len(index.search("treasure", k)) == min(k, 12)
+        assert len(index.search("treasure", k, {"staff"})) == k
+
+
+def test_saving_cuts_no_chunk_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cut: list[str] = []
+
+    def counted(text: str) -> list[str]:
+        cut.append(text)
+        return index_terms(text)
+
+    monkeypatch.setattr("customize_tantivy.index.index_terms", counted)
+    index = TantivyIndex()
+    for start in range(0, 120, 10):
+        index.add(corpus()[start : start + 10])
+    index.delete(["nobody's"])
+    index.save(tmp_path / "index")
+    assert len(cut) == 120
+    loaded = TantivyIndex.load(tmp_path / "index")
+    assert list(loaded.chunks()) == corpus()
+    assert loaded.search("word3 word17", 9) == index.search("word3 word17", 9)
+
+
+def test_its_temporary_folder_goes_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    index = TantivyIndex()
+    assert not list(tmp_path.iterdir())
+    index.add(corpus(20))
+    assert len(list(tmp_path.iterdir())) == 1
+    del index
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_damaged_folder_is_refused(tmp_path: Path) -> None:

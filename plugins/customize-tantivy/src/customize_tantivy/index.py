@@ -2,15 +2,21 @@
 
 A document of Tantivy is a chunk: its id; its tags; its terms, which are ours, so that Tantivy takes
 them apart at spaces alone; and the chunk as JSON, which is kept and not looked into.
+
+What is not saved yet lies in a temporary folder, whose files are copied to be saved.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
+import shutil
+import tempfile
 import threading
+import weakref
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import tantivy
 from tantivy import Occur, Query
@@ -23,6 +29,7 @@ _MOST_TERMS = 64  # of a question; the rarest
 _COMMON = 0.6  # of the chunks: a term in more of them takes half of a search and tells nothing
 _FEW_CHUNKS = 1000  # among which a common term costs nothing
 _LEAST_TERMS = 2  # the rarest, which are never left out
+_AHEAD = 3  # times as many are looked through for what the asker may see
 _FREQ = "freq"  # how often a term is there is kept, and not where
 
 
@@ -44,7 +51,8 @@ class TantivyIndex(Index):
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._engine = tantivy.Index(_SCHEMA)
-        self._is_own = True
+        self._own: Path | None = None  # where what is not saved yet lies
+        self._has_deleted = False
 
     def add(self, chunks: Iterable[Chunk]) -> None:
         given = {chunk.id: chunk for chunk in chunks}
@@ -57,10 +65,12 @@ class TantivyIndex(Index):
     def delete(self, ids: Iterable[str]) -> None:
         with self._lock:
             self._make_own()
+            before = len(self)
             writer = self._engine.writer(_HEAP, 1)
             for id in ids:
                 writer.delete_documents_by_term("id", id)
             _finish(self._engine, writer)
+            self._has_deleted = self._has_deleted or len(self) < before
 
     def search(self, query: str, k: int, filter: Collection[str] | None = ()) -> list[Hit]:
         if k < 1:
@@ -73,14 +83,12 @@ class TantivyIndex(Index):
             return []
         most = max(_COMMON * searcher.num_docs, _FEW_CHUNKS)
         telling = [t for place, t in enumerate(rarest) if place < _LEAST_TERMS or counts[t] <= most]
-        # Within the query, so that what the asker may not see takes no place among the k.
-        wanted = _visible(_any(_term("terms", term) for term in telling), filter)
-        hits = [Hit(chunk, score) for score, chunk in _found(searcher, wanted, k)]
+        hits = _best(searcher, _any(_term("terms", term) for term in telling), k, filter)
         return sorted(hits, key=lambda hit: (-hit.score, hit.chunk.id))
 
     def get(self, ids: Iterable[str]) -> list[Chunk]:
         searcher = self._engine.searcher()
-        return [chunk for id in ids for _, chunk in _found(searcher, _term("id", id), 1)]
+        return [hit.chunk for id in ids for hit in _found(searcher, _term("id", id), 1)]
 
     def chunks(self) -> Iterator[Chunk]:
         yield from sorted(self._every(), key=lambda one: (one.document, one.span, one.id))
@@ -90,8 +98,14 @@ class TantivyIndex(Index):
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True)
-        # Written anew, so that what was deleted is in no file.
-        _write(tantivy.Index(_SCHEMA, path=str(folder)), self.chunks())
+        with self._lock:
+            if self._own is None or self._has_deleted:
+                # Written anew, so that what was deleted is in no file.
+                _write(tantivy.Index(_SCHEMA, path=str(folder)), self.chunks())
+                return
+            self._tidy()
+            for file in self._own.iterdir():
+                shutil.copyfile(file, folder / file.name)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -101,23 +115,31 @@ class TantivyIndex(Index):
             len(index)
         except (OSError, ValueError) as error:
             raise DataError(f"there is no whole index in {folder}: {error}") from error
-        index._is_own = False
         return index
 
     def _new(self, given: Mapping[str, Chunk]) -> list[Chunk]:
         searcher = self._engine.searcher()
-        return [one for id, one in given.items() if not _found(searcher, _term("id", id), 1)]
+        there = {id for id in given if any(_found(searcher, _term("id", id), 1))}
+        return [one for id, one in given.items() if id not in there]
 
     def _every(self) -> list[Chunk]:
         searcher = self._engine.searcher()
-        return [chunk for _, chunk in _found(searcher, Query.all_query(), max(1, len(self)))]
+        return [hit.chunk for hit in _found(searcher, Query.all_query(), max(1, len(self)))]
 
     def _make_own(self) -> None:
-        """In memory, where this was loaded: its folder stays as it is."""
-        if not self._is_own:
-            own = tantivy.Index(_SCHEMA)
-            _write(own, self._every())
-            self._engine, self._is_own = own, True
+        """In a temporary folder; where this was loaded, its own stays as it is."""
+        if self._own is None:
+            own = Path(tempfile.mkdtemp(prefix="customize-tantivy-"))
+            weakref.finalize(self, shutil.rmtree, own, ignore_errors=True)
+            engine = tantivy.Index(_SCHEMA, path=str(own))
+            _write(engine, self._every())
+            self._engine, self._own = engine, own
+
+    def _tidy(self) -> None:
+        """Remove files of what was merged, and of what failed to be added."""
+        writer = self._engine.writer(_HEAP, 1)
+        writer.garbage_collect_files()
+        writer.wait_merging_threads()
 
 
 def _write(engine: tantivy.Index, chunks: Iterable[Chunk]) -> None:
@@ -149,9 +171,37 @@ def _chunk(document: tantivy.Document) -> Chunk:
     return Chunk(name, text, (start, stop), tuple(heading), tags)
 
 
-def _found(searcher: tantivy.Searcher, query: Query, k: int) -> list[tuple[float, Chunk]]:
-    hits = searcher.search(query, k, count=False).hits
-    return [(score, _chunk(searcher.doc(place))) for score, place in hits]
+def _best(
+    searcher: tantivy.Searcher, query: Query, k: int, filter: Collection[str] | None
+) -> list[Hit]:
+    """The best of what the asker may see: what they may not takes no place among the ``k``."""
+    if filter is None:
+        return list(_found(searcher, query, k))
+    # Asked for terms alone, Tantivy passes over what cannot be among the best.
+    places = _places(searcher, query, _AHEAD * k)
+    seen = (hit for hit in _read(searcher, places) if _may_see(hit.chunk, filter))
+    hits = list(itertools.islice(seen, k))
+    if len(hits) == k or len(places) < _AHEAD * k:
+        return hits
+    return list(_found(searcher, _visible(query, filter), k))
+
+
+def _found(searcher: tantivy.Searcher, query: Query, k: int) -> Iterator[Hit]:
+    return _read(searcher, _places(searcher, query, k))
+
+
+def _places(searcher: tantivy.Searcher, query: Query, k: int) -> Sequence[tuple[float, Any]]:
+    """Scores and where what has them lies, the best first."""
+    return searcher.search(query, k, count=False).hits
+
+
+def _read(searcher: tantivy.Searcher, places: Iterable[tuple[float, Any]]) -> Iterator[Hit]:
+    for score, place in places:
+        yield Hit(_chunk(searcher.doc(place)), score)
+
+
+def _may_see(chunk: Chunk, asker: Collection[str]) -> bool:
+    return not chunk.tags or not chunk.tags.isdisjoint(asker)
 
 
 def _term(field: str, term: str) -> Query:
@@ -163,10 +213,8 @@ def _any(queries: Iterable[Query]) -> Query:
     return Query.boolean_query([(Occur.Should, query) for query in queries])
 
 
-def _visible(query: Query, filter: Collection[str] | None) -> Query:
+def _visible(query: Query, filter: Collection[str]) -> Query:
     """The same of what the asker may see, with the same scores."""
-    if filter is None:
-        return query
     tags: Sequence[str] = [_EVERYONE, *(f"={tag}" for tag in filter)]
     seen = Query.const_score_query(_any(_term("tags", tag) for tag in tags), 0.0)
     return Query.boolean_query([(Occur.Must, query), (Occur.Must, seen)])
