@@ -368,6 +368,17 @@ def test_damage_is_told_before_a_package_answers(
         customize.open(copy)
 
 
+def test_a_package_is_opened_for_the_gate_while_it_is_written(
+    package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A runtime may open the folder as anybody does; its manifest names the files at the end."""
+    monkeypatch.setattr(opening, "load", lambda kind, name: TableFile)
+    copy = tmp_path / "copy"
+    shutil.copytree(package, copy)
+    rewrite(copy, files={}, sizes={})
+    customize.open(copy)
+
+
 def test_what_no_runtime_looks_for_does_not_keep_a_package_from_answering(
     package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
