@@ -230,3 +230,14 @@ def test_rows_are_drawn_for_alike_in_parts_and_at_once(monkeypatch: pytest.Monke
     at_once = rows.draw(logits_RV, step=1)
     monkeypatch.setattr(drawing, "_CACHED", 1500)
     assert torch.equal(rows.draw(logits_RV, step=1), at_once)
+
+
+def test_what_a_prompt_says_is_what_training_makes_of_it(engine: Engine) -> None:
+    """To the bit, so that a margin to a reference that was asked this way begins at zero."""
+    session = engine.open(LoRA(rank=4), seed=1)
+    tokens = np.arange(1, 40, dtype=np.int32)
+    asked = Sampling(max_tokens=1, stop_tokens=(), prompt_logprobs=True)
+    [[drawn]] = session.sample([Prompt(tokens)], asked).result()
+    batch = Batch.from_sequences([(tokens, {"weights": np.ones(len(tokens), np.float32)})])
+    assert drawn.prompt_logprobs is not None
+    assert drawn.prompt_logprobs.tolist() == session.forward(batch).result().tolist()

@@ -64,11 +64,12 @@ def _sampled(
         if len(prompt.tokens) == 0:
             raise DataError(f"prompt {number} is empty: a completion needs a token to go on from")
         policy.check(prompt.tokens)
-    policy = policy.ready()
+    ready = policy.ready()
     rows = [_Row(p, j) for p, prompt in enumerate(prompts) for j in range(prompt.n)]
     stops = _Stops(sampling, renderer)
     for some in _together(prompts, rows, sampling.max_tokens, token_budget):
-        _run(policy, prompts, some, sampling, stops, on_token)
+        _run(ready, prompts, some, sampling, stops, on_token)
+    # Of what was given, as training computes it: a reference is to be the policy's to the bit.
     given = [_prompt_logprobs(policy, p) if sampling.prompt_logprobs else None for p in prompts]
     out: list[list[Completion]] = [[] for _ in prompts]
     for row in rows:
