@@ -169,35 +169,25 @@ def _trained(
     seed: int,
 ) -> Run:
     """The run that learns from the pairs, from where the given one ended."""
+    model, revision = _model(run)
     try:
-        return _train(run, adapter, folder, options, seed)
+        return train(
+            model=model,
+            revision=revision,
+            adapter=_adapter(run, adapter),
+            data=folder.pairs,
+            to=folder.run,
+            method="dpo",
+            options=options,
+            backend=run.backend,
+            seed=seed,
+            evaluate=False,  # the correction is measured, before beside after
+        )
     except Differs as error:
         raise Differs(
             f"{error}\nTo learn from the same pairs with other settings, remove {folder.run}: "
             "answers and pairs stay"
         ) from error
-
-
-def _train(
-    run: Run,
-    adapter: Mapping[str, Any] | None,
-    folder: CorrectionFolder,
-    options: Mapping[str, Any],
-    seed: int,
-) -> Run:
-    model, revision = _model(run)
-    return train(
-        model=model,
-        revision=revision,
-        adapter=_adapter(run, adapter),
-        data=folder.pairs,
-        to=folder.run,
-        method="dpo",
-        options=options,
-        backend=run.backend,
-        seed=seed,
-        evaluate=False,  # the correction is measured, before beside after
-    )
 
 
 def _model(run: Run) -> tuple[str, str | None]:
