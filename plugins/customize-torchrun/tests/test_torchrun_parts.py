@@ -115,6 +115,15 @@ def test_a_base_in_few_bits_declares_and_remembers_what_it_is() -> None:
     assert chosen.numerics()["base"] == "nf4"
 
 
+def test_what_is_smaller_is_set_beside_the_options_that_were_given() -> None:
+    given = Torchrun(on="cpu", on_options={"dtype": "float32"})
+    [one, *_] = given.smaller(largest=100)
+    assert one.option == "on_options.token_budget"
+    made = one.of(given)
+    assert isinstance(made, Torchrun)
+    assert made.on_options == {"dtype": "float32", "token_budget": one.value}
+
+
 def test_what_each_computes_with_is_checked() -> None:
     pytest.importorskip("torch")
     chosen = choose_backend("torchrun", {"on": "cpu", "on_options": {"thread": 1}})

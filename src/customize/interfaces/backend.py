@@ -455,4 +455,4 @@ def _changed(value: Any, keys: Sequence[str], to: str | int) -> Any:
     if not keys:
         return to
     first, *more = keys
-    return {**value, first: _changed(value[first], more, to)}
+    return {**value, first: _changed(value.get(first, {}), more, to)}

@@ -120,7 +120,9 @@ class Ray(Backend):
         return float(min(free)) / shared
 
     def smaller(self, largest: int) -> Sequence[Smaller]:
-        """What each worker could do."""
+        """What each worker could do; nothing is known of it before it was asked."""
+        if not self.said:
+            return []
         each = self.on_options
         found = changes(each["token_budget"], each["recompute"], each["base"], largest)
         return [attrs.evolve(one, option=f"on_options.{one.option}") for one in found]
