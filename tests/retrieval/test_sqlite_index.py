@@ -11,36 +11,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import attrs
 import pytest
+from words_index import WORDS, chunk, indexed, some_chunks
 
 import customize
-from customize import Chunk, DataError, OptionError
+from customize import Chunk, OptionError
 from customize.retrieval.sqlite_index import FILE, SqliteIndex
-
-WORDS = ["oven", "dough", "basil", "monday", "tuesday", "river", "coal", "lamp", "violin", "salt"]
-
-
-def chunk(text: str, document: str = "a.md", start: int = 0, *tags: str) -> Chunk:
-    return Chunk(document, text, (start, start + len(text)), tags=frozenset(tags))
-
-
-def indexed(*chunks: Chunk) -> SqliteIndex:
-    index = SqliteIndex()
-    index.add(chunks)
-    return index
-
-
-def some_chunks(seed: int, count: int) -> list[Chunk]:
-    draw = random.Random(seed)
-    texts = [" ".join(draw.choices(WORDS, k=draw.randint(1, 9))) for _ in range(count)]
-    tags = [draw.sample(["hr", "board"], draw.randint(0, 2)) for _ in range(count)]
-    headings = [tuple(draw.choices(WORDS, k=number % 3)) for number in range(count)]
-    chunks = [
-        chunk(text, f"{number % 7}.md", number, *own)
-        for number, (text, own) in enumerate(zip(texts, tags, strict=True))
-    ]
-    return [attrs.evolve(c, heading=h) for c, h in zip(chunks, headings, strict=True)]
 
 
 def bm25(query: str, chunks: list[Chunk]) -> dict[str, float]:
@@ -389,113 +365,6 @@ def test_threads_may_search_at_once(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         together = list(pool.map(lambda word: index.search(word, 5, None), WORDS * 20))
     assert together == alone * 20
-
-
-def test_a_folder_without_an_index_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=f"it has no {re.escape(FILE)}"):
-        SqliteIndex.load(tmp_path)
-
-
-@pytest.mark.parametrize("content", [b"", b"not a database" * 999])
-def test_a_file_that_is_no_index_is_refused(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / FILE).write_bytes(content)
-    with pytest.raises(DataError, match=re.escape(FILE)):
-        SqliteIndex.load(tmp_path)
-
-
-@pytest.mark.parametrize(
-    "added",
-    [
-        "CREATE VIEW evil AS SELECT 1",
-        "CREATE TRIGGER evil AFTER INSERT ON labels BEGIN DELETE FROM chunks; END",
-        "DROP INDEX by_place",
-    ],
-)
-def test_a_file_with_other_tables_is_refused(tmp_path: Path, added: str) -> None:
-    indexed(chunk("oven")).save(tmp_path / "index")
-    db = sqlite3.connect(tmp_path / "index" / FILE)
-    db.execute(added)
-    db.close()
-    with pytest.raises(DataError, match="not those of this version"):
-        SqliteIndex.load(tmp_path / "index")
-
-
-def test_a_changed_chunk_is_noticed(tmp_path: Path) -> None:
-    indexed(chunk("the price is 10 euros")).save(tmp_path / "index")
-    file = tmp_path / "index" / FILE
-    file.write_bytes(file.read_bytes().replace(b"is 10 euros", b"is 99 euros"))
-    with pytest.raises(DataError, match="damaged"):
-        SqliteIndex.load(tmp_path / "index").search("price", 1)
-
-
-def test_words_of_other_chunks_are_noticed(tmp_path: Path) -> None:
-    indexed(*some_chunks(0, 50)).save(tmp_path / "index")
-    db = sqlite3.connect(tmp_path / "index" / FILE)
-    db.execute("DELETE FROM chunks WHERE row = 7")
-    db.commit()
-    db.close()
-    damaged = SqliteIndex.load(tmp_path / "index")
-    with pytest.raises(DataError, match="words are of other chunks"):
-        damaged.check()
-    with pytest.raises(DataError, match="words are of other chunks"):
-        [damaged.search(word, 50, None) for word in WORDS]
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        "DELETE FROM labels",
-        "DELETE FROM labels WHERE label = 1",
-        "UPDATE words_docsize SET sz = x'05' WHERE id = 7",
-        "DELETE FROM words_docsize WHERE id = 7",
-    ],
-)
-def test_what_a_search_reads_is_checked(tmp_path: Path, change: str) -> None:
-    indexed(*some_chunks(0, 50)).save(tmp_path / "index")
-    db = sqlite3.connect(tmp_path / "index" / FILE)
-    db.execute(change)
-    db.commit()
-    db.close()
-    damaged = SqliteIndex.load(tmp_path / "index")
-    with pytest.raises(DataError, match="words are of other chunks"):
-        damaged.search("oven", 3)
-    with pytest.raises(DataError, match="words are of other chunks"):
-        damaged.check()
-
-
-@pytest.mark.parametrize("length", ["zeroblob(2)", "zeroblob(4)", "x'8080'"])
-def test_damaged_lengths_are_noticed(tmp_path: Path, length: str) -> None:
-    indexed(*some_chunks(0, 50)).save(tmp_path / "index")
-    db = sqlite3.connect(tmp_path / "index" / FILE)
-    db.execute(f"UPDATE words_docsize SET sz = {length}")
-    db.commit()
-    db.close()
-    with pytest.raises(DataError, match="damaged"):
-        SqliteIndex.load(tmp_path / "index").search("oven", 3)
-
-
-@pytest.mark.parametrize("filling", [b"\0", b"\xff", b"7"])
-def test_a_damaged_page_is_told(tmp_path: Path, filling: bytes) -> None:
-    indexed(*some_chunks(0, 50)).save(tmp_path / "index")
-    file = tmp_path / "index" / FILE
-    whole = file.read_bytes()
-    chunks = list(SqliteIndex.load(tmp_path / "index").chunks())
-    num_told = 0
-    for start in range(0, len(whole), 4096):
-        file.write_bytes(whole[:start] + filling * 4096 + whole[start + 4096 :])
-        for look in (
-            lambda index: index.fingerprint,
-            len,
-            lambda index: index.search("oven", 3, None),
-            lambda index: index.get([chunks[0].id]),
-            lambda index: list(index.chunks()),
-            SqliteIndex.check,
-        ):
-            try:
-                look(SqliteIndex.load(tmp_path / "index"))
-            except DataError:  # any other error fails
-                num_told += 1
-    assert num_told > 20
 
 
 def test_an_index_that_orders_by_fts5_is_still_read(tmp_path: Path) -> None:
