@@ -10,7 +10,7 @@ Shape legend: H query heads, K key heads, N tokens, D head dimension, R rows, L 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
@@ -22,7 +22,7 @@ from torch import Tensor
 
 from customize_torch import varlen_attention
 from customize_torch.segments import Segment
-from customize_torch.short_attention import FEW_KEYS, attend_rows, attend_short, seen_by
+from customize_torch.short_attention import FEW_KEYS, attend_rows, attend_short
 
 _MULTIPLE = 16  # of a short segment's tokens, and of those read of a cache: shapes come back
 
@@ -52,9 +52,16 @@ class Segments:
                 self._varlen = varlen_attention.VarLen(self._segments, q_HND.device)
             return self._varlen.attend(q_HND, k_KND, v_KND, scale, window)
         given = q_HND, k_KND, v_KND
-        if all(_is_short(q_HND, s.num_seen) for s in self._segments):
-            return _attend_short(*given, self._segments, scale, window)
-        return torch.cat([_attended(*given, s, scale, window) for s in self._segments], dim=2)
+        short = [s for s in self._segments if _is_short(q_HND, s.num_seen)]
+        if len(short) == len(self._segments):
+            return _attend_short(*given, short, scale, window)
+        outs = _apart(_attend_short(*given, short, scale, window), short) if short else {}
+        q, k, v = (_apart(x, self._segments) for x in given)
+        for s in self._segments:
+            if s.start not in outs:
+                seen = _seen(s, k), _seen(s, v)
+                outs[s.start] = _attended(q[s.start], *seen, s, scale, window)
+        return torch.cat([outs[s.start] for s in self._segments], dim=2)
 
 
 class Prefill(Segments):
@@ -107,17 +114,21 @@ class Decode:
                 q_RHD, k_RKD, v_RKD, keys, values, self._lengths, scale, window
             )
             return out_RHD.transpose(0, 1)[None]
-        keys[self._rows, :, self._lengths] = k_KND[0].transpose(0, 1)
-        values[self._rows, :, self._lengths] = v_KND[0].transpose(0, 1)
-        num_keys, num_rows = k_KND.shape[1], q_HND.shape[2]
-        q_RKGD = q_HND[0].transpose(0, 1).unflatten(1, (num_keys, -1))
-        held = keys[:, :, : self._longest], values[:, :, : self._longest]
+        held = self._added(layer, k_KND, v_KND)
+        q_RKGD = q_HND[0].transpose(0, 1).unflatten(1, (k_KND.shape[1], -1))
         mask = self._mask(q_HND.dtype, window)
         if _is_short(q_HND, self._longest):
             out = attend_rows(q_RKGD, *held, mask, scale)
         else:
             out = F.scaled_dot_product_attention(q_RKGD, *held, attn_mask=mask, scale=scale)
-        return out.reshape(num_rows, -1, q_HND.shape[3]).transpose(0, 1)[None]
+        return out.reshape(len(q_RKGD), -1, q_HND.shape[3]).transpose(0, 1)[None]
+
+    def _added(self, layer: int, k_KND: Tensor, v_KND: Tensor) -> tuple[Tensor, Tensor]:
+        """The cache's keys and values [R, K, L, D] with those of the new tokens."""
+        keys, values = self._cache.layers[layer]
+        keys[self._rows, :, self._lengths] = k_KND[0].transpose(0, 1)
+        values[self._rows, :, self._lengths] = v_KND[0].transpose(0, 1)
+        return keys[:, :, : self._longest], values[:, :, : self._longest]
 
     def _mask(self, dtype: torch.dtype, window: int) -> Tensor:
         """0 where a row sees a token, else -inf, [R, 1, 1, L]; made once for all layers."""
@@ -146,6 +157,12 @@ class Cache:
             made = tuple(_rows(kept, bounds, owners, room) for kept in both)
             layers[layer] = (made[0], made[1])
         return cls(layers)
+
+    def decode(
+        self, lengths_R: Tensor, longest: int, attend_new: Callable[..., Tensor] | None
+    ) -> Decode:
+        """The plan of a step for every row, as `Decode` takes it."""
+        return Decode(self, lengths_R, longest, attend_new)
 
     @property
     def room(self) -> int:
@@ -201,21 +218,32 @@ def _rows(
     return out
 
 
+def _apart(x: Tensor, segments: Sequence[Segment]) -> dict[int, Tensor]:
+    """The tokens of each segment, by where it starts. Cut at once: a cut for each would make a
+    gradient as long as the row for each.
+    """
+    parts = x.split([s.end - s.start for s in segments], dim=2)
+    return {s.start: part for s, part in zip(segments, parts, strict=True)}
+
+
+def _seen(s: Segment, parts: Mapping[int, Tensor]) -> Tensor:
+    """Keys or values that a segment sees: its prefix's, which is a segment too, and its own."""
+    own = parts[s.start]
+    if s.prefix_end == s.prefix_start:
+        return own
+    return torch.cat([parts[s.prefix_start], own], dim=2)
+
+
 def _attended(q: Tensor, k: Tensor, v: Tensor, s: Segment, scale: float, window: int) -> Tensor:
-    """The outputs of one segment."""
-    if _is_short(q, s.num_seen):
-        return _attend_short(q, k, v, [s], scale, window)
-    own, num_keys = q[:, :, s.start : s.end], s.num_seen
-    k, v = seen_by(s, k), seen_by(s, v)
+    """The outputs of one segment, whose queries these are and who sees these keys and values."""
+    num_keys = s.num_seen
     grouped = q.shape[1] != k.shape[1]
     if s.prefix_end == s.prefix_start and (not window or num_keys <= window):
         return F.scaled_dot_product_attention(
-            own, k, v, is_causal=True, scale=scale, enable_gqa=grouped
+            q, k, v, is_causal=True, scale=scale, enable_gqa=grouped
         )
     mask = _mask(s.end - s.start, num_keys, window, q.device)
-    return F.scaled_dot_product_attention(
-        own, k, v, attn_mask=mask, scale=scale, enable_gqa=grouped
-    )
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale, enable_gqa=grouped)
 
 
 def _attend_short(

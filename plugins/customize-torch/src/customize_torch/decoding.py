@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from customize_torch.attention import Cache, Decode
+from customize_torch.attention import Cache
 from customize_torch.policy import Policy
 
 _WORTH_CAPTURING = 16  # steps
@@ -64,7 +64,7 @@ class Decoding:
 
     def _computed(self, tokens_R: Tensor, lengths_R: Tensor, longest: int) -> Tensor:
         attend_new = self._policy.base.place.kernels.attend_new
-        plan = Decode(self._cache, lengths_R, longest, attend_new)
+        plan = self._cache.decode(lengths_R, longest, attend_new)
         hidden_RC = self._policy.hidden(tokens_R, lengths_R, plan)
         return self._policy.logits(hidden_RC)
 

@@ -22,6 +22,7 @@ from customize_torch.decoding import decoding
 from customize_torch.drawing import Drawing
 from customize_torch.estimating import CACHED, ROWS
 from customize_torch.policy import Policy
+from customize_torch.shared_prompts import SharedPrompts, is_worth_sharing
 
 Floats = npt.NDArray[np.float32]
 _MULTIPLE = 8  # of the cache's tokens: kernels read them aligned
@@ -107,9 +108,8 @@ def _run(
     stops: _Stops,
     on_token: OnToken | None,
 ) -> None:
-    cache, lengths, logits_RV = prefill(
-        policy, prompts, [row.prompt for row in rows], sampling.max_tokens
-    )
+    asked = [row.prompt for row in rows]
+    cache, lengths, logits_RV = prefill(policy, prompts, asked, sampling.max_tokens, shares=True)
     ongoing = decoding(policy, cache, lengths, sampling.max_tokens)
     keys = [(prompts[row.prompt].seed, row.index) for row in rows]
     drawing = Drawing(keys, sampling, logits_RV.device)
@@ -150,10 +150,14 @@ def _record(
 
 
 def prefill(
-    policy: Policy, prompts: Sequence[Prompt], asked: Sequence[int], max_tokens: int
+    policy: Policy,
+    prompts: Sequence[Prompt],
+    asked: Sequence[int],
+    max_tokens: int,
+    shares: bool = False,
 ) -> tuple[Cache, list[int], Tensor]:
     """A cache with a row for each number of a prompt in ``asked``, what each row holds, and the
-    first logits [R, V].
+    first logits [R, V]. shares: whether no row comes later, so that a prompt may be held once.
     """
     # Equal prompts with other seeds, as the episodes of a group have, are computed once.
     keys = [prompts[number].tokens.tobytes() for number in asked]
@@ -174,9 +178,15 @@ def prefill(
     logits_PV = policy.logits(hidden_PC)
     owners = [nth[key] for key in keys]
     bounds = list(itertools.pairwise(offsets))
-    room = max(lengths) + max_tokens
-    cache = Cache.from_prefill(plan, bounds, owners, room + -room % _MULTIPLE)
+    if shares and is_worth_sharing(owners, place.device, place.dtype):
+        cache: Cache = SharedPrompts(plan, bounds, owners, _rounded(max_tokens))
+    else:
+        cache = Cache.from_prefill(plan, bounds, owners, _rounded(max(lengths) + max_tokens))
     return cache, [lengths[o] for o in owners], logits_PV[owners]
+
+
+def _rounded(room: int) -> int:
+    return room + -room % _MULTIPLE
 
 
 class _Stops:
