@@ -25,7 +25,7 @@ from customize.retrieval.fusion import FusedIndex
 HERE = Path(__file__).parent
 TO = Path(os.environ.get("RAG_TO", "runs/rag"))
 # Questions to learn from; the largest is the one whose answers are compared with the base's.
-SIZES = tuple(int(n) for n in os.environ.get("RAG_ROWS", "200,600,2000").split(","))
+SIZES = tuple(int(n) for n in os.environ.get("RAG_ROWS", "200,600,1200").split(","))
 OPTIONS: dict[str, Any] = {
     **{"lr": 7e-4, "batch_size": 6, "per_context": 6, "near_miss": 0.2, "orders": 0.1},
     **{"chunk_tokens": CHUNKING.most_tokens, "k": FORM.k},
