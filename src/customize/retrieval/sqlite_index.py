@@ -23,13 +23,14 @@ import numpy as np
 from customize._errors import DataError, OptionError
 from customize.interfaces.index import Chunk, Hit, Index, fingerprint_of
 from customize.retrieval.bm25 import OF_OTHERS, Integers, Part, Rows, highest, sums_of_three
+from customize.retrieval.folding import folded
 from customize.retrieval.function_words import FUNCTION_WORDS
 from customize.retrieval.grams import grams, grams_to_find, without_runs
 
 FILE = "chunks.sqlite"
 _HEADING_WEIGHT = 2  # a word that heads a text says more of it than one that stands in it
 _HEAP = 16_000_000  # bytes of words that are gathered before they are written
-_TOKENIZE = "tokenize = 'unicode61 remove_diacritics 2'"
+_TOKENIZE = "tokenize = 'unicode61 remove_diacritics 0'"  # what it is given is folded
 _SCHEMA = f"""
 CREATE TABLE labels(label INTEGER PRIMARY KEY, tags TEXT NOT NULL UNIQUE);
 CREATE TABLE chunks(
@@ -292,7 +293,7 @@ class SqliteIndex(Index):
         Where it has no others, these are its words.
         """
         query = query.encode("utf-8", "replace").decode()  # half a character is no text to SQLite
-        told = f"{without_runs(query)} {' '.join(grams(query))}"
+        told = f"{folded(without_runs(query))} {' '.join(grams(query))}"
         self._db.execute("INSERT INTO asked(text) VALUES (?)", [told])
         words = [word for (word,) in self._db.execute("SELECT term FROM asked_words").fetchall()]
         self._db.execute("DELETE FROM asked")
@@ -337,7 +338,8 @@ def _connect(uri: str) -> sqlite3.Connection:
 
 def _indexed(chunk: Chunk) -> tuple[str, str, str]:
     heading = " ".join(chunk.heading)
-    return heading, chunk.text, " ".join(grams_to_find(f"{heading}\n{chunk.text}"))
+    pieces = " ".join(grams_to_find(f"{heading}\n{chunk.text}"))
+    return folded(heading), folded(chunk.text), pieces
 
 
 def _chunk(columns: Sequence[Any]) -> Chunk:  # a row of _COLUMNS

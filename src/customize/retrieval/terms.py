@@ -7,8 +7,8 @@ and script.
 from __future__ import annotations
 
 import re
-import unicodedata
 
+from customize.retrieval.folding import folded
 from customize.retrieval.function_words import FUNCTION_WORDS
 from customize.retrieval.grams import grams, grams_to_find, without_runs
 
@@ -40,6 +40,4 @@ def _words(text: str) -> list[str]:
     """Without case, accents and what is cut into grams."""
     if text.isascii():
         return text.encode().translate(_LOWER).decode().split()
-    apart = unicodedata.normalize("NFKD", without_runs(text))
-    whole = "".join(one for one in apart if not unicodedata.combining(one))
-    return _WORD.findall(unicodedata.normalize("NFC", whole).casefold())
+    return _WORD.findall(folded(without_runs(text)))
