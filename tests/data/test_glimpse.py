@@ -79,6 +79,38 @@ def test_small_files_tables_and_rows_at_hand_are_read(
     assert glimpse(write(tmp_path / "rows.jsonl", 100), "chat") is None
 
 
+def parquet(file: Path, num: int, group: int, bad_every: int = 0) -> Path:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    said = [f"row {i}" if not bad_every or i % bad_every else None for i in range(num)]
+    table = pyarrow.table({"prompt": said, "completion": [str(i) for i in range(num)]})
+    parquet.write_table(table, file, row_group_size=group)
+    return file
+
+
+def test_a_table_in_parquet_says_how_many_rows_it_has_and_some_of_each_part_are_read(
+    tmp_path: Path,
+) -> None:
+    seen = glimpse(parquet(tmp_path / "rows.parquet", 20_000, 200), "chat")
+    assert seen is not None
+    assert [one.num for one in seen.between()] == [20_000, 20_000]
+    assert len(seen.rows) == 50 * 20
+    numbers = {int(row["messages"][-1]["content"]) // 2000 for row in seen.rows}
+    assert numbers == set(range(10))  # from everywhere
+
+
+def test_bad_rows_of_parquet_count_by_their_share(tmp_path: Path) -> None:
+    file = parquet(tmp_path / "rows.parquet", 7_001, 70, bad_every=3)
+    seen, whole = glimpse(file, "chat"), len(read(file, on_bad_rows="skip"))
+    assert seen is not None
+    assert seen.between()[0].num < whole < seen.between()[1].num
+
+
+def test_parquet_in_few_parts_is_read(tmp_path: Path) -> None:
+    assert glimpse(parquet(tmp_path / "rows.parquet", 20_000, 5_000), "chat") is None
+
+
 def test_a_file_of_few_long_lines_is_read(tmp_path: Path) -> None:
     assert glimpse(write(tmp_path / "rows.jsonl", 200), "chat") is None
 

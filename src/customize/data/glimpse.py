@@ -1,5 +1,5 @@
-"""About what a large file of lines holds, by some of its lines: for what cannot wait for a pass
-over all of it. Knows nothing of what rows are used for.
+"""About what a large file holds, by some of its lines, or of its rows where it is Parquet: for what
+cannot wait for a pass over all of it. Knows nothing of what rows are used for.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import numpy as np
 
 from customize.data.dataset import IndexedDataset, Indexing
 from customize.data.lines import MAX_LINE, LineFile
-from customize.data.reading import has_lines
+from customize.data.reading import has_lines, is_parquet, spooled
 from customize.data.stored_index import MIN_BYTES, StoredIndex
+from customize.data.tables import parquet_sample
 from customize.interfaces.dataset import Row
 
 _NUM_WINDOWS, _A_WINDOW = 50, 20  # into the file; lines that each is about as large as
@@ -56,16 +57,21 @@ class Glimpse:
 
 
 def glimpse(source: object, kind: str) -> Glimpse | None:
-    """Of a large file of lines that was never passed over. None of any other ``source``, where
-    lines are so long that it holds few, and where none that was looked at is a good row.
+    """Of a large file of lines that was never passed over, or of Parquet, which no pass is
+    remembered of. None of any other ``source``, where lines are so long that it holds few or the
+    table has few groups of rows, and where none that was looked at is a good row.
 
     Raises:
-        DataError: as ``read``, but for bad rows.
+        DataError, MissingDependency: as ``read``, but for bad rows.
     """
     if not isinstance(source, str | os.PathLike):
         return None
     path = Path(source).expanduser()
-    if not path.is_file() or path.stat().st_size < MIN_BYTES or not has_lines(path):
+    if not path.is_file() or path.stat().st_size < MIN_BYTES:
+        return None
+    if is_parquet(path):
+        return _of_parquet(path, kind)
+    if not has_lines(path):
         return None
     with path.open("rb") as stream:
         if StoredIndex(path, stream.fileno(), kind).recall() is not None:
@@ -122,3 +128,17 @@ def _rows(content: bytes, name: str, kind: str) -> IndexedDataset:
     spool.seek(0)
     file = LineFile(spool, name)
     return IndexedDataset(file, Indexing(file, kind).over(file.lines()))
+
+
+def _of_parquet(path: Path, kind: str) -> Glimpse | None:
+    """By the first rows of as many groups; how many rows there are it says itself."""
+    found = parquet_sample(path, _NUM_WINDOWS, _A_WINDOW)
+    if found is None:
+        return None
+    total, records = found
+    rows = spooled(records, str(path), kind)
+    if not len(rows):
+        return None
+    good = len(rows) / len(records)
+    off = _Z * np.sqrt((1 - good) / good / len(records))
+    return Glimpse(rows, round(total * good), min(1.0, float(off)))

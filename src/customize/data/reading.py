@@ -124,9 +124,9 @@ def _index(source: Source, kind: str | None, name: str | None = None) -> Indexed
     if isinstance(source, Dataset):
         listed = (source[i] for i in range(len(source)))
         called = name or f"a {type(source).__name__}"
-        return _spool(enumerate(listed, start=1), called, kind or source.kind)
+        return spooled(enumerate(listed, start=1), called, kind or source.kind)
     rows = map(without_nulls, source) if _is_of_datasets(source) else source
-    return _spool(enumerate(rows, start=1), name or f"the {type(source).__name__} of rows", kind)
+    return spooled(enumerate(rows, start=1), name or f"the {type(source).__name__} of rows", kind)
 
 
 def _is_of_datasets(source: object) -> bool:
@@ -146,7 +146,7 @@ def _named(source: str | Path, kind: str | None) -> IndexedDataset:
         if str(source).startswith(OF_AN_ENVIRONMENT):
             return _index(rows_of_environment(str(source)), kind, str(source))
         if isinstance(source, str) and _is_hub_name(source):
-            return _spool(hub_records(source), source, kind)
+            return spooled(hub_records(source), source, kind)
         if isinstance(source, str) and may_be_offered(source):
             return _offered(source, kind)
         raise DataError(_not_there(path))
@@ -154,7 +154,7 @@ def _named(source: str | Path, kind: str | None) -> IndexedDataset:
         raise DataError(_folder(path))
     records = _records_of(path)
     if records is not None:
-        return _spool(records(path), str(path), kind)
+        return spooled(records(path), str(path), kind)
     refuse_one_object(path)
     file = LineFile(path.open("rb"), str(path))
     stored = StoredIndex(path, file.descriptor, kind)
@@ -165,6 +165,11 @@ def _named(source: str | Path, kind: str | None) -> IndexedDataset:
 def has_lines(path: Path) -> bool:
     """Whether a file's rows are its lines, which are read where they lie."""
     return _records_of(path) is None
+
+
+def is_parquet(path: Path) -> bool:
+    """Whether a file is read as Parquet."""
+    return _records_of(path) is parquet_records
 
 
 def _records_of(path: Path) -> Callable[[Path], Iterable[Record]] | None:
@@ -210,7 +215,8 @@ def _by_content(path: Path) -> Callable[[Path], Iterator[Record]] | None:
     return json_records if is_list else None
 
 
-def _spool(records: Iterable[Record], name: str, kind: str | None) -> IndexedDataset:
+def spooled(records: Iterable[Record], name: str, kind: str | None) -> IndexedDataset:
+    """The data set of records, which lie in a file of its own that goes with it."""
     spool = tempfile.TemporaryFile("w+b", prefix="customize-")  # noqa: SIM115, the data set's own
     file = LineFile(spool, name)
     return IndexedDataset(file, Indexing(file, kind).over(file.spooled(records)))

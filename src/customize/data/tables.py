@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
@@ -196,6 +197,29 @@ def parquet_records(path: Path) -> Iterator[Record]:
         MissingDependency: pyarrow is not installed.
         DataError: the file is no Parquet.
     """
+    with _parquet(path) as table:
+        yield from _numbered(table.iter_batches(batch_size=1024))
+
+
+def parquet_sample(path: Path, groups: int, rows: int) -> tuple[int, list[Record]] | None:
+    """How many rows a Parquet file has, and the first few of so many of its row groups.
+
+    None where there are fewer groups: the first rows of few would stand for none but themselves.
+
+    Raises:
+        MissingDependency: pyarrow is not installed.
+        DataError: the file is no Parquet.
+    """
+    with _parquet(path) as table:
+        if table.num_row_groups < groups:
+            return None
+        chosen = [number * table.num_row_groups // groups for number in range(groups)]
+        some = (next(table.iter_batches(rows, row_groups=[one]), None) for one in chosen)
+        return table.metadata.num_rows, list(_numbered(batch for batch in some if batch))
+
+
+@contextmanager
+def _parquet(path: Path) -> Iterator[Any]:  # pyarrow has no types
     try:
         pyarrow = import_module("pyarrow")
         parquet = import_module("pyarrow.parquet")
@@ -203,15 +227,16 @@ def parquet_records(path: Path) -> Iterator[Record]:
         raise MissingDependency(
             f"reading {path.name} needs pyarrow: pip install pyarrow"
         ) from error
-    number = 0
     try:
         with parquet.ParquetFile(path) as table:
-            for batch in table.iter_batches(batch_size=1024):
-                for row in batch.to_pylist():
-                    number += 1
-                    yield number, without_nulls(row)
+            yield table
     except pyarrow.ArrowException as error:
         raise DataError(f"{path} cannot be read as Parquet: {error}") from None
+
+
+def _numbered(batches: Iterable[Any]) -> Iterator[Record]:
+    rows = (row for batch in batches for row in batch.to_pylist())
+    return ((number, without_nulls(row)) for number, row in enumerate(rows, start=1))
 
 
 def without_nulls(value: Any) -> Any:  # any value of a column
