@@ -21,7 +21,7 @@ import pytest
 import sampling_liars
 import scorer_liars
 
-from customize import Scorer, find_environment
+from customize import Exporter, Scorer, find_environment
 from customize.retrieval.sqlite_index import SqliteIndex
 from customize.testing.backend_rules.subject import BackendSubject
 from customize.testing.dataset_rules.subject import DatasetSubject
@@ -122,22 +122,40 @@ def test_a_lying_method_is_caught_by_its_rule_alone(rule: str) -> None:
     assert broken(MethodSubject("liar", method_liars.LIARS[rule]())) == [rule]
 
 
+@pytest.fixture(scope="module")
+def trained() -> ExporterSubject:
+    """What exporters package alike: a trained session, and what it answers."""
+    pytest.importorskip("peft")
+    pytest.importorskip("customize_torch")
+    subject = ExporterSubject("honest", exporter_liars.Honest())
+    assert subject.cases
+    return subject
+
+
+def exporting(exporter: Exporter, trained: ExporterSubject) -> ExporterSubject:
+    """The same session, packaged by another exporter; in folders of its own, since it may lie."""
+    subject = ExporterSubject("liar", exporter)
+    for name in ("engine", "session", "cases"):
+        setattr(subject, name, getattr(trained, name))
+    return subject
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("rule", [None, *exporter_liars.LIARS])
-def test_a_lying_exporter_is_caught_by_its_rule_alone(rule: str | None) -> None:
-    pytest.importorskip("peft")
-    pytest.importorskip("customize_torch")
+def test_a_lying_exporter_is_caught_by_its_rule_alone(
+    rule: str | None, trained: ExporterSubject
+) -> None:
     made = exporter_liars.Honest() if rule is None else exporter_liars.LIARS[rule]()
-    assert broken(ExporterSubject("liar", made)) == ([] if rule is None else [rule])
+    assert broken(exporting(made, trained)) == ([] if rule is None else [rule])
 
 
 @pytest.mark.slow
-def test_a_runtime_that_ends_at_none_of_its_models_own_stop_tokens_is_caught() -> None:
-    pytest.importorskip("peft")
-    pytest.importorskip("customize_torch")
+def test_a_runtime_that_ends_at_none_of_its_models_own_stop_tokens_is_caught(
+    trained: ExporterSubject,
+) -> None:
     both = ["check_package_passes_the_gate", "check_runtime_ends_where_it_should"]
     others = [rule.name for rule in rules_of("exporter") if rule.name not in both]
-    subject = ExporterSubject("liar", exporter_liars.never_stops())
+    subject = exporting(exporter_liars.never_stops(), trained)
     assert any(case.stopped for case in subject.cases)
     assert broken(subject, without=others) == both
 
