@@ -197,8 +197,8 @@ def test_another_tokenizer_is_refused(
         (None, "holds no index: make one with customize index build"),
         ("{", "is damaged"),
         ('{"version": 1}', "of another version"),
-        ('{"version": 3}', "of another version"),
-        ('{"version": 2, "chunking": {}}', "is damaged"),
+        ('{"version": 4}', "of another version"),
+        ('{"version": 3, "chunking": {}}', "is damaged"),
         ("[]", "is damaged"),
     ],
 )
@@ -209,6 +209,22 @@ def test_a_folder_that_is_no_index_is_refused(
         (tmp_path / "index.json").write_text(content)
     with pytest.raises(DataError, match=reason):
         open_index(tmp_path)
+
+
+def test_an_older_versions_index_is_made_anew_by_an_update(folder: Path, docs: Path) -> None:
+    built = open_index(folder)
+    [inside] = folder.glob("chunks-*")
+    [file] = inside.iterdir()
+    file.write_bytes(b"of tables that are no more")
+    inside.rename(folder / f"chunks-{built.fingerprint[:16]}-words")
+    told = json.loads((folder / "index.json").read_text())
+    (folder / "index.json").write_text(json.dumps({**told, "version": 2}))
+    with pytest.raises(DataError, match=f"with customize index update {folder} DOCUMENTS"):
+        open_index(folder)
+    done = update_index(folder, docs)
+    assert (done.num_added, done.num_unchanged) == (len(built), 0)
+    assert found(folder, "cook earns euros", "hr") == ["hr/pay.md", "menu.md"]
+    assert len(list(folder.glob("chunks-*"))) == 1
 
 
 def test_an_index_that_is_not_the_one_told_of_is_refused(folder: Path, tmp_path: Path) -> None:

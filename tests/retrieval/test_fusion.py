@@ -67,6 +67,25 @@ def test_reciprocal_ranks_are_added() -> None:
     )
 
 
+def test_what_only_fills_up_the_words_is_no_ranking() -> None:
+    some = [chunk(f"how do the {'abcdefgh'[: 1 + n % 7]}", f"{n}") for n in range(9)]
+    index = FusedIndex(SqliteIndex(), Letters())
+    index.add(some)
+    query = "how do the hedges"
+    assert {hit.score for hit in index.words.search(query, 9)} == {0.0}
+    found = [hit.score for hit in index.search(query, 9)]
+    assert found == pytest.approx([1 / (60 + rank) for rank in range(1, 10)])
+
+
+def test_an_index_asked_by_another_encoder_stays_what_it_is() -> None:
+    index = FusedIndex(SqliteIndex(), Letters())
+    index.add(CHUNKS)
+    other = index.asked_by(Letters("other"))
+    other.add([chunk("gh", "e")])
+    assert len(index.encoded()[0]) == len(index.encoded()[1]) == len(CHUNKS)
+    assert index.search("cabbage", 9, ["hr"])
+
+
 def test_both_rankings_count() -> None:
     index = FusedIndex(SqliteIndex(), Letters())
     index.add(CHUNKS)

@@ -1,24 +1,22 @@
-"""Terms of texts and questions, against what SQLite's own tokenizer makes of words."""
+"""Terms of texts and questions, against what the default index has of them."""
 
 from __future__ import annotations
 
 import random
-import sqlite3
 
 import pytest
 
-from customize import index_terms, query_terms
+from customize import Chunk, index_terms, query_terms
 from customize.retrieval.grams import grams
+from customize.retrieval.sqlite_index import SqliteIndex
 
 
-def by_sqlite(text: str) -> list[str]:
-    """The words of a text as FTS5 has them, in their order."""
-    db = sqlite3.connect(":memory:")
-    tokenize = "tokenize = 'unicode61 remove_diacritics 2'"
-    db.execute(f"CREATE VIRTUAL TABLE texts USING fts5(text, {tokenize})")
-    db.execute("CREATE VIRTUAL TABLE words USING fts5vocab(texts, instance)")
-    db.execute("INSERT INTO texts VALUES (?)", [text])
-    return [term for (term,) in db.execute("SELECT term FROM words ORDER BY offset")]
+def of_the_default_index(text: str) -> list[str]:
+    """What it finds a text by, in its order: words, and then grams."""
+    index = SqliteIndex()
+    index.add([Chunk("a", text, (0, len(text)))])
+    select = "SELECT term FROM all_places ORDER BY col = 'grams', offset"
+    return [term for (term,) in index._db.execute(select)]
 
 
 @pytest.mark.parametrize(
@@ -28,12 +26,22 @@ def by_sqlite(text: str) -> list[str]:
         "CAFE\u0301 naïve — Ångström",
         "a-b c/d (e) f@g 12.50",
         "Привет, Мир",
+        "Die Straße, o\ufb00en ab 9½ Uhr, Ωράριο",
+        "हिन्दी और हिन्दू",
+        "使用Docker部署",
+        "Docker를 3번 설치",
         "",
         "?!",
     ],
 )
-def test_words_are_those_of_the_default_index(text: str) -> None:
-    assert index_terms(text) == by_sqlite(text)
+def test_terms_are_those_of_the_default_index(text: str) -> None:
+    assert index_terms(text) == of_the_default_index(text)
+
+
+def test_words_of_scripts_with_vowel_signs_are_whole() -> None:
+    one, other = query_terms("हिन्दी"), query_terms("हिन्दू")
+    assert (len(one), len(other)) == (1, 1)
+    assert one != other
 
 
 @pytest.mark.parametrize("code", range(128))

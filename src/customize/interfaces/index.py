@@ -81,7 +81,10 @@ class Chunk:
 
 @attrs.frozen
 class Hit:
-    """A chunk that was found; of one search's hits the higher score is the better."""
+    """A chunk that was found; of one search's hits the higher score is the better.
+
+    With the score 0 it fills up the end, and is left out where other rankings are put beside.
+    """
 
     chunk: Chunk
     score: float

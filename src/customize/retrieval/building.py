@@ -28,8 +28,7 @@ from customize.retrieval.index_folder import (
     IndexFacts,
     Source,
     new_index,
-    open_index,
-    read_facts,
+    to_update,
     write_index,
 )
 
@@ -112,7 +111,8 @@ def update_index(
     """Make the index in ``folder`` one of ``source`` as it is now, as it was made then.
 
     What did not change is not read again; what is gone from ``source`` is gone from the index.
-    Until it is done, and where it fails, the folder holds the index that it held.
+    One that an older version of customize made is made anew. Until it is done, and where it fails,
+    the folder holds the index that it held.
 
     encoder: as for `open_index`; the rest as for `build_index`.
 
@@ -120,9 +120,9 @@ def update_index(
         DataError: as `build_index` and `open_index` do, or the tokenizer has changed since.
     """
     folder = Path(folder)
-    facts = read_facts(folder)
+    facts, index = to_update(folder, encoder)
     policy = _Policy(on_unreadable, on_sensitive, timeout_s, report)
-    return _refreshed(folder, facts, open_index(folder, encoder), source, policy)
+    return _refreshed(folder, facts, index, source, policy)
 
 
 @attrs.frozen

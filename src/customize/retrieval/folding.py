@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
-
-_PERHAPS_MARKS = re.compile("[\u0300-\U0010ffff]")  # none of Unicode's marks comes before
 
 
 def folded(text: str) -> str:
-    """Without case, accents, ligatures and other forms of letters (Unicode's NFKD)."""
+    """Without case, accents, ligatures and other forms of letters (Unicode's NFKD).
+
+    Letters that Unicode does not take apart, as \u00f8 and \u0142, stay as they are.
+    """
     if text.isascii():
         return text.lower()
     apart = unicodedata.normalize("NFKD", text)
-    bare = _PERHAPS_MARKS.sub(lambda one: "" if unicodedata.combining(one[0]) else one[0], apart)
-    return unicodedata.normalize("NFC", bare).casefold()
+    for mark in filter(unicodedata.combining, set(apart)):
+        apart = apart.replace(mark, "")
+    return unicodedata.normalize("NFC", apart).casefold()

@@ -44,8 +44,9 @@ class FusedIndex(Index):
         self.words.add(new)
         kept = [self._vectors_CD] if self._ids else []
         self._vectors_CD = np.concatenate([*kept, made_CD])
-        self._ids += [chunk.id for chunk in new]
-        self._tags += [chunk.tags for chunk in new]
+        # New lists, since another encoder's index may hold those that were.
+        self._ids = [*self._ids, *(chunk.id for chunk in new)]
+        self._tags = [*self._tags, *(chunk.tags for chunk in new)]
         self._labels = None
 
     def delete(self, ids: Iterable[str]) -> None:
@@ -62,7 +63,9 @@ class FusedIndex(Index):
             raise OptionError(f"k must be >= 1 (got {k})")
         self.check_filter(filter)
         depth = max(k, _DEPTH)
-        by_words = [hit.chunk.id for hit in self.words.search(query, depth, filter)]
+        told = self.words.search(query, depth, filter)
+        # What an index fills up with, at the score 0, is no ranking.
+        by_words = [hit.chunk.id for hit in told if hit.score != 0]
         scores = fused([by_words, self._nearest(query, depth, filter)])
         best = self.words.get(sorted(scores, key=lambda id: (-scores[id], id))[:k])
         # The tags beside the vectors may be damaged; a chunk's own are in its id.

@@ -11,9 +11,9 @@ import string
 import unicodedata
 from collections.abc import Iterator
 
-# Thai to Lao, Khmer, Japanese, Chinese with its rare characters, Korean.
+# Thai to Lao, Burmese, Khmer, Japanese, Chinese with its rare characters, Korean.
 UNSPACED = (
-    "\u0e00-\u0eff\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
     "\uac00-\ud7a3\uf900-\ufaff\U00020000-\U0003ffff"
 )
 _RUN = re.compile(rf"[{UNSPACED}]+")

@@ -25,7 +25,8 @@ from customize.retrieval.fusion import FusedIndex, vectors_hash
 from customize.retrieval.query_adapter import AdaptedEncoder, QueryAdapter
 
 FILE = "index.json"
-_VERSION = 2
+_VERSION = 3  # to be raised when the same chunks are to be found otherwise
+_READ = (2, 3)  # of one before, what it was made of
 
 
 @attrs.frozen
@@ -88,10 +89,22 @@ def read_facts(folder: Path) -> IndexFacts:
     Raises:
         DataError: the folder holds no index that this version reads.
     """
+    version, facts = _read(folder)
+    if version != _VERSION:
+        raise DataError(
+            f"{folder / FILE} is of another version of customize: make it anew of its documents "
+            f"with customize index update {folder} DOCUMENTS (update_index)"
+        )
+    return facts
+
+
+def _read(folder: Path) -> tuple[int, IndexFacts]:
+    """Of this version or one before; which one, and what it says."""
     file = folder / FILE
     try:
         told = json.loads(file.read_text("utf-8"))
-        if told.pop("version") != _VERSION:
+        version = int(told.pop("version"))
+        if version not in _READ:
             raise DataError(f"{file} is of another version of customize: build the index anew")
         told["chunking"] = Chunking(**told["chunking"])
         told["sources"] = {
@@ -100,13 +113,26 @@ def read_facts(folder: Path) -> IndexFacts:
         }
         if "named" in told:
             told["named"] = NamedEncoder(told["named"]["name"], dict(told["named"]["options"]))
-        return IndexFacts(**told)
+        return version, IndexFacts(**told)
     except FileNotFoundError:
         raise DataError(f"{folder} holds no index: make one with customize index build") from None
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         if isinstance(error, DataError):
             raise
         raise DataError(f"{file} is damaged ({error}): build the index anew") from error
+
+
+def to_update(folder: Path, encoder: Encoder | str | None) -> tuple[IndexFacts, Index]:
+    """What the index in a folder says, and the index; empty where an older version made it.
+
+    Raises:
+        as `open_index`.
+    """
+    version, facts = _read(folder)
+    if version == _VERSION:
+        return facts, open_index(folder, encoder)
+    asking = _asking(folder, facts, encoder)
+    return attrs.evolve(facts, sources={}), new_index(facts.index, asking)
 
 
 def open_index(folder: str | Path, encoder: Encoder | str | None = None) -> Index:
@@ -125,9 +151,7 @@ def open_index(folder: str | Path, encoder: Encoder | str | None = None) -> Inde
     facts = read_facts(folder)
     inside = folder / _inside(facts)
     kind = load("index", facts.index)
-    encoder = _encoder(facts, encoder)
-    if encoder is not None and facts.adapter is not None:
-        encoder = AdaptedEncoder(encoder, _adapter(folder, facts.adapter))
+    encoder = _asking(folder, facts, encoder)
     index: Index = kind.load(inside) if encoder is None else FusedIndex.of(inside, kind, encoder)
     if index.fingerprint != facts.fingerprint:
         raise DataError(f"{inside} is not the index that {folder / FILE} tells of: build it anew")
@@ -231,6 +255,14 @@ def _adapter_file(folder: Path, fingerprint: str) -> Path:
     return folder / f"query-adapter-{fingerprint[:16]}.safetensors"
 
 
+def _asking(folder: Path, facts: IndexFacts, given: Encoder | str | None) -> Encoder | None:
+    """The encoder of the index, with the map of its queries."""
+    encoder = _encoder(facts, given)
+    if encoder is None or facts.adapter is None:
+        return encoder
+    return AdaptedEncoder(encoder, _adapter(folder, facts.adapter))
+
+
 def _encoder(facts: IndexFacts, given: Encoder | str | None) -> Encoder | None:
     """The one that is given, or the one that the index names."""
     if facts.encoder is None and given is not None:
@@ -252,6 +284,6 @@ def _encoder(facts: IndexFacts, given: Encoder | str | None) -> Encoder | None:
 
 
 def _inside(facts: IndexFacts) -> str:
-    """Other vectors of the same chunks are other content."""
+    """Other vectors of the same chunks are other content, and so is what another version made."""
     own = facts.encoder[:12] if facts.encoder else "words"
-    return f"chunks-{facts.fingerprint[:16]}-{own}"
+    return f"chunks-{_VERSION}-{facts.fingerprint[:16]}-{own}"

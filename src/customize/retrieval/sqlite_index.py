@@ -30,7 +30,8 @@ from customize.retrieval.grams import grams, grams_to_find, without_runs
 FILE = "chunks.sqlite"
 _HEADING_WEIGHT = 2  # a word that heads a text says more of it than one that stands in it
 _HEAP = 16_000_000  # bytes of words that are gathered before they are written
-_TOKENIZE = "tokenize = 'unicode61 remove_diacritics 0'"  # what it is given is folded
+# What it is given is folded; marks that are left are vowels of scripts that write them so.
+_TOKENIZE = """tokenize = "unicode61 remove_diacritics 0 categories 'L* N* Co M*'" """.strip()
 _SCHEMA = f"""
 CREATE TABLE labels(label INTEGER PRIMARY KEY, tags TEXT NOT NULL UNIQUE);
 CREATE TABLE chunks(
@@ -299,7 +300,8 @@ class SqliteIndex(Index):
         self._db.execute("DELETE FROM asked")
         counts = {word: self._num_chunks_with(word) for word in words}
         there = sorted((word for word in words if counts[word]), key=counts.__getitem__)
-        rarest = [word for word in there if word not in FUNCTION_WORDS] or there
+        tells = not FUNCTION_WORDS.issuperset(words)
+        rarest = [word for word in there if not (tells and word in FUNCTION_WORDS)]
         most = max(_COMMON * len(self), _FEW_CHUNKS)
         looked_for = [
             word
@@ -339,7 +341,7 @@ def _connect(uri: str) -> sqlite3.Connection:
 def _indexed(chunk: Chunk) -> tuple[str, str, str]:
     heading = " ".join(chunk.heading)
     pieces = " ".join(grams_to_find(f"{heading}\n{chunk.text}"))
-    return folded(heading), folded(chunk.text), pieces
+    return folded(without_runs(heading)), folded(without_runs(chunk.text)), pieces
 
 
 def _chunk(columns: Sequence[Any]) -> Chunk:  # a row of _COLUMNS

@@ -6,14 +6,14 @@ and script.
 
 from __future__ import annotations
 
-import re
+import itertools
+import unicodedata
 
 from customize.retrieval.folding import folded
 from customize.retrieval.function_words import FUNCTION_WORDS
 from customize.retrieval.grams import grams, grams_to_find, without_runs
 
-_WORD = re.compile(r"[^\W_]+")
-# The same for ASCII alone, as most texts are, in much less time; a table has all 256 bytes.
+# For ASCII alone, as most texts are, in much less time; a table has all 256 bytes.
 _LOWER = bytes(ord(chr(code).lower()) if chr(code).isalnum() else 32 for code in range(128))
 _LOWER += bytes(128)
 
@@ -40,4 +40,12 @@ def _words(text: str) -> list[str]:
     """Without case, accents and what is cut into grams."""
     if text.isascii():
         return text.encode().translate(_LOWER).decode().split()
-    return _WORD.findall(folded(without_runs(text)))
+    words = folded(without_runs(text))
+    for other in itertools.filterfalse(_is_of_a_word, set(words)):
+        words = words.replace(other, " ")
+    return words.split()
+
+
+def _is_of_a_word(character: str) -> bool:
+    """Letters, digits, and marks, which are vowels where they are left."""
+    return character.isalnum() or unicodedata.category(character).startswith("M")
