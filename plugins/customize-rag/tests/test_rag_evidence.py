@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from customize import find_answer
-from customize_rag.evidence import holds, quoted, sentences, shortened
+from customize_rag.evidence import holds, is_heading, quoted, sentences, shortened
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,24 @@ def test_sentences_end_where_another_begins() -> None:
         "On Mr. Holm's day, No. 12, it is 3.5 hours!",
         "9 of us work here.",
     ]
+
+
+@pytest.mark.parametrize(
+    "heading", ["## Hours", "  ## Hours ##", "##", "Hours\n-----", "Hours at a glance\n==="]
+)
+def test_a_heading_is_a_sentence_whatever_line_follows(heading: str) -> None:
+    text = f"Come in, all\n{heading}\nWe open at 9:20 am. Ring\nus.\n{heading}\n\n{heading}\nNo."
+    own = heading.strip()
+    assert [text[a:b] for a, b in sentences(text)] == [
+        *("Come in, all", own, "We open at 9:20 am.", "Ring\nus.", own, own, "No."),
+    ]
+    assert [is_heading(text[a:b]) for a, b in sentences(text)] == [0, 1, 0, 0, 1, 1, 0]
+
+
+@pytest.mark.parametrize("heading", ["## Open from 9:20 am", "# Open from 9:20 am #"])
+def test_a_heading_is_quoted_without_its_marks(heading: str) -> None:
+    assert quoted("9:20 am", f"{heading}\nRing us.", "When?", 12) == "Open from 9:20 am"
+    assert quoted("9:20 am", f"{heading[2:]}\n---\nRing us.", "When?", 2) == "9:20 am"
 
 
 def test_the_sentence_that_is_asked_about_is_quoted() -> None:

@@ -12,21 +12,32 @@ Span = tuple[int, int]
 # After the end of one, where another begins: "7:40 am. On", but not "No. 12" or "Mr. Holm".
 _NO_END = "".join(rf"(?<!\b{short}\.)" for short in ("No", "Mr", "Mrs", "Ms", "Dr", "St"))
 _BETWEEN = re.compile(rf"(?<=[.!?]){_NO_END}\s+(?=[\"'(\[]?[A-Z0-9$])|\n{{2,}}")
+# A heading of Markdown: a line with marks before it, or the one above a line of them.
+_HEADING = re.compile(
+    r"^ {0,3}(?:#{1,6}(?:[ \t].*)?|(?![-*+>|]|\d+[.)]\s)\S.*\n {0,3}(?:=+|-+)[ \t]*)$",
+    re.MULTILINE,
+)
+_TITLE = re.compile(r"#{1,6}(?:[ \t]+(.*?))?[ \t]*#*|(.*)\n[ \t]*(?:=+|-+)")
 _WORD = re.compile(r"\S+")
 
 
 def sentences(text: str) -> Iterator[Span]:
     """Where each sentence is, without the space around it.
 
-    Unlike where chunks are cut, a number ends a sentence: it is often what is asked for.
+    Unlike where chunks are cut, a number ends a sentence: it is often what is asked for. A heading
+    is one, whether or not an empty line follows.
     """
     start = 0
-    for between in [*_BETWEEN.finditer(text), None]:
-        end = len(text) if between is None else between.start()
+    for end, next_start in [*_between(text), (len(text), len(text))]:
         said = text[start:end]
         if said.strip():
             yield start + len(said) - len(said.lstrip()), start + len(said.rstrip())
-        start = end if between is None else between.end()
+        start = next_start
+
+
+def is_heading(sentence: str) -> bool:
+    """Whether it is a heading of Markdown."""
+    return _TITLE.fullmatch(sentence) is not None
 
 
 def holds(answer: str, text: str) -> bool:
@@ -38,18 +49,19 @@ def quoted(answer: str, text: str, question: str, most_words: int) -> str | None
     """The words around the answer that are quoted; None where the text does not hold it.
 
     Of several sentences that hold it the one that has most in common with the question, and of a
-    long one the words next to the answer.
+    long one the words next to the answer. A heading is quoted without its marks.
     """
     wanted = _stems(question)
     among = [
-        (len(wanted & _stems(text[start:end])), -start, (start, end), place)
+        (len(wanted & _stems(said)), -start, said, place)
         for start, end in sentences(text)
-        for place in find_answer(answer, text[start:end])[:1]
+        for said in [_title(text[start:end])]
+        for place in find_answer(answer, said)[:1]
     ]
     if not among:
         return None
-    _, _, (start, end), place = max(among)
-    return shortened(text[start:end], place, most_words)
+    _, _, said, place = max(among)
+    return shortened(said, place, most_words)
 
 
 def shortened(sentence: str, keep: Span, most_words: int) -> str:
@@ -60,6 +72,18 @@ def shortened(sentence: str, keep: Span, most_words: int) -> str:
     first = min(first, kept[0])
     last = max(min(first + most_words, len(words)) - 1, kept[-1])
     return sentence[words[first][0] : words[last][1]].rstrip(".!?;,")
+
+
+def _between(text: str) -> list[Span]:
+    """What is between two sentences; before and after a heading that may be nothing."""
+    around = [(place, place) for found in _HEADING.finditer(text) for place in found.span()]
+    return sorted([*around, *(found.span() for found in _BETWEEN.finditer(text))])
+
+
+def _title(sentence: str) -> str:
+    """What a heading says; any other sentence as it is."""
+    found = _TITLE.fullmatch(sentence)
+    return sentence if found is None else found[1] or found[2] or ""
 
 
 def _stems(text: str) -> set[str]:

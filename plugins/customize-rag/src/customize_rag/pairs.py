@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from customize import Chunk, Index
+from customize import Chunk, Grounding, Index
 from customize_rag.evidence import holds, quoted
 
 _AMONG = 20  # hits that a chunk is looked for in
@@ -76,6 +76,11 @@ def grounded(
     return pairs, [one for one in found if isinstance(one, LeftOut)]
 
 
+def shows(chunk: Chunk, quote: str) -> bool:
+    """Whether the passage, as it is shown, has the quote in it word for word."""
+    return " ".join(quote.split()) in Grounding.passage(chunk)
+
+
 def none_holds(answer: str, chunks: Iterable[Chunk]) -> bool:
-    """Whether no chunk has the answer in it."""
-    return not any(holds(answer, chunk.text) for chunk in chunks)
+    """Whether no passage, as it is shown, has the answer in it: headings are shown too."""
+    return not any(holds(answer, Grounding.passage(chunk)) for chunk in chunks)
