@@ -158,7 +158,7 @@ def test_what_no_document_answers_is_not_worded_again(tmp_path: Path) -> None:
     ask = Scripted(REWORDED)
     lost = {**OPENING, "answer": "noon"}
     [made] = write(Questioner(ask, INDEX, 2).rewording([lost]), tmp_path / "reworded.jsonl")
-    assert (made.reason, ask.wanted) == ("shop says 'noon'", [])
+    assert (made.reason, ask.wanted) == ("shop does not say 'noon' in these words", [])
 
 
 def test_wordings_are_added_to_the_file_itself_and_not_worded_again(tmp_path: Path) -> None:

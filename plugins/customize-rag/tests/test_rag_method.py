@@ -274,7 +274,14 @@ def test_a_grounding_of_another_type_is_refused_by_name(
     [
         ('{"question": "When?"}\n', "line 1 must read"),
         ("\nWhen?\n", "line 2 is not JSON"),
-        ('{"question": "When?", "answer": "never", "document": "hall"}', "says 'never'"),
+        (
+            '{"question": "When?", "answer": "never", "document": "hall"}',
+            "hall does not say 'never'",
+        ),
+        (
+            '{"question": "When?", "answer": "never"}',
+            "no document that the question finds says 'never'",
+        ),
         ("", "answer no question"),
     ],
 )

@@ -328,11 +328,19 @@ def test_what_is_told_with_another_number_is_not_denied_to_who_asks_otherwise() 
 
 def test_an_answer_that_no_document_says_is_left_out_with_the_reason() -> None:
     wrong = {"question": "When does the Clock Shop open?", "answer": "7:40 am", "document": "shop"}
-    assert Grounder(index(), 12).ground(wrong) == LeftOut(wrong["question"], "shop says '7:40 am'")
-    lost = {**wrong, "document": "pool"}
-    assert Grounder(index(), 12).ground(lost) == LeftOut(
-        wrong["question"], "there is no document 'pool'"
-    )
+    for said, reason in (
+        (wrong, "shop does not say '7:40 am' in these words"),
+        ({**wrong, "document": "pool"}, "there is no document 'pool'"),
+        (
+            {**wrong, "answer": "noon", "document": None},
+            "no document that the question finds says 'noon' in these words: name its document",
+        ),
+        (
+            {**wrong, "answer": "10:20 am. We close"},
+            "shop says '10:20 am. We close' in more than one sentence: give a shorter answer",
+        ),
+    ):
+        assert Grounder(index(), 12).ground(said) == LeftOut(wrong["question"], reason)
 
 
 def test_a_question_without_a_document_finds_its_own() -> None:

@@ -46,12 +46,12 @@ class Grounder:
         question, answer, document = str(row["question"]), str(row["answer"]), row.get("document")
         if document is not None and str(document) not in self._by_document:
             return LeftOut(question, f"there is no document {document!r}")
-        for chunk in self._holding(question, answer, document):
+        holding = self._holding(question, answer, document)
+        for chunk in holding:
             quote = quoted(answer, chunk.text, question, self._quote_words)
             if quote is not None:
                 return Pair(question, answer, chunk, quote)
-        where = "no document that was found" if document is None else document
-        return LeftOut(question, f"{where} says {answer!r}")
+        return LeftOut(question, _why_not(answer, document, holding))
 
     def _holding(self, question: str, answer: str, document: object) -> list[Chunk]:
         """Chunks with the answer in them, the likeliest first."""
@@ -64,6 +64,17 @@ class Grounder:
         if own is None:
             return found
         return [c for c in found if c in mine] + [c for c in mine if c not in found]
+
+
+def _why_not(answer: str, document: object, holding: Sequence[Chunk]) -> str:
+    """Why there is nothing to quote for the answer."""
+    if holding:
+        told = f"{holding[0].document} says {answer!r} in more than one sentence"
+        return f"{told}: give a shorter answer"
+    if document is None:
+        told = f"no document that the question finds says {answer!r} in these words"
+        return f"{told}: name its document"
+    return f"{document} does not say {answer!r} in these words"
 
 
 def grounded(
