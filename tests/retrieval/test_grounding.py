@@ -60,7 +60,13 @@ def test_spaces_in_the_sentence_of_abstention_do_not_count(abstention: str) -> N
     assert said.endswith("\n$41.40\nI cannot find it: Who owns it?")
 
 
-@pytest.mark.parametrize("abstention", ["", " ", "...", " .\n"])
+def test_a_sentence_of_abstention_may_end_with_the_stop_of_another_script() -> None:
+    form = Grounding(abstention="文档里没有。")
+    assert form.read("文档里没有", HITS).abstained
+    assert form.answer("$41.40", missing="谁？").endswith("\n文档里没有: 谁？")
+
+
+@pytest.mark.parametrize("abstention", ["", " ", "...", " .\n", "。"])
 def test_an_abstention_that_every_answer_begins_with_is_refused(abstention: str) -> None:
     with pytest.raises(OptionError, match=r"must be a sentence .*: write what is said"):
         Grounding(abstention=abstention)

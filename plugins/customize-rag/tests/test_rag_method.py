@@ -300,6 +300,14 @@ def test_without_questions_sentences_are_asked_for() -> None:
     assert any("what time" in text for text in asked)
 
 
+def test_where_nothing_can_be_asked_the_error_says_to_give_questions() -> None:
+    chinese = customize.read(
+        [{"id": "shop", "text": "# 钟表店\n\n早上10:20开门。"}], kind="documents"
+    )
+    with pytest.raises(DataError, match="give questions, a file of your own"):
+        RAG(**PLAIN).num_steps(chinese)
+
+
 def test_a_share_that_one_document_does_not_allow_is_warned_of() -> None:
     one = customize.read([{"id": "shop", "text": DOCUMENTS[1]["text"]}], kind="documents")
     method = RAG(**{**PLAIN, "per_context": 1}, off_topic=0.5, near_miss=0.0)

@@ -11,16 +11,17 @@ from typing import Any
 import attrs
 import numpy as np
 import pytest
-from rag_corpus import PAIRS, TEXTS, index
+from rag_corpus import OTHER_SCRIPTS, PAIRS, TEXTS, index
 
 import customize
-from customize import Chunk, Grounding, Index, OptionError
+from customize import Answer, Chunk, Grounding, Index, OptionError
 from customize_rag.changing import beside, changed, disputed, without
 from customize_rag.evidence import holds
 from customize_rag.extracting import extracted
 from customize_rag.pairs import Grounder, LeftOut, Pair, grounded
 from customize_rag.plan import RowPlan
 from customize_rag.rows import Rows
+from customize_rag.scorer import Grounded
 
 NOTHING_ELSE: dict[str, Any] = {"near_miss": 0.0, "off_topic": 0.0, "empty": 0.0, "partial": 0.0}
 
@@ -127,6 +128,39 @@ def test_an_answer_that_a_heading_tells_is_quoted_as_it_is_shown(tmp_path: Path)
     [row] = Rows(plan, [pair], documents)
     assert asked(row)[2] == '"Open from 9:20 am" [1]\n9:20 am'
     assert passages(row) == ["Hall > Open from 9:20 am: Ring us, and come in."]
+
+
+@pytest.mark.parametrize("script", OTHER_SCRIPTS)
+def test_answers_in_scripts_without_spaces_and_in_korean_are_learnt(
+    tmp_path: Path, script: str
+) -> None:
+    texts, asked_of = OTHER_SCRIPTS[script]
+    pairs = [{"question": q, "answer": a, "document": f"{d}.md"} for q, a, d in asked_of]
+    documents = of_files(tmp_path, texts, most_tokens=40)
+    found, left_out = grounded(pairs, documents, 12)
+    assert (len(found), left_out) == (len(pairs), [])
+    plan = RowPlan(per_context=2, k=2, **{**NOTHING_ELSE, "near_miss": 0.3}, disputed=0.0)
+    answers = {pair["question"]: pair["answer"] for pair in pairs}
+    kinds, grounded_is = Counter[str](), Grounded()
+    for row in Rows(plan, [*found] * 4, documents):
+        kind, question, said = asked(row)
+        kinds[kind] += 1
+        if kind == "near miss":
+            assert not any(holds(answers[question], one) for one in passages(row))
+            continue
+        quote, place, answer = re.fullmatch(r'"(.+)" \[(\d)\]\n(.+)', said).groups()  # type: ignore[union-attr]
+        assert quote in passages(row)[int(place) - 1]
+        assert quote[-1] not in "。！."
+        judged = {"passages": passages(row), "answer": answer}
+        scores = grounded_is.score(answer_of(said), judged)
+        assert scores is not None
+        assert scores["right"]
+    assert min(kinds["answerable"], kinds["near miss"]) > 2
+
+
+def answer_of(said: str) -> Answer:
+    message = {"role": "assistant", "content": said}
+    return Answer(said, message, 0, 0, None, finished=True, latency_s=0.0, share_s=0.0)
 
 
 def test_what_is_denied_is_in_no_passage() -> None:

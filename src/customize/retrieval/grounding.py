@@ -82,7 +82,7 @@ class Grounding:
     @property
     def _silence(self) -> str:
         """What an answer begins with that abstains."""
-        return _line(self.abstention).rstrip(". ")
+        return _line(self.abstention).rstrip(". 。")
 
     def messages(self, question: str, chunks: Sequence[Chunk]) -> list[Message]:
         """What the model is asked."""

@@ -9,16 +9,28 @@ from customize import find_answer
 
 Span = tuple[int, int]
 
-# After the end of one, where another begins: "7:40 am. On", but not "No. 12" or "Mr. Holm".
+# Thai to Lao, Khmer, Japanese, Chinese: scripts without spaces; and Korean, which has them.
+_UNSPACED = "\u0e00-\u0eff\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
+_KOREAN = "\uac00-\ud7a3"
+# After the end of one, where another begins: "7:40 am. On", but not "No. 12" or "Mr. Holm". After
+# a mark of Chinese or Japanese, and the quotation's end, no space need follow.
 _NO_END = "".join(rf"(?<!\b{short}\.)" for short in ("No", "Mr", "Mrs", "Ms", "Dr", "St"))
-_BETWEEN = re.compile(rf"(?<=[.!?]){_NO_END}\s+(?=[\"'(\[]?[A-Z0-9$])|\n{{2,}}")
+_BEGINS = rf"[\"'(\[“‘]?[A-Z0-9${_UNSPACED}{_KOREAN}]"
+_BETWEEN = re.compile(
+    rf"(?<=[.!?]){_NO_END}\s+(?={_BEGINS})|\n{{2,}}"
+    r"|(?:(?<=[。！？｡])|(?<=[。！？｡][”’」』）]))(?![。！？｡”’」』）])\s*"
+)
+# What a quote does not end with.
+ENDS = ".!?;,。！？｡；，、"
 # A heading of Markdown: a line with marks before it, or the one above a line of them.
 _HEADING = re.compile(
     r"^ {0,3}(?:#{1,6}(?:[ \t].*)?|(?![-*+>|]|\d+[.)]\s)\S.*\n {0,3}(?:=+|-+)[ \t]*)$",
     re.MULTILINE,
 )
 _TITLE = re.compile(r"#{1,6}(?:[ \t]+(.*?))?[ \t]*#*|(.*)\n[ \t]*(?:=+|-+)")
-_WORD = re.compile(r"\S+")
+# Of scripts without spaces two characters are counted as a word: most of Chinese have two.
+_WORD = re.compile(rf"[{_UNSPACED}]{{1,2}}|[^\s{_UNSPACED}]+")
+_RUN = re.compile(rf"[{_UNSPACED}]+|[{_KOREAN}]+")
 
 
 def sentences(text: str) -> Iterator[Span]:
@@ -71,7 +83,7 @@ def shortened(sentence: str, keep: Span, most_words: int) -> str:
     first = max(0, min(len(words) - most_words, (kept[0] + kept[-1] + 1 - most_words) // 2))
     first = min(first, kept[0])
     last = max(min(first + most_words, len(words)) - 1, kept[-1])
-    return sentence[words[first][0] : words[last][1]].rstrip(".!?;,")
+    return sentence[words[first][0] : words[last][1]].rstrip(ENDS)
 
 
 def _between(text: str) -> list[Span]:
@@ -87,4 +99,7 @@ def _title(sentence: str) -> str:
 
 
 def _stems(text: str) -> set[str]:
-    return {word[:5] for word in re.findall(r"[^\W_]{3,}", text.casefold())}
+    """The beginnings of words, and pairs of characters where words do not end at spaces."""
+    pairs = {run[n : n + 2] for run in _RUN.findall(text) for n in range(len(run) - 1)}
+    words = re.findall(r"[^\W_]{3,}", _RUN.sub(" ", text).casefold())
+    return pairs | {word[:5] for word in words}
