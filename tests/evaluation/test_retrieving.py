@@ -75,6 +75,12 @@ def test_a_row_with_documents_of_its_own_is_asked_as_it_is(index: Index) -> None
     assert column(index).as_asked(asked) == asked
 
 
+def test_scorers_are_told_what_it_says_where_the_passages_do_not_tell(index: Index) -> None:
+    library = Library(index, Grounding(abstention="I cannot find it."))
+    own = RetrievingColumn("retrieved", taught("yes"), library=library)
+    assert own.as_asked(question(ROWS[0])).row["abstention"] == "I cannot find it."
+
+
 def test_what_is_found_is_a_part_of_what_the_answer_is_a_function_of(index: Index) -> None:
     other = customize.index_of(customize.read(DOCS[1:], kind="documents"))
     keys = {

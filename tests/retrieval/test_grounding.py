@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import customize
-from customize import Chunk, Grounding, Hit
+from customize import Chunk, Grounding, Hit, OptionError
 from customize.testing.tiny_model import write_tiny_model
 
 TEXT = "We like guests.\nThe doors open\nat 7:40 am on weekdays. A deposit of $41.40 is due."
@@ -46,6 +46,30 @@ def test_silence_is_told_from_an_answer_to_a_part() -> None:
     read = form.read(partial, HITS)
     assert not read.abstained
     assert read.text.splitlines() == ["$41.40", "The documents do not say: Who owns it?"]
+
+
+@pytest.mark.parametrize(
+    "abstention", ["I cannot find it.", " I cannot\nfind it. \n", "I cannot find it"]
+)
+def test_spaces_in_the_sentence_of_abstention_do_not_count(abstention: str) -> None:
+    form = Grounding(abstention=abstention)
+    assert form.read("I cannot find it.", HITS).abstained
+    assert form.read("I cannot\nfind it, sorry.", HITS).abstained
+    assert not form.read("I can find it.", HITS).abstained
+    said = form.answer("$41.40", [("A deposit of $41.40 is due", 2)], "Who owns it?")
+    assert said.endswith("\n$41.40\nI cannot find it: Who owns it?")
+
+
+def test_a_sentence_of_abstention_may_end_with_the_stop_of_another_script() -> None:
+    form = Grounding(abstention="文档里没有。")
+    assert form.read("文档里没有", HITS).abstained
+    assert form.answer("$41.40", missing="谁？").endswith("\n文档里没有: 谁？")
+
+
+@pytest.mark.parametrize("abstention", ["", " ", "...", " .\n", "。"])
+def test_an_abstention_that_every_answer_begins_with_is_refused(abstention: str) -> None:
+    with pytest.raises(OptionError, match=r"must be a sentence .*: write what is said"):
+        Grounding(abstention=abstention)
 
 
 def test_what_no_model_was_taught_is_read_as_it_is() -> None:

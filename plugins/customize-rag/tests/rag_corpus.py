@@ -30,6 +30,44 @@ QUESTIONS = [
     ("When do lessons begin at the Music School?", "2:10 pm", "school"),
     ("Who owns the Music School?", "Agnes Corbin", "school"),
 ]
+# Of scripts without spaces, and of Korean: texts by name, and questions as above.
+OTHER_SCRIPTS: dict[str, tuple[dict[str, str], list[tuple[str, str, str]]]] = {
+    "Chinese": (
+        {
+            "hall": "# 攀岩馆\n\n## 营业时间\n\n攀岩馆早上7:40开门。晚上9:15关门！\n\n"
+            "## 价格\n\n一张日票要14.50元。押金是80元。\n",
+            "shop": "# 钟表店\n## 营业时间\n钟表店早上10:20开门。店主是王小明先生。\n"
+            "## 地址\n我们在北京的长安街，欢迎光临。",
+        },
+        [
+            ("攀岩馆几点开门？", "7:40", "hall"),
+            ("攀岩馆几点关门？", "9:15", "hall"),
+            ("攀岩馆的日票多少钱？", "14.50元", "hall"),
+            ("攀岩馆的押金多少钱？", "80元", "hall"),
+            ("钟表店几点开门？", "10:20", "shop"),
+            ("钟表店的店主是谁？", "王小明", "shop"),
+            ("钟表店在哪个城市？", "北京", "shop"),
+        ],
+    ),
+    "Korean": (
+        {
+            "hall": "# 암벽장\n\n## 영업 시간\n\n암벽장은 오전 9시에 엽니다. 저녁 8시까지 합니다.\n"
+            "\n## 요금\n\n하루 이용권은 14,500원입니다. 보증금은 8,000원이에요.\n",
+            "shop": "# 시계점\n## 영업 시간\n시계점은 오전 10시부터 엽니다. 월요일에는 쉽니다.\n"
+            "## 주소\n우리는 서울에서 일하고, 대표는 김민수입니다.",
+        },
+        [
+            ("암벽장은 몇 시에 여나요?", "9시", "hall"),
+            ("암벽장은 몇 시에 닫나요?", "8시", "hall"),
+            ("암벽장 하루 이용권은 얼마예요?", "14,500원", "hall"),
+            ("암벽장 보증금은 얼마예요?", "8,000원", "hall"),
+            ("시계점은 몇 시에 여나요?", "10시", "shop"),
+            ("시계점은 언제 쉬나요?", "월요일", "shop"),
+            ("시계점은 어디에 있나요?", "서울", "shop"),
+            ("시계점 대표는 누구예요?", "김민수", "shop"),
+        ],
+    ),
+}
 DOCUMENTS: list[dict[str, Any]] = [
     {"id": name, "title": text.partition("\n")[0][2:], "text": text} for name, text in TEXTS.items()
 ]

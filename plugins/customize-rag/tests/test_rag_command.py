@@ -39,7 +39,7 @@ def test_rows_are_a_file_that_can_be_read_and_trained_on(handbook: Path, tmp_pat
     told = run("rows", handbook, "--questions", questions, "--to", to, "--chunk-tokens", 24)
     rows = customize.read(to, kind="chat")
     assert told[-2].startswith(f"{len(rows)} rows in {to}: ")
-    assert told[-1] == "left out: 'Who sings?': hall.md says 'Nobody'"
+    assert told[-1] == "left out: 'Who sings?': hall.md does not say 'Nobody' in these words"
 
 
 def kinds(file: Path) -> set[str]:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rag_corpus import index
+from rag_corpus import OTHER_SCRIPTS, index
 
-from customize import Chunk, DataError, Message
+from customize import Chunk, DataError, Message, index_of, read
 from customize_rag.inventing import Questioner
 from customize_rag.question_file import questions_of, write
 
@@ -158,7 +158,7 @@ def test_what_no_document_answers_is_not_worded_again(tmp_path: Path) -> None:
     ask = Scripted(REWORDED)
     lost = {**OPENING, "answer": "noon"}
     [made] = write(Questioner(ask, INDEX, 2).rewording([lost]), tmp_path / "reworded.jsonl")
-    assert (made.reason, ask.wanted) == ("shop says 'noon'", [])
+    assert (made.reason, ask.wanted) == ("shop does not say 'noon' in these words", [])
 
 
 def test_wordings_are_added_to_the_file_itself_and_not_worded_again(tmp_path: Path) -> None:
@@ -187,6 +187,15 @@ def test_a_question_of_a_log_gets_the_answer_that_is_quoted_word_for_word(tmp_pa
     assert {name: first[name] for name in OPENING} == OPENING
     assert (second["answer"], len(ask.wanted)) == ("Agnes\u2028Corbin", 1)  # who knows it said so
     assert list(write(Questioner(ask, INDEX, 2).answering(log), to)) == []
+
+
+def test_an_answer_is_kept_without_the_stop_of_its_script(tmp_path: Path) -> None:
+    text = OTHER_SCRIPTS["Chinese"][0]["shop"]
+    documents = index_of(read([{"id": "shop", "text": text}]))
+    ask = Scripted("Quote: 我们在北京的长安街\nAnswer: 北京。")
+    tasks = Questioner(ask, documents, 1).answering([{"question": "钟表店在哪个城市？"}])
+    [made] = write(tasks, tmp_path / "answered.jsonl")
+    assert (made.answer, made.reason) == ("北京", None)
 
 
 @pytest.mark.parametrize(

@@ -274,7 +274,14 @@ def test_a_grounding_of_another_type_is_refused_by_name(
     [
         ('{"question": "When?"}\n', "line 1 must read"),
         ("\nWhen?\n", "line 2 is not JSON"),
-        ('{"question": "When?", "answer": "never", "document": "hall"}', "says 'never'"),
+        (
+            '{"question": "When?", "answer": "never", "document": "hall"}',
+            "hall does not say 'never'",
+        ),
+        (
+            '{"question": "When?", "answer": "never"}',
+            "no document that the question finds says 'never'",
+        ),
         ("", "answer no question"),
     ],
 )
@@ -291,6 +298,14 @@ def test_without_questions_sentences_are_asked_for() -> None:
     assert len(steps) == method.num_steps(documents())
     asked = [m["content"] for row in steps[0].records["rows"] for m in row["messages"]]
     assert any("what time" in text for text in asked)
+
+
+def test_where_nothing_can_be_asked_the_error_says_to_give_questions() -> None:
+    chinese = customize.read(
+        [{"id": "shop", "text": "# 钟表店\n\n早上10:20开门。"}], kind="documents"
+    )
+    with pytest.raises(DataError, match="give questions, a file of your own"):
+        RAG(**PLAIN).num_steps(chinese)
 
 
 def test_a_share_that_one_document_does_not_allow_is_warned_of() -> None:

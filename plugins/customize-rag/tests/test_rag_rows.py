@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import attrs
 import numpy as np
 import pytest
-from rag_corpus import PAIRS, index
+from rag_corpus import OTHER_SCRIPTS, PAIRS, TEXTS, index
 
-from customize import Chunk, Grounding, OptionError
+import customize
+from customize import Answer, Chunk, Grounding, Index, OptionError
 from customize_rag.changing import beside, changed, disputed, without
 from customize_rag.evidence import holds
 from customize_rag.extracting import extracted
 from customize_rag.pairs import Grounder, LeftOut, Pair, grounded
 from customize_rag.plan import RowPlan
 from customize_rag.rows import Rows
+from customize_rag.scorer import Grounded
 
 NOTHING_ELSE: dict[str, Any] = {"near_miss": 0.0, "off_topic": 0.0, "empty": 0.0, "partial": 0.0}
 
@@ -50,6 +54,113 @@ def test_what_is_answered_is_quoted_word_for_word_from_the_passage_that_is_cited
         quote, place, answer = re.fullmatch(r'"(.+)" \[(\d)\]\n(.+)', said).groups()  # type: ignore[union-attr]
         assert quote in passages(row)[int(place) - 1]
         assert answer in quote
+
+
+def of_files(folder: Path, texts: Mapping[str, str], most_tokens: int = 24) -> Index:
+    """Of Markdown, whose headings are known to the index."""
+    for name, text in texts.items():
+        (folder / f"{name}.md").write_text(text, "utf-8")
+    data = customize.read(customize.document_rows(folder), kind="documents")
+    return customize.index_of(data, customize.Chunking(most_tokens=most_tokens, overlap=0.0))
+
+
+def tight(text: str) -> str:
+    """Without empty lines."""
+    return text.replace("\n\n", "\n")
+
+
+def underlined(text: str) -> str:
+    """The same, with a line below each heading of a section."""
+    return re.sub(r"^## (.*)$", r"\1\n-----", tight(text), flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("form", [tight, underlined])
+@pytest.mark.parametrize("most_tokens", [24, 200])
+def test_headings_without_an_empty_line_are_in_no_quote_and_no_question(
+    tmp_path: Path, form: Callable[[str], str], most_tokens: int
+) -> None:
+    texts = {name: form(text) for name, text in TEXTS.items()}
+    documents = of_files(tmp_path, texts, most_tokens)
+    given = [{**pair, "document": f"{pair['document']}.md"} for pair in PAIRS]
+    for pairs in (given, list(extracted(documents.chunks()))):
+        found, left_out = grounded(pairs, documents, 12)
+        assert (len(found), left_out) == (len(pairs), [])
+        rows = list(Rows(RowPlan(per_context=2, k=2, **NOTHING_ELSE), found, documents))
+        assert len(rows) == len(pairs)
+        for row in rows:
+            _, question, said = asked(row)
+            quote, place = re.findall(r'"(.+)" \[(\d)\]', said)[0]
+            assert quote in passages(row)[int(place) - 1]
+            assert not re.search("#|--|Hours|Prices", f"{quote} {question}")
+
+
+def test_what_a_heading_tells_is_not_denied_and_has_no_other_number(tmp_path: Path) -> None:
+    text = (
+        "# Hall of 1954\n\n## History\n\nThe hall was founded in 1954. We like guests and cake.\n\n"
+        "## Prices from 14.50\nA day ticket costs 14.50. Children of our town come in for free.\n"
+    )
+    documents = of_files(tmp_path, {"hall": text})
+    known = [("When was the hall founded?", "1954"), ("What is a day ticket?", "14.50")]
+    every = [
+        {"question": f"{way}{question}", "answer": answer, "document": "hall.md"}
+        for way in ("Say, ", "Tell me: ", "Please: ", "")
+        for question, answer in known
+    ]
+    found, _ = grounded(every, documents, 12)
+    plan = RowPlan(per_context=1, k=1, near_miss=0.5, counterfactual=1.0, disputed=0.0)
+    kinds = Counter[str]()
+    for row in Rows(plan, found, documents):
+        kind, question, said = asked(row)
+        answer = next(answer for end, answer in known if question.endswith(end))
+        assert kind != "answerable" or said.endswith(f"\n{answer}")
+        assert said != plan.abstention or not any(holds(answer, one) for one in passages(row))
+        kinds[kind] += 1
+    assert kinds["answerable"] > 2
+
+
+def test_an_answer_that_a_heading_tells_is_quoted_as_it_is_shown(tmp_path: Path) -> None:
+    documents = of_files(
+        tmp_path, {"hall": "# Hall\n\n## Open from 9:20 am\nRing us, and come in.\n"}
+    )
+    question = {"question": "When is the hall open?", "answer": "9:20 am", "document": "hall.md"}
+    [pair], _ = grounded([question], documents, 12)
+    plan = RowPlan(**NOTHING_ELSE, counterfactual=1.0, disputed=1.0)
+    [row] = Rows(plan, [pair], documents)
+    assert asked(row)[2] == '"Open from 9:20 am" [1]\n9:20 am'
+    assert passages(row) == ["Hall > Open from 9:20 am: Ring us, and come in."]
+
+
+@pytest.mark.parametrize("script", OTHER_SCRIPTS)
+def test_answers_in_scripts_without_spaces_and_in_korean_are_learnt(
+    tmp_path: Path, script: str
+) -> None:
+    texts, asked_of = OTHER_SCRIPTS[script]
+    pairs = [{"question": q, "answer": a, "document": f"{d}.md"} for q, a, d in asked_of]
+    documents = of_files(tmp_path, texts, most_tokens=40)
+    found, left_out = grounded(pairs, documents, 12)
+    assert (len(found), left_out) == (len(pairs), [])
+    plan = RowPlan(per_context=2, k=2, **{**NOTHING_ELSE, "near_miss": 0.3}, disputed=0.0)
+    answers = {pair["question"]: pair["answer"] for pair in pairs}
+    kinds, grounded_is = Counter[str](), Grounded()
+    for row in Rows(plan, [*found] * 4, documents):
+        kind, question, said = asked(row)
+        kinds[kind] += 1
+        if kind == "near miss":
+            assert not any(holds(answers[question], one) for one in passages(row))
+            continue
+        quote, place, answer = re.fullmatch(r'"(.+)" \[(\d)\]\n(.+)', said).groups()  # type: ignore[union-attr]
+        assert quote in passages(row)[int(place) - 1]
+        assert quote[-1] not in "。！."
+        judged = {"passages": passages(row), "answer": answer}
+        scores = grounded_is.score(answer_of(said), judged)
+        assert scores is not None
+        assert scores["right"]
+    assert min(kinds["answerable"], kinds["near miss"]) > 2
+
+
+def answer_of(said: str) -> Answer:
+    message = {"role": "assistant", "content": said}
+    return Answer(said, message, 0, 0, None, finished=True, latency_s=0.0, share_s=0.0)
 
 
 def test_what_is_denied_is_in_no_passage() -> None:
@@ -251,11 +362,19 @@ def test_what_is_told_with_another_number_is_not_denied_to_who_asks_otherwise() 
 
 def test_an_answer_that_no_document_says_is_left_out_with_the_reason() -> None:
     wrong = {"question": "When does the Clock Shop open?", "answer": "7:40 am", "document": "shop"}
-    assert Grounder(index(), 12).ground(wrong) == LeftOut(wrong["question"], "shop says '7:40 am'")
-    lost = {**wrong, "document": "pool"}
-    assert Grounder(index(), 12).ground(lost) == LeftOut(
-        wrong["question"], "there is no document 'pool'"
-    )
+    for said, reason in (
+        (wrong, "shop does not say '7:40 am' in these words"),
+        ({**wrong, "document": "pool"}, "there is no document 'pool'"),
+        (
+            {**wrong, "answer": "noon", "document": None},
+            "no document that the question finds says 'noon' in these words: name its document",
+        ),
+        (
+            {**wrong, "answer": "10:20 am. We close"},
+            "shop says '10:20 am. We close' in more than one sentence: give a shorter answer",
+        ),
+    ):
+        assert Grounder(index(), 12).ground(said) == LeftOut(wrong["question"], reason)
 
 
 def test_a_question_without_a_document_finds_its_own() -> None:
@@ -275,6 +394,14 @@ def test_questions_are_made_of_sentences_that_tell_something() -> None:
         assert row["answer"] not in row["question"]
         assert row["question"].endswith("?")
         assert row["document"] == "a"
+
+
+@pytest.mark.parametrize("heading", ["## Open since May 1", "Open since May 1\n---"])
+def test_no_question_is_made_of_a_heading(heading: str) -> None:
+    text = f"{heading}\n\nRing us."
+    assert list(extracted([Chunk("a", text, (0, len(text)))])) == []
+    plain = Chunk("a", "Open since May 1\n\nRing us.", (0, 26), ("Open since May 1",))  # as of DOCX
+    assert list(extracted([plain])) == []
 
 
 def test_shares_that_leave_nothing_are_refused() -> None:

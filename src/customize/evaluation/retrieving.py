@@ -23,7 +23,8 @@ class RetrievingColumn(SnapshotColumn):
     def as_asked(self, question: Question) -> Question:
         """With passages; a row that brings documents of its own is asked with those.
 
-        The ``passages`` are the row's from then on, so that scorers see what the model was shown.
+        The ``passages`` are the row's from then on, and what is said where they do not tell is its
+        ``abstention``, so that scorers see what the model was shown and is to say.
         """
         place = last_question(question.messages)
         if place is None or question.documents:
@@ -34,5 +35,9 @@ class RetrievingColumn(SnapshotColumn):
         return attrs.evolve(
             question,
             messages=grounding.within(question.messages, place, chunks),
-            row={**question.row, "passages": [grounding.passage(c) for c in chunks]},
+            row={
+                **question.row,
+                "passages": [grounding.passage(chunk) for chunk in chunks],
+                "abstention": grounding.abstention,
+            },
         )

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import attrs
 
+from customize._errors import OptionError
 from customize._options import option, options
 from customize.interfaces.index import Chunk, Hit
 from customize.interfaces.renderer import Message
@@ -71,6 +72,18 @@ class Grounding:
         help="What is answered where the passages do not tell.",
     )
 
+    def __attrs_post_init__(self) -> None:
+        if not self._silence:
+            raise OptionError(
+                f"abstention must be a sentence (got {self.abstention!r}), since what begins with "
+                "it counts as silence: write what is said where the passages do not tell"
+            )
+
+    @property
+    def _silence(self) -> str:
+        """What an answer begins with that abstains."""
+        return _line(self.abstention).rstrip(". 。")
+
     def messages(self, question: str, chunks: Sequence[Chunk]) -> list[Message]:
         """What the model is asked."""
         shown = [f"[{place}] {self.passage(chunk)}" for place, chunk in enumerate(chunks, start=1)]
@@ -113,7 +126,7 @@ class Grounding:
         ``missing`` is what the passages do not tell of that which was asked.
         """
         lines = [f'"{_line(quote)}" [{place}]' for quote, place in evidence]
-        rest = [] if missing is None else [f"{self.abstention.rstrip('.')}: {missing}"]
+        rest = [] if missing is None else [f"{self._silence}: {missing}"]
         return "\n".join([*lines, _line(text), *rest])
 
     def read(self, raw: str, hits: Sequence[Hit]) -> GroundedAnswer:
@@ -127,7 +140,7 @@ class Grounding:
                 place = int(found["place"])
                 cited.append(_cited(found["quote"], place, hits[place - 1].chunk))
         text = "\n".join(rest)
-        abstained = not cited and text.startswith(self.abstention.rstrip("."))
+        abstained = not cited and _line(text).startswith(self._silence)
         return GroundedAnswer(text, tuple(cited), abstained, tuple(hits), raw)
 
 

@@ -9,7 +9,7 @@ import attrs
 import numpy as np
 
 from customize import find_answer
-from customize_rag.evidence import holds, sentences
+from customize_rag.evidence import ENDS, holds, sentences
 from customize_rag.pairs import Pair
 
 _NO_LONGER = (
@@ -49,7 +49,7 @@ def disputed(pair: Pair, text: str, rng: np.random.Generator) -> str | None:
     It does not hold the answer. None where the quote is a part of its sentence, or has no number
     that could be another.
     """
-    if pair.quote not in (text[start:end].rstrip(".!?;,") for start, end in sentences(text)):
+    if pair.quote not in (text[start:end].rstrip(ENDS) for start, end in sentences(text)):
         return None
     form = str(rng.choice(_NO_LONGER if rng.random() < 0.5 else _WRONG))
     said = form.format(year=rng.integers(2005, 2020), x=changed(pair, rng).quote)

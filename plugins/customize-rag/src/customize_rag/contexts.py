@@ -13,8 +13,9 @@ import numpy as np
 
 from customize import Chunk, Index
 from customize_rag.changing import beside, changed, disputed, without
+from customize_rag.evidence import holds
 from customize_rag.orders import ordered
-from customize_rag.pairs import Pair, none_holds
+from customize_rag.pairs import Pair, none_holds, shows
 from customize_rag.plan import RowPlan
 
 ANSWERABLE, NEAR_MISS, OFF_TOPIC = "answerable", "near miss", "off topic"
@@ -147,7 +148,12 @@ class Context:
         return pair
 
     def _fresh(self, pair: Pair) -> Pair:
-        """The pair, now and then with another number, or with one that does not hold beside it."""
+        """The pair, now and then with another number, or with one that does not hold beside it.
+
+        What a heading tells stays: passages of one document share it.
+        """
+        if any(holds(pair.answer, title) for title in pair.chunk.heading):
+            return pair
         if sum(text.count(pair.quote) for text in self._texts.values()) != 1:
             return pair
         text = self._texts[pair.chunk.id]
@@ -202,7 +208,7 @@ class Context:
         """Nothing is answered that is not there, and nothing is denied that is."""
         if one.kind not in (ANSWERABLE, PARTIAL):
             return self._is_untold(one.pair, passages)
-        told = any(one.pair.quote in chunk.text for chunk in passages)
+        told = any(shows(chunk, one.pair.quote) for chunk in passages)
         return told and (one.other is None or self._is_untold(one.other, passages))
 
     def _is_untold(self, pair: Pair, passages: Sequence[Chunk]) -> bool:

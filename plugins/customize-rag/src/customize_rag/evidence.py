@@ -9,24 +9,47 @@ from customize import find_answer
 
 Span = tuple[int, int]
 
-# After the end of one, where another begins: "7:40 am. On", but not "No. 12" or "Mr. Holm".
+# Thai to Lao, Khmer, Japanese, Chinese: scripts without spaces; and Korean, which has them.
+_UNSPACED = "\u0e00-\u0eff\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
+_KOREAN = "\uac00-\ud7a3"
+# After the end of one, where another begins: "7:40 am. On", but not "No. 12" or "Mr. Holm". After
+# a mark of Chinese or Japanese, and the quotation's end, no space need follow.
 _NO_END = "".join(rf"(?<!\b{short}\.)" for short in ("No", "Mr", "Mrs", "Ms", "Dr", "St"))
-_BETWEEN = re.compile(rf"(?<=[.!?]){_NO_END}\s+(?=[\"'(\[]?[A-Z0-9$])|\n{{2,}}")
-_WORD = re.compile(r"\S+")
+_BEGINS = rf"[\"'(\[“‘]?[A-Z0-9${_UNSPACED}{_KOREAN}]"
+_BETWEEN = re.compile(
+    rf"(?<=[.!?]){_NO_END}\s+(?={_BEGINS})|\n{{2,}}"
+    r"|(?:(?<=[。！？｡])|(?<=[。！？｡][”’」』）]))(?![。！？｡”’」』）])\s*"
+)
+# What a quote does not end with.
+ENDS = ".!?;,。！？｡；，、"
+# A heading of Markdown: a line with marks before it, or the one above a line of them.
+_HEADING = re.compile(
+    r"^ {0,3}(?:#{1,6}(?:[ \t].*)?|(?![-*+>|]|\d+[.)]\s)\S.*\n {0,3}(?:=+|-+)[ \t]*)$",
+    re.MULTILINE,
+)
+_TITLE = re.compile(r"#{1,6}(?:[ \t]+(.*?))?[ \t]*#*|(.*)\n[ \t]*(?:=+|-+)")
+# Of scripts without spaces two characters are counted as a word: most of Chinese have two.
+_WORD = re.compile(rf"[{_UNSPACED}]{{1,2}}|[^\s{_UNSPACED}]+")
+_RUN = re.compile(rf"[{_UNSPACED}]+|[{_KOREAN}]+")
 
 
 def sentences(text: str) -> Iterator[Span]:
     """Where each sentence is, without the space around it.
 
-    Unlike where chunks are cut, a number ends a sentence: it is often what is asked for.
+    Unlike where chunks are cut, a number ends a sentence: it is often what is asked for. A heading
+    is one, whether or not an empty line follows.
     """
     start = 0
-    for between in [*_BETWEEN.finditer(text), None]:
-        end = len(text) if between is None else between.start()
+    for end, next_start in [*_between(text), (len(text), len(text))]:
         said = text[start:end]
         if said.strip():
             yield start + len(said) - len(said.lstrip()), start + len(said.rstrip())
-        start = end if between is None else between.end()
+        start = next_start
+
+
+def is_heading(sentence: str) -> bool:
+    """Whether it is a heading of Markdown."""
+    return _TITLE.fullmatch(sentence) is not None
 
 
 def holds(answer: str, text: str) -> bool:
@@ -38,18 +61,19 @@ def quoted(answer: str, text: str, question: str, most_words: int) -> str | None
     """The words around the answer that are quoted; None where the text does not hold it.
 
     Of several sentences that hold it the one that has most in common with the question, and of a
-    long one the words next to the answer.
+    long one the words next to the answer. A heading is quoted without its marks.
     """
     wanted = _stems(question)
     among = [
-        (len(wanted & _stems(text[start:end])), -start, (start, end), place)
+        (len(wanted & _stems(said)), -start, said, place)
         for start, end in sentences(text)
-        for place in find_answer(answer, text[start:end])[:1]
+        for said in [_title(text[start:end])]
+        for place in find_answer(answer, said)[:1]
     ]
     if not among:
         return None
-    _, _, (start, end), place = max(among)
-    return shortened(text[start:end], place, most_words)
+    _, _, said, place = max(among)
+    return shortened(said, place, most_words)
 
 
 def shortened(sentence: str, keep: Span, most_words: int) -> str:
@@ -59,8 +83,23 @@ def shortened(sentence: str, keep: Span, most_words: int) -> str:
     first = max(0, min(len(words) - most_words, (kept[0] + kept[-1] + 1 - most_words) // 2))
     first = min(first, kept[0])
     last = max(min(first + most_words, len(words)) - 1, kept[-1])
-    return sentence[words[first][0] : words[last][1]].rstrip(".!?;,")
+    return sentence[words[first][0] : words[last][1]].rstrip(ENDS)
+
+
+def _between(text: str) -> list[Span]:
+    """What is between two sentences; before and after a heading that may be nothing."""
+    around = [(place, place) for found in _HEADING.finditer(text) for place in found.span()]
+    return sorted([*around, *(found.span() for found in _BETWEEN.finditer(text))])
+
+
+def _title(sentence: str) -> str:
+    """What a heading says; any other sentence as it is."""
+    found = _TITLE.fullmatch(sentence)
+    return sentence if found is None else found[1] or found[2] or ""
 
 
 def _stems(text: str) -> set[str]:
-    return {word[:5] for word in re.findall(r"[^\W_]{3,}", text.casefold())}
+    """The beginnings of words, and pairs of characters where words do not end at spaces."""
+    pairs = {run[n : n + 2] for run in _RUN.findall(text) for n in range(len(run) - 1)}
+    words = re.findall(r"[^\W_]{3,}", _RUN.sub(" ", text).casefold())
+    return pairs | {word[:5] for word in words}

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from customize import Chunk
-from customize_rag.evidence import sentences
+from customize_rag.evidence import is_heading, sentences
 
 _MONTH = (
     r"(?:January|February|March|April|May|June|July|August|September|October|November|December)"
@@ -33,10 +33,14 @@ _FORMS = 3
 
 
 def extracted(chunks: Iterable[Chunk]) -> Iterator[dict[str, Any]]:
-    """``question``, ``answer`` and ``document`` for each sentence that has such a thing."""
+    """``question``, ``answer`` and ``document`` for each sentence that has such a thing.
+
+    Headings are not asked about: a question names what stands under which.
+    """
     for chunk in chunks:
-        for start, end in sentences(chunk.text):
-            said = " ".join(chunk.text[start:end].split())
+        told = [chunk.text[start:end] for start, end in sentences(chunk.text)]
+        own = [one for one in told if not is_heading(one) and one not in chunk.heading]
+        for said in (" ".join(one.split()) for one in own):
             if (found := _found(said)) is not None:
                 asked, answer = found
                 question = _question(said, asked, answer, chunk.heading)

@@ -75,7 +75,7 @@ class Questioner:
         found = _INVENTED.search(self._said(f"{Grounding.passage(chunk)}\n\n{_WANTED}", before))
         if found is None:
             return Proposed("", "", chunk.document, _NO_FORM)
-        question, answer = _line(found["question"]), found["answer"].strip().rstrip(".")
+        question, answer = _line(found["question"]), found["answer"].strip().rstrip(".。")
         if len(answer.split()) > _MOST_WORDS or not holds(answer, chunk.text):
             return Proposed(question, answer, chunk.document, "the answer is not in the passage")
         fault = self._fault(question, answer, chunk, before)
@@ -109,7 +109,7 @@ class Questioner:
         found = _QUOTED.search(self._said(f"{asked['content']}\n\n{_LOOKED_UP}", before))
         if found is None:
             return Proposed(question, "", named, "the model finds no answer in the passages")
-        quote, answer = found["quote"].strip("\"'“”"), found["answer"].strip().rstrip(".")
+        quote, answer = found["quote"].strip("\"'“”"), found["answer"].strip().rstrip(".。")
         source = next((chunk for chunk in chunks if _line(quote) in _line(chunk.text)), None)
         if source is None:
             return Proposed(question, answer, named, "what is quoted is in no passage")

@@ -16,6 +16,11 @@ from customize_rag.plan import RowPlan
 from customize_rag.question_file import questions_of
 from customize_rag.rows import Rows
 
+_NO_QUESTION = (
+    "give questions, a file of your own; without one, English sentences with a number, a date or a "
+    "name are asked about"
+)
+
 
 @attrs.frozen
 class Made:
@@ -65,8 +70,8 @@ def _pairs(index: Index, plan: RowPlan) -> tuple[Sequence[Pair], tuple[LeftOut, 
     asked = extracted(index.chunks()) if plan.questions is None else questions_of(plan.questions)
     pairs, left_out = grounded(asked, index, plan.quote_words)
     if not pairs:
-        told = f": {left_out[0].question!r}: {left_out[0].reason}" if left_out else ""
-        raise DataError(f"the documents answer no question that could be learnt from{told}")
+        told = f"{left_out[0].question!r}: {left_out[0].reason}" if left_out else _NO_QUESTION
+        raise DataError(f"the documents answer no question that could be learnt from: {told}")
     return pairs, tuple(left_out)
 
 

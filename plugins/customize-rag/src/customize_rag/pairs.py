@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from customize import Chunk, Index
+from customize import Chunk, Grounding, Index
 from customize_rag.evidence import holds, quoted
 
 _AMONG = 20  # hits that a chunk is looked for in
@@ -46,12 +46,12 @@ class Grounder:
         question, answer, document = str(row["question"]), str(row["answer"]), row.get("document")
         if document is not None and str(document) not in self._by_document:
             return LeftOut(question, f"there is no document {document!r}")
-        for chunk in self._holding(question, answer, document):
+        holding = self._holding(question, answer, document)
+        for chunk in holding:
             quote = quoted(answer, chunk.text, question, self._quote_words)
             if quote is not None:
                 return Pair(question, answer, chunk, quote)
-        where = "no document that was found" if document is None else document
-        return LeftOut(question, f"{where} says {answer!r}")
+        return LeftOut(question, _why_not(answer, document, holding))
 
     def _holding(self, question: str, answer: str, document: object) -> list[Chunk]:
         """Chunks with the answer in them, the likeliest first."""
@@ -66,6 +66,17 @@ class Grounder:
         return [c for c in found if c in mine] + [c for c in mine if c not in found]
 
 
+def _why_not(answer: str, document: object, holding: Sequence[Chunk]) -> str:
+    """Why there is nothing to quote for the answer."""
+    if holding:
+        told = f"{holding[0].document} says {answer!r} in more than one sentence"
+        return f"{told}: give a shorter answer"
+    if document is None:
+        told = f"no document that the question finds says {answer!r} in these words"
+        return f"{told}: name its document"
+    return f"{document} does not say {answer!r} in these words"
+
+
 def grounded(
     rows: Iterable[Mapping[str, Any]], index: Index, quote_words: int
 ) -> tuple[Sequence[Pair], Sequence[LeftOut]]:
@@ -76,6 +87,11 @@ def grounded(
     return pairs, [one for one in found if isinstance(one, LeftOut)]
 
 
+def shows(chunk: Chunk, quote: str) -> bool:
+    """Whether the passage, as it is shown, has the quote in it word for word."""
+    return " ".join(quote.split()) in Grounding.passage(chunk)
+
+
 def none_holds(answer: str, chunks: Iterable[Chunk]) -> bool:
-    """Whether no chunk has the answer in it."""
-    return not any(holds(answer, chunk.text) for chunk in chunks)
+    """Whether no passage, as it is shown, has the answer in it: headings are shown too."""
+    return not any(holds(answer, Grounding.passage(chunk)) for chunk in chunks)

@@ -96,6 +96,7 @@ class RowPlan(Grounding):
         return Grounding(**values_of(Grounding, self))
 
     def __attrs_post_init__(self) -> None:
+        Grounding.__attrs_post_init__(self)
         if self.questions is not None and not Path(self.questions).is_file():
             raise OptionError(f"questions must name a file, and there is no {self.questions}")
         if self.adapt_queries and (self.encoder is None or self.questions is None):

@@ -22,7 +22,7 @@ from customize_rag.contexts import (
     Context,
     Pool,
 )
-from customize_rag.pairs import Pair
+from customize_rag.pairs import Pair, shows
 from customize_rag.plan import RowPlan
 
 # Kinds that may be impossible: the option of their share, and what to do where they are.
@@ -96,6 +96,6 @@ class Rows:
     def _answer(self, one: Asked, passages: Sequence[Chunk]) -> str:
         if one.kind not in (ANSWERABLE, PARTIAL):
             return self.plan.abstention
-        place = next(n for n, chunk in enumerate(passages, 1) if one.pair.quote in chunk.text)
+        place = next(n for n, chunk in enumerate(passages, 1) if shows(chunk, one.pair.quote))
         missing = one.other.question if one.other else None
         return self.plan.answer(one.pair.answer, [(one.pair.quote, place)], missing)
