@@ -130,10 +130,15 @@ def test_a_card_of_stages_says_what_each_of_them_learnt_from(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("changed", "relation"),
     [
-        ({}, "merge"),
-        ({"needs_base": True}, "adapter"),
-        ({"precision": "int8"}, "quantized"),
-        ({"is_adapter": False}, "finetune"),
+        ({"needs_base": True, "holds_adapter": True}, "adapter"),
+        ({"holds_adapter": True}, "adapter"),
+        ({"holds_adapter": True, "precision": "int8"}, "adapter"),
+        ({"holds_adapter": False}, "finetune"),
+        ({"holds_adapter": False, "precision": "int8"}, "quantized"),
+        ({"holds_adapter": False, "is_adapter": False}, "finetune"),
+        ({"holds_adapter": False, "is_adapter": False, "precision": "q8_0"}, "quantized"),
+        ({"needs_base": True}, "adapter"),  # of before that was written down
+        ({"options": {"merged": True}}, "finetune"),
     ],
     ids=str,
 )

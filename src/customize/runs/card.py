@@ -154,17 +154,20 @@ def _public(value: object) -> object:
 
 def _base_and_licence(manifest: Manifest, serves: str, model: ModelFolder) -> dict[str, str]:
     """As the hub reads them; a base that is not of the hub has no name there."""
-    relation = "merge" if manifest.is_adapter else "finetune"
-    if manifest.needs_base:
-        relation = "adapter"
-    elif manifest.precision not in ("float32", "float16", "bfloat16"):
-        relation = "quantized"
     is_peft = serves == "transformers" and manifest.needs_base
     found = {"library_name": "peft" if is_peft else serves}
     if (name := hub_name(model)) is not None:
-        found |= {"base_model": name, "base_model_relation": relation}
+        found |= {"base_model": name, "base_model_relation": _relation(manifest)}
     licence = _licence(model.path)
     return found if licence is None else {**found, "license": licence}
+
+
+def _relation(manifest: Manifest) -> str:
+    """Of the hub's words, whose "merge" is of several models: an adapter in its base is none."""
+    if manifest.needs_base or manifest.shares_base:
+        return "adapter"
+    is_plain = manifest.precision in ("float32", "float16", "bfloat16")
+    return "finetune" if is_plain else "quantized"
 
 
 def _licence(model: Path) -> str | None:
