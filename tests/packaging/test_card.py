@@ -183,6 +183,18 @@ def test_figures_have_words_and_units(card: str) -> None:
     ]
 
 
+def test_what_a_runtime_makes_by_its_own_means_is_told(tmp_path: Path) -> None:
+    parity = {**PARITY, "own": {"prompts": "none of its own", "stop_tokens": "equal"}}
+    lines = [
+        "prompts by the runtime's own tokenizer and template: none of its own",
+        "stop tokens by the runtime's own files: equal",
+    ]
+    card = card_of(tmp_path, attrs.evolve(MANIFEST, parity=parity))
+    for line in lines:
+        assert f"* {line}\n" in card
+        assert f"  {line}" in parity_text(parity).splitlines()
+
+
 @pytest.mark.parametrize(
     ("changed", "told"),
     [

@@ -12,7 +12,7 @@ from customize.evaluation.evaluation import Evaluation
 from customize.evaluation.remarks import broken, headline, remarks
 from customize.interfaces.model import ModelFolder
 from customize.models.sources import hub_name
-from customize.packaging.figures import doubts, in_words, of_rows
+from customize.packaging.figures import doubts, in_words, of_own, of_rows
 from customize.packaging.manifest import Manifest
 from customize.runs.assistant import AssistantFacts, adapted_told
 from customize.runs.folder import RunFolder
@@ -186,7 +186,8 @@ def _licence(model: Path) -> str | None:
 
 def _packaged(manifest: Manifest) -> str:
     parity = manifest.parity
-    lines = (*in_words(parity["figures"]), *of_rows(parity.get("rows")))
+    own, rows = of_own(parity.get("own")), of_rows(parity.get("rows"))
+    lines = (*in_words(parity["figures"]), *own, *rows)
     figures = "\n".join(f"* {line}" for line in lines)
     fault = parity["fault"]
     failed = (
