@@ -130,10 +130,15 @@ def test_a_card_of_stages_says_what_each_of_them_learnt_from(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("changed", "relation"),
     [
-        ({}, "merge"),
-        ({"needs_base": True}, "adapter"),
-        ({"precision": "int8"}, "quantized"),
-        ({"is_adapter": False}, "finetune"),
+        ({"needs_base": True, "holds_adapter": True}, "adapter"),
+        ({"holds_adapter": True}, "adapter"),
+        ({"holds_adapter": True, "precision": "int8"}, "adapter"),
+        ({"holds_adapter": False}, "finetune"),
+        ({"holds_adapter": False, "precision": "int8"}, "quantized"),
+        ({"holds_adapter": False, "is_adapter": False}, "finetune"),
+        ({"holds_adapter": False, "is_adapter": False, "precision": "q8_0"}, "quantized"),
+        ({"needs_base": True}, "adapter"),  # of before that was written down
+        ({"options": {"merged": True}}, "finetune"),
     ],
     ids=str,
 )
@@ -176,6 +181,18 @@ def test_figures_have_words_and_units(card: str) -> None:
         "  of_its_own: 0.5",
         "  size of the package: 271.4 MB",
     ]
+
+
+def test_what_a_runtime_makes_by_its_own_means_is_told(tmp_path: Path) -> None:
+    parity = {**PARITY, "own": {"prompts": "none of its own", "stop_tokens": "equal"}}
+    lines = [
+        "prompts by the runtime's own tokenizer and template: none of its own",
+        "stop tokens by the runtime's own files: equal",
+    ]
+    card = card_of(tmp_path, attrs.evolve(MANIFEST, parity=parity))
+    for line in lines:
+        assert f"* {line}\n" in card
+        assert f"  {line}" in parity_text(parity).splitlines()
 
 
 @pytest.mark.parametrize(

@@ -204,6 +204,26 @@ def test_other_stop_tokens_are_a_fault() -> None:
     assert "answers end at the tokens [2, 3], the session's at [2]" in fault.told
 
 
+def test_other_stop_tokens_in_a_file_that_other_programs_read_are_a_fault() -> None:
+    answers = Answers(EQUAL, (2,), {}, own_stops={"model.acme": (2,), "acme.json": (3, 7)})
+    parity = compare(CASES, answers, "float32", (2,))
+    assert parity.fault is not None
+    told = "by its acme.json answers end at the tokens [3, 7], the session's at [2]"
+    assert told in parity.fault.told
+    assert parity.to_json()["own"] == {"prompts": "none of its own", "stop_tokens": "not equal"}
+
+
+def test_a_runtime_that_has_no_means_of_its_own_is_not_said_to_agree() -> None:
+    assert judged(EQUAL).own == {"prompts": "none of its own", "stop_tokens": "none of its own"}
+    answers = Answers(EQUAL, (2,), {}, has_own_prompt=True, own_stops={"model.acme": (2,)})
+    parity = compare(CASES, answers, "float32", (2,))
+    assert parity.passed
+    assert parity.own == {"prompts": "equal", "stop_tokens": "equal"}
+    other = attrs.evolve(EQUAL[1], own=np.asarray([5], np.int32))
+    answers = attrs.evolve(answers, found=second(other))
+    assert compare(CASES, answers, "float32", (2,)).own["prompts"] == "not equal"
+
+
 def test_a_merge_that_did_nothing_is_caught_where_probabilities_alone_would_pass() -> None:
     """The customization is smaller than what quantization may cost: the base itself would do."""
     cases = [attrs.evolve(case, base=case.said - np.float32(0.05)) for case in CASES]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import pytest
 import customize
 from customize import Manifest, ModelError, OptionError
 from customize.runs import opening
-from customize.testing import ToyBackend
+from customize.runs.backends import choose_backend
+from customize.testing import ToyBackend, write_tiny_model
 
 pytest.importorskip("customize_sft")
 
@@ -65,7 +67,24 @@ def test_the_base_of_an_adapter_is_looked_for_at_the_revision_it_was_trained_on(
     assert asked == [("acme/small", "abc"), ("acme/small", "main"), ("mine", None)]
 
 
-def write_manifest(folder: Path, base: dict[str, str]) -> None:
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", None])
+def test_a_package_in_float32_is_computed_as_it_was_proven_unless_one_says_otherwise(
+    precision: str | None, tmp_path: Path
+) -> None:
+    pytest.importorskip("customize_torch")
+    model = write_tiny_model(tmp_path / "model")
+    if precision is not None:
+        known = {"name": "small", "fingerprint": model.fingerprint, "revision": None}
+        write_manifest(model.path, known, needs_base=False, precision=precision)
+    usual: Any = choose_backend("auto")
+    assert usual.dtype == "auto"
+    opened: Any = customize.open(model.path).backend
+    assert opened.name == usual.name
+    assert opened.dtype == ("float32" if precision == "float32" else "auto")
+    assert customize.open(model.path, backend=usual).backend == usual
+
+
+def write_manifest(folder: Path, base: Mapping[str, str | None], **more: Any) -> None:
     about: dict[str, Any] = {
         "format": "customize-hf:hf",
         "precision": "float32",
@@ -77,7 +96,7 @@ def write_manifest(folder: Path, base: dict[str, str]) -> None:
         "stop_tokens": [2],
         **{key: {} for key in ("options", "parity", "how_to_run", "run", "files")},
     }
-    Manifest(**about).write(folder)
+    Manifest(**{**about, **more}).write(folder)
 
 
 def test_a_folder_has_no_revision(tmp_path: Path) -> None:

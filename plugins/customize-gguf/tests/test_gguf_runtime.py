@@ -143,6 +143,22 @@ def test_llama_cpps_own_prompt_is_the_renderers(pre: str, tmp_path: Path) -> Non
     runtime.close()
 
 
+def test_what_llama_cpp_and_ollama_end_at_is_read_in_their_files(tmp_path: Path) -> None:
+    model = base("llama", tmp_path, said={"tokenizer.ggml.eot_token_id": 1})
+    out = package(source(model, adapter(model, tmp_path / "lora")), tmp_path / "out")
+    runtime = LlamaCpp.open(out)
+    both = {"model.gguf": frozenset({0, 1}), "Modelfile": frozenset({0, 1})}
+    assert runtime.own_stops() == both
+    assert {*runtime.renderer.stop_tokens} == {0, 1}
+    text = (out / "Modelfile").read_text("utf-8")
+    (out / "Modelfile").write_text(text.replace('PARAMETER stop "<|start|>"\n', ""), "utf-8")
+    assert runtime.own_stops() == {**both, "Modelfile": frozenset({0})}
+    (out / "Modelfile").write_text(f'{text}PARAMETER stop "no token"\n', "utf-8")
+    with pytest.raises(ExportError, match="Modelfile ends answers at 'no token'"):
+        runtime.own_stops()
+    runtime.close()
+
+
 def test_what_cannot_be_opened_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = base("llama", tmp_path)
     merged = package(source(model), tmp_path / "merged")

@@ -135,6 +135,9 @@ def test_a_package_answers_as_its_run_opened_by_a_backend_or_by_its_runtime(
     assert opened.reply("What is 3?", max_tokens=12, base=True) != wanted
     runtime = customize.open_package(package, {"again": package}, base_of(run))
     assert runtime.adapters == ("run", "again")
+    assert runtime.own_stops() == {"generation_config.json": {*runtime.renderer.stop_tokens}}
+    own = {"prompts": "equal", "stop_tokens": "equal"}
+    assert Manifest.read(package).parity["own"] == own
     prompt = runtime.renderer.prompt([{"role": "user", "content": "What is 3?"}])
     sampling = Sampling(max_tokens=12, temperature=0.0)
     for name in runtime.adapters:

@@ -4,13 +4,30 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
+import attrs
 import pytest
 from safetensors.numpy import load_file, save_file
 
 import customize
-from customize import AdamW, Batch, CrossEntropy, LoRA, Manifest, ModelFolder, ParityError, Session
+from customize import (
+    AdamW,
+    Batch,
+    ChatRenderer,
+    CrossEntropy,
+    Exportable,
+    LoRA,
+    Manifest,
+    ModelFolder,
+    ParityError,
+    Session,
+    options,
+)
+from customize.data.rendering.folder import ChatFolder
+from customize.packaging.prompts import Question
+from customize.packaging.reference import Case, reference_cases
 from customize.testing import write_tiny_model
 from customize.testing.exporter_rules.subject import MESSAGES, ExporterSubject
 from customize_onnx.exporter import ONNX
@@ -48,6 +65,33 @@ def test_four_bits_that_ruin_a_model_are_refused_and_kept_only_where_one_insists
     kept = Manifest.read(to)
     assert kept.parity["verdict"] == "failed"
     assert kept.parity["fault"] == told["fault"]
+
+
+@options
+class EndsAtAnother(ONNX):
+    """Tells onnxruntime-genai of one stop token more than the session has."""
+
+    def write(self, source: Exportable, folder: Path) -> None:
+        chat = ChatFolder.read(source.model.path)
+        renderer = ChatRenderer(attrs.evolve(chat, eos=(*chat.eos, 0)))
+        super().write(attrs.evolve(source, renderer=renderer), folder)
+
+
+class OneQuestion(ExporterSubject):
+    @functools.cached_property
+    def cases(self) -> Sequence[Case]:
+        return reference_cases(self.session, self.engine.base(), [Question("one", MESSAGES[0])])
+
+
+def test_a_package_in_which_genai_ends_elsewhere_is_refused(tmp_path: Path) -> None:
+    subject = OneQuestion("onnx", EndsAtAnother())
+    told = (
+        r"by its genai_config\.json answers end at the tokens \[0, (\d+)\], the session's at \[\1\]"
+    )
+    with pytest.raises(ParityError, match=told):
+        subject.write(subject.source, tmp_path / "out")
+    parity = json.loads((tmp_path / "out" / "parity.json").read_text("utf-8"))
+    assert parity["own"] == {"prompts": "none of its own", "stop_tokens": "not equal"}
 
 
 def test_eight_bits_pass_where_four_do_not(tmp_path: Path) -> None:

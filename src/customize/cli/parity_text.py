@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from customize.packaging.figures import in_words, of_rows
+from customize.packaging.figures import in_words, of_own, of_rows
 
 _QUIET = 0.25  # cores that others may keep busy
 
@@ -17,7 +17,8 @@ def parity_text(parity: Mapping[str, Any]) -> str:
         place = "" if fault["token"] is None else f", token {fault['token']}"
         lines.append(f"  prompt {fault['prompt']!r}{place}: {fault['told']}")
     figures = {**parity["figures"], **parity["measured"]}
-    lines += [f"  {line}" for line in (*in_words(figures), *of_rows(parity.get("rows")))]
+    own, rows = of_own(parity.get("own")), of_rows(parity.get("rows"))
+    lines += [f"  {line}" for line in (*in_words(figures), *own, *rows)]
     lines += _contended(parity["measured"])
     if (task := parity["task"]) is not None:
         lines.append(f"  the task: {task['verdict']}: {task['told']}")

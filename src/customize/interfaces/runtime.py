@@ -150,5 +150,11 @@ class Runtime(ABC):
         """
         return self.renderer.prompt(messages, tools)
 
+    def own_stops(self) -> Mapping[str, frozenset[int]]:
+        """Stop tokens that other programs than customize read of the package, by the name of the
+        file in which they read them. Empty, where there are none.
+        """
+        return {}
+
     def close(self) -> None:  # noqa: B027  # nothing to free is common
         """Free what is held; queries under way end, and say so."""

@@ -65,6 +65,17 @@ def of_rows(rows: Mapping[str, Any] | None) -> Iterator[str]:
         yield f"the run's own rows that were asked: {asked} {rows['told']}"
 
 
+_OWN = {
+    "prompts": "prompts by the runtime's own tokenizer and template",
+    "stop_tokens": "stop tokens by the runtime's own files",
+}
+
+
+def of_own(own: Mapping[str, str] | None) -> Iterator[str]:
+    """A line on each of a runtime's own means; none of packages of before that was written down."""
+    yield from (f"{_OWN.get(name, name)}: {told}" for name, told in (own or {}).items())
+
+
 def doubts(parity: Mapping[str, Any]) -> Iterator[str]:
     """What a proof that was passed does not show, in a sentence each."""
     if parity["figures"].get("answers_that_end") == 0:

@@ -26,6 +26,7 @@ _ROUNDING = 1e-4
 # Of the way from the base to the session, how far a package must have come at least; and nats a
 # token that base and session must differ by for that to be measured.
 _SHARE, _LEARNT = 0.5, 1e-3
+_NO_OWN = "none of its own"
 
 
 @attrs.frozen
@@ -77,6 +78,8 @@ class Parity:
     measured: of this machine. task: how a quantized package did on the run's own evaluation.
     rows: how many of the run's own rows were asked, and which these are or why there are none;
     None where a package is verified: they stay with the run.
+    own: whether the prompts that the runtime makes by means of its own, and the stop tokens that
+    its files tell other programs, are the session's; or that it has none of its own.
     """
 
     precision: str
@@ -86,6 +89,7 @@ class Parity:
     measured: Mapping[str, float] = attrs.field(factory=dict)
     task: Mapping[str, str] | None = None
     rows: Mapping[str, Any] | None = None
+    own: Mapping[str, str] = attrs.field(factory=dict)
 
     @property
     def passed(self) -> bool:
@@ -103,6 +107,7 @@ class Parity:
             "measured": dict(self.measured),
             "task": self.task,
             "rows": self.rows,
+            "own": dict(self.own),
         }
 
 
@@ -115,13 +120,28 @@ def compare(
     divergences = [_divergence(case, found) for case, found in pairs]
     figures = _figures(pairs, divergences)
     faults = itertools.chain(
-        _faults(pairs, divergences, limits, figures), _past_the_end(pairs, stop_tokens)
+        _ends(cases[0], answers, stop_tokens),
+        _faults(pairs, divergences, limits, figures),
+        _past_the_end(pairs, stop_tokens),
     )
-    ends = _ends(cases[0], answers.stop_tokens, stop_tokens)
-    return Parity(precision, limits, figures, ends or next(faults, None), answers.measured)
+    own = _own(pairs, answers, stop_tokens)
+    return Parity(precision, limits, figures, next(faults, None), answers.measured, own=own)
 
 
 Pairs = Sequence[tuple[Case, Found]]
+
+
+def _own(pairs: Pairs, answers: Answers, stop_tokens: Sequence[int]) -> dict[str, str]:
+    prompts = (fault for case, found in pairs for fault in _in_own_prompt(case, found))
+    stops = _own_ends(pairs[0][0], answers, stop_tokens)
+    return {
+        "prompts": _equal(prompts) if answers.has_own_prompt else _NO_OWN,
+        "stop_tokens": _equal(stops) if answers.own_stops else _NO_OWN,
+    }
+
+
+def _equal(faults: Iterator[Fault]) -> str:
+    return "equal" if next(faults, None) is None else "not equal"
 
 
 def _figures(pairs: Pairs, divergences: Sequence[Doubles]) -> dict[str, float]:
@@ -180,6 +200,10 @@ def _faults(
 def _in_prompt(case: Case, found: Found) -> Iterator[Fault]:
     if not np.array_equal(case.prompt, found.prompt):
         yield _other_tokens(case, found.prompt, "the package's tokenizer and template make")
+    yield from _in_own_prompt(case, found)
+
+
+def _in_own_prompt(case: Case, found: Found) -> Iterator[Fault]:
     if not case.question.is_plain:
         return
     if found.wrong:
@@ -261,9 +285,20 @@ def _past_the_end(pairs: Pairs, stop_tokens: Sequence[int]) -> Iterator[Fault]:
             yield Fault(case.question.name, told, place + 1)
 
 
-def _ends(case: Case, theirs: Sequence[int], ours: Sequence[int]) -> Fault | None:
+def _ends(case: Case, answers: Answers, stop_tokens: Sequence[int]) -> Iterator[Fault]:
     """Every stop token is one of both."""
-    if set(theirs) == set(ours):
-        return None
-    told = f"answers end at the tokens {sorted(theirs)}, the session's at {sorted(ours)}"
+    if set(answers.stop_tokens) != set(stop_tokens):
+        yield _other_ends(case, "", answers.stop_tokens, stop_tokens)
+    yield from _own_ends(case, answers, stop_tokens)
+
+
+def _own_ends(case: Case, answers: Answers, stop_tokens: Sequence[int]) -> Iterator[Fault]:
+    """Of what programs other than customize read, too."""
+    for file, theirs in answers.own_stops.items():
+        if set(theirs) != set(stop_tokens):
+            yield _other_ends(case, f"by its {file} ", theirs, stop_tokens)
+
+
+def _other_ends(case: Case, by: str, theirs: Sequence[int], ours: Sequence[int]) -> Fault:
+    told = f"{by}answers end at the tokens {sorted(theirs)}, the session's at {sorted(ours)}"
     return Fault(case.question.name, told)

@@ -64,12 +64,16 @@ class Answers:
     """All of it. stop_tokens: that end an answer. measured: figures of this machine.
 
     holds_adapter: whether the runtime has an adapter apart from the weights.
+    has_own_prompt: whether it makes prompts by means of its own. own_stops: by file, the stop
+    tokens that it tells programs other than customize.
     """
 
     found: Sequence[Found]
     stop_tokens: tuple[int, ...]
     measured: Mapping[str, float]
     holds_adapter: bool = False
+    has_own_prompt: bool = False
+    own_stops: Mapping[str, tuple[int, ...]] = attrs.field(factory=dict)
 
 
 def ask(runtime: str, folder: Path, base: Path | None, cases: Path, work: Path) -> Answers:
@@ -108,8 +112,15 @@ def main(asked: Path, work: Path) -> None:
     cases = read_cases(Path(told["cases"]))
     found = [_answer(runtime, case) for case in cases]
     measured = _measured(runtime, min(cases, key=lambda case: len(case.prompt)))
-    stops, holds = tuple(runtime.renderer.stop_tokens), bool(runtime.adapters)
-    _write(Answers(found, stops, measured, holds), work)
+    answers = Answers(
+        found,
+        tuple(runtime.renderer.stop_tokens),
+        measured,
+        holds_adapter=bool(runtime.adapters),
+        has_own_prompt=type(runtime).own_prompt is not Runtime.own_prompt,
+        own_stops={file: tuple(stops) for file, stops in runtime.own_stops().items()},
+    )
+    _write(answers, work)
     runtime.close()
 
 
@@ -189,6 +200,10 @@ def _write(answers: Answers, work: Path) -> None:
         "stop_tokens": [int(token) for token in answers.stop_tokens],
         "measured": dict(answers.measured),
         "holds_adapter": answers.holds_adapter,
+        "has_own_prompt": answers.has_own_prompt,
+        "own_stops": {
+            file: [int(token) for token in stops] for file, stops in answers.own_stops.items()
+        },
     }
     (work / "found.json").write_text(json.dumps(told), "utf-8")
 
@@ -202,7 +217,14 @@ def _read(work: Path) -> Answers:
     for number, wrong in enumerate(told["wrong"]):
         own: dict[str, Any] = {name: arrays[f"{number}.{name}"] for name in _ARRAYS}
         found.append(Found(**own, wrong=wrong))
-    return Answers(found, tuple(told["stop_tokens"]), told["measured"], told["holds_adapter"])
+    return Answers(
+        found,
+        tuple(told["stop_tokens"]),
+        told["measured"],
+        told["holds_adapter"],
+        told["has_own_prompt"],
+        {file: tuple(stops) for file, stops in told["own_stops"].items()},
+    )
 
 
 if __name__ == "__main__":

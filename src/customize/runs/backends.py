@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
+
+import attrs
 
 from customize._errors import OptionError, Unsupported
+from customize._options import options_to_dict
 from customize._structuring import Faults, structure
 from customize.interfaces.backend import Backend
 from customize.plugins import load, specs
@@ -77,6 +81,18 @@ def _best() -> Backend:
         reasons.append(f"{name}: {reason}")
     told = reasons or ["none is installed: pip install customize[cpu]"]
     raise Unsupported("no backend can run here:" + "".join(f"\n  {text}" for text in told))
+
+
+def exact(backend: Backend) -> Backend:
+    """The backend in float32, where it lets one choose."""
+    if not attrs.has(type(backend)):
+        return backend
+    options = dict(options_to_dict(backend))
+    return _with(backend, {**options, "dtype": "float32"}) if "dtype" in options else backend
+
+
+def _with(backend: Backend, options: Mapping[str, Any]) -> Backend:
+    return type(backend)(**options)
 
 
 def others_at_hand(chosen: str) -> list[Backend]:

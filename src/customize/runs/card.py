@@ -12,7 +12,7 @@ from customize.evaluation.evaluation import Evaluation
 from customize.evaluation.remarks import broken, headline, remarks
 from customize.interfaces.model import ModelFolder
 from customize.models.sources import hub_name
-from customize.packaging.figures import doubts, in_words, of_rows
+from customize.packaging.figures import doubts, in_words, of_own, of_rows
 from customize.packaging.manifest import Manifest
 from customize.runs.assistant import AssistantFacts, adapted_told
 from customize.runs.folder import RunFolder
@@ -154,17 +154,20 @@ def _public(value: object) -> object:
 
 def _base_and_licence(manifest: Manifest, serves: str, model: ModelFolder) -> dict[str, str]:
     """As the hub reads them; a base that is not of the hub has no name there."""
-    relation = "merge" if manifest.is_adapter else "finetune"
-    if manifest.needs_base:
-        relation = "adapter"
-    elif manifest.precision not in ("float32", "float16", "bfloat16"):
-        relation = "quantized"
     is_peft = serves == "transformers" and manifest.needs_base
     found = {"library_name": "peft" if is_peft else serves}
     if (name := hub_name(model)) is not None:
-        found |= {"base_model": name, "base_model_relation": relation}
+        found |= {"base_model": name, "base_model_relation": _relation(manifest)}
     licence = _licence(model.path)
     return found if licence is None else {**found, "license": licence}
+
+
+def _relation(manifest: Manifest) -> str:
+    """Of the hub's words, whose "merge" is of several models: an adapter in its base is none."""
+    if manifest.needs_base or manifest.shares_base:
+        return "adapter"
+    is_plain = manifest.precision in ("float32", "float16", "bfloat16")
+    return "finetune" if is_plain else "quantized"
 
 
 def _licence(model: Path) -> str | None:
@@ -183,7 +186,8 @@ def _licence(model: Path) -> str | None:
 
 def _packaged(manifest: Manifest) -> str:
     parity = manifest.parity
-    lines = (*in_words(parity["figures"]), *of_rows(parity.get("rows")))
+    own, rows = of_own(parity.get("own")), of_rows(parity.get("rows"))
+    lines = (*in_words(parity["figures"]), *own, *rows)
     figures = "\n".join(f"* {line}" for line in lines)
     fault = parity["fault"]
     failed = (

@@ -38,7 +38,7 @@ from customize.packaging.writing import (
 from customize.plugins import load
 from customize.runs.assistant import library_of
 from customize.runs.assistant_package import pack_assistant
-from customize.runs.backends import quiet_libraries
+from customize.runs.backends import exact, quiet_libraries
 from customize.runs.base import check_base
 from customize.runs.card import package_card
 from customize.runs.folder import RunFolder
@@ -147,18 +147,6 @@ def choose_exporter(
     faults.raise_if_any(f"the exporter {form}")
     assert made is not None
     return made
-
-
-def exact(backend: Backend) -> Backend:
-    """The backend in float32, where it lets one choose."""
-    if not attrs.has(type(backend)):
-        return backend
-    options = dict(options_to_dict(backend))
-    return _with(backend, {**options, "dtype": "float32"}) if "dtype" in options else backend
-
-
-def _with(backend: Backend, options: Mapping[str, Any]) -> Backend:
-    return type(backend)(**options)
 
 
 def _set(backend: Backend) -> str:

@@ -13,7 +13,7 @@ from customize.interfaces.backend import Backend
 from customize.models import resolve
 from customize.packaging.manifest import MANIFEST, Manifest
 from customize.packaging.opening import read_sound
-from customize.runs.backends import choose_backend
+from customize.runs.backends import choose_backend, exact
 from customize.runs.base import check_base
 from customize.runs.folder import RunFolder
 from customize.runs.package import PackagedRun
@@ -31,7 +31,8 @@ def open(
 ) -> Run:
     """A run's folder, a package, or any model: the same face.
 
-    A package that a backend can load is loaded by one; any other answers by its own runtime.
+    A package that a backend can load is loaded by one, in float32 where its weights are kept so,
+    as it was proven, unless ``backend`` is given; any other answers by its own runtime.
 
     ``base`` is where the base of a package's adapter lies, if not under the name it was trained by.
 
@@ -50,13 +51,14 @@ def open(
     if has_own_runtime(path):
         _refuse("backend", backend, f"what a backend can load: {path} has a runtime of its own")
         return PackagedRun(path, base)
-    if (path / MANIFEST).is_file():
-        read_sound(path)
+    manifest = read_sound(path) if (path / MANIFEST).is_file() else None
     chosen = choose_backend("auto" if backend is None else backend)
+    if backend is None and manifest is not None and manifest.precision == "float32":
+        chosen = exact(chosen)
     if (path / _PEFT).is_file():
         below, at = _base_of(path) if base is None else (os.fspath(base), None)
         model = resolve(below, revision or at)
-        if (path / MANIFEST).is_file():
+        if manifest is not None:
             _check_chat(path, model.path)
         return Run(None, model, chosen, adapter=path)
     _refuse("base", base, f"exported adapters: {path} is none")

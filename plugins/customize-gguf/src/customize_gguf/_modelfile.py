@@ -18,6 +18,7 @@ Messages = Sequence[Mapping[str, str]]
 Prompt = Callable[[Messages], str]
 
 _SYSTEM, _QUESTION, _ANSWER, _AGAIN = "Shortly!", "Where?", "There.", "When?"
+_STOP = "PARAMETER stop "
 
 
 @attrs.frozen
@@ -95,8 +96,14 @@ def modelfile(adapter: str | None, stops: Sequence[str], frame: Frame | None) ->
         lines.append(f'TEMPLATE """{frame.in_go()}"""')
         if frame.system:
             lines.append(f'SYSTEM """{frame.system}"""')
-    lines += [f"PARAMETER stop {json.dumps(stop, ensure_ascii=False)}" for stop in stops]
+    lines += [f"{_STOP}{json.dumps(stop, ensure_ascii=False)}" for stop in stops]
     return "\n".join(lines) + "\n"
+
+
+def stops_of(text: str) -> list[str]:
+    """The texts at which a Modelfile ends answers."""
+    lines = text.split("\n")
+    return [json.loads(line.removeprefix(_STOP)) for line in lines if line.startswith(_STOP)]
 
 
 def _around(prompt: Prompt, *turns: tuple[str, str]) -> list[str]:

@@ -16,7 +16,7 @@ from customize_gguf._modelfile import Frame, Messages, modelfile
 from customize_gguf._source import DTYPES, Source
 from customize_gguf._tokenizer import Vocabulary
 
-MODEL, ADAPTER = "model.gguf", "adapter.gguf"
+MODEL, ADAPTER, MODELFILE = "model.gguf", "adapter.gguf", "Modelfile"
 _CONVERTED = ("f32", "f16", "bf16", "q8_0")  # that llama.cpp's own converter writes
 PLAIN = {"f32": "float32", "f16": "float16", "bf16": "bfloat16"}
 
@@ -72,7 +72,7 @@ class GGUF(Exporter):
             stops = [model.vocabulary.tokens[token] for token in source.renderer.stop_tokens]
             frame = _frame(source, model.vocabulary)
             text = modelfile(ADAPTER if beside else None, stops, frame)
-            (folder / "Modelfile").write_text(text, "utf-8")
+            (folder / MODELFILE).write_text(text, "utf-8")
 
     def how_to_run(self, source: Exportable) -> Mapping[str, str]:
         beside = source.is_adapter and not self.merged
@@ -83,7 +83,7 @@ class GGUF(Exporter):
             return {"llama.cpp": f"{make} && llama-server --jinja -m base.gguf{lora}"}
         return {
             "llama.cpp": f"llama-server --jinja -m {{folder}}/{MODEL}{lora}",
-            "Ollama": f"ollama create {shlex.quote(source.name)} -f {{folder}}/Modelfile",
+            "Ollama": f"ollama create {shlex.quote(source.name)} -f {{folder}}/{MODELFILE}",
         }
 
     def _plan(self, source: Exportable) -> tuple[Source, PeftAdapter | None]:

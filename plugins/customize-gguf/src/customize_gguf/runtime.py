@@ -29,11 +29,12 @@ from customize import (
 from customize_gguf._families import Layout
 from customize_gguf._llama import Doubles, Llama
 from customize_gguf._metadata import Metadata
+from customize_gguf._modelfile import stops_of
 from customize_gguf._reader import open_gguf
 from customize_gguf._safetensors import Floats
 from customize_gguf._source import BASE_DTYPE, DTYPES, Source
 from customize_gguf._tokenizer import Vocabulary
-from customize_gguf.exporter import ADAPTER, MODEL, PLAIN, write_model
+from customize_gguf.exporter import ADAPTER, MODEL, MODELFILE, PLAIN, write_model
 
 Ints = npt.NDArray[np.int32]
 
@@ -54,7 +55,8 @@ class LlamaCpp(Runtime):
         with open_gguf(model) as file:
             metadata = Metadata(file.metadata)
             layout = Layout.of_gguf(metadata, file.tensors)
-            tokens = Vocabulary.of_gguf(metadata).tokens
+            vocabulary = Vocabulary.of_gguf(metadata)
+        self._folder, self._tokens, self._ends = folder, vocabulary.tokens, vocabulary.ends
         self._dtype = _dtype(metadata)
         self.renderer = ChatRenderer.from_folder(folder)
         self.adapters = tuple(adapters)
@@ -66,7 +68,7 @@ class LlamaCpp(Runtime):
             slots=self.slots,
             context=self.context,
             exact=self._dtype in PLAIN,
-            filler=tokens.index("a"),
+            filler=vocabulary.tokens.index("a"),
         )
         self._free: queue.SimpleQueue[int] = queue.SimpleQueue()
         for slot in range(self.slots):
@@ -134,8 +136,29 @@ class LlamaCpp(Runtime):
     ) -> Ints:
         return np.asarray(self._llama.rendered(messages, tools), np.int32)
 
+    def own_stops(self) -> Mapping[str, frozenset[int]]:
+        """What llama.cpp and Ollama read; an adapter without its base tells them nothing.
+
+        Raises:
+            ExportError: the Modelfile ends answers at what is no token.
+        """
+        found: dict[str, frozenset[int]] = {}
+        if (self._folder / MODEL).is_file():
+            found[MODEL] = frozenset(self._ends)
+        if (file := self._folder / MODELFILE).is_file():
+            found[MODELFILE] = frozenset(map(self._token, stops_of(file.read_text("utf-8"))))
+        return found
+
     def close(self) -> None:
         self._llama.close()
+
+    def _token(self, text: str) -> int:
+        if text not in self._tokens:
+            raise ExportError(
+                f"{self._folder / MODELFILE} ends answers at {text!r}, which is no token of the "
+                "model: export the run again"
+            )
+        return self._tokens.index(text)
 
     @contextmanager
     def _slot(self) -> Iterator[int]:

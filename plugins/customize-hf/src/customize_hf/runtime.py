@@ -18,12 +18,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from customize import Answering, ChatRenderer, ExportError, Message, Query, Runtime, Said
 
 Ints = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float32]
+_GENERATION = "generation_config.json"
 _CONTEXT = 2048  # where the model's configuration does not say
 
 
@@ -94,6 +95,11 @@ class Transformers(Runtime):
             return_dict=False,
         )
         return np.asarray(tokens, np.int32)
+
+    def own_stops(self) -> Mapping[str, frozenset[int]]:
+        """What transformers reads of the package; PEFT reads the base's beside an adapter."""
+        ends = GenerationConfig.from_pretrained(self._folder, local_files_only=True).eos_token_id
+        return {_GENERATION: frozenset(ends if isinstance(ends, list) else [ends])}
 
     @functools.cached_property
     def _tokenizer(self) -> Any:  # whatever class of transformers the folder names

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from customize import Exportable
 from customize_onnx.architecture import Architecture
+
+FILE = "genai_config.json"
 
 
 def write_config(
@@ -32,7 +35,13 @@ def write_config(
         "past_present_share_buffer": False,
     }
     said = {"model": model, "search": search}
-    (folder / "genai_config.json").write_text(json.dumps(said, indent=1), "utf-8")
+    (folder / FILE).write_text(json.dumps(said, indent=1), "utf-8")
+
+
+def stops_of(config: Mapping[str, Any]) -> frozenset[int]:
+    """Tokens at which it ends an answer; it takes one as a number too."""
+    ends = config["model"].get("eos_token_id", [])
+    return frozenset(ends if isinstance(ends, list) else [ends])
 
 
 def _decoder(shape: Architecture, graph: str) -> dict[str, Any]:  # JSON

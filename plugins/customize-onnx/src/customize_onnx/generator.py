@@ -29,6 +29,7 @@ from customize import (
     Said,
     Sampling,
 )
+from customize_onnx import genai
 from customize_onnx.batching import CHUNK, Turns
 from customize_onnx.program import Floats, Program, whole
 
@@ -67,7 +68,8 @@ class Generator(Runtime):
             raise OptionError(f"two adapters are called {twice[0]!r}: give the other another name")
         found |= {name: _own_adapter(Path(other)) for name, other in adapters.items()}
         _check_bases(folder, adapters)
-        config = json.loads((folder / "genai_config.json").read_text("utf-8"))
+        config = json.loads((folder / genai.FILE).read_text("utf-8"))
+        self._own_stops = genai.stops_of(config)
         self.renderer = ChatRenderer.from_folder(folder)
         self.adapters = tuple(found)
         self.context = int(config["model"]["context_length"])
@@ -144,6 +146,10 @@ class Generator(Runtime):
                 yield piece
         if rest := text.rest():
             yield rest
+
+    def own_stops(self) -> Mapping[str, frozenset[int]]:
+        """What onnxruntime-genai reads."""
+        return {genai.FILE: self._own_stops}
 
     def close(self) -> None:
         self._batching.close()

@@ -19,8 +19,8 @@ from customize.packaging.manifest import Manifest
 from customize.packaging.prompts import Question, hard_questions
 from customize.packaging.reference import Case, reference_cases
 from customize.packaging.writing import Lineage, Proof, write_package
-from customize.runs.backends import choose_backend
-from customize.runs.export import NEEDED, exact
+from customize.runs.backends import choose_backend, exact
+from customize.runs.export import NEEDED
 from customize.testing.rules import NotApplicable
 from customize.testing.serving import Served, serve
 from customize.testing.subject import Subject
