@@ -33,7 +33,7 @@ from customize import (
 )
 
 VOCABULARY = 256
-_ENDLESS = "endless"
+_ENDLESS, _CONTEXT = "endless", "context.txt"
 
 
 def logprobs_of(table_VV: Any) -> Any:
@@ -90,10 +90,15 @@ class TableFile(Exporter):
     beside: str = option(default="", help="The name of a further file.")
     refuses: bool = option(default=False, help="Refuse everything.")
     endless: bool = option(default=False, help="Its runtime ends at no stop token.")
+    context: int = option(default=512, help="Tokens that its runtime takes.", at_least=1)
 
     @property
     def precision(self) -> str:
         return self.kept
+
+    @property
+    def most_context(self) -> int:
+        return self.context
 
     def check(self, source: Exportable) -> None:
         if self.refuses:
@@ -103,6 +108,7 @@ class TableFile(Exporter):
         table_VV = np.load(source.weights / "table.npy")
         rng = np.random.default_rng(1)
         np.save(folder / "table.npy", table_VV + rng.normal(0, self.noise, table_VV.shape))
+        (folder / _CONTEXT).write_text(str(self.context))
         if self.endless:
             (folder / _ENDLESS).touch()
         if self.beside:
@@ -114,11 +120,12 @@ class TableFile(Exporter):
 
 class TableRuntime(Runtime):
     adapters: tuple[str, ...] = ()
-    context, slots = 512, 1
+    slots = 1
 
     def __init__(self, folder: Path) -> None:
         self.renderer = ChatRenderer.from_folder(folder)
         self._table = Table(self.renderer, np.load(folder / "table.npy"))
+        self.context = int((folder / _CONTEXT).read_text())
         self._is_endless = (folder / _ENDLESS).is_file()
 
     @classmethod

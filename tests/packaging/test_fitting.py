@@ -126,6 +126,8 @@ def test_what_does_not_fit_has_no_share_in_what_is_drawn(renderer: ChatRenderer)
         {"temperature": 1.4},
         {"top_k": 5},
         {"temperature": 0.8, "top_p": 0.7},
+        {"temperature": 0.01},
+        {"temperature": 0.01, "top_p": 0.9},
     ],
     ids=str,
 )
@@ -148,6 +150,31 @@ def test_the_likeliest_tokens_decide_what_all_would_or_ask_for_more(
             assert found.token == wanted.token
             place += 1
         assert few.over
+
+
+@pytest.mark.parametrize("known", [20, 200, 256])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"temperature": 1.4}, {"temperature": 0.01}, {"temperature": 0.01, "top_p": 0.9}],
+    ids=str,
+)
+def test_tokens_that_fit_are_drawn_alike_however_unlikely_they_are(
+    renderer: ChatRenderer, options: dict[str, Any], known: int
+) -> None:
+    """The model would say anything but what the schema takes, by a factor of e ** 40."""
+    for seed in range(8):
+        full, few = (answering(renderer, {"enum": ["a", "b"]}, seed, **options) for _ in range(2))
+        while not full.over:
+            logits_V = logits_of(seed, len(full.tokens))
+            logits_V[ord(" ") : ord("~") + 1] -= 40
+            logprobs_V = logits_V - np.logaddexp.reduce(logits_V)
+            wanted = full.draw(logits_V).token
+            found = None
+            for count in (known, 256):
+                ids_K = np.argsort(-logprobs_V)[:count]
+                found = found or few.draw_among(ids_K, logprobs_V[ids_K], 256)
+            assert found is not None
+            assert found.token == wanted
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,54 @@ def test_where_the_rows_are_too_few_to_tell_the_package_is_kept_and_says_so(
     assert parity.task["verdict"] == "inconclusive"
 
 
+def asked_of_short(source: Exportable, folder: Path, task: Task) -> Parity:
+    """What becomes of a package that takes 200 tokens and answers as the run."""
+    session: Any = Table(source.renderer, tables()[1])  # type: ignore[arg-type]
+    exporter = TableFile(kept="int8", context=200)
+    further = held_to_evaluation(task, exporter, source, session, margin=0.05)
+    assert further is not None
+    package = folder / "package"
+    shutil.copytree(source.model.path, package)
+    exporter.write(source, package)
+    return further(PASSED, package)
+
+
+@pytest.mark.parametrize(
+    ("num_short", "told"),
+    [
+        (9, {"verdict": "inconclusive", "rows": "rows.jsonl (9 of 15 rows fit its context)"}),
+        (0, {"verdict": "not asked"}),
+    ],
+)
+def test_rows_that_a_package_has_no_room_for_are_left_out_and_that_is_said(
+    source: Exportable, tmp_path: Path, num_short: int, told: dict[str, str]
+) -> None:
+    asked = ["Row 0?"] * num_short + ["x" * 175, "x" * 400] * 3
+    rows = [
+        {"messages": [{"role": "user", "content": content}], "expect": {"max_words": 50}}
+        for content in asked
+    ]
+    task = Task(planned(EvaluationPlan(max_tokens=64)), "rows.jsonl", rows)
+    parity = asked_of_short(source, tmp_path, task)
+    assert parity.passed
+    assert parity.task is not None
+    assert told.items() <= parity.task.items()
+
+
+def test_rows_whose_answers_are_weighed_must_fit_with_them(
+    source: Exportable, tmp_path: Path
+) -> None:
+    def row(answer: str) -> dict[str, Any]:
+        asked, said = {"role": "user", "content": "Row?"}, {"role": "assistant", "content": answer}
+        return {"messages": [asked, said]}
+
+    plan = EvaluationPlan(max_tokens=4, scorers=["perplexity"])
+    task = Task(planned(plan), "rows.jsonl", [row("b"), row("c"), row("d" * 300)])
+    parity = asked_of_short(source, tmp_path, task)
+    assert parity.task is not None
+    assert parity.task["rows"] == "rows.jsonl (2 of 3 rows fit its context)"
+
+
 def test_one_that_is_worse_is_refused_by_the_first_row_it_lost(
     source: Exportable, tmp_path: Path
 ) -> None:
@@ -196,6 +244,25 @@ def short(row: Any, rng: random.Random) -> Any:
     return 1.0 - len(reply.text) / 1000
 
 
+def talks(row: Any, rng: random.Random) -> Any:
+    """Longer than any package takes."""
+    for _ in range(12):
+        yield f"{row['messages'][0]['content']} {'x' * 40}"
+    return 1.0
+
+
+def test_rows_are_played_no_further_than_the_package_holds(
+    source: Exportable, tmp_path: Path
+) -> None:
+    write_rows(tmp_path, own=[{"messages": ASKED["messages"][:1]}])
+    plan = {"data": "own.jsonl", "environment": f"{__name__}:talks", "max_tokens": 16}
+    task = task_of(run_of(tmp_path, evaluate=plan))
+    assert isinstance(task, Task)
+    parity = asked_of_short(source, tmp_path, task)
+    assert parity.task is not None
+    assert parity.task["verdict"] != "fail"
+
+
 def test_rows_of_an_environment_are_played(source: Exportable, tmp_path: Path) -> None:
     write_rows(tmp_path, own=[{"messages": ASKED["messages"][:1]}])
     named = f"{__name__}:short"
@@ -264,6 +331,29 @@ def test_a_package_says_which_rows_of_the_run_it_was_asked(
     own = own_questions(run_of(tmp_path, **changed), renderer)
     assert own.to_json() == {"asked": num, "told": told}
     assert all(not question.is_kept for question in own.questions)
+
+
+class _Counting:
+    """A letter, a token."""
+
+    def prompt(self, messages: Any, tools: Any = None) -> Any:
+        return np.zeros(sum(len(message["content"]) for message in messages), np.int32)
+
+
+def test_rows_that_leave_no_room_for_an_answer_are_not_asked(tmp_path: Path) -> None:
+    def row(num_letters: int) -> dict[str, Any]:
+        asked = {"role": "user", "content": "x" * num_letters}
+        return {"messages": [asked, {"role": "assistant", "content": "b"}]}
+
+    write_rows(tmp_path, own=[row(10), row(68), row(69), row(4096)], long=[row(4096)])
+    renderer: Any = _Counting()
+    own = own_questions(run_of(tmp_path), renderer, 100)
+    assert [question.name for question in own.questions] == ["row 1", "row 2"]
+    none = own_questions(run_of(tmp_path, validation="long.jsonl"), renderer, 100)
+    assert none.to_json() == {
+        "asked": 0,
+        "told": "of long.jsonl none that was looked at leaves room for an answer in 100 tokens",
+    }
 
 
 def test_held_out_rows_of_python_are_not_asked_and_that_is_said(tmp_path: Path) -> None:

@@ -109,6 +109,19 @@ def test_the_longest_question_is_longer_than_the_attentions_window(
     assert least <= len(renderer.prompt(long.messages)) <= most
 
 
+def test_the_longest_question_fits_a_package_of_less_context_than_its_model(tmp_path: Path) -> None:
+    model = write_tiny_model(tmp_path / "model")
+    file = model.path / "config.json"
+    config = json.loads(file.read_text("utf-8"))
+    file.write_text(json.dumps({**config, "max_position_embeddings": 32_768}), "utf-8")
+    source = Exportable("a", model, model.path, ChatRenderer.from_folder(model.path))
+    long = hard_questions(source, 600)[-1]
+    assert 150 < len(source.renderer.prompt(long.messages)) <= 300
+    file.write_text(json.dumps({**config, "model_type": "mistral"}), "utf-8")  # a window of 4,096
+    long = hard_questions(source, 4096)[-1]
+    assert 900 < len(source.renderer.prompt(long.messages)) <= 1200
+
+
 def test_hard_questions_are_those_that_the_template_can_write(tmp_path: Path) -> None:
     model = write_tiny_model(tmp_path / "model")
     renderer = ChatRenderer.from_folder(model.path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import signal
 from collections import namedtuple
@@ -134,6 +135,21 @@ def ending_after_x(source: Exportable) -> tuple[Table, Table]:
     customized_VV[x, stops] = 50
     renderer: Any = source.renderer
     return Table(renderer, customized_VV), Table(renderer, base_VV)
+
+
+def test_the_least_context_that_can_be_proven_is_and_a_smaller_one_is_told_it(
+    source: Exportable, tmp_path: Path
+) -> None:
+    with pytest.raises(ExportError, match="a context of 64 tokens is too small") as refused:
+        written(source, [], tmp_path / "out", context=64)
+    [least] = map(int, re.findall(r"of at least (\d+)", str(refused.value)))
+    base_VV, customized_VV = tables()
+    renderer: Any = source.renderer
+    asked = hard_questions(source, least)
+    cases = reference_cases(Table(renderer, customized_VV), Table(renderer, base_VV), asked)
+    with pytest.raises(ExportError, match=f"of at least {least}"):
+        written(source, cases, tmp_path / "out", context=least - 1)
+    assert written(source, cases, tmp_path / "out", context=least).parity["verdict"] == "passed"
 
 
 def test_where_no_answer_ends_one_is_asked_for_where_it_would(source: Exportable) -> None:

@@ -6,11 +6,15 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import openai
+import pytest
 from openai import OpenAI
 from prometheus_client.parser import text_string_to_metric_families
 from scripted import ScriptedRuntime, served
 from serving_asks import CHAT, ask, client_of, soon
 
+from customize import OptionError
+from customize.serving.limits import Limits
+from customize.serving.menu import Menu, Offer
 from customize.serving.server import Server
 
 ANSWERED, SENT_AWAY = (200, None, None), (429, "queue_full", "1")
@@ -57,6 +61,17 @@ def test_fewer_slots_than_the_runtime_has_are_kept_to(runtime: ScriptedRuntime) 
     with served(runtime, slots=1) as server:
         ask_at_once(server, 4)
     assert runtime.most == 1
+
+
+def test_more_slots_than_any_runtime_has_are_refused_with_their_number(
+    runtime: ScriptedRuntime,
+) -> None:
+    with pytest.raises(OptionError, match=r"slots must be at most 4 \(got 32\)"):
+        Menu([Offer("mine", runtime)], Limits(slots=32))
+    other = ScriptedRuntime(runtime.renderer, slots=32)  # type: ignore[arg-type]
+    menu = Menu([Offer("mine", runtime), Offer("other", other)], Limits(slots=32))
+    assert [desk.slots for desk in menu.desks] == [4, 32]
+    menu.close()
 
 
 def test_choices_take_a_place_each(runtime: ScriptedRuntime) -> None:

@@ -101,6 +101,25 @@ def test_eight_bits_pass_where_four_do_not(tmp_path: Path) -> None:
     assert 1e-4 < parity["figures"]["kl"] < 2e-2
 
 
+class Roomy(ExporterSubject):
+    """Of a model that holds many tokens."""
+
+    @functools.cached_property
+    def model(self) -> ModelFolder:
+        folder = write_tiny_model(self.folder() / "model", rounded=True).path
+        file = folder / "config.json"
+        config = json.loads(file.read_text("utf-8"))
+        file.write_text(json.dumps({**config, "max_position_embeddings": 4096}), "utf-8")
+        return customize.resolve(folder)
+
+
+def test_a_package_of_a_short_context_is_proven_by_what_fits_it(tmp_path: Path) -> None:
+    subject = Roomy("onnx", ONNX(context=240))
+    assert subject.write(subject.source, tmp_path / "out").parity["verdict"] == "passed"
+    told = json.loads((tmp_path / "out" / "genai_config.json").read_text("utf-8"))
+    assert told["model"]["context_length"] == 240
+
+
 class SmolLM2(ExporterSubject):
     """Of a real model, a few steps from its base."""
 

@@ -24,6 +24,7 @@ from customize import (
     OptionError,
     Query,
     Sampling,
+    open_package,
 )
 from customize_onnx import Generator
 from customize_onnx.exporter import ONNX
@@ -137,6 +138,19 @@ def test_an_adapter_of_another_base_is_refused_though_it_fits(
     merged = export(model, tmp_path / "merged", peft, "merged", weights="float32", merged=True)
     with pytest.raises(ExportError, match="the weights of merged are merged or whole"):
         Generator(merged, {"theirs": other})
+
+
+def test_an_adapter_that_was_proven_on_other_weights_is_refused_though_it_fits(
+    tmp_path: Path, package: Path
+) -> None:
+    """As one of a package in 16 bits beside the base in 32."""
+    other = Path(shutil.copytree(package, tmp_path / "other"))
+    attrs.evolve(Manifest.read(package), precision="float16").write(other)
+    told = "theirs was proven on weights kept as float16, and those of mine are kept as float32"
+    with pytest.raises(ExportError, match=told):
+        Generator(package, {"theirs": other})
+    with pytest.raises(ExportError, match=told):
+        open_package(package, {"theirs": other})
 
 
 @pytest.mark.parametrize("start", [0, 4, -1])

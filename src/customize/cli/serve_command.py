@@ -54,7 +54,7 @@ _TRAINING = frozenset({"sources", "host", "port", "variable", "train"})
 @click.option(
     "--slots",
     type=click.IntRange(min=1),
-    help="Answers at once; as many as the runtime can, unless given.",
+    help="Answers at once, at most as many as the runtime can; that many unless given.",
 )
 @click.option(
     "--queue",

@@ -57,6 +57,13 @@ class Exporter(ABC):
         else the name of a quantization, as ``int8``. It decides how exact parity must be.
         """
 
+    @property
+    def most_context(self) -> int | None:
+        """Tokens of prompt and answer together that its runtime takes of any model, at most; None
+        takes as many as the model was made for. What proves a package is asked within it.
+        """
+        return None
+
     def check(self, source: Exportable) -> None:  # noqa: B027  # many can write everything
         """Refuse, before any work, what cannot be made.
 

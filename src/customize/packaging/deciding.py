@@ -7,6 +7,8 @@ Shape legend: K tokens that are known, the likeliest first.
 
 from __future__ import annotations
 
+import math
+
 import attrs
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +20,8 @@ Doubles = npt.NDArray[np.float64]
 
 @attrs.frozen
 class Others:
-    """Tokens that are not known: their number, their probability together, and the most of one.
+    """Tokens that are not known: their number, and log-probabilities of all together and, at most,
+    of one.
 
     are_all: all of that probability is theirs; else at most all of it.
     """
@@ -31,24 +34,29 @@ class Others:
     @classmethod
     def than(cls, logprobs_K: Doubles, size: int) -> Others:
         """Than these likeliest of ``size``."""
-        left = max(0.0, float(-np.expm1(np.logaddexp.reduce(logprobs_K))))
-        return cls(size - len(logprobs_K), left, float(np.exp(logprobs_K[-1])))
+        left = float(-np.expm1(np.logaddexp.reduce(logprobs_K)))
+        together = math.log(left) if left > 0 else -math.inf
+        return cls(size - len(logprobs_K), together, float(logprobs_K[-1]))
 
     def among(self, count: int) -> Others:
         """So many of them, where the rest cannot be drawn."""
         return attrs.evolve(self, count=count, are_all=False)
 
-    def weight(self, temperature: float) -> tuple[float, float]:
-        """The least and the most that they can weigh together at a temperature.
+    def weight(self, temperature: float, unit: float) -> tuple[float, float]:
+        """The least and the most that they can weigh together at a temperature, where a token of
+        the log-probability ``unit``, which is not below ``largest``, weighs 1.
 
         By Jensen's inequality the bounds are all of them alike, and as few as possible as large as
         possible.
         """
-        if not self.count or not self.together:
+        if not self.count:
             return 0.0, 0.0
-        power = 1 / temperature
-        few = self.together * self.largest ** (power - 1)
-        alike = self.count * (self.together / self.count) ** power
+        each = math.log(self.count)
+        together = min(self.together, each + self.largest)
+        if together == -math.inf:
+            return 0.0, 0.0
+        few = math.exp(together - self.largest + (self.largest - unit) / temperature)
+        alike = math.exp(each + (together - each - unit) / temperature)
         return (min(few, alike) if self.are_all else 0.0), max(few, alike)
 
 
@@ -68,8 +76,10 @@ def decided(
         return None
     if sampling.temperature == 0:
         return int(ids_K[logprobs_K == logprobs_K.max()].min())
-    weights_K = np.exp(logprobs_K / sampling.temperature)
-    least, most = others.weight(sampling.temperature)
+    # Of the likeliest, which thereby weighs 1: by themselves all may be too small for a float64.
+    top = float(logprobs_K.max())
+    weights_K = np.exp((logprobs_K - top) / sampling.temperature)
+    least, most = others.weight(sampling.temperature, top)
     kept = _kept(weights_K, (least, most), len(ids_K) + others.count, sampling)
     if kept is not None:
         ids_K, weights_K, most = ids_K[:kept], weights_K[:kept], 0.0

@@ -70,8 +70,8 @@ class Manifest:
         """Whether the adapter of ``other``, called ``name``, can be asked beside this package.
 
         Raises:
-            ExportError: they are not of one format and one base, one holds no adapter apart, or
-                they write conversations otherwise.
+            ExportError: they are not of one format and one base, one holds no adapter apart, they
+                keep weights otherwise, or write conversations otherwise.
         """
         if self.format != other.format:
             raise ExportError(
@@ -84,6 +84,12 @@ class Manifest:
             raise ExportError(
                 f"the weights of {self.name} are merged or whole, and {name} was made for the base "
                 "without them: open each by itself"
+            )
+        if self.precision != other.precision:
+            raise ExportError(
+                f"{name} was proven on weights kept as {other.precision}, and those of {self.name} "
+                f"are kept as {self.precision}: export one of them again as the other is, or open "
+                "each by itself"
             )
         if not self._writes_as(other):
             raise ExportError(

@@ -11,7 +11,7 @@ import attrs
 import numpy as np
 
 from customize._errors import RenderingError
-from customize.interfaces.exporter import Exportable
+from customize.interfaces.exporter import Exportable, Exporter
 from customize.interfaces.renderer import Message, Renderer, Tool
 
 _LONG = (
@@ -58,18 +58,28 @@ class Question:
     is_plain: bool = True
 
 
-def hard_questions(source: Exportable) -> list[Question]:
-    """Those that the model's template can write; the longest fits half of its context, or is longer
-    than its attention's window, where that fits.
+def hard_questions(source: Exportable, room: int | None = None) -> list[Question]:
+    """Those that the model's template can write; the longest fits half of the ``room``, or is
+    longer than the model's attention's window, where that fits.
+
+    room: tokens of prompt and answer together that a package takes; the model's context unless
+    given.
     """
-    renderer = source.renderer
-    every = [*_fixed(), *_with_control(renderer), _long(renderer, _longest(source.model.path))]
+    model, renderer = source.model.path, source.renderer
+    longest = _longest(model, context_of(model) if room is None else room)
+    every = [*_fixed(), *_with_control(renderer), _long(renderer, longest)]
     return [question for question in every if renders(renderer, question)]
 
 
-def _longest(model: Path) -> int:
+def room_of(source: Exportable, exporter: Exporter) -> int | None:
+    """Tokens of prompt and answer together that its package takes, where that is known."""
+    known = (context_of(source.model.path), exporter.most_context)
+    return min((tokens for tokens in known if tokens is not None), default=None)
+
+
+def _longest(model: Path, room: int | None) -> int:
     """Tokens of the longest question. What is wrong of a window shows only beyond it."""
-    room = context_of(model) or 2 * _LONG_TOKENS
+    room = 2 * _LONG_TOKENS if room is None else room
     usual, window = min(_LONG_TOKENS, room // 2), _window_of(model) or 0
     return window + _BEYOND if usual <= window + _BEYOND <= room - _BEYOND else usual
 

@@ -19,9 +19,12 @@ import numpy as np
 from customize._batch import Batch, Floats, Ints
 from customize._errors import ExportError
 from customize.interfaces.backend import Prompt, Sampling, Snapshot
-from customize.packaging.prompts import Question
+from customize.interfaces.exporter import Exportable
+from customize.interfaces.renderer import Renderer
+from customize.packaging.prompts import Question, hard_questions
 
 MAX_TOKENS = 24
+_ANSWER = MAX_TOKENS + 8  # with what is asked for beyond an answer's end, which nobody should get
 _READ = 256  # tokens of a conversation in which a place is looked for where an answer ends
 CASES, NUMBERS = "cases.json", "reference.safetensors"
 # Of each distribution the likeliest tokens are kept, and all others as one: a package can carry
@@ -50,6 +53,20 @@ class Case:
     base: Floats
     stopped: bool
     given: Ints = attrs.field(default=attrs.Factory(lambda self: self.prompt, takes_self=True))
+
+
+def fits(renderer: Renderer, question: Question, room: int | None) -> bool:
+    """Whether a package that takes ``room`` tokens, or None any number, can be asked it."""
+    return room is None or _needed(renderer, question) <= room
+
+
+def least_room(source: Exportable) -> int:
+    """Tokens that a package must take to be asked everything that packages are asked."""
+    return max(_needed(source.renderer, question) for question in hard_questions(source, room=0))
+
+
+def _needed(renderer: Renderer, question: Question) -> int:
+    return len(renderer.prompt(question.messages, question.tools)) + _ANSWER
 
 
 def reference_cases(session: Snapshot, base: Snapshot, questions: Iterable[Question]) -> list[Case]:

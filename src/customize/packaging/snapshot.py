@@ -35,6 +35,9 @@ class RuntimeSnapshot(Snapshot):
         self._runtime = runtime
         self._adapter = adapter
 
+    def context(self) -> int | None:
+        return self._runtime.context
+
     def forward(self, batch: Batch) -> Handle[Floats]:
         out = np.zeros(batch.num_tokens, np.float32)
         for number in range(batch.num_sequences):

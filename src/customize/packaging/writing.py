@@ -25,7 +25,8 @@ from customize.models.weights import read_header, weight_files
 from customize.packaging.manifest import CARD, Manifest, hashes_of
 from customize.packaging.parity import Parity, compare
 from customize.packaging.probe import Answers, ask
-from customize.packaging.reference import Case, write_cases
+from customize.packaging.prompts import room_of
+from customize.packaging.reference import Case, least_room, write_cases
 from customize.packaging.runnable import runs
 from customize.packaging.tokenizer import write_tokenizer
 from customize.plugins import find, names
@@ -71,10 +72,12 @@ def check_exportable(source: Exportable, exporter: Exporter, to: Path) -> None:
     """Refuse, before anything is computed, what cannot be made.
 
     Raises:
-        ExportError: the folder is there, the disk is full, or the exporter cannot make it.
+        ExportError: the folder is there, the disk is full, the exporter cannot make it, or the
+            package's context is too small for the questions that prove it.
     """
     _refuse_existing(to)
     exporter.check(source)
+    _refuse_narrow(source, exporter)
     to.parent.mkdir(parents=True, exist_ok=True)
     needed, free = _needed_bytes(source, exporter), shutil.disk_usage(to.parent).free
     if needed > free:
@@ -219,6 +222,16 @@ def _count(shape: Sequence[int]) -> int:
     for size in shape:
         out *= size
     return out
+
+
+def _refuse_narrow(source: Exportable, exporter: Exporter) -> None:
+    room, least = room_of(source, exporter), least_room(source)
+    if room is not None and room < least:
+        raise ExportError(
+            f"a context of {room} tokens is too small for the questions that prove a package, of "
+            f"which the longest takes {least} with its answer: give the package a context of at "
+            f"least {least}, or use a model that holds as many"
+        )
 
 
 def _refuse_existing(to: Path) -> None:

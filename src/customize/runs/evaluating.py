@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -268,7 +268,7 @@ def _kept(
         progress=AnswerProgress(),
         training=learnt,
         notes=(*notes, *unknown),
-        playing=None if playing is None else _within(runs, playing),
+        playing=None if playing is None else within([run.context for run in runs], playing),
     )
     evaluation = judged(evaluation, gates)
     if folder is not None:
@@ -276,11 +276,11 @@ def _kept(
     return evaluation
 
 
-def _within(runs: Sequence[Run], playing: Playing) -> Playing:
-    """Played no further than what the models hold: the same episodes for all of them."""
+def within(contexts: Iterable[int | None], playing: Playing) -> Playing:
+    """Played no further than what all hold, where that is known: the same episodes for each."""
     driver = playing.driver
-    contexts = [run.context for run in runs if run.context is not None]
-    driver = attrs.evolve(driver, max_length=min([driver.max_length, *contexts]))
+    known = [context for context in contexts if context is not None]
+    driver = attrs.evolve(driver, max_length=min([driver.max_length, *known]))
     return attrs.evolve(playing, driver=driver)
 
 

@@ -25,8 +25,8 @@ from customize.interfaces.exporter import Exportable, Exporter
 from customize.interfaces.model import ModelFolder
 from customize.packaging.figures import doubts
 from customize.packaging.manifest import MANIFEST, Manifest
-from customize.packaging.prompts import Question, context_of, hard_questions
-from customize.packaging.reference import MAX_TOKENS, reference_cases
+from customize.packaging.prompts import Question, hard_questions, room_of
+from customize.packaging.reference import fits, reference_cases
 from customize.packaging.writing import (
     PARITY,
     Lineage,
@@ -87,12 +87,14 @@ def export_run(
     # What can be refused is, before anything large is loaded.
     source = Exportable(name, run.model, weights, ChatRenderer.from_folder(run.model.path))
     check_exportable(source, exporter, to)
+    room = room_of(source, exporter)
     own = OwnQuestions([], LEFT_OUT)
     task: Task | str = f"the run's rows: {LEFT_OUT}"
     if not without_rows:
-        own = own_questions(run.folder, source.renderer)
+        own = own_questions(run.folder, source.renderer, room)
         task = "" if is_exact(exporter) else task_of(run.folder)
-    questions = [*own.questions, *_from_documents(run, source), *hard_questions(source)]
+    passages = _from_documents(run, source, room)
+    questions = [*own.questions, *passages, *hard_questions(source, room)]
     with LiveLine() as line:
         line.show(f"loading {run.model.name} in float32")
         engine = backend.load(run.model)
@@ -158,20 +160,22 @@ def _set(backend: Backend) -> str:
     return f"{backend.name!r}{' with ' if told else ''}{', '.join(told)}"
 
 
-def _from_documents(run: Run, source: Exportable) -> list[Question]:
-    """Passages of the run's own index before the words that one of them begins with."""
+def _from_documents(run: Run, source: Exportable, room: int | None) -> list[Question]:
+    """Passages of the run's own index before the words that one of them begins with, where ``room``
+    tokens hold them.
+    """
     if not run.has_assistant:
         return []
     library = library_of(run, source.renderer.fingerprint)
     chunks = list(library.index.chunks())
-    room = context_of(source.model.path)
     found: list[Question] = []
     for chunk in chunks[:: max(1, len(chunks) // _PROMPTS)][:_PROMPTS]:
         asked = " ".join(chunk.text.split()[:_WORDS])
         shown = [hit.chunk for hit in library.hits(asked, None)]
         messages = library.grounding.messages(asked, shown)
-        if room is None or len(source.renderer.prompt(messages)) + MAX_TOKENS <= room:
-            found.append(Question(f"passages {len(found) + 1}", messages, is_kept=False))
+        question = Question(f"passages {len(found) + 1}", messages, is_kept=False)
+        if fits(source.renderer, question, room):
+            found.append(question)
     return found
 
 

@@ -18,16 +18,17 @@ from customize.evaluation.evaluate import evaluate
 from customize.evaluation.gates import judge
 from customize.evaluation.playing import Playing
 from customize.evaluation.progress import AnswerProgress
-from customize.evaluation.questions import questions_of
+from customize.evaluation.questions import Question, questions_of
 from customize.evaluation.scorers import as_scorers
 from customize.interfaces.backend import Session
 from customize.interfaces.dataset import Row
 from customize.interfaces.exporter import Exportable, Exporter
 from customize.interfaces.gate import no_worse
+from customize.interfaces.renderer import Renderer
 from customize.interfaces.runtime import Runtime
 from customize.packaging.parity import Fault, Limits, Parity
 from customize.packaging.snapshot import RuntimeSnapshot
-from customize.runs.evaluating import Asked, planned, terms_of
+from customize.runs.evaluating import Asked, planned, terms_of, within
 from customize.runs.final_evaluation import asked_at_the_end
 from customize.runs.folder import RunFolder
 from customize.runs.given import is_given, method_of
@@ -129,6 +130,11 @@ def held_to_evaluation(
 def _compared(
     parity: Parity, task: Task, session: Session, runtime: Runtime, margin: float
 ) -> Parity:
+    task = _held(task, runtime.renderer, runtime.context)
+    if not task.rows:
+        why = f"no row of {task.name} leaves room for an answer in {runtime.context} tokens"
+        return attrs.evolve(parity, task={"verdict": "not asked", "told": why})
+    playing = task.playing and within([session.context(), runtime.context], task.playing)
     adapter = runtime.adapters[0] if runtime.adapters else None
     columns = [
         SnapshotColumn(_RUN, session),
@@ -136,7 +142,7 @@ def _compared(
     ]
     terms = attrs.evolve(terms_of(task.asked, _RUN), general=0, prices={})
     progress = AnswerProgress()
-    evaluation = evaluate(columns, task.rows, terms, progress=progress, playing=task.playing)
+    evaluation = evaluate(columns, task.rows, terms, progress=progress, playing=playing)
     gate = judge(evaluation, no_worse(evaluation.metric_names[0], margin, than=_RUN))
     told = {"rows": task.name, **attrs.asdict(gate)}
     if gate.verdict != "fail":
@@ -144,3 +150,23 @@ def _compared(
     lost = [item.id for item in evaluation.items if item.right(_RUN) and not item.right(_PACKAGE)]
     why = f"it is worse on the rows of {task.name}: {gate.told}"
     return attrs.evolve(parity, task=told, fault=Fault(lost[0] if lost else "all rows", why))
+
+
+def _held(task: Task, renderer: Renderer, room: int) -> Task:
+    """The rows that a package of so many tokens can answer; where they are played, all."""
+    if task.playing is not None:
+        return task
+    questions = questions_of(task.rows, need_expect=False)
+    rows = [q.row for q in questions if _tokens(q, renderer, task.asked.max_tokens) <= room]
+    name = f"{task.name} ({len(rows)} of {len(questions)} rows fit its context)"
+    return task if len(rows) == len(questions) else Task(task.asked, name, rows)
+
+
+def _tokens(question: Question, renderer: Renderer, max_tokens: int) -> int:
+    """Of the question with an answer, or with its longest reply that is weighed."""
+    beside = (question.tools, question.documents)
+    replies = [question.reply(text) for text in question.row.get("choices") or ()]
+    replies += question.row["messages"][len(question.messages) :]
+    whole = [renderer.render([*question.messages, reply], *beside).tokens for reply in replies]
+    asked = renderer.prompt(question.messages, *beside)
+    return max([len(asked) + max_tokens, *map(len, whole)])

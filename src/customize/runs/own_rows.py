@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import attrs
@@ -12,6 +12,7 @@ from customize.data.dataset import IndexedDataset
 from customize.data.reading import OnBadRows, read
 from customize.interfaces.renderer import Renderer
 from customize.packaging.prompts import Question, renders
+from customize.packaging.reference import fits
 from customize.retrieval.document_rows import document_rows
 from customize.runs.folder import RunFolder
 from customize.runs.given import is_given, method_class
@@ -33,8 +34,9 @@ class OwnQuestions:
         return {"asked": len(self.questions), "told": self.told}
 
 
-def own_questions(folder: RunFolder, renderer: Renderer) -> OwnQuestions:
-    """Of the held-out rows where the run has some, else of its evaluation's, else of training's.
+def own_questions(folder: RunFolder, renderer: Renderer, room: int | None = None) -> OwnQuestions:
+    """Of the held-out rows where the run has some, else of its evaluation's, else of training's;
+    those that a package asks which takes ``room`` tokens of prompt and answer.
 
     They stay here: a package is given away, and rows are not.
 
@@ -51,10 +53,17 @@ def own_questions(folder: RunFolder, renderer: Renderer) -> OwnQuestions:
             continue
         picked = range(0, len(rows), max(1, len(rows) // _PROMPTS))
         asked = [_question(rows, i) for i in picked][:_PROMPTS]
-        kept = [question for question in asked if renders(renderer, question)]
-        told = called(source) if kept else f"the chat template can write none of {called(source)}"
-        return OwnQuestions(kept, told)
+        written = [question for question in asked if renders(renderer, question)]
+        kept = [question for question in written if fits(renderer, question, room)]
+        return OwnQuestions(kept, called(source) if kept else _why(source, written, room))
     return OwnQuestions([], why)
+
+
+def _why(source: str, written: Sequence[Question], room: int | None) -> str:
+    """Why none of the rows is asked, of which so many can be written."""
+    if not written:
+        return f"the chat template can write none of {called(source)}"
+    return f"of {called(source)} none that was looked at leaves room for an answer in {room} tokens"
 
 
 def called(source: str) -> str:

@@ -10,7 +10,9 @@ class Limits:
     """Bounds on every request, whoever sends it."""
 
     slots: int | None = option(
-        default=None, help="Answers at once; None is what the runtime can.", at_least=1
+        default=None,
+        help="Answers at once, at most as many as the runtime can; None is so many.",
+        at_least=1,
     )
     queue: int = option(
         default=16, help="Answers that wait for a slot; what comes beyond gets 429.", at_least=0

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import difflib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 
-from customize._errors import Unsupported
+from customize._errors import OptionError, Unsupported
 from customize.data.rendering import ChatRenderer
 from customize.interfaces.runtime import Runtime
 from customize.retrieval.library import Library
@@ -54,12 +54,18 @@ class Menu:
     """Every served model; those of one runtime share its desk."""
 
     def __init__(self, offers: Sequence[Offer], limits: Limits) -> None:
-        """Names differ. Raises Unsupported for a runtime without a chat template."""
+        """Names differ.
+
+        Raises:
+            Unsupported: a runtime without a chat template.
+            OptionError: more answers at once than any of the runtimes can give.
+        """
         for offer in offers:
             if not isinstance(offer.runtime.renderer, ChatRenderer):
                 raise Unsupported(f"{offer.name} has no chat template and tokenizer of its own")
         self.made = int(time.time())
         runtimes = {id(offer.runtime): offer.runtime for offer in offers}
+        _check_slots(runtimes.values(), limits)
         self._desks = {key: Desk(runtime, limits) for key, runtime in runtimes.items()}
         self._served: Mapping[str, Served] = {
             o.name: Served(o.name, self._desks[id(o.runtime)], o.adapter, o.library) for o in offers
@@ -86,3 +92,12 @@ class Menu:
         """End every runtime."""
         for desk in self.desks:
             desk.close()
+
+
+def _check_slots(runtimes: Iterable[Runtime], limits: Limits) -> None:
+    most = max((runtime.slots for runtime in runtimes), default=0)
+    if limits.slots is not None and limits.slots > most:
+        raise OptionError(
+            f"slots must be at most {most} (got {limits.slots}): what is served here gives no more "
+            "answers at once; leave it out to have as many"
+        )

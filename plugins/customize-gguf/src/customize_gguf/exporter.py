@@ -17,6 +17,7 @@ from customize_gguf._source import DTYPES, Source
 from customize_gguf._tokenizer import Vocabulary
 
 MODEL, ADAPTER, MODELFILE = "model.gguf", "adapter.gguf", "Modelfile"
+MAX_CONTEXT = 4096  # tokens that the runtime here takes, whatever the model holds
 _CONVERTED = ("f32", "f16", "bf16", "q8_0")  # that llama.cpp's own converter writes
 PLAIN = {"f32": "float32", "f16": "float16", "bf16": "bfloat16"}
 
@@ -45,6 +46,10 @@ class GGUF(Exporter):
     @property
     def precision(self) -> str:
         return PLAIN.get(self.dtype, self.dtype)
+
+    @property
+    def most_context(self) -> int:
+        return MAX_CONTEXT
 
     def check(self, source: Exportable) -> None:
         if DTYPES[self.dtype][0] in _ggml.TYPES:

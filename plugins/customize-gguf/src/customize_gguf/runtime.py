@@ -34,11 +34,17 @@ from customize_gguf._reader import open_gguf
 from customize_gguf._safetensors import Floats
 from customize_gguf._source import BASE_DTYPE, DTYPES, Source
 from customize_gguf._tokenizer import Vocabulary
-from customize_gguf.exporter import ADAPTER, MODEL, MODELFILE, PLAIN, write_model
+from customize_gguf.exporter import (
+    ADAPTER,
+    MAX_CONTEXT,
+    MODEL,
+    MODELFILE,
+    PLAIN,
+    write_model,
+)
 
 Ints = npt.NDArray[np.int32]
 
-_MAX_CONTEXT = 4096
 # Likeliest tokens that are asked for: to draw one, mostly enough; and of a distribution.
 _KNOWN, _NEARLY_ALL = 256, 4096
 _TINY = float(np.finfo(np.float64).tiny)
@@ -60,7 +66,7 @@ class LlamaCpp(Runtime):
         self._dtype = _dtype(metadata)
         self.renderer = ChatRenderer.from_folder(folder)
         self.adapters = tuple(adapters)
-        self.context = min(layout.context, _MAX_CONTEXT)
+        self.context = min(layout.context, MAX_CONTEXT)
         self._vocabulary = layout.vocabulary
         self._llama = Llama(
             model,

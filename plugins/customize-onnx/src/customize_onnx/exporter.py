@@ -59,6 +59,10 @@ class ONNX(Exporter):
     def precision(self) -> str:
         return self.weights
 
+    @property
+    def most_context(self) -> int:
+        return self.context
+
     def check(self, source: Exportable) -> None:
         shape = read_architecture(source.model.path)
         if self.weights in _IN_BLOCKS and shape.channels % BLOCK:

@@ -16,7 +16,7 @@ from customize.interfaces.exporter import Exportable, Exporter
 from customize.interfaces.model import ModelFolder
 from customize.interfaces.runtime import Runtime
 from customize.packaging.manifest import Manifest
-from customize.packaging.prompts import Question, hard_questions
+from customize.packaging.prompts import Question, hard_questions, room_of
 from customize.packaging.reference import Case, reference_cases
 from customize.packaging.writing import Lineage, Proof, write_package
 from customize.runs.backends import choose_backend, exact
@@ -102,7 +102,8 @@ class ExporterSubject(Subject):
     def cases(self) -> Sequence[Case]:
         """What the session says, to the kit's own messages and to hard ones."""
         own = [Question(f"own {i}", messages) for i, messages in enumerate(MESSAGES, start=1)]
-        questions = [*own, *hard_questions(self.source)]
+        room = room_of(self.source, self.exporter)
+        questions = [*own, *hard_questions(self.source, room)]
         return reference_cases(self.session, self.engine.base(), questions)
 
     def write(self, source: Exportable, to: Path, despite: bool = False) -> Manifest:
