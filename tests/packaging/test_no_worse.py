@@ -119,7 +119,7 @@ def test_rows_whose_answers_are_weighed_must_fit_with_them(
         asked, said = {"role": "user", "content": "Row?"}, {"role": "assistant", "content": answer}
         return {"messages": [asked, said]}
 
-    plan = EvaluationPlan(max_tokens=4, scorers=["perplexity"])
+    plan = EvaluationPlan(max_tokens=4, scorers=("perplexity",))
     task = Task(planned(plan), "rows.jsonl", [row("b"), row("c"), row("d" * 300)])
     parity = asked_of_short(source, tmp_path, task)
     assert parity.task is not None
