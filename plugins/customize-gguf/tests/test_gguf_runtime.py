@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -15,6 +16,7 @@ import transformers
 from exporting import adapter, base, package, source
 
 from customize import ExportError, MissingDependency, Query, Sampling
+from customize_gguf.exporter import GGUF
 from customize_gguf.runtime import LlamaCpp
 
 pytest.importorskip("xllamacpp")
@@ -157,6 +159,25 @@ def test_what_llama_cpp_and_ollama_end_at_is_read_in_their_files(tmp_path: Path)
     with pytest.raises(ExportError, match="Modelfile ends answers at 'no token'"):
         runtime.own_stops()
     runtime.close()
+
+
+def test_one_that_is_closed_unasked_ends_and_takes_what_the_exporter_says(tmp_path: Path) -> None:
+    model = base("llama", tmp_path)
+    config = json.loads((model / "config.json").read_text())
+    config = {**config, "max_position_embeddings": 32_768}
+    (model / "config.json").write_text(json.dumps(config))
+    folder = package(source(model), tmp_path / "out", dtype="f32")
+    code = f"""
+from pathlib import Path
+from customize_gguf.runtime import LlamaCpp
+for _ in range(30):
+    runtime = LlamaCpp.open(Path({str(folder)!r}))
+    runtime.close()
+print(runtime.context)
+"""
+    asked = [sys.executable, "-c", code]
+    done = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=120)
+    assert int(done.stdout) == GGUF().most_context == 4096
 
 
 def test_what_cannot_be_opened_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -80,6 +80,8 @@ class Llama:
             self._server = xllamacpp.Server(params)
         except RuntimeError as error:
             raise ExportError(f"llama.cpp does not load {model}: {error}") from error
+        # One that is freed before its loop has begun waits for that loop's end without end.
+        self.likeliest([filler], 1, 0, None)
 
     def likeliest(
         self, tokens: Sequence[int], count: int, slot: int, adapter: int | None
