@@ -28,7 +28,7 @@ _MARK = "\ue000"  # keeps a piece of a name apart from a word of three letters
 
 def without_runs(text: str) -> str:
     """The text, with a space in place of each run."""
-    return _RUN.sub(" ", unicodedata.normalize("NFC", text))
+    return text if text.isascii() else _RUN.sub(" ", unicodedata.normalize("NFC", text))
 
 
 def grams(text: str) -> Iterator[str]:
