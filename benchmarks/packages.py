@@ -66,6 +66,7 @@ def page(results: dict[str, Found]) -> str:
             "likeliest; task, of quantized packages, the change of answers to rows of the run's",
             "evaluation that are right, with the interval, and what is allowed: only a change",
             "whose whole interval is below that is refused, and an inconclusive one passes.",
+            "63 rows are the development rows of `examples/pizza`, 192 these and its test rows.",
             "Memory is that of one query at a time.",
             "",
             "| package | gate | KL | allowed | top-1 | task | peak MB | on disk, MB |",
