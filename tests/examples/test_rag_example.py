@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import json
+import os
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -127,3 +130,22 @@ def test_a_changed_row_asks_the_same_and_has_another_answer(rows: list[dict[str,
         ask = [one["messages"][1]["content"].rpartition("Question: ")[2] for one in (row, original)]
         assert ask[0] == ask[1]
     assert sum(row["answer"] != original["answer"] for row, original in pairs_) == len(pairs_)
+
+
+@pytest.mark.slow
+def test_the_proof_runs_with_fewer_rows(tmp_path: Path) -> None:
+    pytest.importorskip("customize_torch")
+    pytest.importorskip("customize_smollm2")
+    short = {"RAG_ROWS": "4", "RAG_QUESTIONS": "4", "RAG_TO": str(tmp_path), "COLUMNS": "80"}
+    done = subprocess.run(
+        [sys.executable, HERE / "proof.py"],
+        env={**os.environ, **short},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "customized" in done.stdout
+    found = json.loads((tmp_path / "retrieval.json").read_text("utf-8"))
+    assert set(found["ranks"]) == {"words", "words and vectors", "words, vectors and adapter"}
+    items = (tmp_path / "4-rows" / "eval" / "items.jsonl").read_text("utf-8").splitlines()
+    assert len(items) == 5
