@@ -8,13 +8,13 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
+from customize._scripts import UNSPACED
 from customize.data.messages import Message
 
 Row = Mapping[str, Any]  # JSON values
 
-# Scripts written without spaces: each character counts as a word.
-_UNSPACED = "\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-_WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
+# Where a script has no spaces, each character counts as a word.
+_WORD = re.compile(rf"[{UNSPACED}]|[^\W{UNSPACED}]+")
 
 
 def words(text: str) -> list[str]:

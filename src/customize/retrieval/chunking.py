@@ -13,13 +13,13 @@ import attrs
 from customize._errors import ModelError
 from customize._options import option, options
 from customize.interfaces.index import Chunk, Document
-from customize.retrieval.grams import UNSPACED
+from customize.retrieval.grams import RUNS
 from customize.retrieval.sentences import Span, sentences
 
 Count = Callable[[Sequence[str]], Sequence[int]]  # the tokens of each text
 
 # A word of English is a token, one of thirty letters is five: one for six letters begun.
-_TOKEN = re.compile(rf"[{UNSPACED}]|[^\W{UNSPACED}]{{1,6}}|[^\w\s]")
+_TOKEN = re.compile(rf"[{RUNS}]|[^\W{RUNS}]{{1,6}}|[^\w\s]")
 
 
 @options

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 
-from customize.retrieval.grams import UNSPACED
+from customize.retrieval.grams import RUNS
 from customize.retrieval.sentences import Span
 
-_UNSPACED = re.compile(f"[{UNSPACED}]")
+_RUN = re.compile(f"[{RUNS}]")
 # Part of a word that ends at a space; characters of other scripts may stand beside it.
-_WORD = rf"[^\W{UNSPACED}]"
+_WORD = rf"[^\W{RUNS}]"
 _NUMERALS = "〇零一二三四五六七八九十百千万萬亿億兆"
 _TIMES = "十百千万萬亿億兆십백천만억조"  # after digits: more of the number
 
@@ -18,7 +18,7 @@ _ANYWHERE = re.compile("")
 _AFTER_NO_NUMERAL = re.compile(rf"(?<![{_NUMERALS}])")
 _BEFORE_NO_NUMERAL = re.compile(rf"(?![{_NUMERALS}])")
 _AFTER_NO_WORD = re.compile(
-    rf"(?<!{_WORD})(?:(?<![$€£¥￥₩.,:/-])|(?<=[{UNSPACED}][.,:/-]))(?<!\d[：．])"
+    rf"(?<!{_WORD})(?:(?<![$€£¥￥₩.,:/-])|(?<=[{RUNS}][.,:/-]))(?<!\d[：．])"
 )
 _BEFORE_NO_WORD = re.compile(rf"(?!{_WORD}|[%％]|[.,:/-]{_WORD})")
 _BEFORE_NO_NUMBER = re.compile(rf"(?!{_WORD}|[%％{_TIMES}]|[.,:/-]{_WORD}|[：．]\d)")
@@ -48,7 +48,7 @@ def _begins(first: str) -> re.Pattern[str]:
     """Where an answer with this first character can begin."""
     if first in _NUMERALS:
         return _AFTER_NO_NUMERAL
-    is_free = not first.isalnum() or _UNSPACED.match(first)
+    is_free = not first.isalnum() or _RUN.match(first)
     return _ANYWHERE if is_free else _AFTER_NO_WORD
 
 
@@ -56,6 +56,6 @@ def _ends(answer: str) -> re.Pattern[str]:
     """Where it can end: 周三 before any numeral, and 三十 before none."""
     if set(answer) <= set(_NUMERALS):
         return _BEFORE_NO_NUMERAL
-    if _UNSPACED.match(answer[-1]):
+    if _RUN.match(answer[-1]):
         return _ANYWHERE
     return _BEFORE_NO_NUMBER if answer[-1].isdigit() else _BEFORE_NO_WORD

@@ -11,12 +11,11 @@ import string
 import unicodedata
 from collections.abc import Iterator
 
-# Thai to Lao, Burmese, Khmer, Japanese, Chinese with its rare characters, Korean.
-UNSPACED = (
-    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
-    "\uac00-\ud7a3\uf900-\ufaff\U00020000-\U0003ffff"
-)
-_RUN = re.compile(rf"[{UNSPACED}]+")
+from customize._scripts import KOREAN, UNSPACED
+
+# What is cut into pieces.
+RUNS = UNSPACED + KOREAN
+_RUN = re.compile(rf"[{RUNS}]+")
 # getUserName, max_tokens, os.path, std::vector; in prose hardly anything.
 _CODE = re.compile(r"\b\w{0,60}(?:[a-z][A-Z]|\w_\w|\w\.[a-z]|\w::\w)[\w.:]{0,60}")
 # What such a name has in it, looked for first: most texts have none.

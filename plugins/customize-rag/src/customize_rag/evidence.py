@@ -9,8 +9,10 @@ from customize import find_answer
 
 Span = tuple[int, int]
 
-# Thai to Lao, Khmer, Japanese, Chinese: scripts without spaces; and Korean, which has them.
-_UNSPACED = "\u0e00-\u0eff\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
+# Scripts without spaces: Thai to Lao, Burmese, Khmer, Japanese, Chinese. Korean has spaces.
+_UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
+)
 _KOREAN = "\uac00-\ud7a3"
 # After the end of one, where another begins: "7:40 am. On", but not "No. 12" or "Mr. Holm". After
 # a mark of Chinese or Japanese, and the quotation's end, no space need follow.
