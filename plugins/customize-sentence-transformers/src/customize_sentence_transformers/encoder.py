@@ -19,7 +19,7 @@ from customize import Encoder, ModelError, option, options
 
 Vectors = npt.NDArray[np.float32]
 _OURS = "sentence_transformers."  # modules of others are their code
-_PICKLED = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"})
+_PICKLED = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"})  # loading one runs it
 # What decides a vector; a card or a picture does not.
 _DECIDING = frozenset({".json", ".safetensors", ".txt", ".model"})
 
