@@ -84,9 +84,9 @@ def _page(results: Results) -> str:
         "transformers' token for token. In float32 every token reads 540 MB of weights, so what",
         "bounds one thread is how fast it reads memory.",
         "",
-        "`adapter` asks one of rank 16 for every layer; `beside` has it loaded and asks the base,",
-        "which shows what inputs for an adapter cost while they are empty. Where no adapter is",
-        "loaded, the graph that answers has no such inputs.",
+        "`adapter` asks one of rank 16 for every layer; `beside` has it loaded and asks the base:",
+        "of float32 by the graph with inputs for adapters, of int8 by the graph without, which is",
+        "loaded beside it. Where no adapter is loaded, the graph that answers has no such inputs.",
         "",
         *_reached(results),
     ]

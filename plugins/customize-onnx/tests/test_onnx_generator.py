@@ -205,6 +205,33 @@ def test_a_package_of_before_that_has_no_plain_graph_answers_as_it_did(tmp_path:
     assert said[0] == said[1]
 
 
+def test_the_base_answers_beside_adapters_as_it_does_alone(tmp_path: Path) -> None:
+    model = write_model(tmp_path / "model", "llama")
+    adapter = write_adapter(tmp_path / "peft", model, seed=1, rank=4)
+    alone = Generator(export(model, tmp_path / "whole", weights="int8"), threads=1)
+    beside = Generator(export(model, tmp_path / "out", adapter, "mine", weights="int8"), threads=1)
+    asked = [Query([1, 2, 3 + n], Sampling(max_tokens=9)) for n in range(3)]
+    others = [attrs.evolve(one, adapter="mine") for one in asked]
+    wanted = [[*said] for said in alone.together(asked)]
+    found = [[*said] for said in beside.together([*others, *asked])]
+    assert found[3:] == wanted != found[:3]
+    alone.close()
+    beside.close()
+
+
+def test_a_graph_of_before_answers_for_the_base_with_empty_inputs(tmp_path: Path) -> None:
+    model = write_model(tmp_path / "model", "llama")
+    adapter = write_adapter(tmp_path / "peft", model, seed=1, rank=4)
+    package = export(model, tmp_path / "out", adapter, "mine", weights="int8")
+    query, said = Query([1, 2, 3], Sampling(max_tokens=9)), []
+    for _ in range(2):
+        generator = Generator(package, threads=1)
+        said.append([*generator.stream(query)])
+        generator.close()
+        (package / "plain.onnx").unlink(missing_ok=True)
+    assert said[0] == said[1]
+
+
 def test_stop_tokens_are_written_for_other_runtimes(package: Path, generator: Generator) -> None:
     said = json.loads((package / "genai_config.json").read_text())
     assert said["model"]["eos_token_id"] == [*generator.renderer.stop_tokens]

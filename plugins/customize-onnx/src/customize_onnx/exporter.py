@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import ClassVar
 
 from customize import Exportable, Exporter, ExportError, option, options
-from customize_onnx import genai
+from customize_onnx import files, genai
 from customize_onnx.adapters import Adapter, Merged
 from customize_onnx.architecture import read_architecture
-from customize_onnx.quantizing import BLOCK
+from customize_onnx.quantizing import BITS, BLOCK
 from customize_onnx.tensors import read_model
 
-_IN_BLOCKS = ("int8", "int4")
 # It does not look for the template in tokenizer_config.json, where a package has it.
 _GENAI = (
     "import json; import onnxruntime_genai as og; "
@@ -65,7 +64,7 @@ class ONNX(Exporter):
 
     def check(self, source: Exportable) -> None:
         shape = read_architecture(source.model.path)
-        if self.weights in _IN_BLOCKS and shape.channels % BLOCK:
+        if self.weights in BITS and shape.channels % BLOCK:
             raise ExportError(
                 f"a model of width {shape.channels} cannot be kept in blocks of {BLOCK}: set "
                 "weights=float16"
@@ -83,24 +82,24 @@ class ONNX(Exporter):
         adapter = Adapter.read(source.weights) if source.is_adapter else None
         tensors = read_model(source.model.path if adapter else source.weights)
         context = min(self.context, shape.context)
-        with WeightFile(folder / "model.onnx.data") as file:
+        with WeightFile(folder / files.WEIGHTS) as file:
             given = Merged(tensors, adapter) if adapter and self.merged else tensors
             model = build(shape, given, kept_as(self.weights, file), file, context)
-        (folder / "model.onnx").write_bytes(model.SerializeToString())
+        model.metadata_props.add(key=files.KEPT_AS, value=self.weights)
+        (folder / files.GRAPH).write_bytes(model.SerializeToString())
+        (folder / files.PLAIN).write_bytes(without_adapters(model).SerializeToString())
+        graph = files.PLAIN
         if adapter and not self.merged:
-            graph = "model.onnx"
-            (folder / "adapters").mkdir()
-            adapter.write(folder / "adapters" / f"{source.name}.onnx_adapter", shape.linears)
-        else:
-            graph = "plain.onnx"
-            (folder / graph).write_bytes(without_adapters(model).SerializeToString())
+            graph = files.GRAPH
+            (folder / files.ADAPTERS).mkdir()
+            adapter.write(folder / files.ADAPTERS / (source.name + files.ADAPTER), shape.linears)
         genai.write_config(folder, shape, source, context, graph)
 
     def how_to_run(self, source: Exportable) -> Mapping[str, str]:
         apart = source.is_adapter and not self.merged
         name = json.dumps(source.name)
         adapter = f", adapter={name}" if apart else ""
-        file = f"sys.argv[1] + {json.dumps(f'/adapters/{source.name}.onnx_adapter')}"
+        file = f"sys.argv[1] + {json.dumps(f'/{files.ADAPTERS}/{source.name}{files.ADAPTER}')}"
         load = (
             f"adapters = og.Adapters(model); adapters.load({file}, {name}); "
             f"generator.set_active_adapter(adapters, {name}); "

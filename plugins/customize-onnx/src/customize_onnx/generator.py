@@ -29,14 +29,13 @@ from customize import (
     Said,
     Sampling,
 )
-from customize_onnx import genai
+from customize_onnx import files, genai
 from customize_onnx.batching import CHUNK, Turns
 from customize_onnx.program import Floats, Program, whole
 
 _GREEDY = Sampling(temperature=0.0)
-_GRAPH, _ADAPTERS = "model.onnx", "adapters/*.onnx_adapter"
+_ADAPTERS = f"{files.ADAPTERS}/*{files.ADAPTER}"
 _MANIFEST = "package.json"
-_PLAIN = "plain.onnx"  # with the same weights, and without inputs for adapters
 
 
 class Generator(Runtime):
@@ -61,8 +60,10 @@ class Generator(Runtime):
         slots: int = 8,
     ) -> None:
         folder = Path(folder)
-        if not (folder / _GRAPH).is_file():
-            raise ExportError(f"{folder} holds no {_GRAPH}: give what `customize export` wrote")
+        if not (folder / files.GRAPH).is_file():
+            raise ExportError(
+                f"{folder} holds no {files.GRAPH}: give what `customize export` wrote"
+            )
         found = _own_adapters(folder)
         if twice := sorted(found.keys() & adapters.keys()):
             raise OptionError(f"two adapters are called {twice[0]!r}: give the other another name")
@@ -74,7 +75,7 @@ class Generator(Runtime):
         self.adapters = tuple(found)
         self.context = int(config["model"]["context_length"])
         self.slots = slots
-        self._program = Program(folder / _graph(folder, found), found, threads)
+        self._program = _program(folder, found, threads)
         self._batching = Batching(self, Turns(self._program).advance)
 
     @classmethod
@@ -172,9 +173,14 @@ class Generator(Runtime):
             raise DataError(f"tokens are 0 to {size - 1} (got {tokens.min()} to {tokens.max()})")
 
 
-def _graph(folder: Path, adapters: Mapping[str, Path]) -> str:
+def _program(folder: Path, adapters: Mapping[str, Path], threads: int) -> Program:
     """Inputs that nobody fills cost every token time; packages of before have no graph without."""
-    return _GRAPH if adapters or not (folder / _PLAIN).is_file() else _PLAIN
+    graph, plain = folder / files.GRAPH, folder / files.PLAIN
+    if not plain.is_file():
+        return Program(graph, adapters, threads)
+    if not adapters:
+        return Program(plain, {}, threads)
+    return Program(graph, adapters, threads, plain)
 
 
 def _own_adapters(folder: Path) -> dict[str, Path]:
@@ -182,18 +188,19 @@ def _own_adapters(folder: Path) -> dict[str, Path]:
 
     Of a folder that an exporter wrote, and that has no manifest, whatever is there.
     """
-    files = {file.stem: file for file in sorted(folder.glob(_ADAPTERS))}
+    there = {file.stem: file for file in sorted(folder.glob(_ADAPTERS))}
     if not (folder / _MANIFEST).is_file():
-        return files
+        return there
     manifest = Manifest.read(folder)
     if not manifest.shares_base:
         return {}
-    if manifest.name not in files:
+    if manifest.name not in there:
+        own = f"{files.ADAPTERS}/{manifest.name}{files.ADAPTER}"
         raise ExportError(
-            f"{folder} holds no adapters/{manifest.name}.onnx_adapter, which is its own: export "
-            "the run again, or fetch the package again"
+            f"{folder} holds no {own}, which is its own: export the run again, or fetch the "
+            "package again"
         )
-    return {manifest.name: files[manifest.name]}
+    return {manifest.name: there[manifest.name]}
 
 
 def _own_adapter(folder: Path) -> Path:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,9 @@ import onnxruntime
 from onnxruntime import OrtValue
 
 from customize import ExportError
+from customize_onnx import files
 from customize_onnx.cache import Cache, Longs
+from customize_onnx.quantizing import BITS
 
 Floats = npt.NDArray[np.float32]
 _PAST = "past_key_values."
@@ -26,16 +29,14 @@ class Program:
     """Several threads may run it at once.
 
     Runs take ``OrtValue``s, so that keys and values stay where they are: binding inputs and outputs
-    would too, but cannot bind optional inputs.
+    would too, but cannot bind optional inputs. plain: the same graph without inputs for adapters.
     """
 
-    def __init__(self, file: Path, adapters: Mapping[str, Path], threads: int) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = _ERRORS_ALONE
-        providers = ["CPUExecutionProvider"]
-        with _refusing(file):
-            self._session = onnxruntime.InferenceSession(str(file), options, providers)
+    def __init__(
+        self, file: Path, adapters: Mapping[str, Path], threads: int, plain: Path | None = None
+    ) -> None:
+        self._plain, self._threads = plain, threads
+        self._session = _opened(file, threads)
         past = [i for i in self._session.get_inputs() if i.name.startswith(_PAST)]
         self._past = [i.name for i in past]
         _, self._heads, _, self._head_dim = past[0].shape
@@ -66,9 +67,28 @@ class Program:
         }
         feed = {name: OrtValue.ortvalue_from_numpy(array) for name, array in given.items()}
         feed |= zip(self._past, cache.parts, strict=True)
+        session = self._of_base if adapter is None else self._session
         options = None if adapter is None else self._runs[adapter]
-        logits, *parts = self._session.run_with_ort_values(self._outputs, feed, options)
+        logits, *parts = session.run_with_ort_values(self._outputs, feed, options)
         return logits.numpy(), Cache(lengths_R, tuple(parts))
+
+    @cached_property
+    def _of_base(self) -> onnxruntime.InferenceSession:
+        """Computes without an adapter: the plain graph, which takes as much memory again, where
+        weights are so small that a token waits for inputs that are empty.
+        """
+        is_small = self._session.get_modelmeta().custom_metadata_map.get(files.KEPT_AS) in BITS
+        if self._plain is None or not is_small:
+            return self._session
+        return _opened(self._plain, self._threads)
+
+
+def _opened(file: Path, threads: int) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = _ERRORS_ALONE
+    with _refusing(file):
+        return onnxruntime.InferenceSession(str(file), options, ["CPUExecutionProvider"])
 
 
 def _loaded(adapter: Path, known: Set[str]) -> onnxruntime.LoraAdapter:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
+BITS = {"int8": 8, "int4": 4}  # of what is kept in blocks
 BLOCK = 32
 
 

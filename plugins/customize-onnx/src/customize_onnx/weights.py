@@ -15,14 +15,13 @@ from onnx import TensorProto
 
 from customize import ExportError
 from customize_onnx.nodes import CONTRIB, Nodes
-from customize_onnx.quantizing import BLOCK, Floats, quantize
+from customize_onnx.quantizing import BITS, BLOCK, Floats, quantize
 from customize_onnx.tensors import Stored, joined
 from customize_onnx.weight_file import WeightFile, seen_as
 
 _DTYPES = {"F32": TensorProto.FLOAT, "F16": TensorProto.FLOAT16, "BF16": TensorProto.BFLOAT16}
 # onnxruntime's fast way: activations in 8 bits. With float32 ones, level 1, a step takes seconds.
 _ACCURACY = 4
-_BITS = {"int8": 8, "int4": 4}
 _LARGEST = float(np.finfo(np.float16).max)
 
 
@@ -41,8 +40,8 @@ class Weights(Protocol):
 
 def kept_as(kind: str, file: WeightFile) -> Weights:
     """The way that the exporter's option ``weights`` names."""
-    if kind in _BITS:
-        return Blocks(file, _BITS[kind])
+    if kind in BITS:
+        return Blocks(file, BITS[kind])
     return Whole(file, is_halved=kind == "float16")
 
 
