@@ -56,15 +56,20 @@ def gradients(
 
 def test_a_prefix_is_found_and_laid_once(pairs: Batch) -> None:
     assert [shared_prefix(pairs, np.arange(i, i + 3)) for i in (0, 3, 6)] == [PREFIX, PREFIX, 0]
-    length = len(lay(pairs, torch.device("cpu")).tokens_N)
+    length = len(lay(pairs, torch.device("cpu"), torch.bfloat16).tokens_N)
     assert pairs.num_tokens - 4 * PREFIX <= length < pairs.num_tokens - 4 * PREFIX + 64
 
 
-def test_scored_positions_are_rounded_up_behind_the_batchs_own(pairs: Batch) -> None:
-    flat = lay(pairs, torch.device("cpu"))
+@pytest.mark.parametrize(("dtype", "multiple"), [(torch.bfloat16, 32), (torch.float32, 8)])
+def test_tokens_and_scored_positions_are_rounded_up_behind_the_batchs_own(
+    pairs: Batch, dtype: torch.dtype, multiple: int
+) -> None:
+    flat = lay(pairs, torch.device("cpu"), dtype)
+    assert len(flat.tokens_N) % multiple == 0
     assert flat.num_scored == pairs.scored.sum()
-    assert flat.num_scored % 32 > 0
-    assert len(flat.targets_T) == len(flat.before_T) == 32 * (flat.num_scored // 32 + 1)
+    assert flat.num_scored % multiple > 0
+    rounded = multiple * (flat.num_scored // multiple + 1)
+    assert len(flat.targets_T) == len(flat.before_T) == rounded
     assert flat.targets_T[: flat.num_scored].tolist() == pairs.tokens[pairs.scored].tolist()
 
 

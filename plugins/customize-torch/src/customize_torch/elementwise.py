@@ -65,9 +65,10 @@ class _RMSNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight_C: Tensor, eps: float) -> Tensor:
         exact = x.float()
-        rstd = torch.rsqrt(exact.square().mean(-1, keepdim=True) + eps)
+        length = torch.linalg.vector_norm(exact, dim=-1, keepdim=True)
+        rstd = length.square_().div_(x.shape[-1]).add_(eps).rsqrt_()
         ctx.save_for_backward(x, rstd, weight_C)
-        return (exact * rstd).to(x.dtype) * weight_C
+        return (exact * rstd).to(x.dtype).mul_(weight_C)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, None]:
@@ -77,8 +78,8 @@ class _RMSNorm(torch.autograd.Function):
         if ctx.needs_input_grad[1]:
             grad_weight = (grad * normed.to(x.dtype)).flatten(0, -2).sum(0)
         wanted = (grad * weight_C).float()
-        along = (wanted * normed).mean(-1, keepdim=True)
-        return wanted.sub_(normed.mul_(along)).mul_(rstd).to(x.dtype), grad_weight, None
+        along = torch.linalg.vecdot(wanted, normed).div_(x.shape[-1])[..., None]
+        return wanted.addcmul_(normed, along, value=-1).mul_(rstd).to(x.dtype), grad_weight, None
 
 
 class _Rotate(torch.autograd.Function):
@@ -95,8 +96,14 @@ class _Rotate(torch.autograd.Function):
 
 def _turned(x_HND: Tensor, cos_ND: Tensor, sin_ND: Tensor) -> Tensor:
     first, second = x_HND.chunk(2, dim=-1)
-    half = torch.cat((-second, first), dim=-1)
-    return (x_HND * cos_ND).add_(half.mul_(sin_ND))
+    out_HND = x_HND * cos_ND
+    if x_HND.dtype != torch.float32:  # every product is rounded, as transformers' is
+        return out_HND.add_(torch.cat((-second, first), dim=-1).mul_(sin_ND))
+    left, right = out_HND.chunk(2, dim=-1)
+    sine_left, sine_right = sin_ND.chunk(2, dim=-1)
+    left.addcmul_(second, sine_left, value=-1)
+    right.addcmul_(first, sine_right)
+    return out_HND
 
 
 class _SwiGLU(torch.autograd.Function):

@@ -11,7 +11,7 @@ Shape legend: N rows, I inputs, O outputs, R rank.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -36,17 +36,22 @@ _ROWS = 32  # that the layout is made for; it serves any number
 
 
 class Joint:
-    """Linear layers that read the same input."""
+    """Linear layers that read the same input.
+
+    together: what each makes of it, where no products are in force.
+    """
 
     def __init__(self, *layers: nn.Linear) -> None:
         self.layers = layers
+        self.together: Callable[[Tensor], Sequence[Tensor]] = self._each
 
     def __call__(self, x: Tensor) -> Sequence[Tensor]:
         """What each layer makes of it: by one product where products are in force."""
         products = _products.get()
-        if products is None:
-            return [layer(x) for layer in self.layers]
-        return products.joints[self](x)
+        return self.together(x) if products is None else products.joints[self](x)
+
+    def _each(self, x: Tensor) -> Sequence[Tensor]:
+        return [layer(x) for layer in self.layers]
 
 
 @attrs.frozen(eq=False)

@@ -1,7 +1,8 @@
 """How a batch lies in one flat row: a group's shared prefix once, the lengths rounded up.
 
 Knows no model. Rounding up makes shapes come back, so that the kernels and the memory made for a
-shape are used again; what is added to the row is a segment of its own that nothing sees.
+shape are used again, where there are such: a processor in float32 makes none. What is added to the
+row is a segment of its own that nothing sees.
 
 Shape legend: N tokens of the row, T scored positions.
 """
@@ -21,6 +22,7 @@ from customize_torch.segments import Segment
 
 Longs = npt.NDArray[np.int64]
 _MULTIPLE = 32
+_ALIGNED = 8  # where no kernel is made for a shape
 _WORTH_SHARING = 16  # tokens; a shorter prefix costs more in attention than it saves
 
 
@@ -39,13 +41,16 @@ class Layout:
     num_scored: int
 
 
-def lay(batch: Batch, device: torch.device) -> Layout:
-    """Lay out a batch on a device; sequences of a group that begin alike share that beginning."""
+def lay(batch: Batch, device: torch.device, dtype: torch.dtype) -> Layout:
+    """Lay out a batch to compute in ``dtype`` on a device; sequences of a group that begin alike
+    share that beginning.
+    """
+    multiple = _ALIGNED if device.type == "cpu" and dtype == torch.float32 else _MULTIPLE
     row = _Row(batch)
     for group in np.unique(batch.groups):
         members = np.flatnonzero(batch.groups == group)
         row.add(members, shared_prefix(batch, members))
-    return row.finish(device)
+    return row.finish(device, multiple)
 
 
 def shared_prefix(batch: Batch, members: Longs) -> int:
@@ -94,17 +99,17 @@ class _Row:
         self._length = where[1]
         return where
 
-    def finish(self, device: torch.device) -> Layout:
+    def finish(self, device: torch.device, multiple: int) -> Layout:
         tokens = self._batch.tokens[np.concatenate(self._sources)].astype(np.int64)
         positions = np.concatenate(self._positions)
-        missing = -self._length % _MULTIPLE
+        missing = -self._length % multiple
         if missing:
             self._segments.append(Segment(self._length, self._length + missing))
             tokens = np.pad(tokens, (0, missing))
             positions = np.concatenate([positions, np.arange(missing)])
         scored = self._batch.scored
         num_scored = int(scored.sum())
-        more = (0, -num_scored % _MULTIPLE)
+        more = (0, -num_scored % multiple)
         before = np.pad(self._before[scored], more)
         targets = np.pad(self._batch.tokens[scored].astype(np.int64), more)
         return Layout(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,8 @@ def load(model: ModelFolder, place: Place, recompute: str, activation_mb: int) -
     held = quantized.hold(parts.model, layers, place)
     switchboard = Switchboard(layers, held)
     joints = {joint: [names[id(layer)] for layer in joint.layers] for joint in parts.joints}
+    for joint, together in joints.items():
+        joint.together = partial(switchboard.together, together)
     recomputing = Recomputing(parts.decoder, parts.layers, switchboard, recompute, activation_mb)
     return Base(
         parts.model,

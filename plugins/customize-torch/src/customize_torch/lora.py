@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import attrs
@@ -53,24 +54,32 @@ class Switchboard:
         self.held = held
         self._updates: Mapping[str, Update] = {}
         for name, module in layers.items():
-            module.forward = self._forward(name, module, held.get(name))
+            module.forward = partial(self._one, name)
 
-    def _forward(self, name: str, module: nn.Linear, held: Held | None) -> Any:
-        """A bound forward, as torch types it."""
+    def together(self, names: Sequence[str], x: Tensor) -> Sequence[Tensor]:
+        """What layers that read one input make of it."""
+        updates = [self._updates.get(name) for name in names]
+        # On a GPU an update may better be computed with its layer: see ``_worth_joining``.
+        if x.is_cuda or None in updates:
+            return [self.layers[name](x) for name in names]
+        return self._updated(names, x)
 
-        def forward(x: Tensor) -> Tensor:
-            update = self._updates.get(name)
-            if update is None and held is not None:
-                return quantized.linear(x, held, module.bias)
-            if update is None:
-                return F.linear(x, module.weight, module.bias)
-            out: Tensor = _Linear.apply(
-                *(x, held or module.weight, module.bias),
-                *(update.a_RI, update.b_OR, update.rounded, update.scale),
-            )
-            return out
+    def _one(self, name: str, x: Tensor) -> Tensor:
+        module, held = self.layers[name], self.held.get(name)
+        if name in self._updates:
+            return self._updated([name], x)[0]
+        if held is not None:
+            return quantized.linear(x, held, module.bias)
+        return F.linear(x, module.weight, module.bias)
 
-        return forward
+    def _updated(self, names: Sequence[str], x: Tensor) -> Sequence[Tensor]:
+        updates = [self._updates[name] for name in names]
+        layers = [(self.layers[name], self.held.get(name)) for name in names]
+        frozen = [(held or layer.weight, layer.bias) for layer, held in layers]
+        factors = [factor for update in updates for factor in (update.a_RI, update.b_OR)]
+        rounded = [update.rounded for update in updates]
+        outs: Sequence[Tensor] = _Linears.apply(x, frozen, rounded, updates[0].scale, *factors)
+        return outs
 
     @property
     def in_force(self) -> Mapping[str, Update]:
@@ -198,46 +207,85 @@ def _worth_joining(x_NI: Tensor, outputs: int) -> bool:
     return x_NI.is_cuda and tokens * outputs > 2 * inputs * (tokens + outputs)
 
 
-class _Linear(torch.autograd.Function):
+class _Linears(torch.autograd.Function):
+    """Layers that read one input, by one product with all their A."""
+
     @staticmethod
     def forward(
         ctx: Any,
         x: Tensor,
-        weight: Tensor | Held,
-        bias_O: Tensor | None,
-        a_RI: Tensor,
-        b_OR: Tensor,
-        rounded: tuple[Tensor, Tensor],
+        frozen: Sequence[tuple[Tensor | Held, Tensor | None]],
+        rounded: Sequence[tuple[Tensor, Tensor]],
         scale: float,
-    ) -> Tensor:
+        *factors: Tensor,
+    ) -> tuple[Tensor, ...]:
+        """frozen: weight and bias of each; factors: A and B of each, of which the gradients are."""
         x_NI = x.flatten(0, -2)
-        a, b = rounded
-        weight_OI = weight if isinstance(weight, Tensor) else weight.whole(x.dtype)
-        down_NR = x_NI @ a.T
-        if _worth_joining(x_NI, weight_OI.shape[0]):
-            joined = torch.cat([x_NI, down_NR * scale], 1), torch.cat([weight_OI, b], 1)
-            out_NO = F.linear(*joined, bias_O)
-        else:
-            out_NO = F.linear(x_NI, weight_OI, bias_O).addmm_(down_NR, b.T, alpha=scale)
-        kept = weight if isinstance(weight, Tensor) else None
-        ctx.save_for_backward(x_NI, down_NR, kept, a, b)
-        ctx.held = None if kept is not None else weight
-        ctx.scale = scale
-        return out_NO.view(*x.shape[:-1], -1)
+        a_RI = _joined([a for a, _ in rounded], 0)
+        ranks = [len(a) for a, _ in rounded]
+        down_NR = x_NI @ a_RI.T
+        outs = [
+            _with_update(x_NI, _whole(weight, x.dtype), bias_O, down, b, scale)
+            for (weight, bias_O), down, (_, b) in zip(
+                frozen, down_NR.split(ranks, 1), rounded, strict=True
+            )
+        ]
+        weights = [weight for weight, _ in frozen]
+        kept = [weight if isinstance(weight, Tensor) else None for weight in weights]
+        ctx.save_for_backward(x_NI, down_NR, a_RI, *(b for _, b in rounded), *kept)
+        ctx.weights = [None if isinstance(weight, Tensor) else weight for weight in weights]
+        ctx.ranks, ctx.scale = ranks, scale
+        return tuple(out_NO.view(*x.shape[:-1], -1) for out_NO in outs)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x_NI, down_NR, weight_OI, a, b = ctx.saved_tensors
-        grad_NO = grad.flatten(0, -2)
-        up_NR = (grad_NO @ b) * ctx.scale
-        grad_b = (grad_NO.T @ down_NR).float() * ctx.scale
-        grad_a = (up_NR.T @ x_NI).float()
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        x_NI, down_NR, a_RI, *rest = ctx.saved_tensors
+        bs, kept = rest[: len(grads)], rest[len(grads) :]
+        grads_NO = [grad.flatten(0, -2) for grad in grads]
+        ups = [grad_NO @ b for grad_NO, b in zip(grads_NO, bs, strict=True)]
+        up_NR = _joined(ups, 1) * ctx.scale
+        downs = down_NR.split(ctx.ranks, 1)
+        grad_bs = [
+            (grad_NO.T @ down).float() * ctx.scale
+            for grad_NO, down in zip(grads_NO, downs, strict=True)
+        ]
+        grad_as = (up_NR.T @ x_NI).float().split(ctx.ranks)
+        both = [g for pair in zip(grad_as, grad_bs, strict=True) for g in pair]
         if not ctx.needs_input_grad[0]:
-            return None, None, None, grad_a, grad_b, None, None
-        if ctx.held is not None:
-            weight_OI = ctx.held.whole(grad.dtype)
-        if _worth_joining(grad_NO, weight_OI.shape[1]):
-            grad_x = torch.cat([grad_NO, up_NR], 1) @ torch.cat([weight_OI, a], 0)
-        else:
-            grad_x = (grad_NO @ weight_OI).addmm_(up_NR, a)
-        return grad_x.view(*grad.shape[:-1], -1), None, None, grad_a, grad_b, None, None
+            return None, None, None, None, *both
+        weights = [
+            weight if held is None else held.whole(x_NI.dtype)
+            for weight, held in zip(kept, ctx.weights, strict=True)
+        ]
+        grad_x = _back(grads_NO, weights, up_NR, a_RI)
+        return grad_x.view(*grads[0].shape[:-1], -1), None, None, None, *both
+
+
+def _joined(parts: Sequence[Tensor], dim: int) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat([*parts], dim)
+
+
+def _whole(weight: Tensor | Held, dtype: torch.dtype) -> Tensor:
+    return weight if isinstance(weight, Tensor) else weight.whole(dtype)
+
+
+def _with_update(
+    x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor | None, down_NR: Tensor, b: Tensor, scale: float
+) -> Tensor:
+    if not _worth_joining(x_NI, weight_OI.shape[0]):
+        return F.linear(x_NI, weight_OI, bias_O).addmm_(down_NR, b.T, alpha=scale)
+    joined = torch.cat([x_NI, down_NR * scale], 1), torch.cat([weight_OI, b], 1)
+    return F.linear(*joined, bias_O)
+
+
+def _back(
+    grads_NO: Sequence[Tensor], weights: Sequence[Tensor], up_NR: Tensor, a_RI: Tensor
+) -> Tensor:
+    """The gradient by the input."""
+    (first_NO, first_OI), *others = zip(grads_NO, weights, strict=True)
+    if not others and _worth_joining(first_NO, first_OI.shape[1]):
+        return torch.cat([first_NO, up_NR], 1) @ torch.cat([first_OI, a_RI], 0)
+    grad_x = first_NO @ first_OI
+    for grad_NO, weight_OI in others:
+        grad_x.addmm_(grad_NO, weight_OI)
+    return grad_x.addmm_(up_NR, a_RI)

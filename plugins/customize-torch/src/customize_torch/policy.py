@@ -97,7 +97,7 @@ class Policy:
         """Log-probabilities of the batch's scored tokens, float32 [T], in order."""
         self.check(batch.tokens)
         place = self.base.place
-        flat = lay(batch, place.device)
+        flat = lay(batch, place.device, place.dtype)
         plan = Segments(flat.segments, place.varlen)
         with self.base.recomputing.deciding(len(flat.tokens_N)):
             hidden_TC = self.hidden(flat.tokens_N, flat.positions_N, plan, flat.before_T)
