@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from toy_rewards import ROWS, likeness, two_turns
 
 import customize
-from customize import EpisodesFailed, OptionError, Run, RunError
+from customize import EpisodesFailed, OptionError, Run, RunError, Unsupported
 from customize.cli.group import cli
 from customize.runs.folder import RunFolder
 from customize.runs.replaying import replay
@@ -187,6 +187,78 @@ def test_a_stage_has_a_reward_of_its_own(tmp_path: Path) -> None:
     )  # fmt: skip
     assert len(run.metrics) == 4
     assert (tmp_path / "run" / "episodes.jsonl").is_file()
+
+
+def asks(completion: str, answer: str) -> float:
+    return float(completion == answer)
+
+
+CHAT = [{"prompt": f"question {i}", "completion": "yes"} for i in range(4)]
+FIRST: dict[str, Any] = {"data": CHAT, "options": {"steps": 2}}
+
+
+def refused(to: Path, **settings: Any) -> str:
+    """What a run is refused with before anything of it is there."""
+    with pytest.raises((OptionError, Unsupported)) as told:
+        customize.train(model="toy", backend=ToyBackend(), to=to, **settings)
+    assert not list(to.glob("[!.]*"))
+    return str(told.value)
+
+
+def test_what_a_later_stage_cannot_play_is_refused_before_the_first_is_trained(
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip("customize_sft")
+
+    def nowhere(place: str) -> str:
+        """Look it up."""
+        return place
+
+    nowhere.obstacle = lambda: "there is no place here"  # type: ignore[attr-defined]
+    last: dict[str, Any] = {"method": "grpo", "data": ROWS, "options": SMALL, "reward": likeness}
+    for wrong, told in (
+        ({"reward": asks}, "the reward asks asks for answer, which row 1 has not"),
+        ({"tools": [nowhere]}, "the tool nowhere cannot be used: there is no place here"),
+    ):
+        assert told in refused(tmp_path / "run", stages=[FIRST, {**last, **wrong}])
+
+
+def test_held_out_rows_are_held_against_the_reward_before_anything_is_trained(
+    tmp_path: Path,
+) -> None:
+    told = refused(
+        tmp_path / "run", method="grpo", reward=asks, options=SMALL, evaluate_every=2,
+        data=[{**row, "answer": "a"} for row in ROWS], validation=ROWS[:2],
+    )  # fmt: skip
+    assert told.startswith("the held-out rows: the reward asks asks for answer, which row 1 has")
+
+
+def test_held_out_rows_that_are_not_played_need_nothing_that_the_reward_asks_for(
+    tmp_path: Path,
+) -> None:
+    rows = [{**row, "answer": "a"} for row in ROWS]
+    held_out = [{**row, "expect": "a"} for row in ROWS]
+    run = train(tmp_path / "run", reward=asks, data=rows, validation=held_out, evaluate=False)
+    assert run.metrics
+
+
+def test_what_was_refused_is_mended_and_goes_on_in_the_same_folder(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"method": "grpo", "data": ROWS, "options": SMALL}
+    refused(tmp_path / "run", reward=asks, **settings)
+    assert train(tmp_path / "run", reward=likeness).metrics
+
+
+def test_a_reward_is_held_against_the_same_rows_once(tmp_path: Path) -> None:
+    asked = []
+
+    def slow(completion: str, answer: str) -> float:
+        asked.append(completion)
+        return float(len(completion))
+
+    rows = [{**row, "answer": "a" * 9} for row in ROWS]
+    options = {**SMALL, "steps": 1}
+    train(tmp_path / "run", reward=slow, data=rows, options=options, evaluate=False)
+    assert len(asked) == 2 * len(rows) + 12  # own answers and none; then an episode each
 
 
 def command(*arguments: str) -> Result:

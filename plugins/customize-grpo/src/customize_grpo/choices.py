@@ -2,16 +2,19 @@
 
 import logging
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any
 
 from customize import (
     CISPO,
     PPO,
+    Dataset,
     Environment,
     ImportanceSampling,
     Loss,
     Method,
     OptionError,
+    Renderer,
     UnknownName,
     differentiate,
     find_environment,
@@ -233,6 +236,21 @@ class Choices(Method):
         assert self.reward is not None
         return judged(self.reward, self.tools)
 
+    def check_ahead(self, rows: Dataset, renderer: Renderer, context: int | None) -> None:
+        self.check_played(rows)
+
+    def check_played(self, rows: Dataset) -> None:
+        """Hold rows against what is played; the same rows once, for a reward may be slow.
+
+        Raises:
+            OptionError: they cannot be played.
+            Unsupported: a tool cannot be used here.
+        """
+        check = self.played().check
+        if check is not None and rows.fingerprint not in self._checked:
+            check(rows)
+        self._checked.add(rows.fingerprint)
+
     def algebra(self) -> Algebra:
         """What is made of rewards."""
         horizon = self.horizon or self.max_tokens
@@ -242,6 +260,11 @@ class Choices(Method):
         """What is made of log-probabilities."""
         kl = float(self.kl or 0.0) if self.kl_as == "loss" else 0.0
         return Objective(self._surrogate(), str(self.ratio), kl)
+
+    @cached_property
+    def _checked(self) -> set[str]:
+        """Fingerprints of the rows that were held against what is played."""
+        return set()
 
     def _surrogate(self) -> Loss:
         low, high = float(self.clip_low or 0.0), float(self.clip_high or 0.0)
