@@ -660,6 +660,9 @@ def test_every_preset_says_what_of_its_paper_it_leaves_out() -> None:
         ({"reward": arm, "top_p": 0.9}, "the ratio would be wrong"),
         ({"reward": arm, "group_size": 1}, "group_size must be >= 2"),
         ({"reward": arm, "preset": "dpo"}, "preset must be one of"),
+        ({"reward": arm, "baseline": "none", "scale": "group"}, "scale=group needs a baseline"),
+        ({"reward": arm, "baseline": "none", "scale": "batch"}, "scale=batch needs a baseline"),
+        ({"reward": arm, "preset": "cispo", "baseline": "none"}, "scale=group needs a baseline"),
         ({"reward": arm, "clip": "none", "dual": 3.0}, "dual is read by clip=ppo alone"),
         ({"reward": arm, "surrogate": arm, "dual": 3.0}, "dual is not read with surrogate"),
         ({"reward": arm, "surrogate": arm, "clip": "ppo"}, "clip is not read with surrogate"),
@@ -673,6 +676,7 @@ def test_every_preset_says_what_of_its_paper_it_leaves_out() -> None:
         ({"reward": arm, "preset": "grpo", "kl": 0.0}, None),
         ({"reward": arm, "clip": "ppo"}, None),
         ({"reward": arm, "baseline": "none", "group_size": 1}, None),
+        ({"reward": arm, "baseline": "none", "scale": "tokens"}, None),
         ({"reward": arm, "temperature": 0.7, "behaviour": "sampler"}, None),
     ],
 )

@@ -60,7 +60,8 @@ class Choices(Method):
     )
     scale: str | None = option(
         default=None,
-        help="What advantages are divided by: nothing, by default, or a standard deviation.",
+        help="What advantages are divided by: nothing, by default, or a standard deviation; "
+        "without a baseline that of all tokens alone.",
         choices=("none", "group", "batch", "tokens"),
     )
     per: str | None = option(
@@ -208,6 +209,11 @@ class Choices(Method):
             raise OptionError(f"with clip=ppo clip_low must be < 1 (got {self.clip_low})")
         if self.dual is not None and self.clip != "ppo":
             raise OptionError("dual is read by clip=ppo alone: leave it out")
+        if not self.is_relative and self.scale in ("group", "batch"):
+            raise OptionError(
+                f"scale={self.scale} needs a baseline: without one a reward over a spread near 0 "
+                "has no bound; set a baseline, scale=tokens or scale=none"
+            )
         if self.is_relative and self.group_size < 2:
             raise OptionError(
                 f"group_size must be >= 2 with baseline={self.baseline}: siblings are compared"
