@@ -305,6 +305,12 @@ def test_what_becomes_of_episodes_that_were_cut(truncated: str) -> None:
     assert step.metrics["faults/tokens"] == len(were_cut) / len(records)
     advantages = [e["advantage"] for e in were_cut]
     assert (truncated == "drop") == all(a is None for a in advantages)
+    cut_share = len(were_cut) / len(records)
+    lengths = [sum(b - a for s in e["sequences"] for a, b in s["spans"]) for e in records]
+    assert step.metrics["truncated"] == pytest.approx(cut_share)
+    assert step.metrics["stop/length"] == pytest.approx(cut_share)
+    assert step.metrics["length"] == pytest.approx(np.mean(lengths))
+    assert step.metrics["length_max"] == max(lengths)
 
 
 class Weighed(Counting):
