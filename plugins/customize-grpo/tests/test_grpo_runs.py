@@ -280,6 +280,54 @@ def test_a_step_is_replayed_from_the_run_folder(every: int, first: int, tmp_path
     assert "equal to the last bit" in str(found)
 
 
+GRPO: dict[str, Any] = {
+    "method": "grpo", "data": ROWS, "reward": likeness,
+    "options": {**SMALL, "weight_decay": 4.0},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("stages", "inside"),
+    [
+        ([FIRST, {**GRPO, "adapter": {"rank": 4}}], "."),
+        ([FIRST, GRPO, {**FIRST, "name": "again"}], "stages/2-grpo"),
+        ([FIRST, {**GRPO, "adapter": {"rank": 4}}, {**FIRST, "name": "again"}], "stages/2-grpo"),
+        ([GRPO, FIRST], "stages/1-grpo"),
+    ],
+)
+def test_a_step_of_a_stage_is_replayed_from_where_the_stage_began(
+    stages: Any, inside: str, tmp_path: Path
+) -> None:
+    """With decay it counts whether what came before is trained on, or lies below."""
+    pytest.importorskip("customize_sft")
+    customize.train(model="toy", backend=ToyBackend(), to=tmp_path / "run", stages=stages)
+    run = customize.open(tmp_path / "run" / inside, backend=ToyBackend())
+    found = replay(run, 4)
+    assert (dict(found.differing), found.first) == ({}, 1)
+
+
+def test_a_stage_after_one_that_is_gone_is_not_replayed(tmp_path: Path) -> None:
+    pytest.importorskip("customize_sft")
+    run = customize.train(model="toy", backend=ToyBackend(), to=tmp_path, stages=[FIRST, GRPO])
+    shutil.rmtree(tmp_path / "stages")
+    with pytest.raises(RunError, match=r"has no stage 1, after which .* began"):
+        replay(run, 1)
+
+
+def test_a_step_is_replayed_from_another_folder_than_the_run_was_begun_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    monkeypatch.chdir(tmp_path)
+    for to, adapter in (("x", {}), ("y", "runs/x"), ("z", {"on": "runs/x"})):
+        settings: dict[str, Any] = {"adapter": adapter, "checkpoint_every": 100}
+        train(Path("runs", to), data="rows.jsonl", evaluate=False, **settings)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for to in ("x", "y", "z"):
+        assert replay(customize.open(f"../runs/{to}", backend=ToyBackend()), 4).is_equal
+
+
 def test_a_replay_tells_what_differs(tmp_path: Path) -> None:
     run = train(tmp_path / "run")
     file = tmp_path / "run" / "episodes.jsonl"
