@@ -13,11 +13,12 @@ from click.testing import CliRunner, Result
 from toy_rewards import ROWS, likeness, two_turns
 
 import customize
-from customize import EpisodesFailed, OptionError, Run, RunError, Unsupported
+from customize import EpisodesFailed, OptionError, OutOfMemoryError, Run, RunError, Unsupported
 from customize.cli.group import cli
 from customize.runs.folder import RunFolder
 from customize.runs.replaying import replay
 from customize.testing import ToyBackend
+from customize.testing.toy import ToyEngine, ToySession
 from customize.training import checkpoints
 from customize.training.recipe_file import read_recipe, recipe_from_settings
 
@@ -259,6 +260,47 @@ def test_a_reward_is_held_against_the_same_rows_once(tmp_path: Path) -> None:
     options = {**SMALL, "steps": 1}
     train(tmp_path / "run", reward=slow, data=rows, options=options, evaluate=False)
     assert len(asked) == 2 * len(rows) + 12  # own answers and none; then an episode each
+
+
+class RunsOut(ToySession):
+    """Memory runs out in the nth pass, which leaves nothing pending."""
+
+    passes, nth = 0, 0
+
+    def forward_backward(self, batch: Any, loss: Any) -> Any:
+        RunsOut.passes += 1
+        if RunsOut.passes == RunsOut.nth:
+            self._pending = None
+            raise OutOfMemoryError("memory does not hold 9 tokens: a smaller model")
+        return super().forward_backward(batch, loss)
+
+
+@pytest.mark.parametrize(
+    ("nth", "told"),
+    [
+        (2, "step 1 was taken in part, and is not saved; no step was saved"),
+        (7, "the last good checkpoint is .*step-00000003"),
+        (8, "step 4 was taken in part, and is not saved; the last .* is .*step-00000002"),
+    ],
+)
+def test_where_memory_runs_out_between_updates_no_half_of_a_step_is_saved(
+    nth: int, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings: dict[str, Any] = {"options": {**SMALL, "updates": 2}, "checkpoint_every": 2}
+    train(tmp_path / "unbroken", **settings)
+    with monkeypatch.context() as patched:
+        patched.setattr(ToyEngine, "new_session", lambda self, seed: RunsOut(self, seed))
+        patched.setattr(RunsOut, "passes", 0)
+        patched.setattr(RunsOut, "nth", nth)
+        with pytest.raises(OutOfMemoryError, match=told):
+            train(tmp_path / "broken", **settings)
+    train(tmp_path / "broken", **settings)
+    weights = [
+        (tmp_path / run / "adapter" / "adapter_model.safetensors").read_bytes()
+        for run in ("broken", "unbroken")
+    ]
+    assert weights[0] == weights[1]
+    assert _lasting(tmp_path / "broken") == _lasting(tmp_path / "unbroken")
 
 
 def command(*arguments: str) -> Result:
