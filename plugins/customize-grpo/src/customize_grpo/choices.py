@@ -1,6 +1,5 @@
 """The options, and what presets make of them. Knows no algorithm."""
 
-import logging
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
@@ -22,11 +21,11 @@ from customize import (
     load_function,
     option,
     options,
+    say,
 )
 from customize_grpo.algebra import Algebra, Objective
 from customize_grpo.presets import DEFAULTS, NOTES, PRESETS, settled, unread
 
-_LOG = logging.getLogger(__name__)
 Function = Callable[..., Any]  # a person's
 
 
@@ -229,7 +228,7 @@ class Choices(Method):
             return
         set_ = {name: getattr(self, name) for name in DEFAULTS}
         told = ", ".join(f"{name}={value}" for name, value in set_.items() if value is not None)
-        _LOG.info("preset %s: %s (%s)", self.preset, told, NOTES[self.preset])
+        say(f"preset {self.preset}: {told} ({NOTES[self.preset]})")
 
     def played(self) -> Environment:
         """The environment that is played.
