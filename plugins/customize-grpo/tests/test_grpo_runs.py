@@ -393,6 +393,24 @@ def test_episodes_are_looked_at_side_by_side(tmp_path: Path) -> None:
     assert "step 2" in command("look", str(tmp_path / "run"), "--step", "2").output
 
 
+def test_what_an_episode_holds_cannot_steer_the_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(tmp_path / "run")
+    [first, *_] = RunFolder(tmp_path / "run").episodes(1)
+    steering = "a\x1b[2Jb"
+    said = [{"role": role, "content": steering} for role in ("tool", "assistant")]
+    members = [
+        {**first, "messages": said, "parts": {steering: 1.0}},
+        {**first, "messages": said, "reward": None, "error": steering},
+    ]
+    monkeypatch.setattr(RunFolder, "episodes", lambda self, step: members)
+    monkeypatch.setenv("COLUMNS", "200")
+    output = command("look", str(tmp_path / "run")).output
+    assert "\x1b" not in output
+    assert output.count("a\\x1b[2Jb") == 6
+
+
 @pytest.mark.parametrize(
     ("limit", "shown"),
     [
