@@ -476,6 +476,21 @@ def test_a_reward_is_inspected_on_the_rows_own_answers(tmp_path: Path) -> None:
     assert "give --model" in command("inspect", str(file)).output
 
 
+def test_a_judge_of_siblings_is_inspected_on_what_is_tried_as_a_group(tmp_path: Path) -> None:
+    """By hand: of "12", "" and "345" the judge ranks the longest first."""
+    file = tmp_path / "sums.jsonl"
+    rows = [{"prompt": "6 times 2?", "answer": "12"}, {"prompt": "5 times 69?", "answer": "345"}]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    shown = command("inspect", str(file), "--reward", "toy_rewards:longest")
+    cells = [re.findall(r"[\d.]+", line) for line in shown.output.splitlines() if "│" in line]
+    assert cells == [["1", "1", "0", "2"], ["2", "2", "0", "1"]]
+    assert "1 of 2 rows' own answers are rewarded less than others (the first is row 1)" in (
+        shown.output
+    )
+    leaving = command("inspect", str(file), "--reward", "toy_rewards:leaving")
+    assert "the judge leaving raises SystemExit on row 1's answers" in str(leaving.exception)
+
+
 def test_inspecting_a_reward_tells_where_nothing_was_compared(tmp_path: Path) -> None:
     file = tmp_path / "sums.jsonl"
     row: dict[str, Any] = {"prompt": "2 plus 3?", "target": "5"}
