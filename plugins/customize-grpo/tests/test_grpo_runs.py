@@ -630,6 +630,21 @@ def test_what_an_environment_says_itself_is_refused(
         run.evaluate(ROWS, environment=two_turns, **given)
 
 
+def test_an_endpoint_is_refused_before_any_column_has_played(tmp_path: Path) -> None:
+    run = train(tmp_path / "run", options={**SMALL, "steps": 1})
+    played = []
+
+    @customize.environment
+    def counting(row: Any, rng: Any) -> Any:
+        played.append(row)
+        yield row["messages"]
+        return 0.0
+
+    with pytest.raises(OptionError, match="a run or a model plays, and no endpoint"):
+        run.evaluate(ROWS, environment=counting, against={"x": "https://host/v1#m"})
+    assert not played
+
+
 def test_the_report_shows_the_reward_what_is_watched_and_what_was_said(tmp_path: Path) -> None:
     def script(completion: str) -> float:
         return float(len(set(completion)))
