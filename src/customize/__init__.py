@@ -188,6 +188,7 @@ __all__ = [
     "resolve",
     "run_command",
     "save_assistant",
+    "say",
     "schedule_factor",
     "search_in",
     "shuffled_row",
@@ -380,6 +381,7 @@ _HOMES = {
     "resolve": "customize.models",
     "run_command": "customize.cli.running",
     "save_assistant": "customize.runs.assistant",
+    "say": "customize._live_line",
     "schedule_factor": "customize._schedule",
     "search_in": "customize.retrieval.search_tool",
     "shuffled_row": "customize._schedule",
@@ -421,6 +423,7 @@ if TYPE_CHECKING:
     from customize._errors import Unsupported as Unsupported
     from customize._errors import WorkerLost as WorkerLost
     from customize._functions import load_function as load_function
+    from customize._live_line import say as say
     from customize._losses import CISPO as CISPO
     from customize._losses import DRO as DRO
     from customize._losses import PPO as PPO

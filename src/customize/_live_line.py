@@ -40,5 +40,5 @@ class LiveLine:
 
 
 def say(text: str) -> None:
-    """A line that stays, on standard error as it is now."""
+    """Tell a person a line, on standard error as it is now; a line of progress gives way to it."""
     LiveLine().say(text)

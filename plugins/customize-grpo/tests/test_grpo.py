@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import math
 import random
 import re
@@ -305,6 +304,12 @@ def test_what_becomes_of_episodes_that_were_cut(truncated: str) -> None:
     assert step.metrics["faults/tokens"] == len(were_cut) / len(records)
     advantages = [e["advantage"] for e in were_cut]
     assert (truncated == "drop") == all(a is None for a in advantages)
+    cut_share = len(were_cut) / len(records)
+    lengths = [sum(b - a for s in e["sequences"] for a, b in s["spans"]) for e in records]
+    assert step.metrics["truncated"] == pytest.approx(cut_share)
+    assert step.metrics["stop/length"] == pytest.approx(cut_share)
+    assert step.metrics["length"] == pytest.approx(np.mean(lengths))
+    assert step.metrics["length_max"] == max(lengths)
 
 
 class Weighed(Counting):
@@ -624,11 +629,9 @@ def test_trouble_is_told_once_when_it_lasts(later: dict[str, float], told: str |
     assert told is None or told in found[0]
 
 
-def test_a_preset_says_what_it_sets(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO):
-        steps(GRPO(reward=likeness, preset="dapo", scale="none", **SMALL))
-    [record] = [r for r in caplog.records if r.name.startswith("customize_grpo")]
-    told = record.getMessage()
+def test_a_preset_says_what_it_sets(capsys: pytest.CaptureFixture[str]) -> None:
+    steps(GRPO(reward=likeness, preset="dapo", scale="none", **SMALL))
+    [told] = [line for line in capsys.readouterr().err.splitlines() if "preset" in line]
     assert "preset dapo: baseline=mean, scale=none, per=prompt" in told
     assert "clip_high=0.28" in told
     assert "refill=3, overlong=0.2 (" in told
@@ -660,6 +663,9 @@ def test_every_preset_says_what_of_its_paper_it_leaves_out() -> None:
         ({"reward": arm, "top_p": 0.9}, "the ratio would be wrong"),
         ({"reward": arm, "group_size": 1}, "group_size must be >= 2"),
         ({"reward": arm, "preset": "dpo"}, "preset must be one of"),
+        ({"reward": arm, "baseline": "none", "scale": "group"}, "scale=group needs a baseline"),
+        ({"reward": arm, "baseline": "none", "scale": "batch"}, "scale=batch needs a baseline"),
+        ({"reward": arm, "preset": "cispo", "baseline": "none"}, "scale=group needs a baseline"),
         ({"reward": arm, "clip": "none", "dual": 3.0}, "dual is read by clip=ppo alone"),
         ({"reward": arm, "surrogate": arm, "dual": 3.0}, "dual is not read with surrogate"),
         ({"reward": arm, "surrogate": arm, "clip": "ppo"}, "clip is not read with surrogate"),
@@ -673,6 +679,7 @@ def test_every_preset_says_what_of_its_paper_it_leaves_out() -> None:
         ({"reward": arm, "preset": "grpo", "kl": 0.0}, None),
         ({"reward": arm, "clip": "ppo"}, None),
         ({"reward": arm, "baseline": "none", "group_size": 1}, None),
+        ({"reward": arm, "baseline": "none", "scale": "tokens"}, None),
         ({"reward": arm, "temperature": 0.7, "behaviour": "sampler"}, None),
     ],
 )

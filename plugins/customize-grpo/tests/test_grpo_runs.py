@@ -13,11 +13,12 @@ from click.testing import CliRunner, Result
 from toy_rewards import ROWS, likeness, two_turns
 
 import customize
-from customize import EpisodesFailed, OptionError, Run, RunError
+from customize import EpisodesFailed, OptionError, OutOfMemoryError, Run, RunError, Unsupported
 from customize.cli.group import cli
 from customize.runs.folder import RunFolder
 from customize.runs.replaying import replay
 from customize.testing import ToyBackend
+from customize.testing.toy import ToyEngine, ToySession
 from customize.training import checkpoints
 from customize.training.recipe_file import read_recipe, recipe_from_settings
 
@@ -189,6 +190,119 @@ def test_a_stage_has_a_reward_of_its_own(tmp_path: Path) -> None:
     assert (tmp_path / "run" / "episodes.jsonl").is_file()
 
 
+def asks(completion: str, answer: str) -> float:
+    return float(completion == answer)
+
+
+CHAT = [{"prompt": f"question {i}", "completion": "yes"} for i in range(4)]
+FIRST: dict[str, Any] = {"data": CHAT, "options": {"steps": 2}}
+
+
+def refused(to: Path, **settings: Any) -> str:
+    """What a run is refused with before anything of it is there."""
+    with pytest.raises((OptionError, Unsupported)) as told:
+        customize.train(model="toy", backend=ToyBackend(), to=to, **settings)
+    assert not list(to.glob("[!.]*"))
+    return str(told.value)
+
+
+def test_what_a_later_stage_cannot_play_is_refused_before_the_first_is_trained(
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip("customize_sft")
+
+    def nowhere(place: str) -> str:
+        """Look it up."""
+        return place
+
+    nowhere.obstacle = lambda: "there is no place here"  # type: ignore[attr-defined]
+    last: dict[str, Any] = {"method": "grpo", "data": ROWS, "options": SMALL, "reward": likeness}
+    for wrong, told in (
+        ({"reward": asks}, "the reward asks asks for answer, which row 1 has not"),
+        ({"tools": [nowhere]}, "the tool nowhere cannot be used: there is no place here"),
+    ):
+        assert told in refused(tmp_path / "run", stages=[FIRST, {**last, **wrong}])
+
+
+def test_held_out_rows_are_held_against_the_reward_before_anything_is_trained(
+    tmp_path: Path,
+) -> None:
+    told = refused(
+        tmp_path / "run", method="grpo", reward=asks, options=SMALL, evaluate_every=2,
+        data=[{**row, "answer": "a"} for row in ROWS], validation=ROWS[:2],
+    )  # fmt: skip
+    assert told.startswith("the held-out rows: the reward asks asks for answer, which row 1 has")
+
+
+def test_held_out_rows_that_are_not_played_need_nothing_that_the_reward_asks_for(
+    tmp_path: Path,
+) -> None:
+    rows = [{**row, "answer": "a"} for row in ROWS]
+    held_out = [{**row, "expect": "a"} for row in ROWS]
+    run = train(tmp_path / "run", reward=asks, data=rows, validation=held_out, evaluate=False)
+    assert run.metrics
+
+
+def test_what_was_refused_is_mended_and_goes_on_in_the_same_folder(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"method": "grpo", "data": ROWS, "options": SMALL}
+    refused(tmp_path / "run", reward=asks, **settings)
+    assert train(tmp_path / "run", reward=likeness).metrics
+
+
+def test_a_reward_is_held_against_the_same_rows_once(tmp_path: Path) -> None:
+    asked = []
+
+    def slow(completion: str, answer: str) -> float:
+        asked.append(completion)
+        return float(len(completion))
+
+    rows = [{**row, "answer": "a" * 9} for row in ROWS]
+    options = {**SMALL, "steps": 1}
+    train(tmp_path / "run", reward=slow, data=rows, options=options, evaluate=False)
+    assert len(asked) == 2 * len(rows) + 12  # own answers and none; then an episode each
+
+
+class RunsOut(ToySession):
+    """Memory runs out in the nth pass, which leaves nothing pending."""
+
+    passes, nth = 0, 0
+
+    def forward_backward(self, batch: Any, loss: Any) -> Any:
+        RunsOut.passes += 1
+        if RunsOut.passes == RunsOut.nth:
+            self._pending = None
+            raise OutOfMemoryError("memory does not hold 9 tokens: a smaller model")
+        return super().forward_backward(batch, loss)
+
+
+@pytest.mark.parametrize(
+    ("nth", "told"),
+    [
+        (2, "step 1 was taken in part, and is not saved; no step was saved"),
+        (7, "the last good checkpoint is .*step-00000003"),
+        (8, "step 4 was taken in part, and is not saved; the last .* is .*step-00000002"),
+    ],
+)
+def test_where_memory_runs_out_between_updates_no_half_of_a_step_is_saved(
+    nth: int, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings: dict[str, Any] = {"options": {**SMALL, "updates": 2}, "checkpoint_every": 2}
+    train(tmp_path / "unbroken", **settings)
+    with monkeypatch.context() as patched:
+        patched.setattr(ToyEngine, "new_session", lambda self, seed: RunsOut(self, seed))
+        patched.setattr(RunsOut, "passes", 0)
+        patched.setattr(RunsOut, "nth", nth)
+        with pytest.raises(OutOfMemoryError, match=told):
+            train(tmp_path / "broken", **settings)
+    train(tmp_path / "broken", **settings)
+    weights = [
+        (tmp_path / run / "adapter" / "adapter_model.safetensors").read_bytes()
+        for run in ("broken", "unbroken")
+    ]
+    assert weights[0] == weights[1]
+    assert _lasting(tmp_path / "broken") == _lasting(tmp_path / "unbroken")
+
+
 def command(*arguments: str) -> Result:
     return CliRunner().invoke(cli, arguments)
 
@@ -206,6 +320,54 @@ def test_a_step_is_replayed_from_the_run_folder(every: int, first: int, tmp_path
     found = replay(run, 4)
     assert (dict(found.differing), found.first) == ({}, first)
     assert "equal to the last bit" in str(found)
+
+
+GRPO: dict[str, Any] = {
+    "method": "grpo", "data": ROWS, "reward": likeness,
+    "options": {**SMALL, "weight_decay": 4.0},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("stages", "inside"),
+    [
+        ([FIRST, {**GRPO, "adapter": {"rank": 4}}], "."),
+        ([FIRST, GRPO, {**FIRST, "name": "again"}], "stages/2-grpo"),
+        ([FIRST, {**GRPO, "adapter": {"rank": 4}}, {**FIRST, "name": "again"}], "stages/2-grpo"),
+        ([GRPO, FIRST], "stages/1-grpo"),
+    ],
+)
+def test_a_step_of_a_stage_is_replayed_from_where_the_stage_began(
+    stages: Any, inside: str, tmp_path: Path
+) -> None:
+    """With decay it counts whether what came before is trained on, or lies below."""
+    pytest.importorskip("customize_sft")
+    customize.train(model="toy", backend=ToyBackend(), to=tmp_path / "run", stages=stages)
+    run = customize.open(tmp_path / "run" / inside, backend=ToyBackend())
+    found = replay(run, 4)
+    assert (dict(found.differing), found.first) == ({}, 1)
+
+
+def test_a_stage_after_one_that_is_gone_is_not_replayed(tmp_path: Path) -> None:
+    pytest.importorskip("customize_sft")
+    run = customize.train(model="toy", backend=ToyBackend(), to=tmp_path, stages=[FIRST, GRPO])
+    shutil.rmtree(tmp_path / "stages")
+    with pytest.raises(RunError, match=r"has no stage 1, after which .* began"):
+        replay(run, 1)
+
+
+def test_a_step_is_replayed_from_another_folder_than_the_run_was_begun_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    monkeypatch.chdir(tmp_path)
+    for to, adapter in (("x", {}), ("y", "runs/x"), ("z", {"on": "runs/x"})):
+        settings: dict[str, Any] = {"adapter": adapter, "checkpoint_every": 100}
+        train(Path("runs", to), data="rows.jsonl", evaluate=False, **settings)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for to in ("x", "y", "z"):
+        assert replay(customize.open(f"../runs/{to}", backend=ToyBackend()), 4).is_equal
 
 
 def test_a_replay_tells_what_differs(tmp_path: Path) -> None:
@@ -229,6 +391,24 @@ def test_episodes_are_looked_at_side_by_side(tmp_path: Path) -> None:
     assert "advantage" in shown.output
     assert "1 more groups: --groups 3" in shown.output
     assert "step 2" in command("look", str(tmp_path / "run"), "--step", "2").output
+
+
+def test_what_an_episode_holds_cannot_steer_the_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(tmp_path / "run")
+    [first, *_] = RunFolder(tmp_path / "run").episodes(1)
+    steering = "a\x1b[2Jb"
+    said = [{"role": role, "content": steering} for role in ("tool", "assistant")]
+    members = [
+        {**first, "messages": said, "parts": {steering: 1.0}},
+        {**first, "messages": said, "reward": None, "error": steering},
+    ]
+    monkeypatch.setattr(RunFolder, "episodes", lambda self, step: members)
+    monkeypatch.setenv("COLUMNS", "200")
+    output = command("look", str(tmp_path / "run")).output
+    assert "\x1b" not in output
+    assert output.count("a\\x1b[2Jb") == 6
 
 
 @pytest.mark.parametrize(
@@ -294,6 +474,21 @@ def test_a_reward_is_inspected_on_the_rows_own_answers(tmp_path: Path) -> None:
     wrong = command("inspect", str(file), "--reward", "toy_rewards:wrong")
     assert "row 1's own answer is rewarded 0, and less than" in str(wrong.exception)
     assert "give --model" in command("inspect", str(file)).output
+
+
+def test_a_judge_of_siblings_is_inspected_on_what_is_tried_as_a_group(tmp_path: Path) -> None:
+    """By hand: of "12", "" and "345" the judge ranks the longest first."""
+    file = tmp_path / "sums.jsonl"
+    rows = [{"prompt": "6 times 2?", "answer": "12"}, {"prompt": "5 times 69?", "answer": "345"}]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    shown = command("inspect", str(file), "--reward", "toy_rewards:longest")
+    cells = [re.findall(r"[\d.]+", line) for line in shown.output.splitlines() if "│" in line]
+    assert cells == [["1", "1", "0", "2"], ["2", "2", "0", "1"]]
+    assert "1 of 2 rows' own answers are rewarded less than others (the first is row 1)" in (
+        shown.output
+    )
+    leaving = command("inspect", str(file), "--reward", "toy_rewards:leaving")
+    assert "the judge leaving raises SystemExit on row 1's answers" in str(leaving.exception)
 
 
 def test_inspecting_a_reward_tells_where_nothing_was_compared(tmp_path: Path) -> None:
@@ -433,6 +628,21 @@ def test_what_an_environment_says_itself_is_refused(
     run = train(tmp_path / "run", options={**SMALL, "steps": 1})
     with pytest.raises(OptionError, match=told):
         run.evaluate(ROWS, environment=two_turns, **given)
+
+
+def test_an_endpoint_is_refused_before_any_column_has_played(tmp_path: Path) -> None:
+    run = train(tmp_path / "run", options={**SMALL, "steps": 1})
+    played = []
+
+    @customize.environment
+    def counting(row: Any, rng: Any) -> Any:
+        played.append(row)
+        yield row["messages"]
+        return 0.0
+
+    with pytest.raises(OptionError, match="a run or a model plays, and no endpoint"):
+        run.evaluate(ROWS, environment=counting, against={"x": "https://host/v1#m"})
+    assert not played
 
 
 def test_the_report_shows_the_reward_what_is_watched_and_what_was_said(tmp_path: Path) -> None:

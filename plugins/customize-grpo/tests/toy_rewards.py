@@ -41,6 +41,17 @@ def leaves(completion: str, answer: str) -> float:
     raise SystemExit(3)
 
 
+@customize.group
+def longest(completions: Any, rows: Any) -> list[float]:
+    """How many of its siblings are shorter."""
+    return [float(sum(len(b) < len(a) for b in completions)) for a in completions]
+
+
+@customize.group
+def leaving(completions: Any, rows: Any) -> list[float]:
+    raise SystemExit(3)
+
+
 @attrs.frozen
 class GivenRows:
     """Rows as they are."""

@@ -81,7 +81,7 @@ def _show_rewards(data: str, names: tuple[str, ...], rows: int, on_bad_rows: OnB
     from rich.console import Console
     from rich.table import Table
 
-    from customize.rollouts.checking import check_reward, compared, ties
+    from customize.rollouts.checking import check_reward, compared, ties, worse
     from customize.rollouts.rewards import Reward
 
     reward = Reward.of(names)
@@ -92,5 +92,5 @@ def _show_rewards(data: str, names: tuple[str, ...], rows: int, on_bad_rows: OnB
         other = "" if one.other is None else f"{one.other:g}"
         table.add_row(str(one.row), f"{one.own:g}", f"{one.empty:g}", other)
     Console().print(table)
-    told = check_reward(reward, read_rows) or ties(found)
+    told = check_reward(reward, read_rows) or worse(found) or ties(found)
     click.echo(told or (_SOUND if found else _NOTHING))

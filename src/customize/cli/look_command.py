@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from customize._printable import printable
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -57,7 +59,9 @@ def _table(members: Sequence[Episode], limit: int) -> Table:
     title = f"row {members[0]['place'] + 1}" + (f", {failed} failed" if failed else "")
     table = Table(title=title, show_lines=True)
     for episode in shown:
-        table.add_column(Text(_head(episode), style=_style(episode)), overflow="fold", ratio=1)
+        table.add_column(
+            Text(printable(_head(episode)), style=_style(episode)), overflow="fold", ratio=1
+        )
     table.add_row(*(_said(episode) for episode in shown))
     return table
 
@@ -100,6 +104,7 @@ def _said(episode: Episode) -> Any:  # a renderable of rich, which is imported w
     text = Text()
     for message in episode["messages"]:
         model = message["role"] == "assistant"
-        text.append("" if model else f"{message['role']}: ", style="dim")
-        text.append(message["content"].strip() + "\n", style=_style(episode) if model else "dim")
+        said = printable(message["content"].strip())
+        text.append("" if model else f"{printable(message['role'])}: ", style="dim")
+        text.append(said + "\n", style=_style(episode) if model else "dim")
     return text

@@ -53,9 +53,10 @@ class Playing:
 
         Raises:
             EpisodesFailed: no episode went well for all columns.
-            OptionError: a column is no model here.
+            OptionError: a column is no model here; before anything is played.
         """
-        played = {one.name: self._play(one, questions, progress) for one in columns}
+        playing = [_model(column) for column in columns]
+        played = {one.name: self._play(one, questions, progress) for one in playing}
         faults = [
             Fault(questions[n].id, column, REWARD, str(episode.error))
             for column, rows in played.items()
@@ -73,10 +74,8 @@ class Playing:
         return items, faults
 
     def _play(
-        self, column: Column, questions: Sequence[Question], progress: AnswerProgress | None
+        self, column: SnapshotColumn, questions: Sequence[Question], progress: AnswerProgress | None
     ) -> list[Sequence[Episode]]:
-        if not isinstance(column, SnapshotColumn):
-            raise OptionError(f"{column.name}: a run or a model plays, and no endpoint")
         if progress is not None:
             progress.begin(column.name, len(questions) * self.samples)
         found: list[Sequence[Episode]] = []
@@ -133,6 +132,12 @@ class Playing:
         if len(drawn) < self.samples or self.samples == 1:
             return means
         return {**means, f"pass@{self.samples}": max(sample.scores[ONE] for sample in drawn)}
+
+
+def _model(column: Column) -> SnapshotColumn:
+    if not isinstance(column, SnapshotColumn):
+        raise OptionError(f"{column.name}: a run or a model plays, and no endpoint")
+    return column
 
 
 def _sound(row: Mapping[str, Sequence[Episode]]) -> dict[str, list[Episode]]:

@@ -89,12 +89,14 @@ class Method(ABC):
     ) -> None:
         """Refuse what would be refused later, as rows that are too long once they are tokens.
 
-        A new run asks this of the rows and the held-out rows of all its stages, before the first
-        step of the first. ``context``: tokens that the model holds, where that is known.
+        A new run asks this of the rows of all its stages, and of the held-out rows it measures on
+        meanwhile, before the first step of the first. ``context``: tokens that the model holds,
+        where that is known.
 
         Raises:
             DataError: rows cannot be used.
             OptionError: what an option names is not there.
+            Unsupported: what it needs cannot be used here.
         """
 
     def retake(

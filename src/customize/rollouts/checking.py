@@ -33,6 +33,11 @@ class Compared:
     empty: float
     other: float | None
 
+    @property
+    def is_less(self) -> bool:
+        """Whether its own answer is worth less than another that was tried."""
+        return self.own < self.empty or (self.other is not None and self.own < self.other)
+
 
 def check_reward(reward: Reward, rows: Rows) -> str | None:
     """Every row has what is asked for, and its own answer is not worth less than others.
@@ -63,6 +68,18 @@ def check_reward(reward: Reward, rows: Rows) -> str | None:
     return told and f"{names}: {told}; see customize inspect --reward"
 
 
+def worse(found: Sequence[Compared]) -> str | None:
+    """Where own answers are rewarded less than others, as a reward of form alone may do."""
+    less = [one for one in found if one.is_less]
+    if not less:
+        return None
+    return (
+        f"{len(less)} of {len(found)} rows' own answers are rewarded less than others (the first "
+        f"is row {less[0].row}): right where the reward looks at length or form alone; else mend "
+        "the rows or the reward"
+    )
+
+
 def ties(found: Sequence[Compared]) -> str | None:
     """What is suspicious, though a reward that wants a form around an answer may be so too."""
     empty = [one for one in found if one.own == one.empty]
@@ -83,7 +100,8 @@ def ties(found: Sequence[Compared]) -> str | None:
 
 
 def compared(reward: Reward, rows: Rows, most: int = _COMPARED) -> Iterator[Compared]:
-    """Of each of the first rows that have an ``answer`` in text.
+    """Of each of the first rows that have an ``answer`` in text; a judge of siblings is shown what
+    is tried as one group.
 
     Raises:
         OptionError: the reward raises; it is named with the row.
@@ -93,13 +111,12 @@ def compared(reward: Reward, rows: Rows, most: int = _COMPARED) -> Iterator[Comp
         if not own:
             continue
         other = next((text for text in answers if text not in ("", own)), None)
-        found = [
-            None if text is None else _judged(reward, rows[index], index, text, what)
-            for text, what in ((own, "own"), ("", "empty"), (other, "other"))
-        ]
-        assert found[0] is not None
-        assert found[1] is not None
-        yield Compared(index + 1, found[0], found[1], found[2])
+        tried = [own, "", *([] if other is None else [other])]
+        whats = zip(tried, ("own", "empty", "other"), strict=False)
+        alone = [_judged(reward, rows[index], index, text, what) for text, what in whats]
+        beside = _beside(reward, rows[index], index, tried)
+        mine, empty, *others = [a + b for a, b in zip(alone, beside, strict=True)]
+        yield Compared(index + 1, mine, empty, others[0] if others else None)
 
 
 class _Watched(dict[str, Any]):
@@ -144,6 +161,23 @@ def _judged(reward: Reward, row: Row, index: int, text: str, what: str) -> float
     said = {"role": "assistant", "content": text}
     finished = Finished(text, (*row["messages"], said), row, len(text.split()) + 1, False)
     return sum(part.weight * sum(_of(part, finished, index, what)) for part in reward.own)
+
+
+def _beside(reward: Reward, row: Row, index: int, texts: list[str]) -> list[float]:
+    """What judges of siblings add to each."""
+    if not reward.of_siblings:
+        return [0.0] * len(texts)
+    try:
+        verdicts = limited(_SECONDS, reward.among, texts, [row] * len(texts))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever a person's code raises, SystemExit too
+        names = ", ".join(part.name for part in reward.of_siblings)
+        raise OptionError(
+            f"the judge {names} raises {type(error).__name__} on row {index + 1}'s answers, its "
+            f"own, none and another's: {error}"
+        ) from error
+    return [verdict.reward for verdict in verdicts]
 
 
 def _of(part: Part, finished: Finished, index: int, what: str) -> list[float]:

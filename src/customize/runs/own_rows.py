@@ -79,7 +79,7 @@ def read_again(
     Raises:
         DataError: it is gone, or cannot be read here; the message says what to do.
     """
-    place = _located(folder, source)
+    place = located(folder, source)
     try:
         if kind == "documents" and Path(place).is_dir():
             return read(document_rows(Path(place), on_bad_rows), kind)
@@ -93,7 +93,7 @@ def read_again(
         ) from error
 
 
-def _located(folder: RunFolder, source: str) -> str:
+def located(folder: RunFolder, source: str) -> str:
     """A relative path as it was meant: the recipe says what the run's own folder was called."""
     called, path = Path(folder.recipe().to), folder.path.resolve()
     num = len(called.parts)

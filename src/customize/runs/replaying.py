@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -11,14 +12,16 @@ import attrs
 from customize._errors import OptionError, RunError, Unsupported
 from customize._live_line import LiveLine
 from customize.data.reading import read
-from customize.interfaces.backend import Session
+from customize.interfaces.backend import Adapter, Session
 from customize.interfaces.dataset import Row
 from customize.interfaces.method import Method
 from customize.plugins import load
 from customize.runs.folder import RunFolder
+from customize.runs.own_rows import located
 from customize.runs.run import Run
 from customize.training import checkpoints
 from customize.training.not_finite import TolerantSession, finite
+from customize.training.recipe import Recipe
 
 _INLINE = re.compile(r"(?P<name>.+), sha256 [0-9a-f]{64}")
 _UNASKED = ("reward", "tools", "environment")  # a replay asks none of these
@@ -122,15 +125,51 @@ def _stand_in(name: str) -> Callable[..., Any]:
 
 def _session(run: Run, folder: RunFolder, number: int) -> tuple[Session, int]:
     """A session before the step, or before one that comes earlier, and the step it is after."""
-    recipe = folder.recipe()
-    before = folder.before
-    start = before[-1].weights() if before else recipe.adapter_chosen()
-    session = run.engine.open(start, recipe.seed)
+    session = run.engine.open(_start(folder), folder.recipe().seed)
     found = checkpoints.latest_before(folder.path / "checkpoints", number, LiveLine().say)
     if found is None:
         return session, 0
     session.load(found.folder / "session")
     return session, found.step
+
+
+def _start(folder: RunFolder) -> Adapter | Path:
+    """What training opened: as the recipe says, or after a stage what came of that.
+
+    Raises:
+        RunError: the stage before is not there, or not finished.
+    """
+    whole, number = _place(folder)
+    if number == 1:
+        return _adapter_of(folder)
+    below = next((stage for stage in whole.before if _number(stage) == number - 1), None)
+    if below is None:
+        raise RunError(f"{whole.path} has no stage {number - 1}, after which {folder.path} began")
+    return whole.recipe().adapter_of_stage(number, below.weights())
+
+
+def _adapter_of(folder: RunFolder) -> Adapter | Path:
+    """What its recipe names, from where the run was begun."""
+    recipe = folder.recipe()
+    given = recipe.adapter
+    if isinstance(given, str) and given != "full":
+        given = located(folder, given)
+    elif isinstance(given, Mapping) and given.get("on") is not None:
+        given = {**given, "on": located(folder, given["on"])}
+    return Recipe(**{**recipe.to_dict(), "adapter": given}).adapter_chosen()
+
+
+def _place(folder: RunFolder) -> tuple[RunFolder, int]:
+    """The whole run, and which of its stages this is, from 1; a run itself is its last."""
+    path = folder.path.resolve()
+    whole = RunFolder(path.parent.parent)
+    if path.parent.name == "stages" and whole.exists:
+        return whole, _number(folder)
+    return folder, max(1, len(folder.recipe().stages))
+
+
+def _number(stage: RunFolder) -> int:
+    return int(stage.path.resolve().name.partition("-")[0])
 
 
 def _records(folder: RunFolder, method: Method, steps: range) -> Mapping[int, Records]:
@@ -150,7 +189,8 @@ def _total(folder: RunFolder, method: Method) -> int:
     given = _ROWS.fullmatch(recipe.data)
     if given is not None:
         return method.num_steps(_Counted(int(given[1]), method.data))
-    rows = read(recipe.data, kind=method.data, on_bad_rows=recipe.on_bad_rows)  # type: ignore[arg-type]
+    source = located(folder, recipe.data)
+    rows = read(source, kind=method.data, on_bad_rows=recipe.on_bad_rows)  # type: ignore[arg-type]
     return method.num_steps(rows)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import attrs
 
-from customize._errors import CheckpointError, WorkerLost
+from customize._errors import CheckpointError, DataError, OptionError, WorkerLost
 from customize._files import replace_text, writing
 from customize._live_line import say
 from customize._memory import forget_peak, peak_bytes
@@ -59,14 +59,19 @@ class Stage:
         )
 
     def check_ahead(self, renderer: Renderer, context: int | None) -> None:
-        """Refuse what its method would refuse in rows or held-out rows once it has begun.
+        """Refuse what its method would refuse once it has begun, in rows or in held-out rows that
+        it measures on.
 
         Raises:
-            DataError, OptionError: there is such a thing.
+            DataError, OptionError, Unsupported: there is such a thing.
         """
-        for rows in (self.data, self.validation):
-            if rows is not None:
-                self.method.check_ahead(rows, renderer, context)
+        self.method.check_ahead(self.data, renderer, context)
+        if self.validation is None or not self.recipe.evaluate_every:
+            return
+        try:
+            self.method.check_ahead(self.validation, renderer, context)
+        except (DataError, OptionError) as error:
+            raise type(error)(f"the held-out rows: {error}") from error
 
 
 def train_stage(

@@ -60,7 +60,8 @@ class Loop:
             NonFiniteError: a step's numbers are not finite, and it may not be left out; the last
                 good checkpoint is named.
             OutOfMemoryError, EpisodesFailed: a step does not fit, or too many of its episodes
-                failed, and the step before it is saved; or its measure's, and it is saved too.
+                failed, and the step before it is saved, unless this one has moved weights
+                already; or its measure's, and it is saved too.
             RunError: the folder cannot be written; what was saved before is whole.
             KeyboardInterrupt: Ctrl-C, after the step was finished and saved.
             SystemExit: SIGTERM or SIGHUP, the same, with code 143 or 129.
@@ -120,7 +121,7 @@ class Loop:
     def _steps(
         self,
         method: Method,
-        session: Session,
+        session: TolerantSession,
         data: Dataset,
         resume: Step | None,
         record: _Record,
@@ -129,18 +130,24 @@ class Loop:
         try:
             for step in method.train(session, data, resume):
                 last = step
+                session.step_is_done()
                 yield step
         except OutOfMemoryError as error:
-            if last is not None and self._newest() < last.number:
-                self._save(session, last, record)
-            raise OutOfMemoryError(f"{error}; {self._last_good()}") from error
+            raise OutOfMemoryError(f"{error}; {self._kept(session, last, record)}") from error
         except NonFiniteError as error:
             told = f"{error}; {self._last_good()}, and {record.left_out} steps were left out"
             raise NonFiniteError(f"{told}: a higher skip_not_finite leaves this one out") from error
         except EpisodesFailed as error:
-            if last is not None and self._newest() < last.number:
-                self._save(session, last, record)
-            raise EpisodesFailed(f"{error}\n{self._last_good()}") from error
+            raise EpisodesFailed(f"{error}\n{self._kept(session, last, record)}") from error
+
+    def _kept(self, session: TolerantSession, last: Step | None, record: _Record) -> str:
+        """Save the last step, where the session is as that left it; what is saved, in words."""
+        if not session.is_between_steps:
+            number = 1 if last is None else last.number + 1
+            return f"step {number} was taken in part, and is not saved; {self._last_good()}"
+        if last is not None and self._newest() < last.number:
+            self._save(session, last, record)
+        return self._last_good()
 
     def _check(self, number: int, metrics: Mapping[str, float]) -> None:
         wrong = [k for k, v in metrics.items() if not math.isfinite(v)]

@@ -17,7 +17,7 @@ from customize._differentiate import Couples
 from customize._errors import NonFiniteError
 from customize._losses import NAMED_LOSSES, Loss, Numbers
 from customize.interfaces.backend import AdamW, Handle, LossOutput, Session
-from customize.training.around import SessionAround
+from customize.training.begun import BegunSession
 
 _MOST_TOLD = 8
 _Seen = Sequence[tuple[Batch, Handle[LossOutput]]]
@@ -28,7 +28,7 @@ def finite(metrics: Mapping[str, float]) -> dict[str, float]:
     return {name: value for name, value in metrics.items() if math.isfinite(value)}
 
 
-class TolerantSession(SessionAround):
+class TolerantSession(BegunSession):
     """Another session, of whose steps ``allowed`` may be left out where they are not finite.
 
     Of a step that is left out weights and optimizer are as they were; its norm, and a loss that
@@ -46,12 +46,12 @@ class TolerantSession(SessionAround):
     def forward_backward(self, batch: Batch, loss: Loss) -> Handle[LossOutput]:
         if self._allowed and type(loss) not in NAMED_LOSSES.values():
             loss = _Tolerated(loss, self._refused)
-        output = self._session.forward_backward(batch, loss)
+        output = super().forward_backward(batch, loss)
         self._seen.append((batch, output))
         return output
 
     def optim_step(self, optimizer: AdamW) -> Handle[float]:
-        norm = _Norm(self._session.optim_step(optimizer), self, self._seen, self._refused)
+        norm = _Norm(super().optim_step(optimizer), self, self._seen, self._refused)
         self._seen, self._refused = [], []
         return norm
 

@@ -1,17 +1,19 @@
 """The options, and what presets make of them. Knows no algorithm."""
 
-import logging
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any
 
 from customize import (
     CISPO,
     PPO,
+    Dataset,
     Environment,
     ImportanceSampling,
     Loss,
     Method,
     OptionError,
+    Renderer,
     UnknownName,
     differentiate,
     find_environment,
@@ -19,11 +21,11 @@ from customize import (
     load_function,
     option,
     options,
+    say,
 )
 from customize_grpo.algebra import Algebra, Objective
 from customize_grpo.presets import DEFAULTS, NOTES, PRESETS, settled, unread
 
-_LOG = logging.getLogger(__name__)
 Function = Callable[..., Any]  # a person's
 
 
@@ -57,7 +59,8 @@ class Choices(Method):
     )
     scale: str | None = option(
         default=None,
-        help="What advantages are divided by: nothing, by default, or a standard deviation.",
+        help="What advantages are divided by: nothing, by default, or a standard deviation; "
+        "without a baseline that of all tokens alone.",
         choices=("none", "group", "batch", "tokens"),
     )
     per: str | None = option(
@@ -205,6 +208,11 @@ class Choices(Method):
             raise OptionError(f"with clip=ppo clip_low must be < 1 (got {self.clip_low})")
         if self.dual is not None and self.clip != "ppo":
             raise OptionError("dual is read by clip=ppo alone: leave it out")
+        if not self.is_relative and self.scale in ("group", "batch"):
+            raise OptionError(
+                f"scale={self.scale} needs a baseline: without one a reward over a spread near 0 "
+                "has no bound; set a baseline, scale=tokens or scale=none"
+            )
         if self.is_relative and self.group_size < 2:
             raise OptionError(
                 f"group_size must be >= 2 with baseline={self.baseline}: siblings are compared"
@@ -220,7 +228,7 @@ class Choices(Method):
             return
         set_ = {name: getattr(self, name) for name in DEFAULTS}
         told = ", ".join(f"{name}={value}" for name, value in set_.items() if value is not None)
-        _LOG.info("preset %s: %s (%s)", self.preset, told, NOTES[self.preset])
+        say(f"preset {self.preset}: {told} ({NOTES[self.preset]})")
 
     def played(self) -> Environment:
         """The environment that is played.
@@ -233,6 +241,21 @@ class Choices(Method):
         assert self.reward is not None
         return judged(self.reward, self.tools)
 
+    def check_ahead(self, rows: Dataset, renderer: Renderer, context: int | None) -> None:
+        self.check_played(rows)
+
+    def check_played(self, rows: Dataset) -> None:
+        """Hold rows against what is played; the same rows once, for a reward may be slow.
+
+        Raises:
+            OptionError: they cannot be played.
+            Unsupported: a tool cannot be used here.
+        """
+        check = self.played().check
+        if check is not None and rows.fingerprint not in self._checked:
+            check(rows)
+        self._checked.add(rows.fingerprint)
+
     def algebra(self) -> Algebra:
         """What is made of rewards."""
         horizon = self.horizon or self.max_tokens
@@ -242,6 +265,11 @@ class Choices(Method):
         """What is made of log-probabilities."""
         kl = float(self.kl or 0.0) if self.kl_as == "loss" else 0.0
         return Objective(self._surrogate(), str(self.ratio), kl)
+
+    @cached_property
+    def _checked(self) -> set[str]:
+        """Fingerprints of the rows that were held against what is played."""
+        return set()
 
     def _surrogate(self) -> Loss:
         low, high = float(self.clip_low or 0.0), float(self.clip_high or 0.0)

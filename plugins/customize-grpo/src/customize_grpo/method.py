@@ -53,10 +53,9 @@ class GRPO(Choices):
 
     def train(self, session: Session, data: Dataset, resume: Step | None = None) -> Iterator[Step]:
         self.check_rows(data)
-        environment = self.played()
-        if environment.check is not None:
-            environment.check(data)
+        self.check_played(data)
         self.announced()
+        environment = self.played()
         state = dict(resume.state) if resume else {}
         if self.kl and resume is None:
             session.snapshot(_START)

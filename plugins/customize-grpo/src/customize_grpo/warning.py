@@ -59,8 +59,8 @@ def _troubles(first: Mapping[str, float], now: Mapping[str, float]) -> Iterator[
     if now["truncated"] > _CUT:
         yield (
             "truncated",
-            f"{now['truncated']:.0%} of the episodes are cut: raise max_tokens or max_turns, or "
-            "set truncated=drop",
+            f"{now['truncated']:.0%} of the episodes are cut: raise max_tokens or max_turns; with "
+            "truncated=drop nothing is learnt from these",
         )
     if now["groups_taught"] < _TAUGHT * now["groups"]:
         yield (

@@ -22,7 +22,8 @@ _STOPS = ("done", "length", "turns", "tokens")
 
 
 def of_episodes(choices: Choices, gathered: Gathered) -> dict[str, float]:
-    """Of the episodes themselves. Means are over those whose reward counts.
+    """Of the episodes themselves. Of rewards and groups over those whose reward counts, of all else
+    over those that did not fail: what is left out of learning for being cut was said all the same.
 
     reward, reward/…: the mean, and of each part. flat_right, flat_wrong: shares of groups in which
     all are rewarded alike, at least ``solved`` or less. length_ended: of replies that were not cut.
@@ -31,11 +32,12 @@ def of_episodes(choices: Choices, gathered: Gathered) -> dict[str, float]:
     episodes, with the tool's name where one was called. calls/…: a number an episode.
     """
     every = gathered.episodes
-    sound = counted(choices, every)
+    rewarded = counted(choices, every)
+    sound = [episode for episode in every if not episode.failed]
     return {
         "episodes": float(len(every)),
-        **_rewards(sound),
-        **_groups(choices, sound),
+        **_rewards(rewarded),
+        **_groups(choices, rewarded),
         **_lengths(sound),
         **_shares(every, sound),
     }
@@ -114,10 +116,10 @@ def _thresholds(choices: Choices) -> tuple[float, float]:
     return (low, high) if choices.clip == "weight" else (0.0, math.inf)
 
 
-def _rewards(sound: Sequence[Episode]) -> Mapping[str, float]:
-    rewards = np.array([episode.reward for episode in sound] or [0.0])
+def _rewards(rewarded: Sequence[Episode]) -> Mapping[str, float]:
+    rewards = np.array([episode.reward for episode in rewarded] or [0.0])
     parts: defaultdict[str, list[float]] = defaultdict(list)
-    for episode in sound:
+    for episode in rewarded:
         for name, value in episode.parts.items():
             parts[name].append(value)
     return {
@@ -127,14 +129,14 @@ def _rewards(sound: Sequence[Episode]) -> Mapping[str, float]:
     }
 
 
-def _groups(choices: Choices, sound: Sequence[Episode]) -> Mapping[str, float]:
+def _groups(choices: Choices, rewarded: Sequence[Episode]) -> Mapping[str, float]:
     groups: defaultdict[int, list[float]] = defaultdict(list)
-    for episode in sound:
+    for episode in rewarded:
         groups[episode.group].append(episode.reward)
     flat = [rewards[0] for rewards in groups.values() if len(set(rewards)) == 1]
     right = sum(reward >= choices.solved for reward in flat)
     number = max(len(groups), 1)
-    teaching = {episode.group for episode in learnable(choices, sound)}
+    teaching = {episode.group for episode in learnable(choices, rewarded)}
     return {
         "groups": float(len(groups)),
         "groups_taught": float(len(teaching)),
