@@ -143,6 +143,16 @@ def test_an_async_function_is_no_tool(function: Any) -> None:
         judged(lambda completion: 1.0, [function])
 
 
+def test_two_tools_of_one_name_are_refused() -> None:
+    def other(query: str) -> str:
+        """Search elsewhere."""
+        return query
+
+    other.__name__ = "search"
+    with pytest.raises(OptionError, match="two tools have one name, search: give one another name"):
+        judged(right, [search, strict, other])
+
+
 def test_a_call_is_answered_and_the_last_reply_judged() -> None:
     episode = talk(call("strict", numbers=[40, 2]), "42")
     assert episode.messages[2] == {"role": "tool", "content": '{"sum": 42, "note": null}'}

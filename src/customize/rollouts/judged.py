@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
-from customize._errors import OutOfRoom
+from customize._errors import OptionError, OutOfRoom
 from customize._functions import load_function
 from customize.interfaces.dataset import Row
 from customize.interfaces.environment import Environment, Reply, Rows, Turn, Verdict
@@ -38,6 +38,7 @@ def judged(
     """
     reward = Reward.of(given)
     offered = [Tool.of(load_function(tool)) for tool in tools]
+    _check_names(offered)
     schemas = tuple(tool.schema for tool in offered)
 
     def play(row: Row, rng: random.Random) -> Play:
@@ -67,6 +68,15 @@ def judged(
             warnings.warn(told, stacklevel=3)
 
     return Environment(play, name, seconds, siblings=siblings, check=check, single=not offered)
+
+
+def _check_names(tools: Sequence[Tool]) -> None:
+    names = [tool.name for tool in tools]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise OptionError(
+            f"two tools have one name, {', '.join(twice)}: give one another name; "
+            "customize.search_in takes name="
+        )
 
 
 class _Said:
