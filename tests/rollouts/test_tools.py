@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from playing import Speaker, asks, play
+from playing import ROW, Speaker, asks, play
 
 import customize
 from customize import BadCall, ChatRenderer, Driver, OptionError, Sampling, calculator, judged
 from customize.rollouts.tools import Tool
-from customize.testing import write_tiny_model
+from customize.testing import ToyRenderer, write_tiny_model
 
 
 def search(query: str, limit: int = 3, kind: Literal["all", "new"] = "all") -> str:
@@ -274,3 +274,34 @@ def test_a_real_template_writes_tools_calls_and_results(tmp_path: Path) -> None:
     assert (episode.reward, episode.turns, episode.faults) == (1.0, 3, {"unknown_tool": 1})
     trained = renderer.text_of(episode.sequences[0].tokens[episode.sequences[0].sampled])
     assert trained == f"{call('strict', numbers=[40, 2])}<|end|>{call('add', x=1)}<|end|>42<|end|>"
+
+
+DESCRIBED = {"name": "strict", "description": "Sums up.", "parameters": {"type": "object"}}
+BESIDE: dict[str, Any] = {
+    **ROW,
+    "documents": [{"title": "Sums", "text": "Two sums are 42."}],
+    "tools": [{"type": "function", "function": DESCRIBED}],
+}
+
+
+def test_a_rows_documents_and_tools_are_shown_as_they_are_to_sft() -> None:
+    shown = ToyRenderer().prompt(BESIDE["messages"], BESIDE["tools"], BESIDE["documents"]).tolist()
+    said = iter([call("strict", numbers=[40, 2]), call("search", query="x"), "42"])
+    [episode] = play(
+        judged(right, [strict, search]), lambda text: next(said), row=BESIDE, max_tokens=200
+    )
+    assert episode.sequences[0].tokens[: len(shown)].tolist() == shown
+    assert episode.messages[2]["content"] == '{"sum": 42, "note": null}'
+    assert episode.messages[4]["content"] == "error: there is no tool 'search': there are strict"
+
+
+def test_a_rows_tool_that_no_function_answers_is_refused_before_the_first_token() -> None:
+    check = judged(right, [search]).check
+    assert check is not None
+    with pytest.raises(OptionError, match="row 2 offers strict, which no function of tools="):
+        check([ROW, BESIDE])
+
+
+def test_documents_of_a_turn_are_objects() -> None:
+    with pytest.raises(TypeError, match="the documents of a Turn are objects"):
+        customize.Turn("Go.", documents=["Two sums are 42."])  # type: ignore[list-item]  # the point

@@ -13,7 +13,7 @@ import attrs
 from customize._errors import OptionError
 from customize._options import options_of, options_to_dict
 from customize.interfaces.dataset import Dataset, Row
-from customize.interfaces.renderer import Message, Tool
+from customize.interfaces.renderer import Document, Message, Tool
 
 # What a person may yield, be sent and return is checked when it comes: there is no narrower type.
 Play = Generator[Any, "Reply", Any] | AsyncGenerator[Any, "Reply"]
@@ -56,11 +56,14 @@ class Turn:
     messages: a text is the user's.
     tools: schemas offered in this conversation; those of its first turn hold for all of it.
     restart: begin a new conversation of the same episode: the one way to rewrite what was said.
+    documents: shown beside this conversation, as the chat template writes them; like tools those of
+        its first turn hold for all of it.
     """
 
     messages: str | Sequence[Message]
     tools: Sequence[Tool] = ()
     restart: bool = False
+    documents: Sequence[Document] = ()
 
     def __attrs_post_init__(self) -> None:
         for tool in self.tools:
@@ -69,6 +72,12 @@ class Turn:
                     "the tools of a Turn are schemas, as {'type': 'function', 'function': {'name': "
                     f"…}}}} (got {type(tool).__name__}): the environment itself makes the calls; "
                     "functions go beside a reward, as tools="
+                )
+        for document in self.documents:
+            if not isinstance(document, Mapping):
+                raise TypeError(
+                    "the documents of a Turn are objects, as {'title': …, 'text': …} "
+                    f"(got {type(document).__name__})"
                 )
 
 

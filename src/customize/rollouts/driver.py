@@ -22,7 +22,7 @@ from customize._errors import DataError, OutOfRoom, Unsupported
 from customize.data.rendering.reply import is_unread_call
 from customize.interfaces.backend import Completion, Prompt, Sampling, Snapshot
 from customize.interfaces.environment import Environment, Reply, ToolCall, Turn, Verdict
-from customize.interfaces.renderer import Message, Renderer, Tool
+from customize.interfaces.renderer import Document, Message, Renderer, Tool
 from customize.rollouts.episode import Ask, Episode, Spoken
 from customize.rollouts.extending import extended, prove
 from customize.rollouts.limits import limited
@@ -93,14 +93,14 @@ class Driver:
             return [one.episode() for one in live]
 
     def _prove(self, renderer: Renderer, going: Sequence[_Live]) -> None:
-        """Once for each set of tools that is offered."""
+        """Once for each set of tools that is offered, with documents and without."""
         if self.rewrites == "restart" or self.environment.single:
             return
-        proven: list[Sequence[Tool]] = []
-        for tools in (one.tools for one in going):
-            if tools not in proven:
-                prove(renderer, tools)
-                proven.append(tools)
+        proven: list[tuple[Sequence[Tool], bool]] = []
+        for tools, documents in (one.beside for one in going):
+            if (tools, bool(documents)) not in proven:
+                prove(renderer, tools, documents)
+                proven.append((tools, bool(documents)))
 
     def _advance(self, stage: Stage, sent: Sequence[tuple[_Live, Sent]]) -> list[_Live]:
         """Those that go on, each with its next prompt."""
@@ -153,6 +153,7 @@ class _Sequence:
 
     tokens: Ints
     tools: Sequence[Tool]
+    documents: Sequence[Document]
     messages: list[Message]
     spans: list[tuple[int, Floats, Floats]] = attrs.field(factory=list)
 
@@ -192,9 +193,9 @@ class _Live:
         self._traceback: str | None = None
 
     @property
-    def tools(self) -> Sequence[Tool]:
-        """Those of the conversation that it is in."""
-        return self._sequences[-1].tools
+    def beside(self) -> tuple[Sequence[Tool], Sequence[Document]]:
+        """Tools and documents of the conversation that it is in."""
+        return self._sequences[-1].tools, self._sequences[-1].documents
 
     def prompt(self) -> Prompt:
         """What is to be sampled next; every turn draws from a seed of its own."""
@@ -317,22 +318,25 @@ class _Live:
 
     def _see(self, turn: Turn, messages: Sequence[Message]) -> None:
         if turn.restart or not self._sequences:
-            self._begin(messages, turn.tools)
+            self._begin(messages, turn.tools, turn.documents)
         else:
             self._append(self._sequences[-1], messages)
         self._messages += [{"role": m["role"], "content": m["content"]} for m in messages]
 
-    def _begin(self, messages: Sequence[Message], tools: Sequence[Tool]) -> None:
-        tokens = self._renderer.prompt(messages, tools or None)
-        self._sequences.append(_Sequence(tokens, tools, [*messages]))
+    def _begin(
+        self, messages: Sequence[Message], tools: Sequence[Tool], documents: Sequence[Document]
+    ) -> None:
+        tokens = self._renderer.prompt(messages, tools or None, documents or None)
+        self._sequences.append(_Sequence(tokens, tools, documents, [*messages]))
 
     def _append(self, sequence: _Sequence, messages: Sequence[Message]) -> None:
+        beside = sequence.tools, sequence.documents
         try:
-            grown = extended(self._renderer, sequence.tokens, messages, sequence.tools)
+            grown = extended(self._renderer, sequence.tokens, messages, *beside)
         except Unsupported:
             if self._driver.rewrites == "refuse":
                 raise
-            self._begin([*sequence.messages, *messages], sequence.tools)
+            self._begin([*sequence.messages, *messages], *beside)
             return
         sequence.tokens = grown
         sequence.messages += messages

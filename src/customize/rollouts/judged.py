@@ -15,6 +15,7 @@ from customize._functions import load_function
 from customize.interfaces.dataset import Row
 from customize.interfaces.environment import Environment, Reply, Rows, Turn, Verdict
 from customize.interfaces.renderer import Message
+from customize.interfaces.renderer import Tool as Schema
 from customize.plugins.environments import is_offered, offered_environment
 from customize.plugins.references import split
 from customize.rollouts.checking import check_reward
@@ -31,6 +32,9 @@ def judged(
 ) -> Environment:
     """The environment that a reward makes: the row's messages, then whatever tools answer.
 
+    A row's ``documents`` are shown with them, and its ``tools`` in place of the functions' own
+    schemas: each is to be answered by a function of that name.
+
     seconds: for each call of a tool, and for the reward.
 
     Raises:
@@ -42,8 +46,10 @@ def judged(
     schemas = tuple(tool.schema for tool in offered)
 
     def play(row: Row, rng: random.Random) -> Play:
-        box, said, reply = Toolbox(offered), _Said(row["messages"]), None
-        turn: Turn | list[dict[str, str]] = Turn(row["messages"], schemas)
+        shown, documents = row.get("tools") or schemas, row.get("documents") or ()
+        box = Toolbox([tool for tool in offered if tool.name in _names(shown)])
+        said, reply = _Said(row["messages"]), None
+        turn: Turn | list[dict[str, str]] = Turn(row["messages"], shown, documents=documents)
         try:
             while True:
                 reply = yield turn
@@ -64,6 +70,7 @@ def judged(
     def check(rows: Rows) -> None:
         for tool in offered:
             tool.check()
+        _check_tools(rows, _names(schemas))
         if told := check_reward(reward, rows):
             warnings.warn(told, stacklevel=3)
 
@@ -77,6 +84,19 @@ def _check_names(tools: Sequence[Tool]) -> None:
             f"two tools have one name, {', '.join(twice)}: give one another name; "
             "customize.search_in takes name="
         )
+
+
+def _names(schemas: Sequence[Schema]) -> set[Any]:
+    return {schema.get("function", schema).get("name") for schema in schemas}
+
+
+def _check_tools(rows: Rows, names: set[Any]) -> None:
+    for index in range(len(rows)):
+        if unanswered := _names(rows[index].get("tools") or ()) - names:
+            raise OptionError(
+                f"row {index + 1} offers {', '.join(sorted(map(str, unanswered)))}, which no "
+                "function of tools= answers: give one of that name, or take the column tools out"
+            )
 
 
 class _Said:
