@@ -116,6 +116,48 @@ def test_a_call_that_was_parsed_can_be_answered(family: str, make: Make) -> None
     assert "Here." in renderer.text_of(renderer.prompt([ASK, parsed, result]))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"name": "look", "parameters": {',
+        ' {"name": "look", "arguments": {"at": maps}}',
+        '{"name": "look", "parameters": {}} and more',
+        "<|python_tag|>look(at=1)",
+    ],
+)
+def test_what_was_to_be_a_call_is_told_where_nothing_marks_it(text: str, make: Make) -> None:
+    renderer = make("llama3_2")
+    assert renderer.leaves_a_call(renderer.encode_text(text))
+    assert not make("qwen2_5").leaves_a_call(make("qwen2_5").encode_text(text))
+
+
+@pytest.mark.parametrize(
+    "text", ['{"name": "Bob"}', '{"at": "maps"}', "Look there.", 'It is {"name": "look"', ""]
+)
+def test_what_was_to_be_no_call_is_none(text: str, make: Make) -> None:
+    renderer = make("llama3_2")
+    assert not renderer.leaves_a_call(renderer.encode_text(text))
+
+
+@pytest.mark.parametrize(
+    ("family", "text"),
+    [
+        ("granite", '<|tool_call|>[{"name": "look"'),
+        ("mistral", '[TOOL_CALLS] [{"name": "look"'),
+        ("qwen2_5", '<tool_call>\n{"name":'),
+        ("lfm2_v2", "<|tool_call_start|>[look("),
+        ("deepseekv3", "Hm.</think><｜tool▁calls▁begin｜><｜tool▁call▁begin｜>look"),
+    ],
+)
+def test_a_broken_call_in_the_templates_own_markup_is_told_and_seen(
+    family: str, text: str, make: Make
+) -> None:
+    renderer = make(family)
+    tokens, _ = renderer._codec.encode(text, [])
+    assert renderer.leaves_a_call(tokens)
+    assert renderer.parse(tokens)["content"] == text.removeprefix("Hm.</think>")
+
+
 def test_text_stays_around_a_call_and_the_form_of_others_is_text(make: Make) -> None:
     renderer = make("qwen2_5")
     text = 'Wait. <tool_call>{"name": "f"}</tool_call> [TOOL_CALLS] [{"name": "f"}]'

@@ -305,3 +305,18 @@ def test_a_rows_tool_that_no_function_answers_is_refused_before_the_first_token(
 def test_documents_of_a_turn_are_objects() -> None:
     with pytest.raises(TypeError, match="the documents of a Turn are objects"):
         customize.Turn("Go.", documents=["Two sums are 42."])  # type: ignore[list-item]  # the point
+
+
+def test_a_broken_call_is_said_to_a_model_whose_template_marks_none(tmp_path: Path) -> None:
+    """Llama 3.2's, under the control tokens of the tiny model."""
+    folder = write_tiny_model(tmp_path / "model").path
+    source = (Path(__file__).parents[1] / "rendering" / "templates" / "llama3_2.jinja").read_text()
+    source = source.replace("<|start_header_id|>", "<|begin|>").replace("<|eot_id|>", "<|end|>")
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps({**settings, "chat_template": source}))
+    replies = iter(['{"name": "strict", "parameters": {', "42"])
+    speaker = Speaker(lambda text: next(replies), ChatRenderer.from_folder(folder))
+    driver = Driver(judged(right, [strict]), Sampling(max_tokens=200))
+    [episode] = driver.play(speaker, asks())
+    assert episode.messages[2]["content"].startswith("error: unreadable call")
+    assert (episode.reward, episode.faults) == (1.0, {"unreadable_call": 1})

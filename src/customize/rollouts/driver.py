@@ -229,7 +229,8 @@ class _Live:
             ToolCall(call["function"]["name"], call["function"]["arguments"], str(call["id"]))
             for call in message.get("tool_calls", ())
         )
-        faults = ("unreadable_call",) if is_unread_call(content) else ()
+        unread = _leaves_a_call(self._renderer, completion.tokens, content)
+        faults = ("unreadable_call",) if unread else ()
         return Reply(text, content, calls, faults, stopped, length)
 
     def take(self, said: Said) -> bool:
@@ -354,6 +355,12 @@ class _Live:
         there = getattr(error, "traceback", "")
         self._traceback = there or "".join(traceback.format_exception(error))
         self._verdict, self.ended = None, True
+
+
+def _leaves_a_call(renderer: Renderer, tokens: Ints, content: str) -> bool:
+    """As the renderer tells by its template's own form; of one that tells nothing, by any form."""
+    told = getattr(renderer, "leaves_a_call", None)
+    return is_unread_call(content) if told is None else bool(told(tokens))
 
 
 def errors_by_type(episodes: Iterable[Episode]) -> Counter[str]:

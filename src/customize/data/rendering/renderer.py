@@ -25,7 +25,7 @@ from customize.data.rendering.extension import Extender
 from customize.data.rendering.facts import Facts, learn
 from customize.data.rendering.folder import ChatFolder
 from customize.data.rendering.mask import check_tokens, trained_ranges, weights_of
-from customize.data.rendering.reply import parse_reply
+from customize.data.rendering.reply import Form, is_unread_call, parse_reply
 from customize.data.rendering.tracing import Tracer
 from customize.data.rendering.untrainable import Untrainable
 from customize.interfaces.renderer import Document, Message, Rendered, Tool
@@ -196,6 +196,19 @@ class ChatRenderer:
 
     def parse(self, tokens: Ints) -> dict[str, Any]:
         """The assistant's message that a completion holds: content, reasoning, tool calls."""
+        message, form = self._parsed(tokens)
+        message["content"] = self._without_special(message["content"], form)
+        return message
+
+    def leaves_a_call(self, tokens: Ints) -> bool:
+        """Whether a completion was to call a tool, in a call that cannot be read."""
+        message, form = self._parsed(tokens)
+        content = str(message["content"])
+        marks = (mark for mark in self._codec.control if mark in content)
+        return is_unread_call(content, form) or any(form.opens(mark) for mark in marks if form)
+
+    def _parsed(self, tokens: Ints) -> tuple[dict[str, Any], Form | None]:
+        """A completion's message, control tokens in it still, and how the template writes calls."""
         facts = self._template(None).facts
         # A template of its own for tools writes their calls.
         calls = self._template([{}]).facts.calls
@@ -203,14 +216,15 @@ class ChatRenderer:
         length = next((i for i, t in enumerate(tokens) if int(t) in ends), len(tokens))
         text = self._codec.decode(tokens[:length], keep_control=True)
         begins = bool(facts.headers) and facts.headers[0].rstrip().endswith("<think>")
-        message = parse_reply(text, begins, calls)
-        message["content"] = self._without_special(message["content"])
-        return message
+        return parse_reply(text, begins, calls), calls
 
-    def _without_special(self, text: str) -> str:
+    def _without_special(self, text: str, calls: Form | None) -> str:
         """Markup of a call that could not be read stays, to be seen."""
         for special in self._codec.special:
-            if "think" not in special and "tool_call" not in special:
+            if special not in text:
+                continue
+            of_a_call = "tool_call" in special or (calls is not None and calls.writes(special))
+            if "think" not in special and not of_a_call:
                 text = text.replace(special, "")
         return text.strip()
 
