@@ -395,7 +395,8 @@ def test_a_judge_of_siblings_sees_the_group_and_a_failure_fails_all_of_it() -> N
 
     episodes = play(customize.judged(customize.group(broken)), "ok", size=3)
     told = "ValueError: broken judged 1 of 3 completions"
-    assert [e.error for e in episodes] == [told] * 3
+    assert [e.error for e in episodes] == [told, None, None]
+    assert [e.void for e in episodes] == [False, True, True]
 
 
 def test_a_siblings_failure_is_no_error_of_those_that_played_well() -> None:
@@ -435,6 +436,27 @@ def test_a_judge_is_asked_once_of_a_group_without_failure() -> None:
     assert [e.reward for e in episodes] == [1.0, 1.0]
 
 
+def test_a_judge_of_siblings_is_given_what_rewards_are_given() -> None:
+    """With tools: neither calls nor thoughts."""
+    judged = []
+
+    def look(place: str) -> str:
+        """Look there."""
+        return place
+
+    def judge(completions: Any, rows: Any) -> list[float]:
+        judged.append(completions)
+        return [1.0] * len(completions)
+
+    def alone(completion: str) -> float:
+        judged.append([completion])
+        return 0.0
+
+    reward = {customize.group(judge): 1.0, alone: 1.0}
+    play(customize.judged(reward, [look]), "<think>Hm.</think> There.", size=2)
+    assert judged == [["There."], ["There."], ["There.", "There."]]
+
+
 def _length(completion: str) -> float:
     return float(len(completion))
 
@@ -447,7 +469,8 @@ def test_a_judge_of_siblings_has_a_limit_too() -> None:
     began = time.monotonic()
     judged = customize.judged(customize.group(slow), seconds=0.1)
     episodes = play(judged, "ok", size=2)
-    assert [e.error for e in episodes] == ["TimeoutError: nothing within 0.1 s"] * 2
+    assert [e.error for e in episodes] == ["TimeoutError: nothing within 0.1 s", None]
+    assert [e.failed for e in episodes] == [True, True]
     assert time.monotonic() - began < AGES
 
 

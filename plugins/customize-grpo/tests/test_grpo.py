@@ -283,6 +283,32 @@ def test_one_that_fails_beside_a_judge_of_siblings_is_counted_once() -> None:
     assert step.metrics["groups"] == 5
 
 
+def test_a_judge_that_fails_of_one_group_is_one_error_and_stops_no_run() -> None:
+    asked: list[int] = []
+
+    def judge(completions: Any, rows: Any) -> list[float]:
+        asked.append(1)
+        if len(asked) in failing:
+            raise OSError("gone")
+        return [float(len(completion)) for completion in completions]
+
+    failing = {1, 4}  # the first of three groups, and again when it is played again
+    method = GRPO(reward=customize.group(judge), batch_size=3, group_size=8, steps=1, max_tokens=4)
+    with pytest.warns(UserWarning, match="1 of 24 episodes failed"):
+        [step] = steps(method)
+    assert step.metrics["errors/OSError"] == 1 / 24
+    assert step.metrics["groups"] == 2
+
+
+def test_a_judge_that_always_fails_stops_the_run_however_large_its_groups() -> None:
+    def judge(completions: Any, rows: Any) -> list[float]:
+        raise OSError("gone")
+
+    method = GRPO(reward=customize.group(judge), batch_size=2, group_size=16, steps=1, max_tokens=2)
+    with pytest.raises(EpisodesFailed, match="2 of 32 episodes failed"):
+        steps(method)
+
+
 def cut(completion: str, truncated: bool) -> float:
     return 2.0 if truncated else float(len(completion))
 

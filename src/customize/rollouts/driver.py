@@ -72,13 +72,13 @@ class Driver:
         if not failed:
             return episodes
         again = self._once(snapshot, [asks[i] for i in failed])
-        for i, episode in zip(failed, again, strict=True):
-            played[i] = episode
+        for i, one in zip(failed, again, strict=True):
+            played[i] = one
         groups = {asks[i].group for i in failed}
         second = self._judged(asks, played, groups)
         return [s if e.group in groups else e for e, s in zip(episodes, second, strict=True)]
 
-    def _once(self, snapshot: Snapshot, asks: Sequence[Ask]) -> list[Episode]:
+    def _once(self, snapshot: Snapshot, asks: Sequence[Ask]) -> list[_Played]:
         with stage_for(self.environment) as stage:
             live = [_Live(self, ask, stage, snapshot.renderer) for ask in asks]
             going = self._advance(stage, [(one, None) for one in live])
@@ -90,7 +90,7 @@ class Driver:
                 for one, (completion,) in zip(going, completions, strict=True):
                     sent.append((one, one.hear(completion)))
                 going = self._advance(stage, sent)
-            return [one.episode() for one in live]
+            return [_Played(one.episode(), one.content) for one in live]
 
     def _prove(self, renderer: Renderer, going: Sequence[_Live]) -> None:
         """Once for each set of tools that is offered, with documents and without."""
@@ -114,37 +114,46 @@ class Driver:
         return [one for one in going if not one.ended] if full else going
 
     def _judged(
-        self, asks: Sequence[Ask], episodes: Sequence[Episode], groups: Set[int]
+        self, asks: Sequence[Ask], played: Sequence[_Played], groups: Set[int]
     ) -> list[Episode]:
         """With what a judge of siblings says of these groups; one with a failure is left out."""
-        out = list(episodes)
+        out = [one.episode for one in played]
         if self.environment.siblings is None:
             return out
         for group in groups:
             members = [i for i, ask in enumerate(asks) if ask.group == group]
-            found = self._of_group([asks[i] for i in members], [out[i] for i in members])
+            found = self._of_group([asks[i] for i in members], [played[i] for i in members])
             for i, episode in zip(members, found, strict=True):
                 out[i] = episode
         return out
 
-    def _of_group(self, asks: Sequence[Ask], episodes: Sequence[Episode]) -> list[Episode]:
-        judge = self.environment.siblings
+    def _of_group(self, asks: Sequence[Ask], played: Sequence[_Played]) -> list[Episode]:
+        """Where the judge fails that is one error, of the first: the others are void."""
+        judge, episodes = self.environment.siblings, [one.episode for one in played]
         assert judge is not None
         if any(e.failed for e in episodes):
             return [e if e.failed else _void(e) for e in episodes]
         try:
             rows = [copy.deepcopy(ask.row) for ask in asks]
-            completions = [episode.completion for episode in episodes]
+            completions = [one.content for one in played]
             verdicts = limited(self.environment.seconds, judge, completions, rows)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # whatever a person's code raises
-            lines = "".join(traceback.format_exception(error))
-            return [_failed(e, f"{type(error).__name__}: {error}", lines) for e in episodes]
+            first, *others = episodes
+            return [_failed(first, error), *map(_void, others)]
         return [
             attrs.evolve(e, reward=e.reward + v.reward, parts={**e.parts, **v.parts})
             for e, v in zip(episodes, verdicts, strict=True)
         ]
+
+
+@attrs.frozen
+class _Played:
+    """An episode that has ended. content: what rewards are given of its last reply."""
+
+    episode: Episode
+    content: str
 
 
 @attrs.define
@@ -178,6 +187,7 @@ class _Live:
     def __init__(self, driver: Driver, ask: Ask, stage: Stage, renderer: Renderer) -> None:
         self.number = stage.begin(copy.deepcopy(ask.row), ask.seed)
         self.ended = False
+        self.content = ""  # of the last reply
         self._driver = driver
         self._ask = ask
         self._renderer = renderer
@@ -215,6 +225,7 @@ class _Live:
         self._stop = "done" if completion.stop_reason == "stop" else "length"
         reply = self._reply(completion, bool(sequence.tools))
         self._faults.update(reply.faults)
+        self.content = reply.content
         self._messages.append({"role": "assistant", "content": reply.text})
         return reply
 
@@ -372,5 +383,6 @@ def _void(episode: Episode) -> Episode:
     return attrs.evolve(episode, reward=float("nan"), parts={}, void=True)
 
 
-def _failed(episode: Episode, error: str, lines: str | None) -> Episode:
-    return attrs.evolve(episode, reward=float("nan"), parts={}, error=error, traceback=lines)
+def _failed(episode: Episode, error: BaseException) -> Episode:
+    told, lines = f"{type(error).__name__}: {error}", "".join(traceback.format_exception(error))
+    return attrs.evolve(episode, reward=float("nan"), parts={}, error=told, traceback=lines)
