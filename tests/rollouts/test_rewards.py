@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,17 @@ def test_a_reward_that_fails_on_the_rows_own_answer_is_refused() -> None:
 
     with pytest.raises(OptionError, match="broken raises IndexError on row 1's own answer"):
         check_reward(Reward.of(broken), [ROW])
+
+
+def test_a_reward_has_its_own_time_where_it_is_held_against_rows() -> None:
+    def slow(completion: str, answer: str) -> float:
+        time.sleep(1.0)
+        return 1.0
+
+    check = judged(slow, seconds=0.1).check
+    assert check is not None
+    with pytest.raises(OptionError, match="slow raises TimeoutError on row 1's own answer"):
+        check([ROW])
 
 
 @pytest.mark.parametrize("named", ["found_beside:correct", "found_beside.py:correct"])

@@ -21,6 +21,7 @@ from toy_rewards import ROWS, GivenRows, answers, likeness, session, steps, two_
 
 import customize
 from customize import EpisodesFailed, OptionError
+from customize.runs.held_out import _environment_of as of_held_out
 from customize.training.around import SessionAround
 from customize.training.context import WithinContext
 from customize.training.state import read_step, write_step
@@ -682,6 +683,7 @@ def test_every_preset_says_what_of_its_paper_it_leaves_out() -> None:
         ({}, "give reward"),
         ({"reward": arm, "environment": two_turns}, "give reward"),
         ({"environment": two_turns, "tools": (arm,)}, "tools go with reward"),
+        ({"environment": two_turns, "seconds": 5.0}, "seconds goes with reward"),
         ({"reward": arm, "temperature": 0.7}, "the ratio would be wrong"),
         ({"reward": arm, "top_p": 0.9}, "the ratio would be wrong"),
         ({"reward": arm, "group_size": 1}, "group_size must be >= 2"),
@@ -709,6 +711,14 @@ def test_options_that_make_no_sense_are_refused(given: dict[str, Any], told: str
         return
     with pytest.raises(OptionError, match=told):
         GRPO(**given)
+
+
+def test_the_limit_of_rewards_tools_and_judges_is_an_option() -> None:
+    assert GRPO(reward=arm).played().seconds == 30.0
+    method = GRPO(reward=arm, seconds=0.2)
+    found = of_held_out(method)
+    assert found is not None
+    assert (method.played().seconds, found.seconds) == (0.2, 0.2)
 
 
 def test_off_temperature_the_ratio_is_to_the_sampler() -> None:

@@ -17,7 +17,7 @@ from customize.rollouts.limits import limited
 from customize.rollouts.rewards import OWN, Finished, Part, Reward
 
 _COMPARED = 64  # rows
-_SECONDS = 30.0  # for one answer
+_SECONDS = 30.0  # for one answer, unless given
 _ANSWER = "answer"
 
 
@@ -34,10 +34,12 @@ class Compared:
     other: float | None
 
 
-def check_reward(reward: Reward, rows: Rows) -> str | None:
+def check_reward(reward: Reward, rows: Rows, seconds: float = _SECONDS) -> str | None:
     """Every row has what is asked for, and its own answer is not worth less than others.
 
     The latter is asked of parts that look at the row's ``answer``, on the first rows.
+
+    seconds: for one answer.
 
     Returns:
         What to look at where own answers are worth no more than others. That may be right: a
@@ -48,9 +50,11 @@ def check_reward(reward: Reward, rows: Rows) -> str | None:
     """
     for index in range(len(rows)):
         _check_columns(reward, index, rows[index])
-    judging = tuple(part for part in reward.own if part.weight and _looks_at_answer(part, rows))
+    judging = tuple(
+        part for part in reward.own if part.weight and _looks_at_answer(part, rows, seconds)
+    )
     names = ", ".join(part.name for part in judging)
-    found = list(compared(Reward(judging), rows)) if judging else []
+    found = list(compared(Reward(judging), rows, seconds=seconds)) if judging else []
     for one in found:
         for what, value in (("the empty answer", one.empty), ("another row's", one.other)):
             if value is not None and one.own < value:
@@ -82,7 +86,9 @@ def ties(found: Sequence[Compared]) -> str | None:
     )
 
 
-def compared(reward: Reward, rows: Rows, most: int = _COMPARED) -> Iterator[Compared]:
+def compared(
+    reward: Reward, rows: Rows, most: int = _COMPARED, seconds: float = _SECONDS
+) -> Iterator[Compared]:
     """Of each of the first rows that have an ``answer`` in text.
 
     Raises:
@@ -94,7 +100,7 @@ def compared(reward: Reward, rows: Rows, most: int = _COMPARED) -> Iterator[Comp
             continue
         other = next((text for text in answers if text not in ("", own)), None)
         found = [
-            None if text is None else _judged(reward, rows[index], index, text, what)
+            None if text is None else _judged(reward, rows[index], index, text, what, seconds)
             for text, what in ((own, "own"), ("", "empty"), (other, "other"))
         ]
         assert found[0] is not None
@@ -116,7 +122,7 @@ class _Watched(dict[str, Any]):
         return super().get(key, default)
 
 
-def _looks_at_answer(part: Part, rows: Rows) -> bool:
+def _looks_at_answer(part: Part, rows: Rows, seconds: float) -> bool:
     """Whether it asks for it by name, or looks it up in the row."""
     if _ANSWER in part.offered or "row" not in part.offered:
         return _ANSWER in part.offered
@@ -124,7 +130,7 @@ def _looks_at_answer(part: Part, rows: Rows) -> bool:
     if index is None:
         return False
     row = _Watched(rows[index])
-    _judged(Reward((part,)), row, index, str(rows[index][_ANSWER]), "own")
+    _judged(Reward((part,)), row, index, str(rows[index][_ANSWER]), "own", seconds)
     return row.looked_at
 
 
@@ -140,16 +146,16 @@ def _check_columns(reward: Reward, index: int, row: Row) -> None:
             )
 
 
-def _judged(reward: Reward, row: Row, index: int, text: str, what: str) -> float:
+def _judged(reward: Reward, row: Row, index: int, text: str, what: str, seconds: float) -> float:
     said = {"role": "assistant", "content": text}
     finished = Finished(text, (*row["messages"], said), row, len(text.split()) + 1, False)
-    return sum(part.weight * sum(_of(part, finished, index, what)) for part in reward.own)
+    return sum(part.weight * sum(_of(part, finished, index, what, seconds)) for part in reward.own)
 
 
-def _of(part: Part, finished: Finished, index: int, what: str) -> list[float]:
+def _of(part: Part, finished: Finished, index: int, what: str, seconds: float) -> list[float]:
     told = {"own": "own answer", "empty": "empty answer", "other": "question, on another's answer,"}
     try:
-        return list(limited(_SECONDS, part.of, finished).values())
+        return list(limited(seconds, part.of, finished).values())
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # whatever a person's code raises, SystemExit too

@@ -35,7 +35,7 @@ def judged(
     A row's ``documents`` are shown with them, and its ``tools`` in place of the functions' own
     schemas: each is to be answered by a function of that name.
 
-    seconds: for each call of a tool, and for the reward.
+    seconds: for each call of a tool, for the reward, and for a judge of siblings.
 
     Raises:
         OptionError: the reward or a tool cannot be used.
@@ -71,7 +71,7 @@ def judged(
         for tool in offered:
             tool.check()
         _check_tools(rows, _names(schemas))
-        if told := check_reward(reward, rows):
+        if told := check_reward(reward, rows, seconds):
             warnings.warn(told, stacklevel=3)
 
     return Environment(play, name, seconds, siblings=siblings, check=check, single=not offered)
