@@ -12,6 +12,7 @@ from playing import ROW, play
 
 import customize
 from customize import OptionError, judged, overlong
+from customize._functions import describe_function
 from customize.rollouts.checking import check_reward
 from customize.rollouts.rewards import Reward
 
@@ -222,3 +223,26 @@ def sums(row, rng, level: int = 1):
         customize.find_environment("smus")
     with pytest.raises(OptionError, match="name=value"):
         customize.find_environment("sums:level=3,x")
+
+
+def test_another_reward_is_another_environment_to_a_run_that_goes_on() -> None:
+    def within(limit: int) -> Any:
+        return lambda num_tokens: float(num_tokens < limit)
+
+    def look(place: str) -> str:
+        """Look there."""
+        return place
+
+    given: list[Any] = [
+        (correct,),
+        (correct,),
+        (brief,),
+        ({correct: 2.0},),
+        (correct, [look]),
+        ([correct, within(3)],),
+        ([correct, within(4)],),
+        (customize.group(lambda completions, rows: [0.0]),),
+    ]
+    told = [describe_function(judged(*each)) for each in given]
+    assert told[0] == told[1]
+    assert len(set(told)) == len(told) - 1

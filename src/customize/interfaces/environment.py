@@ -114,6 +114,7 @@ class Environment:
     options: an ``options`` class whose fields are the function's parameters after rng; without it
         they are those that have defaults.
     data: gives the rows it comes with: a path, dicts or a Dataset.
+    made_of: functions and values it was made with: a run goes on with the same alone.
     """
 
     function: Function
@@ -126,6 +127,7 @@ class Environment:
     single: bool = False
     options: type | None = None
     data: Callable[..., Any] | None = None  # a person's
+    made_of: tuple[Any, ...] = ()  # functions of any kind, and what weighs them
 
     def __attrs_post_init__(self) -> None:
         if self.options is not None and not self.parameters:
@@ -146,7 +148,7 @@ class Environment:
         rest = (self.name, self.seconds, self.isolate, dict(self.parameters))
         own = (self.function.__module__, self.function.__qualname__)
         beside = (self.siblings, self.check, self.single, self.options, self.data)
-        return _again, (*own, *rest, *beside)
+        return _again, (*own, *rest, *beside, self.made_of)
 
     @property
     def is_async(self) -> bool:

@@ -74,7 +74,16 @@ def judged(
         if told := check_reward(reward, rows, seconds):
             warnings.warn(told, stacklevel=3)
 
-    return Environment(play, name, seconds, siblings=siblings, check=check, single=not offered)
+    weighed = tuple((part.function, part.weight) for part in reward.parts)
+    return Environment(
+        play,
+        name,
+        seconds,
+        siblings=siblings,
+        check=check,
+        single=not offered,
+        made_of=(*weighed, *(tool.function for tool in offered)),
+    )
 
 
 def _check_names(tools: Sequence[Tool]) -> None:
