@@ -153,6 +153,26 @@ def test_a_prompt_without_room_for_a_reply_is_no_fault_of_the_models() -> None:
     assert (episode.turns, episode.faults, asked) == (0, {}, [])
 
 
+LOOK = {"type": "function", "function": {"name": "look", "description": "Look."}}
+
+
+@pytest.mark.parametrize("beside", [{"tools": [LOOK]}, {"documents": [{"text": "Night falls."}]}])
+def test_what_a_later_turn_brings_beside_its_conversation_is_told(beside: Any) -> None:
+    @customize.environment
+    def offering(row: Any, rng: random.Random, first: bool = True) -> Any:
+        yield customize.Turn("Go.", **(beside if first else {}))
+        yield customize.Turn("On.", **beside)
+        yield customize.Turn("Anew.", **beside, restart=True)
+        return 1.0
+
+    [episode] = play(offering, "ok", max_length=10_000)
+    assert (episode.reward, episode.error) == (1.0, None)
+    [episode] = play(offering.with_parameters({"first": "false"}), "ok")
+    [name] = beside
+    told = f"ValueError: yielded a Turn with {name} that its conversation has not: {name} belong to"
+    assert str(episode.error).startswith(told)
+
+
 def test_functions_are_no_tools_of_a_turn() -> None:
     @customize.environment
     def offering(row: Any, rng: random.Random) -> Any:

@@ -332,6 +332,8 @@ class _Live:
         if turn.restart or not self._sequences:
             self._begin(messages, turn.tools, turn.documents)
         else:
+            if turn.tools or turn.documents:
+                _check_beside(turn, *self.beside)
             self._append(self._sequences[-1], messages)
         self._messages += [{"role": m["role"], "content": m["content"]} for m in messages]
 
@@ -372,6 +374,19 @@ def _leaves_a_call(renderer: Renderer, tokens: Ints, content: str) -> bool:
     """As the renderer tells by its template's own form; of one that tells nothing, by any form."""
     told = getattr(renderer, "leaves_a_call", None)
     return is_unread_call(content) if told is None else bool(told(tokens))
+
+
+def _check_beside(turn: Turn, tools: Sequence[Tool], documents: Sequence[Document]) -> None:
+    """What is shown beside a conversation is written once, where it begins."""
+    for name, told, known in (
+        ("tools", turn.tools, tools),
+        ("documents", turn.documents, documents),
+    ):
+        if told and list(told) != list(known):
+            raise ValueError(
+                f"yielded a Turn with {name} that its conversation has not: {name} belong to the "
+                "first turn, or to one with restart=True"
+            )
 
 
 def errors_by_type(episodes: Iterable[Episode]) -> Counter[str]:
