@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from playing import play
 
@@ -294,6 +295,17 @@ def test_async_environments_wait_together_and_yield_the_reward_last() -> None:
     assert [e.reward for e in episodes] == [1.0] * 20
     assert episodes[0].messages[2]["content"] == "after ok"
     assert max(waiting) == 20
+
+
+@pytest.mark.parametrize("reward", [np.float32(0.5), np.int64(2), np.bool_(True)])
+def test_an_async_environment_may_yield_a_number_of_numpy(reward: Any) -> None:
+    @customize.environment
+    async def outside(row: Any, rng: random.Random) -> Any:
+        yield np.str_("Go.")
+        yield reward
+
+    [episode] = play(outside, "ok")
+    assert (episode.error, episode.reward, episode.turns) == (None, float(reward), 1)
 
 
 @pytest.mark.parametrize(

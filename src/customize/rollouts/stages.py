@@ -236,8 +236,10 @@ def _place_of(error: BaseException | None) -> TracebackType | None:
 
 
 def is_reward(value: object) -> bool:
-    """A number or parts by name: what an async environment yields last."""
-    return isinstance(value, (int, float, Mapping, Verdict))
+    """A number, numpy's too, or parts by name: what an async environment yields last."""
+    if isinstance(value, (int, float, Mapping, Verdict)):
+        return True
+    return type(value).__module__ == "numpy" and not isinstance(value, str)
 
 
 def told_limit(error: BaseException, seconds: float) -> BaseException:
