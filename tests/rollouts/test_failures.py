@@ -7,6 +7,7 @@ import contextlib
 import json
 import random
 import re
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from playing import play
 import customize
 from customize import Episode, OptionError
 from customize.rollouts.limits import limited
+from customize.rollouts.stages import stage_for
 
 AGES = 30  # seconds: what nobody waits for
 
@@ -345,6 +347,42 @@ def test_async_failures_are_told_and_leave_the_others_alone(how: str, told: str)
     episodes = play(outside, "ok", size=3)
     assert [e.error for e in episodes] == [None, told, None]
     assert len(closed) == 4  # three, and the one that was played again
+
+
+@customize.environment
+async def going(row: Any, rng: random.Random) -> Any:
+    yield "Go."
+    yield 1.0
+
+
+def test_within_an_event_loop_an_async_environment_is_refused_with_what_to_do() -> None:
+    async def notebook() -> None:
+        before = signal.getsignal(signal.SIGALRM)
+        with pytest.raises(
+            OptionError, match="going is async, and an event loop runs here already"
+        ):
+            play(going, "ok")
+        assert signal.getsignal(signal.SIGALRM) is before
+
+    asyncio.run(notebook())
+
+
+def test_a_stage_that_is_interrupted_as_it_closes_still_gives_signals_back() -> None:
+    @customize.environment
+    async def interrupted(row: Any, rng: random.Random) -> Any:
+        try:
+            yield "Go."
+        finally:
+            raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGALRM)
+    stage = stage_for(interrupted)
+    stage.__enter__()
+    stage.send([(stage.begin({}, 0), None)])
+    assert signal.getsignal(signal.SIGALRM) is not before
+    with pytest.raises(KeyboardInterrupt):
+        stage.__exit__(None, None, None)
+    assert signal.getsignal(signal.SIGALRM) is before
 
 
 def test_episodes_that_wait_together_take_the_time_that_passes_once() -> None:

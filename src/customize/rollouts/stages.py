@@ -68,7 +68,24 @@ def stage_for(environment: Environment) -> Stage:
             f"the environment {environment.name} cannot be stopped outside the main thread: play "
             "there, or mark it @customize.environment(isolate=True)"
         )
-    return Gathered(environment) if environment.is_async else Direct(environment)
+    if not environment.is_async:
+        return Direct(environment)
+    if _loop_runs():
+        raise OptionError(
+            f"the environment {environment.name} is async, and an event loop runs here already, as "
+            "in a notebook: play from a script or the command line, or write it as a plain "
+            "generator marked @customize.environment(isolate=True), with asyncio.run(…) around "
+            "what is awaited"
+        )
+    return Gathered(environment)
+
+
+def _loop_runs() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 class Direct:
@@ -162,9 +179,9 @@ class Gathered:
         return self
 
     def __exit__(self, *raised: object) -> None:
-        for number in list(self._open):
-            self.close(number)
-        self._stack.close()
+        with self._stack:  # whatever comes of closing them
+            for number in list(self._open):
+                self.close(number)
 
     def begin(self, row: Row, seed: int) -> int:
         self._begun += 1
