@@ -55,6 +55,22 @@ def test_the_schema_is_what_hints_and_docstring_say() -> None:
     assert numbers == {"type": "array", "items": {"type": "number"}}
 
 
+def test_an_argument_that_may_be_none_takes_null() -> None:
+    def find(limit: int | None = None, kind: Literal["all"] | None = None) -> str:
+        """Find."""
+        return f"{limit} {kind}"
+
+    tool = Tool.of(find)
+    properties = tool.schema["function"]["parameters"]["properties"]
+    assert properties["limit"] == {"type": "integer", "nullable": True}
+    assert tool.call({"limit": None, "kind": None}) == "None None"
+    assert tool.call({"limit": 3}) == "3 None"
+    with pytest.raises(BadCall, match=r"limit of find must be integer or null \(got '3'\)"):
+        tool.call({"limit": "3"})
+    with pytest.raises(BadCall, match="query of search must be string"):
+        Tool.of(search).call({"query": None})
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
