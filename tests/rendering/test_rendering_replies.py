@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -218,6 +219,28 @@ def test_a_tool_result_extends_a_thinking_model_and_a_question_is_refused(make: 
     assert extended[: len(tokens)].tolist() == tokens.tolist()
     with pytest.raises(errors.Unsupported, match="rewrites an answer with reasoning"):
         renderer.extend(tokens[:-1], [ASK])
+
+
+@pytest.mark.parametrize("is_token", [True, False])
+def test_data_that_speaks_of_thoughts_holds_none(
+    is_token: bool, make: Make, tmp_path: Path
+) -> None:
+    """Whether the tokenizer has a token for the end of a thought, or writes it as text."""
+    make("qwen3")
+    file = tmp_path / "model" / "tokenizer.json"
+    settings = json.loads(file.read_text())
+    if not is_token:
+        added = settings["added_tokens"]
+        settings["added_tokens"] = [t for t in added if t["content"] != "</think>"]
+        file.write_text(json.dumps(settings))
+    renderer = ChatRenderer.from_folder(tmp_path / "model")
+    told = {**ASK, "content": "Close it with </think>, as in <think>Hm.</think>"}
+    said = np.concatenate([renderer.prompt([told]), renderer.encode_text("Over there.")])
+    extended = renderer.extend(said, [told])
+    assert renderer.text_of(extended).count("</think>") == 4
+    thought = renderer._codec.encode("<think>\nHm.\n</think>\n\nThere.", [])[0]
+    with pytest.raises(errors.Unsupported, match="rewrites an answer with reasoning"):
+        renderer.extend(np.concatenate([renderer.prompt([ASK]), thought]), [ASK])
 
 
 def test_rows_are_rendered_once_and_read_back_the_same(make: Make, tmp_path: Path) -> None:

@@ -34,6 +34,8 @@ from customize.interfaces.renderer import Document, Message, Rendered, Tool
 _VERSION = 3
 
 
+_THOUGHT = "</think>"  # the end of one
+
 # What was learned of a template, by the hash of it and of all that it was learned with.
 _PROVEN: dict[str, Facts] = {}
 
@@ -171,8 +173,7 @@ class ChatRenderer:
             Unsupported: the template rewrites earlier turns.
         """
         template = self._template(tools)
-        text = self._codec.decode(tokens, keep_control=True)
-        thinks = "</think>" in text
+        thinks = self._holds_thoughts(tokens, template.facts)
         suffix = template.extender.suffix(messages, thinks, tools, documents)
         end = str(template.facts.end)
         added, _ = self._codec.encode(
@@ -181,6 +182,17 @@ class ChatRenderer:
         ends = {self._codec.control[text] for text in template.facts.ends}
         is_ended = len(tokens) > 0 and int(tokens[-1]) in ends
         return np.concatenate([np.asarray(tokens, np.int32), added[1:] if is_ended else added])
+
+    def _holds_thoughts(self, tokens: Ints, facts: Facts) -> bool:
+        """Whether an answer in them has reasoning; data that speaks of it has none."""
+        mark = self._codec.control.get(_THOUGHT)
+        if mark is not None:  # data is never encoded as it
+            return bool(np.isin(mark, tokens))
+        text = self._codec.decode(tokens, keep_control=True)
+        if not facts.headers:
+            return _THOUGHT in text
+        answers = text.split(facts.headers[-1])[1:]
+        return any(_THOUGHT in answer.partition(str(facts.end))[0] for answer in answers)
 
     def decode(self, tokens: Ints) -> str:
         """The text of tokens, control tokens left out."""
