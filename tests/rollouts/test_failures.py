@@ -262,18 +262,28 @@ def test_all_are_closed_when_sampling_itself_fails() -> None:
     assert len(closed) == 3
 
 
-def test_outside_the_main_thread_no_limit_would_hold_so_it_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("environment", "told"),
+    [
+        (failing(lambda: 1.0), "or make it an environment marked"),
+        (customize.judged(lambda completion: 1.0), "or write an environment marked"),
+    ],
+)
+def test_outside_the_main_thread_no_limit_would_hold_so_it_is_refused(
+    environment: Any, told: str
+) -> None:
     found: list[object] = []
 
     def work() -> None:
         try:
-            play(failing(lambda: 1.0), "ok")
+            play(environment, "ok")
         except OptionError as error:
             found.append(str(error))
 
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
+    assert told in str(found[0])
     assert "isolate=True" in str(found[0])
 
 

@@ -64,9 +64,11 @@ def stage_for(environment: Environment) -> Stage:
 
         return Isolated(environment)
     if not can_interrupt():
+        apart = "an environment marked @customize.environment(isolate=True)"
+        or_else = f"write {apart} that calls it" if environment.made_of else f"make it {apart}"
         raise OptionError(
-            f"the environment {environment.name} cannot be stopped outside the main thread: play "
-            "there, or mark it @customize.environment(isolate=True)"
+            f"{environment.name} cannot be stopped outside the main thread: play in the main "
+            f"thread, or {or_else}"
         )
     if not environment.is_async:
         return Direct(environment)
