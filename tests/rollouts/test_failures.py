@@ -578,6 +578,30 @@ def test_every_call_of_a_reply_has_the_time_of_one() -> None:
     assert time.monotonic() - began < AGES
 
 
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_limit_holds_after_code_that_set_the_alarm_for_itself(waits: bool) -> None:
+    heard = []
+
+    def own() -> float:
+        calls.append(1)
+        if len(calls) > 1:
+            time.sleep(AGES)
+        signal.signal(signal.SIGALRM, lambda number, frame: heard.append(number))
+        return 1.0
+
+    @customize.environment(seconds=0.3)
+    async def outside(row: Any, rng: random.Random) -> Any:
+        yield "Go."
+        yield own()
+
+    calls: list[int] = []
+    began = time.monotonic()
+    episodes = play(outside if waits else failing(own, seconds=0.3), "ok", size=2)
+    assert time.monotonic() - began < AGES
+    assert [e.error for e in episodes] == [None, "TimeoutError: nothing within 0.3 s"]
+    assert not heard
+
+
 def test_a_limit_within_another_leaves_that_one_its_time() -> None:
     def inner() -> float:
         limited(5.0, time.sleep, 0.01)
