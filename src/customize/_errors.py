@@ -90,7 +90,10 @@ class EpisodesFailed(CustomizeError, RuntimeError):
 
 
 class BadCall(CustomizeError, ValueError):
-    """For a tool to raise when the model called it wrongly: the message is said to the model."""
+    """For a tool to raise when the model called it wrongly: the message is said to the model.
+
+    For the ``action`` of `stepped` to raise when what the model said is no action.
+    """
 
 
 class OutOfRoom(CustomizeError, RuntimeError):

@@ -75,7 +75,7 @@ def described(value: Any) -> Any:  # of the same shape
 
 def describe_function(function: Callable[..., Any]) -> str:
     """Its name and a sha256 of its source, and of the plain values, functions and classes it was
-    made with or carries as attributes.
+    made with or carries as attributes; of an environment also what it was ``made_of``.
 
     So a recipe can tell whether a run goes on with the same function.
 
@@ -94,6 +94,7 @@ def describe_function(function: Callable[..., Any]) -> str:
         ) from error
     held |= getattr(function, "__dict__", {})  # what it carries, as of what it is wrapped in
     values = [(k, _told(v)) for k, v in sorted(held.items()) if _is_known(v)]
+    values += [("made of", described(each)) for each in getattr(function, "made_of", ())]
     defaults = [v for v in getattr(plain, "__defaults__", None) or () if isinstance(v, _PLAIN)]
     told = repr((source, values, defaults))
     return f"{name}, sha256 {hashlib.sha256(told.encode()).hexdigest()}"

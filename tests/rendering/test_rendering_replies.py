@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -116,6 +117,48 @@ def test_a_call_that_was_parsed_can_be_answered(family: str, make: Make) -> None
     assert "Here." in renderer.text_of(renderer.prompt([ASK, parsed, result]))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"name": "look", "parameters": {',
+        ' {"name": "look", "arguments": {"at": maps}}',
+        '{"name": "look", "parameters": {}} and more',
+        "<|python_tag|>look(at=1)",
+    ],
+)
+def test_what_was_to_be_a_call_is_told_where_nothing_marks_it(text: str, make: Make) -> None:
+    renderer = make("llama3_2")
+    assert renderer.leaves_a_call(renderer.encode_text(text))
+    assert not make("qwen2_5").leaves_a_call(make("qwen2_5").encode_text(text))
+
+
+@pytest.mark.parametrize(
+    "text", ['{"name": "Bob"}', '{"at": "maps"}', "Look there.", 'It is {"name": "look"', ""]
+)
+def test_what_was_to_be_no_call_is_none(text: str, make: Make) -> None:
+    renderer = make("llama3_2")
+    assert not renderer.leaves_a_call(renderer.encode_text(text))
+
+
+@pytest.mark.parametrize(
+    ("family", "text"),
+    [
+        ("granite", '<|tool_call|>[{"name": "look"'),
+        ("mistral", '[TOOL_CALLS] [{"name": "look"'),
+        ("qwen2_5", '<tool_call>\n{"name":'),
+        ("lfm2_v2", "<|tool_call_start|>[look("),
+        ("deepseekv3", "Hm.</think><｜tool▁calls▁begin｜><｜tool▁call▁begin｜>look"),
+    ],
+)
+def test_a_broken_call_in_the_templates_own_markup_is_told_and_seen(
+    family: str, text: str, make: Make
+) -> None:
+    renderer = make(family)
+    tokens, _ = renderer._codec.encode(text, [])
+    assert renderer.leaves_a_call(tokens)
+    assert renderer.parse(tokens)["content"] == text.removeprefix("Hm.</think>")
+
+
 def test_text_stays_around_a_call_and_the_form_of_others_is_text(make: Make) -> None:
     renderer = make("qwen2_5")
     text = 'Wait. <tool_call>{"name": "f"}</tool_call> [TOOL_CALLS] [{"name": "f"}]'
@@ -176,6 +219,28 @@ def test_a_tool_result_extends_a_thinking_model_and_a_question_is_refused(make: 
     assert extended[: len(tokens)].tolist() == tokens.tolist()
     with pytest.raises(errors.Unsupported, match="rewrites an answer with reasoning"):
         renderer.extend(tokens[:-1], [ASK])
+
+
+@pytest.mark.parametrize("is_token", [True, False])
+def test_data_that_speaks_of_thoughts_holds_none(
+    is_token: bool, make: Make, tmp_path: Path
+) -> None:
+    """Whether the tokenizer has a token for the end of a thought, or writes it as text."""
+    make("qwen3")
+    file = tmp_path / "model" / "tokenizer.json"
+    settings = json.loads(file.read_text())
+    if not is_token:
+        added = settings["added_tokens"]
+        settings["added_tokens"] = [t for t in added if t["content"] != "</think>"]
+        file.write_text(json.dumps(settings))
+    renderer = ChatRenderer.from_folder(tmp_path / "model")
+    told = {**ASK, "content": "Close it with </think>, as in <think>Hm.</think>"}
+    said = np.concatenate([renderer.prompt([told]), renderer.encode_text("Over there.")])
+    extended = renderer.extend(said, [told])
+    assert renderer.text_of(extended).count("</think>") == 4
+    thought = renderer._codec.encode("<think>\nHm.\n</think>\n\nThere.", [])[0]
+    with pytest.raises(errors.Unsupported, match="rewrites an answer with reasoning"):
+        renderer.extend(np.concatenate([renderer.prompt([ASK]), thought]), [ASK])
 
 
 def test_rows_are_rendered_once_and_read_back_the_same(make: Make, tmp_path: Path) -> None:

@@ -62,3 +62,10 @@ REWARDS = {
 def rewarding(row: Any, rng: random.Random, kind: str = "number") -> Any:
     yield "Go."
     return REWARDS[kind]
+
+
+@customize.environment(isolate=True)
+def unplain(row: Any, rng: random.Random, turn: str = "yes") -> Any:
+    messages = [{"role": "user", "content": "Go.", "seen": {1, 2}}]
+    yield customize.Turn(messages) if turn == "yes" else messages
+    return 1.0

@@ -169,6 +169,29 @@ def test_a_long_observation_is_cut_before_it_is_tokens_and_the_cut_is_marked() -
     assert episode.messages[0]["content"] == f"{'a' * 20}[… 999960 characters left out …]{'a' * 20}"
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("漢" * 1000, f"{'漢' * 5}[… 990 characters left out …]{'漢' * 5}"),
+        ("漢" * 10, "漢" * 10),
+        ("漢" * 11, f"{'漢' * 5}[… 1 characters left out …]{'漢' * 5}"),
+        ("한ab" * 100, "한ab한ab한ab[… 280 characters left out …]ab한ab한ab한ab"),
+        ("a" * 30 + "ไ" * 30, f"{'a' * 20}[… 35 characters left out …]{'ไ' * 5}"),
+        ("a" * 40, "a" * 40),
+    ],
+)
+def test_a_character_of_a_script_without_spaces_is_a_token(text: str, shown: str) -> None:
+    """By hand, of ten tokens: five at each end, of which four letters are one."""
+
+    @customize.environment
+    def flooding(row: Any, rng: random.Random) -> Any:
+        yield text
+        return 1.0
+
+    [episode] = play(flooding, "ok", observation_tokens=10)
+    assert episode.messages[0]["content"] == shown
+
+
 def test_the_rows_own_messages_are_never_cut() -> None:
     row = {"messages": [{"role": "user", "content": "x" * 500}]}
     [episode] = play(judged(lambda completion: 1.0), "ok", row=row, observation_tokens=10)

@@ -193,3 +193,27 @@ def test_what_follows_must_not_depend_on_an_answers_blanks(tmp_path: Path) -> No
     file.write_text(changed)
     with pytest.raises(Unsupported, match="a user message depends on the answer's blanks"):
         Driver(twice, Sampling()).play(Babbling(ChatRenderer.from_folder(model)), [ASK])
+
+
+def test_documents_stay_beside_the_whole_conversation(tmp_path: Path) -> None:
+    """Of a template that writes them first, as Cohere's and Granite's do."""
+    model = write_tiny_model(tmp_path / "model").path
+    file = model / "tokenizer_config.json"
+    settings = json.loads(file.read_text())
+    source = "{% for d in documents or [] %}[{{ d.text }}]{% endfor %}" + settings["chat_template"]
+    file.write_text(json.dumps({**settings, "chat_template": source}))
+    renderer = ChatRenderer.from_folder(model)
+    documents = [{"text": "Mondays are free."}]
+
+    @customize.environment
+    def asked_twice(row: Any, rng: random.Random) -> Any:
+        yield customize.Turn("one", documents=row["documents"])
+        yield "two"
+        return 1.0
+
+    ask = customize.Ask({"messages": [_user("hi")], "documents": documents}, 0, 0, 0, 1)
+    [episode] = Driver(asked_twice, Sampling(max_tokens=20)).play(Speaker("Yes", renderer), [ask])
+    said = [_user("one"), {"role": "assistant", "content": "Yes"}, _user("two")]
+    wanted = renderer.prompt(said, None, documents).tolist()
+    assert episode.error is None
+    assert episode.sequences[0].tokens.tolist()[: len(wanted)] == wanted

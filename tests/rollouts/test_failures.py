@@ -7,17 +7,20 @@ import contextlib
 import json
 import random
 import re
+import signal
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from playing import play
 
 import customize
 from customize import Episode, OptionError
 from customize.rollouts.limits import limited
+from customize.rollouts.stages import stage_for
 
 AGES = 30  # seconds: what nobody waits for
 
@@ -153,6 +156,26 @@ def test_a_prompt_without_room_for_a_reply_is_no_fault_of_the_models() -> None:
     assert (episode.turns, episode.faults, asked) == (0, {}, [])
 
 
+LOOK = {"type": "function", "function": {"name": "look", "description": "Look."}}
+
+
+@pytest.mark.parametrize("beside", [{"tools": [LOOK]}, {"documents": [{"text": "Night falls."}]}])
+def test_what_a_later_turn_brings_beside_its_conversation_is_told(beside: Any) -> None:
+    @customize.environment
+    def offering(row: Any, rng: random.Random, first: bool = True) -> Any:
+        yield customize.Turn("Go.", **(beside if first else {}))
+        yield customize.Turn("On.", **beside)
+        yield customize.Turn("Anew.", **beside, restart=True)
+        return 1.0
+
+    [episode] = play(offering, "ok", max_length=10_000)
+    assert (episode.reward, episode.error) == (1.0, None)
+    [episode] = play(offering.with_parameters({"first": "false"}), "ok")
+    [name] = beside
+    told = f"ValueError: yielded a Turn with {name} that its conversation has not: {name} belong to"
+    assert str(episode.error).startswith(told)
+
+
 def test_functions_are_no_tools_of_a_turn() -> None:
     @customize.environment
     def offering(row: Any, rng: random.Random) -> Any:
@@ -239,18 +262,28 @@ def test_all_are_closed_when_sampling_itself_fails() -> None:
     assert len(closed) == 3
 
 
-def test_outside_the_main_thread_no_limit_would_hold_so_it_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("environment", "told"),
+    [
+        (failing(lambda: 1.0), "or make it an environment marked"),
+        (customize.judged(lambda completion: 1.0), "or write an environment marked"),
+    ],
+)
+def test_outside_the_main_thread_no_limit_would_hold_so_it_is_refused(
+    environment: Any, told: str
+) -> None:
     found: list[object] = []
 
     def work() -> None:
         try:
-            play(failing(lambda: 1.0), "ok")
+            play(environment, "ok")
         except OptionError as error:
             found.append(str(error))
 
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
+    assert told in str(found[0])
     assert "isolate=True" in str(found[0])
 
 
@@ -274,6 +307,17 @@ def test_async_environments_wait_together_and_yield_the_reward_last() -> None:
     assert [e.reward for e in episodes] == [1.0] * 20
     assert episodes[0].messages[2]["content"] == "after ok"
     assert max(waiting) == 20
+
+
+@pytest.mark.parametrize("reward", [np.float32(0.5), np.int64(2), np.bool_(True)])
+def test_an_async_environment_may_yield_a_number_of_numpy(reward: Any) -> None:
+    @customize.environment
+    async def outside(row: Any, rng: random.Random) -> Any:
+        yield np.str_("Go.")
+        yield reward
+
+    [episode] = play(outside, "ok")
+    assert (episode.error, episode.reward, episode.turns) == (None, float(reward), 1)
 
 
 @pytest.mark.parametrize(
@@ -313,6 +357,42 @@ def test_async_failures_are_told_and_leave_the_others_alone(how: str, told: str)
     episodes = play(outside, "ok", size=3)
     assert [e.error for e in episodes] == [None, told, None]
     assert len(closed) == 4  # three, and the one that was played again
+
+
+@customize.environment
+async def going(row: Any, rng: random.Random) -> Any:
+    yield "Go."
+    yield 1.0
+
+
+def test_within_an_event_loop_an_async_environment_is_refused_with_what_to_do() -> None:
+    async def notebook() -> None:
+        before = signal.getsignal(signal.SIGALRM)
+        with pytest.raises(
+            OptionError, match="going is async, and an event loop runs here already"
+        ):
+            play(going, "ok")
+        assert signal.getsignal(signal.SIGALRM) is before
+
+    asyncio.run(notebook())
+
+
+def test_a_stage_that_is_interrupted_as_it_closes_still_gives_signals_back() -> None:
+    @customize.environment
+    async def interrupted(row: Any, rng: random.Random) -> Any:
+        try:
+            yield "Go."
+        finally:
+            raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGALRM)
+    stage = stage_for(interrupted)
+    stage.__enter__()
+    stage.send([(stage.begin({}, 0), None)])
+    assert signal.getsignal(signal.SIGALRM) is not before
+    with pytest.raises(KeyboardInterrupt):
+        stage.__exit__(None, None, None)
+    assert signal.getsignal(signal.SIGALRM) is before
 
 
 def test_episodes_that_wait_together_take_the_time_that_passes_once() -> None:
@@ -395,7 +475,8 @@ def test_a_judge_of_siblings_sees_the_group_and_a_failure_fails_all_of_it() -> N
 
     episodes = play(customize.judged(customize.group(broken)), "ok", size=3)
     told = "ValueError: broken judged 1 of 3 completions"
-    assert [e.error for e in episodes] == [told] * 3
+    assert [e.error for e in episodes] == [told, None, None]
+    assert [e.void for e in episodes] == [False, True, True]
 
 
 def test_a_siblings_failure_is_no_error_of_those_that_played_well() -> None:
@@ -435,6 +516,27 @@ def test_a_judge_is_asked_once_of_a_group_without_failure() -> None:
     assert [e.reward for e in episodes] == [1.0, 1.0]
 
 
+def test_a_judge_of_siblings_is_given_what_rewards_are_given() -> None:
+    """With tools: neither calls nor thoughts."""
+    judged = []
+
+    def look(place: str) -> str:
+        """Look there."""
+        return place
+
+    def judge(completions: Any, rows: Any) -> list[float]:
+        judged.append(completions)
+        return [1.0] * len(completions)
+
+    def alone(completion: str) -> float:
+        judged.append([completion])
+        return 0.0
+
+    reward = {customize.group(judge): 1.0, alone: 1.0}
+    play(customize.judged(reward, [look]), "<think>Hm.</think> There.", size=2)
+    assert judged == [["There."], ["There."], ["There.", "There."]]
+
+
 def _length(completion: str) -> float:
     return float(len(completion))
 
@@ -447,7 +549,8 @@ def test_a_judge_of_siblings_has_a_limit_too() -> None:
     began = time.monotonic()
     judged = customize.judged(customize.group(slow), seconds=0.1)
     episodes = play(judged, "ok", size=2)
-    assert [e.error for e in episodes] == ["TimeoutError: nothing within 0.1 s"] * 2
+    assert [e.error for e in episodes] == ["TimeoutError: nothing within 0.1 s", None]
+    assert [e.failed for e in episodes] == [True, True]
     assert time.monotonic() - began < AGES
 
 
@@ -473,6 +576,30 @@ def test_every_call_of_a_reply_has_the_time_of_one() -> None:
     [episode] = play(judged, calls("near", "far"), max_tokens=1000)
     assert episode.error == "TimeoutError: nothing within 2 s"
     assert time.monotonic() - began < AGES
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_limit_holds_after_code_that_set_the_alarm_for_itself(waits: bool) -> None:
+    heard = []
+
+    def own() -> float:
+        calls.append(1)
+        if len(calls) > 1:
+            time.sleep(AGES)
+        signal.signal(signal.SIGALRM, lambda number, frame: heard.append(number))
+        return 1.0
+
+    @customize.environment(seconds=0.3)
+    async def outside(row: Any, rng: random.Random) -> Any:
+        yield "Go."
+        yield own()
+
+    calls: list[int] = []
+    began = time.monotonic()
+    episodes = play(outside if waits else failing(own, seconds=0.3), "ok", size=2)
+    assert time.monotonic() - began < AGES
+    assert [e.error for e in episodes] == [None, "TimeoutError: nothing within 0.3 s"]
+    assert not heard
 
 
 def test_a_limit_within_another_leaves_that_one_its_time() -> None:

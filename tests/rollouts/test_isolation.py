@@ -62,6 +62,13 @@ def test_a_reward_that_is_no_json_is_told() -> None:
     assert str(episode.error).startswith("TypeError: the reward must be JSON values (got a set)")
 
 
+@pytest.mark.parametrize("turn", ["yes", "no"])
+def test_a_turn_that_is_no_json_is_told(turn: str) -> None:
+    [episode] = play(isolated_environments.unplain.with_parameters({"turn": turn}), "ok")
+    told = "TypeError: what is yielded must be JSON values: Object of type set is not"
+    assert str(episode.error).startswith(told)
+
+
 def test_what_cannot_be_imported_is_refused() -> None:
     @customize.environment(isolate=True)
     def local(row: Any, rng: random.Random) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from playing import ROW, play
 
 import customize
 from customize import OptionError, judged, overlong
+from customize._functions import describe_function
 from customize.rollouts.checking import check_reward
 from customize.rollouts.rewards import Reward
 
@@ -132,6 +134,17 @@ def test_a_reward_that_fails_on_the_rows_own_answer_is_refused() -> None:
         check_reward(Reward.of(broken), [ROW])
 
 
+def test_a_reward_has_its_own_time_where_it_is_held_against_rows() -> None:
+    def slow(completion: str, answer: str) -> float:
+        time.sleep(1.0)
+        return 1.0
+
+    check = judged(slow, seconds=0.1).check
+    assert check is not None
+    with pytest.raises(OptionError, match="slow raises TimeoutError on row 1's own answer"):
+        check([ROW])
+
+
 @pytest.mark.parametrize("named", ["found_beside:correct", "found_beside.py:correct"])
 def test_a_file_in_the_working_directory_is_told_how_to_be_found(
     named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -210,3 +223,26 @@ def sums(row, rng, level: int = 1):
         customize.find_environment("smus")
     with pytest.raises(OptionError, match="name=value"):
         customize.find_environment("sums:level=3,x")
+
+
+def test_another_reward_is_another_environment_to_a_run_that_goes_on() -> None:
+    def within(limit: int) -> Any:
+        return lambda num_tokens: float(num_tokens < limit)
+
+    def look(place: str) -> str:
+        """Look there."""
+        return place
+
+    given: list[Any] = [
+        (correct,),
+        (correct,),
+        (brief,),
+        ({correct: 2.0},),
+        (correct, [look]),
+        ([correct, within(3)],),
+        ([correct, within(4)],),
+        (customize.group(lambda completions, rows: [0.0]),),
+    ]
+    told = [describe_function(judged(*each)) for each in given]
+    assert told[0] == told[1]
+    assert len(set(told)) == len(told) - 1

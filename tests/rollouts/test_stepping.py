@@ -71,6 +71,30 @@ def test_where_the_room_ends_what_was_reached_counts() -> None:
     assert Countdown.made[0].closed == 1
 
 
+def refusing(text: str) -> str:
+    raise customize.BadCall("no action")
+
+
+@pytest.mark.parametrize("action", [int, refusing])
+def test_what_is_no_action_is_the_models_fault_and_ends_the_episode(action: Any) -> None:
+    said = iter(["1", "abc"])
+    environment = customize.stepped(lambda row: Countdown(row, "objects"), action=action)
+    [episode] = play(environment, lambda text: next(said))
+    reached = (0.25, 2) if action is int else (0.0, 1)
+    assert (episode.reward, episode.turns, episode.error) == (*reached, None)
+    assert (episode.faults, episode.failed) == ({"bad_action": 1}, False)
+    assert [world.closed for world in Countdown.made] == [1]
+
+
+def test_what_step_raises_is_its_authors_fault() -> None:
+    class Strict(Countdown):
+        def step(self, action: Any) -> Any:
+            raise ValueError("no such place")
+
+    [episode] = play(customize.stepped(lambda row: Strict(row, "objects"), action=int), "1")
+    assert (episode.error, episode.faults) == ("ValueError: no such place", {})
+
+
 def test_another_shape_is_its_authors_fault() -> None:
     class Odd:
         def reset(self, seed: int) -> Any:

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from playing import Speaker, asks, play
+from playing import ROW, Speaker, asks, play
 
 import customize
 from customize import BadCall, ChatRenderer, Driver, OptionError, Sampling, calculator, judged
 from customize.rollouts.tools import Tool
-from customize.testing import write_tiny_model
+from customize.testing import ToyRenderer, write_tiny_model
 
 
 def search(query: str, limit: int = 3, kind: Literal["all", "new"] = "all") -> str:
@@ -53,6 +53,22 @@ def test_the_schema_is_what_hints_and_docstring_say() -> None:
     }
     numbers = Tool.of(strict).schema["function"]["parameters"]["properties"]["numbers"]
     assert numbers == {"type": "array", "items": {"type": "number"}}
+
+
+def test_an_argument_that_may_be_none_takes_null() -> None:
+    def find(limit: int | None = None, kind: Literal["all"] | None = None) -> str:
+        """Find."""
+        return f"{limit} {kind}"
+
+    tool = Tool.of(find)
+    properties = tool.schema["function"]["parameters"]["properties"]
+    assert properties["limit"] == {"type": "integer", "nullable": True}
+    assert tool.call({"limit": None, "kind": None}) == "None None"
+    assert tool.call({"limit": 3}) == "3 None"
+    with pytest.raises(BadCall, match=r"limit of find must be integer or null \(got '3'\)"):
+        tool.call({"limit": "3"})
+    with pytest.raises(BadCall, match="query of search must be string"):
+        Tool.of(search).call({"query": None})
 
 
 @pytest.mark.parametrize(
@@ -141,6 +157,16 @@ class Forecasts:
 def test_an_async_function_is_no_tool(function: Any) -> None:
     with pytest.raises(OptionError, match="is async: write it as def"):
         judged(lambda completion: 1.0, [function])
+
+
+def test_two_tools_of_one_name_are_refused() -> None:
+    def other(query: str) -> str:
+        """Search elsewhere."""
+        return query
+
+    other.__name__ = "search"
+    with pytest.raises(OptionError, match="two tools have one name, search: give one another name"):
+        judged(right, [search, strict, other])
 
 
 def test_a_call_is_answered_and_the_last_reply_judged() -> None:
@@ -264,3 +290,49 @@ def test_a_real_template_writes_tools_calls_and_results(tmp_path: Path) -> None:
     assert (episode.reward, episode.turns, episode.faults) == (1.0, 3, {"unknown_tool": 1})
     trained = renderer.text_of(episode.sequences[0].tokens[episode.sequences[0].sampled])
     assert trained == f"{call('strict', numbers=[40, 2])}<|end|>{call('add', x=1)}<|end|>42<|end|>"
+
+
+DESCRIBED = {"name": "strict", "description": "Sums up.", "parameters": {"type": "object"}}
+BESIDE: dict[str, Any] = {
+    **ROW,
+    "documents": [{"title": "Sums", "text": "Two sums are 42."}],
+    "tools": [{"type": "function", "function": DESCRIBED}],
+}
+
+
+def test_a_rows_documents_and_tools_are_shown_as_they_are_to_sft() -> None:
+    shown = ToyRenderer().prompt(BESIDE["messages"], BESIDE["tools"], BESIDE["documents"]).tolist()
+    said = iter([call("strict", numbers=[40, 2]), call("search", query="x"), "42"])
+    [episode] = play(
+        judged(right, [strict, search]), lambda text: next(said), row=BESIDE, max_tokens=200
+    )
+    assert episode.sequences[0].tokens[: len(shown)].tolist() == shown
+    assert episode.messages[2]["content"] == '{"sum": 42, "note": null}'
+    assert episode.messages[4]["content"] == "error: there is no tool 'search': there are strict"
+
+
+def test_a_rows_tool_that_no_function_answers_is_refused_before_the_first_token() -> None:
+    check = judged(right, [search]).check
+    assert check is not None
+    with pytest.raises(OptionError, match="row 2 offers strict, which no function of tools="):
+        check([ROW, BESIDE])
+
+
+def test_documents_of_a_turn_are_objects() -> None:
+    with pytest.raises(TypeError, match="the documents of a Turn are objects"):
+        customize.Turn("Go.", documents=["Two sums are 42."])  # type: ignore[list-item]  # the point
+
+
+def test_a_broken_call_is_said_to_a_model_whose_template_marks_none(tmp_path: Path) -> None:
+    """Llama 3.2's, under the control tokens of the tiny model."""
+    folder = write_tiny_model(tmp_path / "model").path
+    source = (Path(__file__).parents[1] / "rendering" / "templates" / "llama3_2.jinja").read_text()
+    source = source.replace("<|start_header_id|>", "<|begin|>").replace("<|eot_id|>", "<|end|>")
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps({**settings, "chat_template": source}))
+    replies = iter(['{"name": "strict", "parameters": {', "42"])
+    speaker = Speaker(lambda text: next(replies), ChatRenderer.from_folder(folder))
+    driver = Driver(judged(right, [strict]), Sampling(max_tokens=200))
+    [episode] = driver.play(speaker, asks())
+    assert episode.messages[2]["content"].startswith("error: unreadable call")
+    assert (episode.reward, episode.faults) == (1.0, {"unreadable_call": 1})

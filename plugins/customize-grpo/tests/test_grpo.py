@@ -20,6 +20,7 @@ from toy_rewards import ROWS, GivenRows, answers, likeness, session, steps, two_
 
 import customize
 from customize import EpisodesFailed, OptionError
+from customize.runs.held_out import _environment_of as of_held_out
 from customize.training.around import SessionAround
 from customize.training.context import WithinContext
 from customize.training.state import read_step, write_step
@@ -280,6 +281,32 @@ def test_one_that_fails_beside_a_judge_of_siblings_is_counted_once() -> None:
     assert step.metrics["errors/OSError"] == 1 / 48
     assert [name for name in step.metrics if name.startswith("errors/")] == ["errors/OSError"]
     assert step.metrics["groups"] == 5
+
+
+def test_a_judge_that_fails_of_one_group_is_one_error_and_stops_no_run() -> None:
+    asked: list[int] = []
+
+    def judge(completions: Any, rows: Any) -> list[float]:
+        asked.append(1)
+        if len(asked) in failing:
+            raise OSError("gone")
+        return [float(len(completion)) for completion in completions]
+
+    failing = {1, 4}  # the first of three groups, and again when it is played again
+    method = GRPO(reward=customize.group(judge), batch_size=3, group_size=8, steps=1, max_tokens=4)
+    with pytest.warns(UserWarning, match="1 of 24 episodes failed"):
+        [step] = steps(method)
+    assert step.metrics["errors/OSError"] == 1 / 24
+    assert step.metrics["groups"] == 2
+
+
+def test_a_judge_that_always_fails_stops_the_run_however_large_its_groups() -> None:
+    def judge(completions: Any, rows: Any) -> list[float]:
+        raise OSError("gone")
+
+    method = GRPO(reward=customize.group(judge), batch_size=2, group_size=16, steps=1, max_tokens=2)
+    with pytest.raises(EpisodesFailed, match="2 of 32 episodes failed"):
+        steps(method)
 
 
 def cut(completion: str, truncated: bool) -> float:
@@ -659,6 +686,7 @@ def test_every_preset_says_what_of_its_paper_it_leaves_out() -> None:
         ({}, "give reward"),
         ({"reward": arm, "environment": two_turns}, "give reward"),
         ({"environment": two_turns, "tools": (arm,)}, "tools go with reward"),
+        ({"environment": two_turns, "seconds": 5.0}, "seconds goes with reward"),
         ({"reward": arm, "temperature": 0.7}, "the ratio would be wrong"),
         ({"reward": arm, "top_p": 0.9}, "the ratio would be wrong"),
         ({"reward": arm, "group_size": 1}, "group_size must be >= 2"),
@@ -690,6 +718,14 @@ def test_options_that_make_no_sense_are_refused(given: dict[str, Any], told: str
         return
     with pytest.raises(OptionError, match=told):
         GRPO(**given)
+
+
+def test_the_limit_of_rewards_tools_and_judges_is_an_option() -> None:
+    assert GRPO(reward=arm).played().seconds == 30.0
+    method = GRPO(reward=arm, seconds=0.2)
+    found = of_held_out(method)
+    assert found is not None
+    assert (method.played().seconds, found.seconds) == (0.2, 0.2)
 
 
 def test_off_temperature_the_ratio_is_to_the_sampler() -> None:

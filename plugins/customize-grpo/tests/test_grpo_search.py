@@ -73,3 +73,23 @@ def test_a_folder_is_searched_and_another_index_is_another_tool(tmp_path: Path) 
 def test_a_folder_without_an_index_is_told(tmp_path: Path) -> None:
     with pytest.raises(customize.DataError, match="holds no index"):
         customize.search_in(tmp_path)
+
+
+def test_two_indexes_are_searched_under_names_of_their_own() -> None:
+    both = index(), index(RECORDS[1:])
+    with pytest.raises(customize.OptionError, match="search_in takes name="):
+        customize.judged(right, [customize.search_in(one) for one in both])
+    first, second = (
+        customize.search_in(one, name=name)
+        for one, name in zip(both, ("find_hours", "find_prices"), strict=True)
+    )
+    called = {"name": "find_prices", "arguments": {"query": "strap"}}
+    said = iter([f"<tool_call>{json.dumps(called)}</tool_call>", "At 7:40 am."])
+    [episode] = play(
+        customize.judged(right, [first, second]), lambda text: next(said), max_tokens=200
+    )
+    assert "$23.80" in episode.messages[2]["content"]
+    assert list(episode.calls) == ["find_prices"]
+    assert describe_function(first) != describe_function(customize.search_in(both[0]))
+    with pytest.raises(customize.OptionError, match="letters, digits and _"):
+        customize.search_in(both[0], name="find prices")

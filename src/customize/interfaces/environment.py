@@ -13,7 +13,7 @@ import attrs
 from customize._errors import OptionError
 from customize._options import options_of, options_to_dict
 from customize.interfaces.dataset import Dataset, Row
-from customize.interfaces.renderer import Message, Tool
+from customize.interfaces.renderer import Document, Message, Tool
 
 # What a person may yield, be sent and return is checked when it comes: there is no narrower type.
 Play = Generator[Any, "Reply", Any] | AsyncGenerator[Any, "Reply"]
@@ -56,11 +56,14 @@ class Turn:
     messages: a text is the user's.
     tools: schemas offered in this conversation; those of its first turn hold for all of it.
     restart: begin a new conversation of the same episode: the one way to rewrite what was said.
+    documents: shown beside this conversation, as the chat template writes them; like tools those of
+        its first turn hold for all of it.
     """
 
     messages: str | Sequence[Message]
     tools: Sequence[Tool] = ()
     restart: bool = False
+    documents: Sequence[Document] = ()
 
     def __attrs_post_init__(self) -> None:
         for tool in self.tools:
@@ -69,6 +72,12 @@ class Turn:
                     "the tools of a Turn are schemas, as {'type': 'function', 'function': {'name': "
                     f"…}}}} (got {type(tool).__name__}): the environment itself makes the calls; "
                     "functions go beside a reward, as tools="
+                )
+        for document in self.documents:
+            if not isinstance(document, Mapping):
+                raise TypeError(
+                    "the documents of a Turn are objects, as {'title': …, 'text': …} "
+                    f"(got {type(document).__name__})"
                 )
 
 
@@ -105,6 +114,7 @@ class Environment:
     options: an ``options`` class whose fields are the function's parameters after rng; without it
         they are those that have defaults.
     data: gives the rows it comes with: a path, dicts or a Dataset.
+    made_of: functions and values it was made with: a run goes on with the same alone.
     """
 
     function: Function
@@ -117,6 +127,7 @@ class Environment:
     single: bool = False
     options: type | None = None
     data: Callable[..., Any] | None = None  # a person's
+    made_of: tuple[Any, ...] = ()  # functions of any kind, and what weighs them
 
     def __attrs_post_init__(self) -> None:
         if self.options is not None and not self.parameters:
@@ -137,7 +148,7 @@ class Environment:
         rest = (self.name, self.seconds, self.isolate, dict(self.parameters))
         own = (self.function.__module__, self.function.__qualname__)
         beside = (self.siblings, self.check, self.single, self.options, self.data)
-        return _again, (*own, *rest, *beside)
+        return _again, (*own, *rest, *beside, self.made_of)
 
     @property
     def is_async(self) -> bool:

@@ -17,7 +17,7 @@ from customize.rollouts.limits import limited
 from customize.rollouts.rewards import OWN, Finished, Part, Reward
 
 _COMPARED = 64  # rows
-_SECONDS = 30.0  # for one answer
+_SECONDS = 30.0  # for one answer, unless given
 _ANSWER = "answer"
 
 
@@ -39,10 +39,12 @@ class Compared:
         return self.own < self.empty or (self.other is not None and self.own < self.other)
 
 
-def check_reward(reward: Reward, rows: Rows) -> str | None:
+def check_reward(reward: Reward, rows: Rows, seconds: float = _SECONDS) -> str | None:
     """Every row has what is asked for, and its own answer is not worth less than others.
 
     The latter is asked of parts that look at the row's ``answer``, on the first rows.
+
+    seconds: for one answer.
 
     Returns:
         What to look at where own answers are worth no more than others. That may be right: a
@@ -53,9 +55,11 @@ def check_reward(reward: Reward, rows: Rows) -> str | None:
     """
     for index in range(len(rows)):
         _check_columns(reward, index, rows[index])
-    judging = tuple(part for part in reward.own if part.weight and _looks_at_answer(part, rows))
+    judging = tuple(
+        part for part in reward.own if part.weight and _looks_at_answer(part, rows, seconds)
+    )
     names = ", ".join(part.name for part in judging)
-    found = list(compared(Reward(judging), rows)) if judging else []
+    found = list(compared(Reward(judging), rows, seconds=seconds)) if judging else []
     for one in found:
         for what, value in (("the empty answer", one.empty), ("another row's", one.other)):
             if value is not None and one.own < value:
@@ -99,7 +103,9 @@ def ties(found: Sequence[Compared]) -> str | None:
     )
 
 
-def compared(reward: Reward, rows: Rows, most: int = _COMPARED) -> Iterator[Compared]:
+def compared(
+    reward: Reward, rows: Rows, most: int = _COMPARED, seconds: float = _SECONDS
+) -> Iterator[Compared]:
     """Of each of the first rows that have an ``answer`` in text; a judge of siblings is shown what
     is tried as one group.
 
@@ -113,8 +119,8 @@ def compared(reward: Reward, rows: Rows, most: int = _COMPARED) -> Iterator[Comp
         other = next((text for text in answers if text not in ("", own)), None)
         tried = [own, "", *([] if other is None else [other])]
         whats = zip(tried, ("own", "empty", "other"), strict=False)
-        alone = [_judged(reward, rows[index], index, text, what) for text, what in whats]
-        beside = _beside(reward, rows[index], index, tried)
+        alone = [_judged(reward, rows[index], index, text, what, seconds) for text, what in whats]
+        beside = _beside(reward, rows[index], index, tried, seconds)
         mine, empty, *others = [a + b for a, b in zip(alone, beside, strict=True)]
         yield Compared(index + 1, mine, empty, others[0] if others else None)
 
@@ -133,7 +139,7 @@ class _Watched(dict[str, Any]):
         return super().get(key, default)
 
 
-def _looks_at_answer(part: Part, rows: Rows) -> bool:
+def _looks_at_answer(part: Part, rows: Rows, seconds: float) -> bool:
     """Whether it asks for it by name, or looks it up in the row."""
     if _ANSWER in part.offered or "row" not in part.offered:
         return _ANSWER in part.offered
@@ -141,7 +147,7 @@ def _looks_at_answer(part: Part, rows: Rows) -> bool:
     if index is None:
         return False
     row = _Watched(rows[index])
-    _judged(Reward((part,)), row, index, str(rows[index][_ANSWER]), "own")
+    _judged(Reward((part,)), row, index, str(rows[index][_ANSWER]), "own", seconds)
     return row.looked_at
 
 
@@ -157,18 +163,18 @@ def _check_columns(reward: Reward, index: int, row: Row) -> None:
             )
 
 
-def _judged(reward: Reward, row: Row, index: int, text: str, what: str) -> float:
+def _judged(reward: Reward, row: Row, index: int, text: str, what: str, seconds: float) -> float:
     said = {"role": "assistant", "content": text}
     finished = Finished(text, (*row["messages"], said), row, len(text.split()) + 1, False)
-    return sum(part.weight * sum(_of(part, finished, index, what)) for part in reward.own)
+    return sum(part.weight * sum(_of(part, finished, index, what, seconds)) for part in reward.own)
 
 
-def _beside(reward: Reward, row: Row, index: int, texts: list[str]) -> list[float]:
+def _beside(reward: Reward, row: Row, index: int, texts: list[str], seconds: float) -> list[float]:
     """What judges of siblings add to each."""
     if not reward.of_siblings:
         return [0.0] * len(texts)
     try:
-        verdicts = limited(_SECONDS, reward.among, texts, [row] * len(texts))
+        verdicts = limited(seconds, reward.among, texts, [row] * len(texts))
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # whatever a person's code raises, SystemExit too
@@ -180,10 +186,10 @@ def _beside(reward: Reward, row: Row, index: int, texts: list[str]) -> list[floa
     return [verdict.reward for verdict in verdicts]
 
 
-def _of(part: Part, finished: Finished, index: int, what: str) -> list[float]:
+def _of(part: Part, finished: Finished, index: int, what: str, seconds: float) -> list[float]:
     told = {"own": "own answer", "empty": "empty answer", "other": "question, on another's answer,"}
     try:
-        return list(limited(_SECONDS, part.of, finished).values())
+        return list(limited(seconds, part.of, finished).values())
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # whatever a person's code raises, SystemExit too

@@ -22,7 +22,7 @@ from customize._errors import DataError, OutOfRoom, Unsupported
 from customize.data.rendering.reply import is_unread_call
 from customize.interfaces.backend import Completion, Prompt, Sampling, Snapshot
 from customize.interfaces.environment import Environment, Reply, ToolCall, Turn, Verdict
-from customize.interfaces.renderer import Message, Renderer, Tool
+from customize.interfaces.renderer import Document, Message, Renderer, Tool
 from customize.rollouts.episode import Ask, Episode, Spoken
 from customize.rollouts.extending import extended, prove
 from customize.rollouts.limits import limited
@@ -72,13 +72,13 @@ class Driver:
         if not failed:
             return episodes
         again = self._once(snapshot, [asks[i] for i in failed])
-        for i, episode in zip(failed, again, strict=True):
-            played[i] = episode
+        for i, one in zip(failed, again, strict=True):
+            played[i] = one
         groups = {asks[i].group for i in failed}
         second = self._judged(asks, played, groups)
         return [s if e.group in groups else e for e, s in zip(episodes, second, strict=True)]
 
-    def _once(self, snapshot: Snapshot, asks: Sequence[Ask]) -> list[Episode]:
+    def _once(self, snapshot: Snapshot, asks: Sequence[Ask]) -> list[_Played]:
         with stage_for(self.environment) as stage:
             live = [_Live(self, ask, stage, snapshot.renderer) for ask in asks]
             going = self._advance(stage, [(one, None) for one in live])
@@ -90,17 +90,17 @@ class Driver:
                 for one, (completion,) in zip(going, completions, strict=True):
                     sent.append((one, one.hear(completion)))
                 going = self._advance(stage, sent)
-            return [one.episode() for one in live]
+            return [_Played(one.episode(), one.content) for one in live]
 
     def _prove(self, renderer: Renderer, going: Sequence[_Live]) -> None:
-        """Once for each set of tools that is offered."""
+        """Once for each set of tools that is offered, with documents and without."""
         if self.rewrites == "restart" or self.environment.single:
             return
-        proven: list[Sequence[Tool]] = []
-        for tools in (one.tools for one in going):
-            if tools not in proven:
-                prove(renderer, tools)
-                proven.append(tools)
+        proven: list[tuple[Sequence[Tool], bool]] = []
+        for tools, documents in (one.beside for one in going):
+            if (tools, bool(documents)) not in proven:
+                prove(renderer, tools, documents)
+                proven.append((tools, bool(documents)))
 
     def _advance(self, stage: Stage, sent: Sequence[tuple[_Live, Sent]]) -> list[_Live]:
         """Those that go on, each with its next prompt."""
@@ -114,37 +114,46 @@ class Driver:
         return [one for one in going if not one.ended] if full else going
 
     def _judged(
-        self, asks: Sequence[Ask], episodes: Sequence[Episode], groups: Set[int]
+        self, asks: Sequence[Ask], played: Sequence[_Played], groups: Set[int]
     ) -> list[Episode]:
         """With what a judge of siblings says of these groups; one with a failure is left out."""
-        out = list(episodes)
+        out = [one.episode for one in played]
         if self.environment.siblings is None:
             return out
         for group in groups:
             members = [i for i, ask in enumerate(asks) if ask.group == group]
-            found = self._of_group([asks[i] for i in members], [out[i] for i in members])
+            found = self._of_group([asks[i] for i in members], [played[i] for i in members])
             for i, episode in zip(members, found, strict=True):
                 out[i] = episode
         return out
 
-    def _of_group(self, asks: Sequence[Ask], episodes: Sequence[Episode]) -> list[Episode]:
-        judge = self.environment.siblings
+    def _of_group(self, asks: Sequence[Ask], played: Sequence[_Played]) -> list[Episode]:
+        """Where the judge fails that is one error, of the first: the others are void."""
+        judge, episodes = self.environment.siblings, [one.episode for one in played]
         assert judge is not None
         if any(e.failed for e in episodes):
             return [e if e.failed else _void(e) for e in episodes]
         try:
             rows = [copy.deepcopy(ask.row) for ask in asks]
-            completions = [episode.completion for episode in episodes]
+            completions = [one.content for one in played]
             verdicts = limited(self.environment.seconds, judge, completions, rows)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # whatever a person's code raises
-            lines = "".join(traceback.format_exception(error))
-            return [_failed(e, f"{type(error).__name__}: {error}", lines) for e in episodes]
+            first, *others = episodes
+            return [_failed(first, error), *map(_void, others)]
         return [
             attrs.evolve(e, reward=e.reward + v.reward, parts={**e.parts, **v.parts})
             for e, v in zip(episodes, verdicts, strict=True)
         ]
+
+
+@attrs.frozen
+class _Played:
+    """An episode that has ended. content: what rewards are given of its last reply."""
+
+    episode: Episode
+    content: str
 
 
 @attrs.define
@@ -153,6 +162,7 @@ class _Sequence:
 
     tokens: Ints
     tools: Sequence[Tool]
+    documents: Sequence[Document]
     messages: list[Message]
     spans: list[tuple[int, Floats, Floats]] = attrs.field(factory=list)
 
@@ -177,6 +187,7 @@ class _Live:
     def __init__(self, driver: Driver, ask: Ask, stage: Stage, renderer: Renderer) -> None:
         self.number = stage.begin(copy.deepcopy(ask.row), ask.seed)
         self.ended = False
+        self.content = ""  # of the last reply
         self._driver = driver
         self._ask = ask
         self._renderer = renderer
@@ -192,9 +203,9 @@ class _Live:
         self._traceback: str | None = None
 
     @property
-    def tools(self) -> Sequence[Tool]:
-        """Those of the conversation that it is in."""
-        return self._sequences[-1].tools
+    def beside(self) -> tuple[Sequence[Tool], Sequence[Document]]:
+        """Tools and documents of the conversation that it is in."""
+        return self._sequences[-1].tools, self._sequences[-1].documents
 
     def prompt(self) -> Prompt:
         """What is to be sampled next; every turn draws from a seed of its own."""
@@ -214,6 +225,7 @@ class _Live:
         self._stop = "done" if completion.stop_reason == "stop" else "length"
         reply = self._reply(completion, bool(sequence.tools))
         self._faults.update(reply.faults)
+        self.content = reply.content
         self._messages.append({"role": "assistant", "content": reply.text})
         return reply
 
@@ -228,7 +240,8 @@ class _Live:
             ToolCall(call["function"]["name"], call["function"]["arguments"], str(call["id"]))
             for call in message.get("tool_calls", ())
         )
-        faults = ("unreadable_call",) if is_unread_call(content) else ()
+        unread = _leaves_a_call(self._renderer, completion.tokens, content)
+        faults = ("unreadable_call",) if unread else ()
         return Reply(text, content, calls, faults, stopped, length)
 
     def take(self, said: Said) -> bool:
@@ -317,22 +330,27 @@ class _Live:
 
     def _see(self, turn: Turn, messages: Sequence[Message]) -> None:
         if turn.restart or not self._sequences:
-            self._begin(messages, turn.tools)
+            self._begin(messages, turn.tools, turn.documents)
         else:
+            if turn.tools or turn.documents:
+                _check_beside(turn, *self.beside)
             self._append(self._sequences[-1], messages)
         self._messages += [{"role": m["role"], "content": m["content"]} for m in messages]
 
-    def _begin(self, messages: Sequence[Message], tools: Sequence[Tool]) -> None:
-        tokens = self._renderer.prompt(messages, tools or None)
-        self._sequences.append(_Sequence(tokens, tools, [*messages]))
+    def _begin(
+        self, messages: Sequence[Message], tools: Sequence[Tool], documents: Sequence[Document]
+    ) -> None:
+        tokens = self._renderer.prompt(messages, tools or None, documents or None)
+        self._sequences.append(_Sequence(tokens, tools, documents, [*messages]))
 
     def _append(self, sequence: _Sequence, messages: Sequence[Message]) -> None:
+        beside = sequence.tools, sequence.documents
         try:
-            grown = extended(self._renderer, sequence.tokens, messages, sequence.tools)
+            grown = extended(self._renderer, sequence.tokens, messages, *beside)
         except Unsupported:
             if self._driver.rewrites == "refuse":
                 raise
-            self._begin([*sequence.messages, *messages], sequence.tools)
+            self._begin([*sequence.messages, *messages], *beside)
             return
         sequence.tokens = grown
         sequence.messages += messages
@@ -352,6 +370,25 @@ class _Live:
         self._verdict, self.ended = None, True
 
 
+def _leaves_a_call(renderer: Renderer, tokens: Ints, content: str) -> bool:
+    """As the renderer tells by its template's own form; of one that tells nothing, by any form."""
+    told = getattr(renderer, "leaves_a_call", None)
+    return is_unread_call(content) if told is None else bool(told(tokens))
+
+
+def _check_beside(turn: Turn, tools: Sequence[Tool], documents: Sequence[Document]) -> None:
+    """What is shown beside a conversation is written once, where it begins."""
+    for name, told, known in (
+        ("tools", turn.tools, tools),
+        ("documents", turn.documents, documents),
+    ):
+        if told and list(told) != list(known):
+            raise ValueError(
+                f"yielded a Turn with {name} that its conversation has not: {name} belong to the "
+                "first turn, or to one with restart=True"
+            )
+
+
 def errors_by_type(episodes: Iterable[Episode]) -> Counter[str]:
     """How many failed, by what was raised."""
     return Counter(e.error.partition(":")[0] for e in episodes if e.error is not None)
@@ -361,5 +398,6 @@ def _void(episode: Episode) -> Episode:
     return attrs.evolve(episode, reward=float("nan"), parts={}, void=True)
 
 
-def _failed(episode: Episode, error: str, lines: str | None) -> Episode:
-    return attrs.evolve(episode, reward=float("nan"), parts={}, error=error, traceback=lines)
+def _failed(episode: Episode, error: BaseException) -> Episode:
+    told, lines = f"{type(error).__name__}: {error}", "".join(traceback.format_exception(error))
+    return attrs.evolve(episode, reward=float("nan"), parts={}, error=told, traceback=lines)

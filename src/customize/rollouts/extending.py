@@ -9,7 +9,7 @@ import numpy as np
 
 from customize._batch import Ints
 from customize._errors import RenderingError, Unsupported
-from customize.interfaces.renderer import Message, Renderer, Tool
+from customize.interfaces.renderer import Document, Message, Renderer, Tool
 
 _QUESTION = {"role": "user", "content": "Where is it?"}
 _THOUGHT = {"role": "assistant", "content": "There.", "reasoning_content": "They ask for a place."}
@@ -18,7 +18,11 @@ _HINT = "rewrites=restart does so, in a new sequence of the same episode"
 
 
 def extended(
-    renderer: Renderer, tokens: Ints, messages: Sequence[Message], tools: Sequence[Tool]
+    renderer: Renderer,
+    tokens: Ints,
+    messages: Sequence[Message],
+    tools: Sequence[Tool],
+    documents: Sequence[Document],
 ) -> Ints:
     """``tokens`` with messages appended and nothing before them changed.
 
@@ -27,7 +31,7 @@ def extended(
         RenderingError: the renderer changed what was there, which is its own fault.
     """
     try:
-        grown = renderer.extend(tokens, messages, tools or None)
+        grown = renderer.extend(tokens, messages, tools or None, documents or None)
     except Unsupported as error:
         raise Unsupported(f"{error}; {_HINT}") from error
     if not np.array_equal(grown[: len(tokens)], tokens):
@@ -35,7 +39,7 @@ def extended(
     return grown
 
 
-def prove(renderer: Renderer, tools: Sequence[Tool]) -> None:
+def prove(renderer: Renderer, tools: Sequence[Tool], documents: Sequence[Document]) -> None:
     """Prove, before the first token, that what follows an answer is only ever appended.
 
     With tools a tool's result is what follows, else a user's message. Where a template rewrites
@@ -45,13 +49,14 @@ def prove(renderer: Renderer, tools: Sequence[Tool]) -> None:
         Unsupported: it is not so, with the reason.
     """
     follow = [_TOLD] if tools else [_QUESTION]
-    extended(renderer, renderer.prompt([_QUESTION], tools or None), follow, tools)
+    beside = tools or None, documents or None
+    extended(renderer, renderer.prompt([_QUESTION], *beside), follow, tools, documents)
     try:
-        thought = renderer.render([_QUESTION, _THOUGHT], tools or None).tokens
+        thought = renderer.render([_QUESTION, _THOUGHT], *beside).tokens
     except RenderingError:
         return  # what cannot be rendered is not what a model is trained to say
     try:
-        extended(renderer, thought, follow, tools)
+        extended(renderer, thought, follow, tools, documents)
     except Unsupported as error:
         told = f"an episode that goes on after a thought will stop the run: {error}"
         warnings.warn(told, stacklevel=2)

@@ -10,11 +10,12 @@ import warnings
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
-from customize._errors import OutOfRoom
+from customize._errors import OptionError, OutOfRoom
 from customize._functions import load_function
 from customize.interfaces.dataset import Row
 from customize.interfaces.environment import Environment, Reply, Rows, Turn, Verdict
 from customize.interfaces.renderer import Message
+from customize.interfaces.renderer import Tool as Schema
 from customize.plugins.environments import is_offered, offered_environment
 from customize.plugins.references import split
 from customize.rollouts.checking import check_reward
@@ -31,18 +32,24 @@ def judged(
 ) -> Environment:
     """The environment that a reward makes: the row's messages, then whatever tools answer.
 
-    seconds: for each call of a tool, and for the reward.
+    A row's ``documents`` are shown with them, and its ``tools`` in place of the functions' own
+    schemas: each is to be answered by a function of that name.
+
+    seconds: for each call of a tool, for the reward, and for a judge of siblings.
 
     Raises:
         OptionError: the reward or a tool cannot be used.
     """
     reward = Reward.of(given)
     offered = [Tool.of(load_function(tool)) for tool in tools]
+    _check_names(offered)
     schemas = tuple(tool.schema for tool in offered)
 
     def play(row: Row, rng: random.Random) -> Play:
-        box, said, reply = Toolbox(offered), _Said(row["messages"]), None
-        turn: Turn | list[dict[str, str]] = Turn(row["messages"], schemas)
+        shown, documents = row.get("tools") or schemas, row.get("documents") or ()
+        box = Toolbox([tool for tool in offered if tool.name in _names(shown)])
+        said, reply = _Said(row["messages"]), None
+        turn: Turn | list[dict[str, str]] = Turn(row["messages"], shown, documents=documents)
         try:
             while True:
                 reply = yield turn
@@ -63,10 +70,42 @@ def judged(
     def check(rows: Rows) -> None:
         for tool in offered:
             tool.check()
-        if told := check_reward(reward, rows):
+        _check_tools(rows, _names(schemas))
+        if told := check_reward(reward, rows, seconds):
             warnings.warn(told, stacklevel=3)
 
-    return Environment(play, name, seconds, siblings=siblings, check=check, single=not offered)
+    weighed = tuple((part.function, part.weight) for part in reward.parts)
+    return Environment(
+        play,
+        name,
+        seconds,
+        siblings=siblings,
+        check=check,
+        single=not offered,
+        made_of=(*weighed, *(tool.function for tool in offered)),
+    )
+
+
+def _check_names(tools: Sequence[Tool]) -> None:
+    names = [tool.name for tool in tools]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise OptionError(
+            f"two tools have one name, {', '.join(twice)}: give one another name; "
+            "customize.search_in takes name="
+        )
+
+
+def _names(schemas: Sequence[Schema]) -> set[Any]:
+    return {schema.get("function", schema).get("name") for schema in schemas}
+
+
+def _check_tools(rows: Rows, names: set[Any]) -> None:
+    for index in range(len(rows)):
+        if unanswered := _names(rows[index].get("tools") or ()) - names:
+            raise OptionError(
+                f"row {index + 1} offers {', '.join(sorted(map(str, unanswered)))}, which no "
+                "function of tools= answers: give one of that name, or take the column tools out"
+            )
 
 
 class _Said:

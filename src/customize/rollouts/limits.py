@@ -34,9 +34,10 @@ class Alarm:
         self._armed = False
         self.fired = False  # in the last call, whatever that did with it
         self._before: Any = None  # a signal's handler, as signal types it
+        self._own = self._ring  # one object, by which it is known again
 
     def __enter__(self) -> Alarm:
-        self._before = signal.signal(signal.SIGALRM, self._ring)
+        self._before = signal.signal(signal.SIGALRM, self._own)
         return self
 
     def __exit__(self, *raised: object) -> None:
@@ -48,6 +49,8 @@ class Alarm:
         Raises:
             TimeLimit: it took longer, unless the function caught that.
         """
+        if signal.getsignal(signal.SIGALRM) is not self._own:  # code that was called set it
+            signal.signal(signal.SIGALRM, self._own)
         self.fired, self._armed = False, True
         before = signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN_S)
         try:

@@ -64,11 +64,30 @@ def stage_for(environment: Environment) -> Stage:
 
         return Isolated(environment)
     if not can_interrupt():
+        apart = "an environment marked @customize.environment(isolate=True)"
+        or_else = f"write {apart} that calls it" if environment.made_of else f"make it {apart}"
         raise OptionError(
-            f"the environment {environment.name} cannot be stopped outside the main thread: play "
-            "there, or mark it @customize.environment(isolate=True)"
+            f"{environment.name} cannot be stopped outside the main thread: play in the main "
+            f"thread, or {or_else}"
         )
-    return Gathered(environment) if environment.is_async else Direct(environment)
+    if not environment.is_async:
+        return Direct(environment)
+    if _loop_runs():
+        raise OptionError(
+            f"the environment {environment.name} is async, and an event loop runs here already, as "
+            "in a notebook: play from a script or the command line, or write it as a plain "
+            "generator marked @customize.environment(isolate=True), with asyncio.run(…) around "
+            "what is awaited"
+        )
+    return Gathered(environment)
+
+
+def _loop_runs() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 class Direct:
@@ -162,9 +181,9 @@ class Gathered:
         return self
 
     def __exit__(self, *raised: object) -> None:
-        for number in list(self._open):
-            self.close(number)
-        self._stack.close()
+        with self._stack:  # whatever comes of closing them
+            for number in list(self._open):
+                self.close(number)
 
     def begin(self, row: Row, seed: int) -> int:
         self._begun += 1
@@ -236,8 +255,10 @@ def _place_of(error: BaseException | None) -> TracebackType | None:
 
 
 def is_reward(value: object) -> bool:
-    """A number or parts by name: what an async environment yields last."""
-    return isinstance(value, (int, float, Mapping, Verdict))
+    """A number, numpy's too, or parts by name: what an async environment yields last."""
+    if isinstance(value, (int, float, Mapping, Verdict)):
+        return True
+    return type(value).__module__ == "numpy" and not isinstance(value, str)
 
 
 def told_limit(error: BaseException, seconds: float) -> BaseException:

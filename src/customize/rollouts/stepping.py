@@ -10,7 +10,7 @@ import attrs
 
 from customize._errors import OutOfRoom
 from customize.interfaces.dataset import Row
-from customize.interfaces.environment import Environment, Reply
+from customize.interfaces.environment import Environment, Reply, Verdict
 from customize.rollouts.rewards import name_of
 
 World = Any  # a person's, or a package's: what it has is seen when it is called
@@ -30,23 +30,30 @@ def stepped(
     mappings of these. The rewards of all steps are summed.
 
     Args:
-        action: from what the model said to what ``step`` takes.
+        action: from what the model said to what ``step`` takes. A ValueError, as of ``int``, or a
+            BadCall says that it is none: the episode ends with the rewards so far, and the model's
+            fault is counted as ``bad_action``.
         text: from an observation to what the model sees.
     """
 
-    def play(row: Row, rng: random.Random) -> Generator[str, Reply, float]:
-        world, total = make(row), 0.0
+    def play(row: Row, rng: random.Random) -> Generator[str, Reply, Verdict]:
+        world, total, faults = make(row), 0.0, {}
         try:
             seen = _Seen.of(world.reset(seed=rng.getrandbits(31)))
             while not seen.over:
                 reply = yield text(seen.observation)
-                seen = _Seen.of(world.step(action(reply.text)))
+                try:
+                    chosen = action(reply.text)
+                except ValueError:  # and BadCall, which is one
+                    faults = {"bad_action": 1}
+                    break
+                seen = _Seen.of(world.step(chosen))
                 total += seen.reward
         except OutOfRoom:
             pass  # what was reached counts
         finally:
             getattr(world, "close", lambda: None)()
-        return total
+        return Verdict(total, {}, faults)
 
     return Environment(play, name_of(make), seconds)
 

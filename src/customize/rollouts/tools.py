@@ -90,6 +90,7 @@ class Tool:
                 raise BadCall(f"{self.name} has no argument {key!r}: there are {', '.join(known)}")
             if not _fits(value, known[key]):
                 wanted = known[key].get("type") or "one of " + ", ".join(known[key]["enum"])
+                wanted += " or null" if known[key].get("nullable") else ""
                 raise BadCall(f"{key} of {self.name} must be {wanted} (got {value!r})")
         missing = [key for key in parameters["required"] if key not in arguments]
         if missing:
@@ -180,7 +181,7 @@ def _schema_of(where: str, hint: Any) -> Mapping[str, Any]:
         return {"type": "array" if hint is list else "object"}
     if origin in (types.UnionType, typing.Union) and len(arguments) == 2 and None in _nones(hint):
         inner = next(a for a in arguments if a is not type(None))
-        return _schema_of(where, inner)
+        return {**_schema_of(where, inner), "nullable": True}
     raise OptionError(
         f"{where} is of a type that tools do not take: use str, int, float, bool, Literal of "
         f"texts, list or dict (got {hint})"
@@ -202,6 +203,8 @@ _PYTHON: Mapping[str, type | tuple[type, ...]] = {
 
 
 def _fits(value: Any, schema: Mapping[str, Any]) -> bool:
+    if value is None:
+        return bool(schema.get("nullable"))
     if "enum" in schema:
         return value in schema["enum"]
     if isinstance(value, bool) and schema["type"] != "boolean":

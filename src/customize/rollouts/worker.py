@@ -88,11 +88,13 @@ def _raised(error: BaseException) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """A turn as JSON values; anything else as it is, for the driver to refuse."""
-    if isinstance(value, Turn):
-        return {"turn": attrs.asdict(value)}
-    json.dumps(value)
-    return value
+    """A turn as JSON values; other JSON values as they are, for the driver to refuse."""
+    told = {"turn": attrs.asdict(value)} if isinstance(value, Turn) else value
+    try:
+        json.dumps(told)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"what is yielded must be JSON values: {error}") from error
+    return told
 
 
 if __name__ == "__main__":

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Set
+from itertools import accumulate, takewhile
 from typing import Any
 
 import attrs
 
+from customize._scripts import KOREAN, UNSPACED
 from customize.data.rendering.conversation import ROLES
 from customize.interfaces.environment import Turn, Verdict
 from customize.rollouts.rewards import number
 
 _CHARACTERS = 4  # that a token is taken for where text is cut before it is tokens
+_DENSE = re.compile(f"[{UNSPACED}{KOREAN}]")  # each of these is taken for a token of its own
 _CUT = "[… {} characters left out …]"
 
 
@@ -51,10 +55,25 @@ def _is_message(value: object) -> bool:
 
 def _cut(text: str, limit: int) -> str:
     """The beginning and the end, where the text is too long."""
-    if len(text) <= limit:
+    length = len(text)
+    if length * _CHARACTERS <= limit or (length <= limit and _weight(text) <= limit):
         return text
     half = limit // 2
-    return text[:half] + _CUT.format(len(text) - 2 * half) + text[len(text) - half :]
+    head, tail = _room(text[:half], half), _room(text[: -half - 1 : -1], half)
+    return text[:head] + _CUT.format(length - head - tail) + text[length - tail :]
+
+
+def _weight(text: str) -> int:
+    """Characters, as those of scripts with spaces are counted."""
+    return len(text) + (_CHARACTERS - 1) * len(_DENSE.findall(text))
+
+
+def _room(text: str, limit: int) -> int:
+    """How many characters from the beginning weigh no more."""
+    if _DENSE.search(text) is None:
+        return min(len(text), limit)
+    weights = accumulate(_CHARACTERS if _DENSE.match(c) else 1 for c in text)
+    return sum(1 for _ in takewhile(lambda weight: weight <= limit, weights))
 
 
 def verdict_of(value: Any) -> Verdict:

@@ -82,11 +82,12 @@ def _played(asked: Asked, method: Method) -> Asked:
 
 
 def _environment_of(method: Method) -> Environment | None:
-    """By the options that recipes have for it: ``environment``, or ``reward`` and ``tools``."""
+    """By its options ``environment``, or ``reward`` with ``tools`` and ``seconds``."""
     if (named := getattr(method, "environment", None)) is not None:
         return find_environment(named)
     if (reward := getattr(method, "reward", None)) is not None:
-        return judged(reward, getattr(method, "tools", ()))
+        seconds = getattr(method, "seconds", None) or 30.0
+        return judged(reward, getattr(method, "tools", ()), seconds)
     return None
 
 

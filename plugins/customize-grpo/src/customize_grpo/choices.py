@@ -41,6 +41,12 @@ class Choices(Method):
     tools: tuple[Any, ...] = option(
         default=(), help="Typed functions the model may call, or their names as package.module:name"
     )
+    seconds: float | None = option(
+        default=None,
+        help="For each call of a reward, a tool or a judge of siblings; 30 by default. An "
+        "environment has seconds of its own.",
+        above=0.0,
+    )
     environment: str | Function | None = option(
         default=None,
         help="In place of reward: a generator of (row, rng), package.module:name, or what a plugin "
@@ -239,7 +245,7 @@ class Choices(Method):
         if self.environment is not None:
             return find_environment(self.environment)
         assert self.reward is not None
-        return judged(self.reward, self.tools)
+        return judged(self.reward, self.tools, self.seconds or 30.0)
 
     def check_ahead(self, rows: Dataset, renderer: Renderer, context: int | None) -> None:
         self.check_played(rows)
@@ -297,6 +303,8 @@ class Choices(Method):
             )
         if self.tools and self.reward is None:
             raise OptionError("tools go with reward; an environment offers its own")
+        if self.seconds is not None and self.reward is None:
+            raise OptionError("seconds goes with reward; an environment has its own")
         try:
             self.played()
         except UnknownName as error:

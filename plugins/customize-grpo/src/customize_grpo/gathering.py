@@ -121,7 +121,8 @@ class Gatherer:
             f"{len(failed)} of {len(episodes)} episodes failed, of which max_errors allows "
             f"{self._choices.max_errors:.0%}; the first: {traced(failed[0], self._environment)}"
         )
-        if len(failed) > self._choices.max_errors * len(episodes):
+        none_counts = all(episode.failed for episode in episodes)
+        if none_counts or len(failed) > self._choices.max_errors * len(episodes):
             raise EpisodesFailed(told)
         if not self._told_failure:
             warnings.warn(told, stacklevel=2)

@@ -25,7 +25,7 @@ from customize.data.rendering.extension import Extender
 from customize.data.rendering.facts import Facts, learn
 from customize.data.rendering.folder import ChatFolder
 from customize.data.rendering.mask import check_tokens, trained_ranges, weights_of
-from customize.data.rendering.reply import parse_reply
+from customize.data.rendering.reply import Form, is_unread_call, parse_reply
 from customize.data.rendering.tracing import Tracer
 from customize.data.rendering.untrainable import Untrainable
 from customize.interfaces.renderer import Document, Message, Rendered, Tool
@@ -33,6 +33,8 @@ from customize.interfaces.renderer import Document, Message, Rendered, Tool
 # Part of every fingerprint: raise it when the same messages may give other tokens or weights.
 _VERSION = 3
 
+
+_THOUGHT = "</think>"  # the end of one
 
 # What was learned of a template, by the hash of it and of all that it was learned with.
 _PROVEN: dict[str, Facts] = {}
@@ -171,8 +173,7 @@ class ChatRenderer:
             Unsupported: the template rewrites earlier turns.
         """
         template = self._template(tools)
-        text = self._codec.decode(tokens, keep_control=True)
-        thinks = "</think>" in text
+        thinks = self._holds_thoughts(tokens, template.facts)
         suffix = template.extender.suffix(messages, thinks, tools, documents)
         end = str(template.facts.end)
         added, _ = self._codec.encode(
@@ -181,6 +182,17 @@ class ChatRenderer:
         ends = {self._codec.control[text] for text in template.facts.ends}
         is_ended = len(tokens) > 0 and int(tokens[-1]) in ends
         return np.concatenate([np.asarray(tokens, np.int32), added[1:] if is_ended else added])
+
+    def _holds_thoughts(self, tokens: Ints, facts: Facts) -> bool:
+        """Whether an answer in them has reasoning; data that speaks of it has none."""
+        mark = self._codec.control.get(_THOUGHT)
+        if mark is not None:  # data is never encoded as it
+            return bool(np.isin(mark, tokens))
+        text = self._codec.decode(tokens, keep_control=True)
+        if not facts.headers:
+            return _THOUGHT in text
+        answers = text.split(facts.headers[-1])[1:]
+        return any(_THOUGHT in answer.partition(str(facts.end))[0] for answer in answers)
 
     def decode(self, tokens: Ints) -> str:
         """The text of tokens, control tokens left out."""
@@ -196,6 +208,19 @@ class ChatRenderer:
 
     def parse(self, tokens: Ints) -> dict[str, Any]:
         """The assistant's message that a completion holds: content, reasoning, tool calls."""
+        message, form = self._parsed(tokens)
+        message["content"] = self._without_special(message["content"], form)
+        return message
+
+    def leaves_a_call(self, tokens: Ints) -> bool:
+        """Whether a completion was to call a tool, in a call that cannot be read."""
+        message, form = self._parsed(tokens)
+        content = str(message["content"])
+        marks = (mark for mark in self._codec.control if mark in content)
+        return is_unread_call(content, form) or any(form.opens(mark) for mark in marks if form)
+
+    def _parsed(self, tokens: Ints) -> tuple[dict[str, Any], Form | None]:
+        """A completion's message, control tokens in it still, and how the template writes calls."""
         facts = self._template(None).facts
         # A template of its own for tools writes their calls.
         calls = self._template([{}]).facts.calls
@@ -203,14 +228,15 @@ class ChatRenderer:
         length = next((i for i, t in enumerate(tokens) if int(t) in ends), len(tokens))
         text = self._codec.decode(tokens[:length], keep_control=True)
         begins = bool(facts.headers) and facts.headers[0].rstrip().endswith("<think>")
-        message = parse_reply(text, begins, calls)
-        message["content"] = self._without_special(message["content"])
-        return message
+        return parse_reply(text, begins, calls), calls
 
-    def _without_special(self, text: str) -> str:
+    def _without_special(self, text: str, calls: Form | None) -> str:
         """Markup of a call that could not be read stays, to be seen."""
         for special in self._codec.special:
-            if "think" not in special and "tool_call" not in special:
+            if special not in text:
+                continue
+            of_a_call = "tool_call" in special or (calls is not None and calls.writes(special))
+            if "think" not in special and not of_a_call:
                 text = text.replace(special, "")
         return text.strip()
 

@@ -36,11 +36,21 @@ class Form:
     opening: may hold the group ``name``; what follows are then the arguments alone.
     read: gives the value at a place and where it ends; raises ValueError or RowFault where there is
         none.
+    tried: whether an answer that holds no call was to be one, where no opening tells.
     """
 
     opening: re.Pattern[str]
     closing: re.Pattern[str]
     read: Callable[[str, int], tuple[Any, int]] = _read_json
+    tried: Callable[[str], bool] | None = None
+
+    def opens(self, markup: str) -> bool:
+        """Whether this token is of what opens a call."""
+        return re.escape(markup) in self.opening.pattern
+
+    def writes(self, markup: str) -> bool:
+        """Whether calls are written with this token."""
+        return self.opens(markup) or re.escape(markup) in self.closing.pattern
 
     def take(self, text: str) -> tuple[str, Calls]:
         """What is left of ``text`` without its calls, and the calls; a malformed one is left."""
@@ -101,8 +111,22 @@ def _value(source: str, tree: ast.expr) -> Any:
         return json.loads(ast.get_source_segment(source, tree) or "")
 
 
-def _form(opening: str, closing: str, **read: Any) -> Form:
-    return Form(re.compile(opening), re.compile(closing), **read)
+def _is_tried_bare(content: str) -> bool:
+    """Whether an answer without markup was to be a call; one that is other JSON was not."""
+    text = content.strip()
+    if text.startswith("<|python_tag|>"):
+        return True
+    if not text.startswith("{") or '"name"' not in text:
+        return False
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return True
+    return bool(value.keys() & {"arguments", "parameters"})
+
+
+def _form(opening: str, closing: str, **how: Any) -> Form:
+    return Form(re.compile(opening), re.compile(closing), **how)
 
 
 # By who began them; others write the same.
@@ -118,7 +142,11 @@ FORMS = {
     ),
     "lfm2": _form(r"<\|tool_call_start\|>", r"<\|tool_call_end\|>", read=_read_python),
     # Nothing marks these calls: only an answer that is one, whole, is taken for it.
-    "llama": _form(r"(?s)\A\s*(<\|python_tag\|>)?\s*(?=\{.*\"(parameters|arguments)\")", r"\s*\Z"),
+    "llama": _form(
+        r"(?s)\A\s*(<\|python_tag\|>)?\s*(?=\{.*\"(parameters|arguments)\")",
+        r"\s*\Z",
+        tried=_is_tried_bare,
+    ),
 }
 
 
@@ -131,10 +159,16 @@ def form_of(written: str, wanted: Calls) -> Form | None:
     return None
 
 
-def is_unread_call(content: str) -> bool:
-    """Whether what is left of a reply without its calls holds the opening of one."""
-    marked = (form for name, form in FORMS.items() if name != "llama")
-    return any(form.opening.search(content) for form in marked)
+def is_unread_call(content: str, form: Form | None = None) -> bool:
+    """Whether what is left of a reply without its calls was to be one.
+
+    content: with its control tokens, which open calls.
+    form: how the template writes calls, where nothing else marks them.
+    """
+    if form is not None and form.tried is not None and form.tried(content):
+        return True
+    marked = (one for name, one in FORMS.items() if name != "llama")
+    return any(one.opening.search(content) for one in marked)
 
 
 def parse_reply(
