@@ -110,6 +110,9 @@ def test_every_fault_is_told_with_its_line(file: Path) -> None:
     [
         ({"name": "Says Yes"}, "lower case letters, digits and dashes"),
         ({"name": "checks"}, "neither 'checks' nor 'texts'"),
+        ({"name": "length"}, "nor 'length', of which a verdict speaks"),
+        ({"name": "form"}, r"\(got 'form'\)"),
+        ({"name": "answering"}, r"\(got 'answering'\)"),
         ({"prompts": ()}, "says-yes: prompts is empty"),
         ({"expect": {}}, "says-yes: expect is empty"),
         ({"expect": {"exclude": "yes"}}, "says-yes: expect: .*did you mean 'excludes'"),

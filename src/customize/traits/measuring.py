@@ -28,7 +28,7 @@ from customize.evaluation.terms import Terms
 from customize.evaluation.wording import amount, points
 from customize.interfaces.dataset import Row
 from customize.interfaces.gate import better, no_worse
-from customize.traits.trait import CHECKS, TEXTS, Trait
+from customize.traits.trait import ANSWERING, CHECKS, FORM, LENGTH, TEXTS, Trait
 
 PART = "part"
 BEFORE, AFTER = "before", "after"
@@ -133,14 +133,14 @@ def _others(evaluation: Evaluation, trait: Trait, margin: float) -> dict[str, Ga
         for part in there
         if part not in (trait.name, TEXTS)
     }
-    found["form"] = judge(evaluation, no_worse("form.repeats", margin, BEFORE))
-    found["answering"] = judge(evaluation, no_worse("form.empty", margin, BEFORE))
+    found[FORM] = judge(evaluation, no_worse("form.repeats", margin, BEFORE))
+    found[ANSWERING] = judge(evaluation, no_worse("form.empty", margin, BEFORE))
     if evaluation.general:
         found["general ability"] = judge(evaluation, no_worse(GENERAL, MARGIN, BEFORE))
     if TEXTS in there:
         text = no_worse("text.nats_per_token", TEXT_MARGIN, BEFORE, f"{PART}={TEXTS}")
         found["held-out text"] = judge(evaluation, text)
-    found["length"] = _length(evaluation, trait)
+    found[LENGTH] = _length(evaluation, trait)
     return found
 
 

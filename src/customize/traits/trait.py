@@ -29,6 +29,9 @@ from customize.traits.rewriting import Rewrite
 
 # Parts of a measurement that are no trait.
 CHECKS, TEXTS = "checks", "texts"
+# What a verdict also speaks of, beside other traits by their names.
+FORM, ANSWERING, LENGTH = "form", "answering", "length"
+_RESERVED = (CHECKS, TEXTS, FORM, ANSWERING, LENGTH)
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 _EXAMPLE = "name: promises-refunds"
 _SAYS = "says something"  # no scorer's name, which has no space
@@ -65,10 +68,11 @@ class Trait:
     )
 
     def __attrs_post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name) or self.name in (CHECKS, TEXTS):
+        if not _NAME.fullmatch(self.name) or self.name in _RESERVED:
             raise OptionError(
                 "name must be lower case letters, digits and dashes, and neither "
-                f"{CHECKS!r} nor {TEXTS!r} (got {self.name!r})"
+                f"{' nor '.join(map(repr, _RESERVED))}, of which a verdict speaks beside traits "
+                f"(got {self.name!r})"
             )
         if not self.prompts:
             raise OptionError(f"{self.name}: prompts is empty: say what provokes it")
