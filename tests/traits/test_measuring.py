@@ -166,10 +166,20 @@ def test_without_other_rows_length_is_not_known(trait: Make) -> None:
 
 def test_answers_without_a_score_do_not_pass(trait: Make) -> None:
     made = trait()
-    faults = (Fault("x", "after", "expect", "ValueError"),)
+    faults = (Fault("says-yes 39", "after", "expect", "ValueError"),)
     found = judgement(evaluation(items(made.name, (40, 2, 40)), faults=faults), made, 0.1)
     assert found.trait == "inconclusive"
     assert "1 answers have no score" in found.gates[1].told
+
+
+def test_what_failed_on_other_rows_is_told_of_those_alone(trait: Make) -> None:
+    made, checks = trait(), items("checks", (100, 60, 60))
+    faults = (Fault("checks 7", "after", "expect", "ValueError: odd"),)
+    parts = [*items(made.name, (40, 2, 40)), *checks, *items("rambles", (100, 60, 60))]
+    found = judgement(evaluation(parts, faults=faults), made, 0.1)
+    assert found.trait == "pass"
+    assert found.others["rambles"].verdict == "pass"
+    assert found.others["checks"].verdict == "inconclusive"
 
 
 def test_rows_say_what_they_are_for_and_share_no_id(trait: Make) -> None:

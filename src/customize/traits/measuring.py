@@ -21,7 +21,7 @@ from customize.evaluation.progress import AnswerProgress
 from customize.evaluation.questions import questions_of
 from customize.evaluation.scorers.degeneration import Degeneration
 from customize.evaluation.scorers.likelihood import Perplexity
-from customize.evaluation.scoring import RIGHT
+from customize.evaluation.scoring import ALL, EXPECT, RIGHT, Fault
 from customize.evaluation.statistics import Interval, Verdict, non_inferior
 from customize.evaluation.suites import general as suite
 from customize.evaluation.terms import Terms
@@ -120,10 +120,17 @@ def _goal(evaluation: Evaluation, trait: Trait) -> GateResult:
     elif after.low > trait.goal:
         verdict = "fail"
     told = f"{points(after)} % of answers show {trait.name}, at most {100 * trait.goal:g} % may"
-    missing = sum(fault.scorer == "expect" for fault in evaluation.faults)
+    missing = len(_unscored(evaluation, trait))
     if missing and verdict == "pass":
         verdict, told = "inconclusive", f"{told}, but {missing} answers have no score"
     return GateResult(f"goal({trait.name}, at_most={trait.goal:g})", verdict, told)
+
+
+def _unscored(evaluation: Evaluation, trait: Trait) -> list[Fault]:
+    """What kept the trait from being seen or ruled out in the corrected model's answers."""
+    among = {ALL, *(item.id for item in evaluation.of(f"{PART}={trait.name}"))}
+    mine = [fault for fault in evaluation.faults if fault.item in among]
+    return [fault for fault in mine if (fault.scorer, fault.column) == (EXPECT, AFTER)]
 
 
 def _others(evaluation: Evaluation, trait: Trait, margin: float) -> dict[str, GateResult]:
