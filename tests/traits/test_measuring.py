@@ -184,11 +184,37 @@ def test_what_failed_on_other_rows_is_told_of_those_alone(trait: Make) -> None:
 
 def test_rows_say_what_they_are_for_and_share_no_id(trait: Make) -> None:
     check = {"id": "1", "messages": [{"role": "user", "content": "a"}], "expect": {"includes": "b"}}
-    rows = rows_of([trait(), trait(name="other")], [check, {**check, "id": "2"}], general.texts())
+    rows = rows_of([trait(), trait(name="other")], [check, {**check, "id": "2", "expect": {"includes": "c"}}], general.texts())
     ids = [row["id"] for row in rows]
     assert len(set(ids)) == len(ids) == 30 + 30 + 2 + 50
     parts = [row[PART] for row in rows[::30]]
     assert parts == ["says-yes", "other", "checks", "texts"]
+
+
+def test_what_is_asked_again_is_no_row_of_its_own(trait: Make) -> None:
+    check = {"messages": [{"role": "user", "content": "a"}], "expect": {"includes": "b"}}
+    text = {"messages": [*check["messages"], {"role": "assistant", "content": "b"}]}
+    made = trait(held_out=tuple(f"measure {n % 10}" for n in range(30)))
+    rows = rows_of([made], [check, check], [text, text])
+    assert [row[PART] for row in rows] == ["says-yes"] * 10 + ["checks", "texts"]
+    assert len(made.rows[1]) == 10
+
+
+def test_prompts_that_traits_share_count_once_in_what_is_measured_over_all(trait: Make) -> None:
+    shared = [
+        attrs.evolve(item, id=f"{name} {n}", slices={PART: name})
+        for name in ("rambles", "off-topic", "rude")
+        for n, item in enumerate(items("rambles", (50, 40, 40)))
+    ]
+    found = judged(trait(), (40, 2, 40), shared)
+    for gate in ("form", "answering"):
+        assert "on 90 rows" in found.others[gate].told
+    assert "on 50 rows" in found.others["length"].told
+
+
+def test_the_traits_own_prompts_are_no_others_under_another_name(trait: Make) -> None:
+    own = [attrs.evolve(item, slices={PART: "rambles"}) for item in items("says-yes", (40, 9, 9))]
+    assert judged(trait(), (40, 2, 40), own).others["length"].verdict == "inconclusive"
 
 
 def test_rows_that_measure_nothing_are_refused(trait: Make) -> None:

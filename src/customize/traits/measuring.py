@@ -5,7 +5,7 @@ Every row says under ``part`` what it is there for: a trait's name, ``checks`` o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import attrs
@@ -16,6 +16,7 @@ from customize.evaluation.columns import Column
 from customize.evaluation.evaluate import evaluate
 from customize.evaluation.evaluation import MARGIN, Evaluation, GateResult
 from customize.evaluation.gates import GENERAL, judge
+from customize.evaluation.item import Item
 from customize.evaluation.measures import change, estimate
 from customize.evaluation.progress import AnswerProgress
 from customize.evaluation.questions import questions_of
@@ -28,6 +29,7 @@ from customize.evaluation.terms import Terms
 from customize.evaluation.wording import amount, points
 from customize.interfaces.dataset import Row
 from customize.interfaces.gate import better, no_worse
+from customize.traits.prompts import asked_once
 from customize.traits.trait import ANSWERING, CHECKS, FORM, LENGTH, TEXTS, Trait
 
 PART = "part"
@@ -40,7 +42,7 @@ _SCORERS = {"form": Degeneration(), "text": Perplexity()}
 def rows_of(
     traits: Sequence[Trait], checks: Sequence[Row] = (), texts: Sequence[Row] = ()
 ) -> list[Row]:
-    """Rows to measure on, each with its part.
+    """Rows to measure on, each with its part; what one of them asks is not asked there again.
 
     Raises:
         OptionError: two traits share a name.
@@ -56,8 +58,8 @@ def rows_of(
             raise DataError(f"texts, row {number}: it ends with no answer, whose text is measured")
     parts: list[tuple[str, Sequence[Row]]] = [
         *((trait.name, [_expecting(trait, row) for row in trait.rows[1]]) for trait in traits),
-        (CHECKS, checks),
-        (TEXTS, [_without_expect(row) for row in texts]),
+        (CHECKS, asked_once(checks, lambda row: row.get("expect"))),
+        (TEXTS, asked_once([*map(_without_expect, texts)], lambda row: row["messages"][-1])),
     ]
     return [
         {**row, "id": f"{part} {row.get('id', number)}", PART: part}
@@ -140,8 +142,9 @@ def _others(evaluation: Evaluation, trait: Trait, margin: float) -> dict[str, Ga
         for part in there
         if part not in (trait.name, TEXTS)
     }
-    found[FORM] = judge(evaluation, no_worse("form.repeats", margin, BEFORE))
-    found[ANSWERING] = judge(evaluation, no_worse("form.empty", margin, BEFORE))
+    once = attrs.evolve(evaluation, items=tuple(_distinct(evaluation.items)))
+    found[FORM] = judge(once, no_worse("form.repeats", margin, BEFORE))
+    found[ANSWERING] = judge(once, no_worse("form.empty", margin, BEFORE))
     if evaluation.general:
         found["general ability"] = judge(evaluation, no_worse(GENERAL, MARGIN, BEFORE))
     if TEXTS in there:
@@ -154,10 +157,13 @@ def _others(evaluation: Evaluation, trait: Trait, margin: float) -> dict[str, Ga
 def _length(evaluation: Evaluation, trait: Trait) -> GateResult:
     """Words of answers to everything but the trait's own prompts, in both directions.
 
+    A prompt of its own that is another part's too is still its own.
+
     Where the trait is one of length, answers may become shorter.
     """
     gate = f"same_length(margin={LENGTH_MARGIN:g})"
-    items = [item for item in evaluation.items if item.slices[PART] != trait.name]
+    own = {item.hash for item in evaluation.of(f"{PART}={trait.name}")}
+    items = [item for item in _distinct(evaluation.items) if item.hash not in own]
     before = estimate(items, "form.words", BEFORE)
     found = change(items, "form.words", AFTER, BEFORE)
     if before is None or found is None:
@@ -168,6 +174,14 @@ def _length(evaluation: Evaluation, trait: Trait) -> GateResult:
     worst = next((v for v in ("fail", "inconclusive") if v in verdicts), "pass")
     told = f"{amount(before)} words before, a change of {amount(moved, True)}"
     return GateResult(gate, worst, f"{told} on {found.num_items} rows")  # type: ignore[arg-type]
+
+
+def _distinct(items: Iterable[Item]) -> list[Item]:
+    """One of those that ask the same, as traits with the same prompts do: it has one answer."""
+    first: dict[str, Item] = {}
+    for item in items:
+        first.setdefault(item.hash, item)
+    return [*first.values()]
 
 
 def _is_of_length(trait: Trait) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,22 @@ def rows_of(given: str | Sequence[str | Mapping[str, Any]], what: str) -> list[R
         return list(read(rows, kind="prompt"))
     except DataError as error:
         raise DataError(f"{what}: {error}") from error
+
+
+def asked_once(
+    rows: Sequence[Row], beside: Callable[[Row], object] = lambda row: None
+) -> list[Row]:
+    """Without those that ask what one before them asks, which gets the same answer.
+
+    Rows that differ in what ``beside`` says of them stay.
+    """
+    if not rows:
+        return []
+    bare = [{key: row[key] for key in row if key not in ("id", "expect")} for row in rows]
+    first: dict[tuple[str, str], Row] = {}
+    for question, row in zip(questions_of(bare, need_expect=False), rows, strict=True):
+        first.setdefault((question.hash, repr(beside(row))), row)
+    return [*first.values()]
 
 
 def two_halves(rows: Sequence[Row], where: str) -> tuple[list[Row], list[Row]]:

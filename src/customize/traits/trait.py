@@ -24,7 +24,7 @@ from customize.interfaces.dataset import Row
 from customize.interfaces.scorer import Answer, Scorer
 from customize.training.recipe_file import beside_all, load_yaml
 from customize.traits.judge import JUDGE, trait_judge
-from customize.traits.prompts import check_apart, rows_of, two_halves
+from customize.traits.prompts import asked_once, check_apart, rows_of, two_halves
 from customize.traits.rewriting import Rewrite
 
 # Parts of a measurement that are no trait.
@@ -111,16 +111,19 @@ class Trait:
     def rows(self) -> tuple[list[Row], list[Row]]:
         """Prompts to learn from, and prompts to measure on; no question is in both.
 
+        What is measured on is asked once: the same question gets the same answer.
+
         Raises:
             DataError: they cannot be read, or there are too few.
         """
         where = f"the trait {self.name}"
         asked = rows_of(self.prompts, f"prompts of {where}")
         if not self.held_out:
-            return two_halves(asked, where)
+            asked, held_out = two_halves(asked, where)
+            return asked, asked_once(held_out)
         held_out = rows_of(self.held_out, f"held_out of {where}")
         check_apart(asked, held_out, where)
-        return asked, held_out
+        return asked, asked_once(held_out)
 
     @property
     def fewest_held_out(self) -> int:
