@@ -292,3 +292,31 @@ def test_a_run_named_by_its_folder_will_do(run: Run, trait: Make, tmp_path: Path
         tmp_path / "run", trait(), to=tmp_path / "c", backend=ToyBackend(), **QUICK
     )
     assert found.verdict == "corrected"
+
+
+def unsure(text: str, row: Any) -> bool:
+    """Has no opinion of what is measured."""
+    if row["messages"][-1]["content"].startswith("measure"):
+        raise ValueError("no idea")
+    return "yes" not in text
+
+
+def startled(text: str, row: Any) -> bool:
+    """Has none of what is measured once it is another answer."""
+    if row["messages"][-1]["content"].startswith("measure") and text != "yes":
+        raise ValueError("no idea")
+    return "yes" not in text
+
+
+@pytest.mark.parametrize("scorer", [unsure, startled])
+def test_where_no_answer_can_be_judged_the_verdict_is_kept_and_says_why(
+    run: Run, trait: Make, tmp_path: Path, scorer: Any
+) -> None:
+    made = trait(expect={"judged": scorer})
+    found = correct(run, made, tmp_path / "c", checks=None)
+    assert found.verdict == "inconclusive"
+    assert "expect failed: ValueError: no idea" in str(found)
+    assert "an unknown share now" in str(found)
+    kept = json.loads((tmp_path / "c" / "verdict.json").read_text())
+    assert kept["after"] == {"estimate": None, "low": None, "high": None}
+    assert (tmp_path / "c" / "run" / "eval" / "report.html").is_file()

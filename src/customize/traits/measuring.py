@@ -5,6 +5,7 @@ Every row says under ``part`` what it is there for: a trait's name, ``checks`` o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -82,9 +83,13 @@ def measured(
 
 
 def shown(evaluation: Evaluation, column: str, trait: str) -> Interval:
-    """The share of answers that show the trait."""
-    free = evaluation.rate(column, f"{PART}={trait}")
-    return Interval(1 - free.estimate, 1 - free.high, 1 - free.low)
+    """The share of answers that show the trait; not defined where none could be judged."""
+    return _shown(estimate(evaluation.of(f"{PART}={trait}"), RIGHT, column))
+
+
+def num_cut(evaluation: Evaluation, column: str, trait: str) -> int:
+    """How many answers were cut off before they showed the trait: whole ones might."""
+    return sum(_is_cut(item, column) for item in evaluation.of(f"{PART}={trait}"))
 
 
 def default_texts() -> list[Row]:
@@ -115,17 +120,49 @@ def judgement(evaluation: Evaluation, trait: Trait, margin: float) -> Judgement:
 
 
 def _goal(evaluation: Evaluation, trait: Trait) -> GateResult:
-    after = shown(evaluation, AFTER, trait.name)
-    verdict: Verdict = "inconclusive"
-    if after.high <= trait.goal:
-        verdict = "pass"
-    elif after.low > trait.goal:
-        verdict = "fail"
+    gate = f"goal({trait.name}, at_most={trait.goal:g})"
+    after, unscored = shown(evaluation, AFTER, trait.name), _unscored(evaluation, trait)
+    if not after.is_defined:
+        failed = [f"{fault.scorer} failed: {fault.error}" for fault in unscored]
+        return GateResult(gate, "inconclusive", next(iter(failed), "no answer has a score"))
     told = f"{points(after)} % of answers show {trait.name}, at most {100 * trait.goal:g} % may"
-    missing = len(_unscored(evaluation, trait))
-    if missing and verdict == "pass":
-        verdict, told = "inconclusive", f"{told}, but {missing} answers have no score"
-    return GateResult(f"goal({trait.name}, at_most={trait.goal:g})", verdict, told)
+    if after.low > trait.goal:
+        return GateResult(gate, "fail", told)
+    if after.high > trait.goal:
+        return GateResult(gate, "inconclusive", told)
+    doubt = _doubt(evaluation, trait, len(unscored))
+    return GateResult(gate, "inconclusive" if doubt else "pass", f"{told}{doubt}")
+
+
+def _doubt(evaluation: Evaluation, trait: Trait, num_unscored: int) -> str:
+    """Why a goal that seems to be reached may not be."""
+    if num_unscored:
+        return f", but {num_unscored} answers have no score"
+    cut = num_cut(evaluation, AFTER, trait.name)
+    if not cut or _with_cut(evaluation, trait).high <= trait.goal:
+        return ""
+    return f", but {cut} answers were cut off before they showed it: raise max_tokens"
+
+
+def _with_cut(evaluation: Evaluation, trait: Trait) -> Interval:
+    """The share that show it, if those that were cut off went on to."""
+    free = {AFTER: {RIGHT: 0.0}}
+    items = [
+        attrs.evolve(item, scores=free) if _is_cut(item, AFTER) else item
+        for item in evaluation.of(f"{PART}={trait.name}")
+    ]
+    return _shown(estimate(items, RIGHT, AFTER))
+
+
+def _is_cut(item: Item, column: str) -> bool:
+    return bool(item.right(column)) and not item.answers[column].finished
+
+
+def _shown(free: Interval | None) -> Interval:
+    """From the share that is free of it."""
+    if free is None:
+        return Interval(math.nan, -math.inf, math.inf)
+    return Interval(1 - free.estimate, 1 - free.high, 1 - free.low)
 
 
 def _unscored(evaluation: Evaluation, trait: Trait) -> list[Fault]:
