@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
+from customize._errors import OptionError
 from customize._options import option, options
 from customize._structuring import Faults, structure
 from customize.evaluation.answer_store import AnswerStore
@@ -64,7 +65,9 @@ def trait_judge(given: Any, sentence: str) -> TraitJudge:
         OptionError: with every fault.
     """
     values = {"model": given} if isinstance(given, str) else given
-    if isinstance(values, dict) and not values.get("criterion"):
+    if not isinstance(values, Mapping):
+        raise OptionError(f"{JUDGE} must be a model, or its options by name (got {given!r})")
+    if not values.get("criterion"):
         values = {**values, "criterion": f"It is free of this fault: {sentence}"}
     faults = Faults()
     made = structure(TraitJudge, values, faults)
