@@ -169,7 +169,9 @@ def _made(
     column: SnapshotColumn, trait: Trait, folder: CorrectionFolder, drawing: Drawing
 ) -> Proposal:
     questions, writes = _numbered(trait), partial(_writes, column.snapshot.renderer)
-    said = _said(column, questions, folder.store(), drawing)
+    store = folder.store()
+    trait.keep_verdicts(store)
+    said = _said(column, questions, store, drawing)
     prepare(trait, questions, said)
     found = [
         found_in(trait, question, each, drawing.pairs_per_prompt, writes)

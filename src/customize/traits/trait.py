@@ -16,6 +16,7 @@ from customize._errors import CustomizeError, OptionError
 from customize._functions import describe_function, load_function
 from customize._options import option, options, options_to_dict
 from customize._structuring import Faults, structure
+from customize.evaluation.answer_store import AnswerStore
 from customize.evaluation.expectations import Expectation
 from customize.evaluation.scorers import FunctionScorer, make_scorer
 from customize.evaluation.scorers.degeneration import says_something
@@ -23,7 +24,7 @@ from customize.evaluation.statistics.intervals import Z
 from customize.interfaces.dataset import Row
 from customize.interfaces.scorer import Answer, Scorer
 from customize.training.recipe_file import beside_all, load_yaml
-from customize.traits.judge import JUDGE, trait_judge
+from customize.traits.judge import JUDGE, TraitJudge, trait_judge
 from customize.traits.prompts import asked_once, check_apart, rows_of, two_halves
 from customize.traits.rewriting import Rewrite
 
@@ -136,6 +137,12 @@ class Trait:
         """Whether an answer shows it."""
         return not self.expectation.holds(answer, row)
 
+    def keep_verdicts(self, store: AnswerStore) -> None:
+        """Have its judge, if any, ask nothing that the store holds, and keep there what it says."""
+        judge = self.expectation.scorers.get(JUDGE)
+        if isinstance(judge, TraitJudge):
+            judge.keep_in(store)
+
     def _scorer(self, name: str, given: Any) -> Scorer:
         """Functions and judges are a trait's alone: a row of data, which others write, has none."""
         if callable(given) or name == "function":
@@ -168,6 +175,9 @@ def read_trait(source: Trait | str | os.PathLike[str]) -> Trait:
     path = Path(source)
     values, places = load_yaml(path, _EXAMPLE)
     beside_all(path, values, ("prompts", "held_out"))
+    beside_all(path, values.get("expect"), (JUDGE,))
+    if isinstance(values.get("expect"), dict):
+        beside_all(path, values["expect"].get(JUDGE), ("model",))
     faults = Faults(places)
     trait = structure(Trait, values, faults)
     faults.raise_if_any(str(path))
