@@ -47,7 +47,8 @@ def rows_of(
 
     Raises:
         OptionError: two traits share a name.
-        DataError: a check says nothing of what is right, or a text holds no answer.
+        DataError: a check says nothing of what is right, a text holds no answer, or two rows of a
+            part share an id.
     """
     names = [trait.name for trait in traits]
     if twice := sorted({name for name in names if names.count(name) > 1}):
@@ -62,11 +63,7 @@ def rows_of(
         (CHECKS, asked_once(checks, lambda row: row.get("expect"))),
         (TEXTS, asked_once([*map(_without_expect, texts)], lambda row: row["messages"][-1])),
     ]
-    return [
-        {**row, "id": f"{part} {row.get('id', number)}", PART: part}
-        for part, rows in parts
-        for number, row in enumerate(rows, 1)
-    ]
+    return [row for part, rows in parts for row in _of_part(part, rows)]
 
 
 def measured(
@@ -223,6 +220,16 @@ def _distinct(items: Iterable[Item]) -> list[Item]:
 
 def _is_of_length(trait: Trait) -> bool:
     return "max_words" in trait.expect
+
+
+def _of_part(part: str, rows: Sequence[Row]) -> list[Row]:
+    named: list[Row] = [
+        {**row, "id": f"{part} {row.get('id', number)}", PART: part}
+        for number, row in enumerate(rows, 1)
+    ]
+    if named:
+        questions_of(named, need_expect=False)  # refuses two that share an id
+    return named
 
 
 def _expecting(trait: Trait, row: Row) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from customize._errors import DataError
-from customize.data.reading import read
+from customize.data.dataset import IndexedDataset
+from customize.data.reading import SKIPPING, read
 from customize.evaluation.questions import questions_of, shared
 from customize.interfaces.dataset import Row
 
@@ -79,13 +80,26 @@ def check_apart(asked: Sequence[Row], held_out: Sequence[Row], where: str) -> No
         )
 
 
+def read_pairs(pairs: Path) -> IndexedDataset:
+    """The pairs as they were edited.
+
+    Raises:
+        DataError: some cannot be learnt from; they are listed by line.
+    """
+    try:
+        return read(pairs, kind="preference")
+    except DataError as error:
+        fix = "Correct these lines, or take them out of the file"
+        raise DataError(str(error).replace(SKIPPING, fix)) from error
+
+
 def check_unmeasured(pairs: Path, rows: Sequence[Row]) -> None:
     """Refuse pairs that ask what is measured, as an added one may.
 
     Raises:
         DataError: there are some; the first ten are listed by line.
     """
-    learnt = read(pairs, kind="preference")
+    learnt = read_pairs(pairs)
     asked = [{**row, "id": str(learnt.line(number))} for number, row in enumerate(learnt)]
     lines = shared(questions_of(asked, False), questions_of(_unnamed(rows), False))
     if lines:
