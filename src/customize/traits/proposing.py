@@ -15,7 +15,6 @@ import attrs
 from customize._errors import DataError, OptionError, RenderingError, RunError
 from customize._files import replace_text
 from customize._options import option, options, options_to_dict
-from customize.data.reading import read
 from customize.data.texts import written
 from customize.evaluation.answer_store import AnswerStore
 from customize.evaluation.answering import answers
@@ -29,7 +28,8 @@ from customize.runs.run import Run
 from customize.runs.run_columns import column_of, fingerprint_of
 from customize.training.lock import held
 from customize.traits.pairing import Found, check_given, found_in, prepare
-from customize.traits.trait import Trait
+from customize.traits.prompts import read_pairs
+from customize.traits.trait import Trait, keep_verdicts
 
 _ANSWERS, _FACTS, _PAIRS = "answers.jsonl", "asked.json", "pairs.jsonl"
 
@@ -71,6 +71,10 @@ class CorrectionFolder:
     def store(self) -> AnswerStore:
         """What models said so far."""
         return AnswerStore(self.path / _ANSWERS)
+
+    def forget_verdict(self) -> None:
+        """What is trained or measured anew has none until it is done."""
+        self.verdict.unlink(missing_ok=True)
 
     def begin(self, facts: dict[str, Any]) -> None:
         """Write what pairs are made from, or, where they are there, check that it is the same.
@@ -117,7 +121,7 @@ class Proposal:
 
     def first(self, num: int) -> list[dict[str, str]]:
         """The first pairs, to be shown: what was ``asked`` last, ``rejected`` and ``chosen``."""
-        rows = read(self.pairs, kind="preference")[:num]
+        rows = read_pairs(self.pairs)[:num]
         return [
             {"asked": row["messages"][-1]["content"]}
             | {side: written(row[side][-1]) for side in ("rejected", "chosen")}
@@ -170,7 +174,7 @@ def _made(
 ) -> Proposal:
     questions, writes = _numbered(trait), partial(_writes, column.snapshot.renderer)
     store = folder.store()
-    trait.keep_verdicts(store)
+    keep_verdicts(trait, store)
     said = _said(column, questions, store, drawing)
     prepare(trait, questions, said)
     found = [

@@ -137,12 +137,6 @@ class Trait:
         """Whether an answer shows it."""
         return not self.expectation.holds(answer, row)
 
-    def keep_verdicts(self, store: AnswerStore) -> None:
-        """Have its judge, if any, ask nothing that the store holds, and keep there what it says."""
-        judge = self.expectation.scorers.get(JUDGE)
-        if isinstance(judge, TraitJudge):
-            judge.keep_in(store)
-
     def _scorer(self, name: str, given: Any) -> Scorer:
         """Functions and judges are a trait's alone: a row of data, which others write, has none."""
         if callable(given) or name == "function":
@@ -183,6 +177,13 @@ def read_trait(source: Trait | str | os.PathLike[str]) -> Trait:
     faults.raise_if_any(str(path))
     assert trait is not None
     return trait
+
+
+def keep_verdicts(trait: Trait, store: AnswerStore) -> None:
+    """Have its judge, if any, ask nothing that the store holds, and keep there what it says."""
+    judge = trait.expectation.scorers.get(JUDGE)
+    if isinstance(judge, TraitJudge):
+        judge.keep_in(store)
 
 
 def _described(given: Any) -> Any:
