@@ -25,7 +25,7 @@ def load_function(option: str | Callable[..., Any]) -> Callable[..., Any]:
     """
     if callable(option):
         return option
-    if not _IMPORT.fullmatch(option):
+    if not isinstance(option, str) or not _IMPORT.fullmatch(option):
         raise OptionError(f"a function is named as 'package.module:name' (got {option!r})")
     module, _, name = option.partition(":")
     try:

@@ -12,9 +12,10 @@ from saying import asked, compared
 from customize import Answer, OptionError, Row, Scorer, better
 from customize.evaluation.expectations import Expectation
 from customize.evaluation.gates import judge
-from customize.evaluation.remarks import remarks
+from customize.evaluation.remarks import headline, remarks
 from customize.evaluation.results import read, write
 from customize.evaluation.scorers import as_scorers
+from customize.runs.report import _page
 
 
 class Ones(Scorer):
@@ -100,3 +101,26 @@ def test_parts_that_differ_between_rows_are_told_where_a_figure_needs_them() -> 
     assert [fault.error for fault in got.faults] == [told] * 2
     assert got.rate("customized", metric="uneven.a").estimate == 1
     assert judge(got, better("uneven.share")).verdict == "inconclusive"
+
+
+@pytest.mark.parametrize(
+    ("fails_on", "told"),
+    [
+        ("yes", "Customized has no answer with the score picky."),
+        ("no", "customized on 5 rows: 100 [57, 100] % right."),
+    ],
+)
+def test_one_that_fails_on_every_answer_of_a_column_leaves_a_page_that_says_so(
+    fails_on: str, told: str
+) -> None:
+    def picky(text: str, row: Row) -> float:
+        if text == fails_on:
+            raise ValueError("odd text")
+        return 1.0
+
+    rows = [{key: row[key] for key in row if key != "expect"} for row in ROWS]
+    got = compared(rows, scorers=as_scorers([picky]))
+    assert headline(got) == told
+    assert "change" not in got.metrics
+    assert any("ValueError: odd text" in line for line in remarks(got))
+    assert "odd text" in _page(None, got)

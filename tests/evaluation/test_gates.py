@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import attrs
 import numpy as np
 import pytest
 from saying import asked, compared
@@ -19,6 +20,7 @@ from customize import (
 )
 from customize.evaluation.gates import judge
 from customize.evaluation.scorers import as_scorers
+from customize.evaluation.scoring import ALL, Fault
 from customize.evaluation.statistics import paired_difference, superior
 from customize.interfaces.gate import parse_gate
 
@@ -99,6 +101,18 @@ def test_a_gate_may_judge_another_column_than_the_last() -> None:
     assert judged.told.startswith("retrieved against base on 30 rows: a gain of +100 ")
     assert judge(got, no_worse("calibration.ece", of="retrieved")).verdict == "pass"
     assert judge(got, better()).verdict == "inconclusive"
+
+
+def test_a_gate_on_a_slice_counts_what_failed_on_its_rows_alone() -> None:
+    rows = [asked(n, trait="short" if n < 30 else "polite") for n in range(60)]
+    got = compared(rows)
+    failed = attrs.evolve(got, faults=(Fault("45", "customized", "expect", "ValueError: odd"),))
+    assert judge(failed, better(slice="trait=short")).verdict == "pass"
+    for gate in (better(slice="trait=polite"), better()):
+        result = judge(failed, gate)
+        assert (result.verdict, "but 1 scores are missing" in result.told) == ("inconclusive", True)
+    over_all = attrs.evolve(got, faults=(Fault(ALL, "customized", "expect", "ValueError: odd"),))
+    assert judge(over_all, better(slice="trait=short")).verdict == "inconclusive"
 
 
 @pytest.mark.parametrize("than", ["prompted", '"prompted"', "'prompted'"])

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
 import signal
+import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +25,10 @@ from customize import (
     OptionError,
     Run,
     RunError,
+    Unsupported,
 )
 from customize.evaluation.columns import SnapshotColumn
+from customize.packaging.manifest import Manifest
 from customize.runs.folder import folder_fingerprint
 from customize.testing import ToyBackend
 from customize.training.loop import Loop
@@ -126,8 +131,10 @@ def test_a_pair_edited_into_nonsense_is_refused_by_line(
     first, *rest = proposal.pairs.read_text().splitlines()
     row = json.loads(first)
     proposal.pairs.write_text("\n".join([*rest, json.dumps({**row, "chosen": row["rejected"]})]))
-    with pytest.raises(DataError, match=f"line {len(rest) + 1}: no preference"):
+    with pytest.raises(DataError, match=f"line {len(rest) + 1}: no preference") as told:
         correct(run, made, tmp_path / "c")
+    assert "take them out of the file" in str(told.value)
+    assert "on-bad-rows" not in str(told.value)  # which correct has not
 
 
 @pytest.mark.parametrize("prompt", ["measure 3", "check 2", "tell 5"])
@@ -292,3 +299,177 @@ def test_a_run_named_by_its_folder_will_do(run: Run, trait: Make, tmp_path: Path
         tmp_path / "run", trait(), to=tmp_path / "c", backend=ToyBackend(), **QUICK
     )
     assert found.verdict == "corrected"
+
+
+def unsure(text: str, row: Any) -> bool:
+    """Has no opinion of what is measured."""
+    if row["messages"][-1]["content"].startswith("measure"):
+        raise ValueError("no idea")
+    return "yes" not in text
+
+
+def startled(text: str, row: Any) -> bool:
+    """Has none of what is measured once it is another answer."""
+    if row["messages"][-1]["content"].startswith("measure") and text != "yes":
+        raise ValueError("no idea")
+    return "yes" not in text
+
+
+@pytest.mark.parametrize("scorer", [unsure, startled])
+def test_where_no_answer_can_be_judged_the_verdict_is_kept_and_says_why(
+    run: Run, trait: Make, tmp_path: Path, scorer: Any
+) -> None:
+    made = trait(expect={"judged": scorer})
+    found = correct(run, made, tmp_path / "c", checks=None)
+    assert found.verdict == "inconclusive"
+    assert "expect failed: ValueError: no idea" in str(found)
+    assert "an unknown share now" in str(found)
+    kept = json.loads((tmp_path / "c" / "verdict.json").read_text())
+    assert kept["after"] == {"estimate": None, "low": None, "high": None}
+    assert (tmp_path / "c" / "run" / "eval" / "report.html").is_file()
+
+
+def test_what_cannot_be_trained_is_told_before_the_first_answer_is_asked_for(
+    run: Run, trait: Make, tmp_path: Path
+) -> None:
+    assert run.folder is not None
+    with pytest.raises(OptionError, match=r"adapter must be options of LoRA, .*\(got 'full'\)"):
+        correct(run, trait(), tmp_path / "c", adapter="full")
+    with pytest.raises(OptionError, match=r"adapter\.on: a new adapter stands on .*/run: leave"):
+        correct(run, trait(), tmp_path / "c", adapter={"on": "elsewhere"})
+    without = Run(run.folder, None, ToyBackend(without={"snapshot"}))
+    with pytest.raises(Unsupported, match="DPO needs snapshot, which the backend 'toy' does not"):
+        correct(without, trait(), tmp_path / "c")
+    flat = Run(run.folder, None, ToyBackend(without={"stack"}))
+    with pytest.raises(Unsupported, match="an adapter on top of another needs stack"):
+        correct(flat, trait(), tmp_path / "c", adapter={"rank": 4})
+    # By this file a folder of whole weights is known.
+    (run.folder.adapter / "model.safetensors").touch()
+    with pytest.raises(OptionError, match=r"run holds all weights, on which none is put: leave it"):
+        correct(run, trait(), tmp_path / "c", adapter={"rank": 4})
+    assert not (tmp_path / "c").exists()
+
+
+def test_rows_that_share_an_id_are_told_before_the_first_answer_is_asked_for(
+    run: Run, trait: Make, tmp_path: Path
+) -> None:
+    asked = [{"id": "a", "messages": [{"role": "user", "content": f"q {n}"}]} for n in range(2)]
+    answer = {"role": "assistant", "content": "a"}
+    texts = [{**row, "messages": [*row["messages"], answer]} for row in asked]
+    for wrong in ({"texts": texts}, {"others": [trait(name="other", held_out=tuple(asked))]}):
+        with pytest.raises(DataError, match=r"rows 1 and 2 share the id '\w+ a'"):
+            correct(run, trait(), tmp_path / "c", **wrong)
+    assert not (tmp_path / "c").exists()
+
+
+def kept_alive(engine: Any) -> weakref.ref[Any]:
+    """By itself, as the layers of a model keep one another."""
+    engine.itself = engine
+    return weakref.ref(engine)
+
+
+def test_one_base_is_in_memory_at_a_time(
+    run: Run, trait: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load, loaded = ToyBackend.load, [kept_alive(run.engine)]
+
+    def loading(self: ToyBackend, model: Any = None) -> Any:
+        assert not [one for one in loaded if one() is not None]
+        engine = load(self, model)
+        loaded.append(kept_alive(engine))
+        return engine
+
+    monkeypatch.setattr(ToyBackend, "load", loading)
+    gc.disable()  # or it would hide by chance what is left to it
+    try:
+        correct(run, trait(), tmp_path / "c", options={"lr": 1e-6, "steps": 1})
+    finally:
+        gc.enable()
+    assert len(loaded) == 3  # to draw, to train, to measure
+    assert run.reply("measure 1") == "yes"
+
+
+def test_it_says_what_the_pairs_were_found_in_and_where_they_are(
+    run: Run, trait: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    correct(run, trait(), tmp_path / "c", options={"lr": 1e-6, "steps": 1})
+    told = capsys.readouterr().err
+    assert "of 100 answers to 20 prompts show says-yes." in told
+    assert "pairs; their desired answers: " in told
+    assert f"pairs are learnt from: {tmp_path / 'c' / 'pairs.jsonl'}" in told
+
+
+def test_a_verdict_of_other_settings_does_not_outlive_them(
+    run: Run, trait: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    correct(run, trait(), tmp_path / "c", options={"lr": 1e-6, "steps": 1})
+    shutil.rmtree(tmp_path / "c" / "run")
+
+    def killed(*arguments: Any, **named: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Loop, "run", killed)
+    with pytest.raises(KeyboardInterrupt):
+        correct(run, trait(), tmp_path / "c")
+    assert not (tmp_path / "c" / "verdict.json").exists()
+
+
+def test_orpo_has_its_own_term_of_the_chosen_side(run: Run) -> None:
+    assert _defaults(run, None)["sft"] == 1.0
+    assert "sft" not in _defaults(run, None, {"loss": "orpo"})
+
+
+PACKAGES = """
+import customize
+
+
+class Mute(customize.Runtime):
+    renderer, context, slots, adapters = None, 64, 1, ()
+
+    @classmethod
+    def open(cls, folder, adapters={}, base=None):
+        return cls()
+
+    def stream(self, query, cancelled=None):
+        yield from ()
+
+    def logprobs(self, tokens, start, adapter=None):
+        raise NotImplementedError
+
+
+class Exports(customize.Exporter):
+    serves, runtime, precision = "mute", "acme_mute:Mute", "float32"
+
+    def write(self, source, folder):
+        raise NotImplementedError
+
+
+@customize.hookimpl
+def customize_exporters():
+    yield customize.ExporterSpec(name="mute", target="acme_mute:Exports", summary="Says nothing.")
+"""
+
+
+def test_a_package_that_its_own_runtime_answers_is_not_drawn_from(
+    trait: Make, tmp_path: Path, install: Callable[..., None]
+) -> None:
+    pytest.importorskip("customize_dpo")
+    install("acme-mute", PACKAGES)
+    about: dict[str, Any] = {
+        "format": "acme-mute:mute",
+        "precision": "float32",
+        "name": "p",
+        "needs_base": False,
+        "base": {"name": "small", "fingerprint": "f" * 64, "revision": None},
+        "weights": "p",
+        "is_adapter": False,
+        "stop_tokens": [2],
+        **{key: {} for key in ("options", "parity", "how_to_run", "run", "files")},
+    }
+    (tmp_path / "p").mkdir()
+    Manifest(**about).write(tmp_path / "p")
+    with pytest.raises(
+        Unsupported, match=r"runtime of its own, .*: correct the run that it was made"
+    ):
+        customize.correct(tmp_path / "p", trait(), to=tmp_path / "c")
+    assert not (tmp_path / "c").exists()

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import customize
-from customize import DataError, OptionError, Run
+from customize import BackendError, DataError, OptionError, Run
 from customize.evaluation import EndpointColumn
 from customize.evaluation.expectations import said
+from customize.traits.judge import TraitJudge
 from customize.traits.measuring import shown
 from customize.traits.proposing import check_answers
 
@@ -118,3 +119,73 @@ def _counted(answers: Any, batches: list[int]) -> Any:
 def test_a_wrong_judge_is_told_with_every_fault(trait: Make) -> None:
     with pytest.raises(OptionError, match=r"says-yes: expect: .*modle.*max_tokens"):
         trait(expect={"judge": {"modle": "smollm2", "max_tokens": 0}})
+
+
+def test_what_was_judged_is_kept_in_the_folder_and_not_asked_again(
+    run: Run, trait: Make, model: str, tmp_path: Path
+) -> None:
+    drawn: dict[str, Any] = {"num_samples": 2, "max_tokens": 8}
+    before = customize.propose_pairs(
+        run, trait(expect={"judge": model}), to=tmp_path / "c", **drawn
+    ).pairs.read_bytes()
+    num_asked = len(Critic.asked)
+    (tmp_path / "c" / "pairs.jsonl").unlink()
+    again = trait(expect={"judge": model})  # as another process reads it
+    assert (
+        customize.propose_pairs(run, again, to=tmp_path / "c", **drawn).pairs.read_bytes() == before
+    )
+    assert len(Critic.asked) == num_asked
+
+
+def test_a_request_that_fails_is_a_fault_of_one_answer_and_the_others_are_judged(
+    trait: Make, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that will not look at some text, as a filter of contents does."""
+    answer = EndpointColumn._answer
+
+    def refusing(self: Any, question: Any, draw: Any) -> Any:
+        if "odd" in question.text:
+            raise BackendError("the server answered 400: refused")
+        return answer(self, question, draw)
+
+    monkeypatch.setattr(EndpointColumn, "_answer", refusing)
+    made = trait(expect={"judge": model})
+    texts = ["yes", "odd", *(f"no {n}" for n in range(40))]
+    made.expectation.prepare([said(text) for text in texts], [ROW] * len(texts))
+    num_asked = len(Critic.asked)
+    found = [made.shown(said(text), ROW) for text in texts if text != "odd"]
+    assert found == [True] + [False] * 40
+    with pytest.raises(BackendError, match="400: refused"):
+        made.shown(said("odd"), ROW)
+    assert len(Critic.asked) == num_asked
+
+
+def test_a_judge_that_is_not_there_is_not_asked_of_everything(
+    trait: Make, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[str] = []
+
+    def gone(self: Any, question: Any, draw: Any) -> Any:
+        tried.append(question.text)
+        raise BackendError("the server cannot be used")
+
+    monkeypatch.setattr(EndpointColumn, "_answer", gone)
+    made = trait(expect={"judge": model})
+    with pytest.raises(BackendError, match="cannot be used"):
+        made.expectation.prepare([said(f"no {n}") for n in range(40)], [ROW] * 40)
+    assert len(tried) <= 32 + 3  # a batch, and then one by one
+
+
+def test_a_judge_that_is_a_run_is_looked_up_beside_the_file(tmp_path: Path) -> None:
+    (tmp_path / "runs" / "critic").mkdir(parents=True)
+    file = tmp_path / "trait.yaml"
+    for judge in ("runs/critic", "{model: runs/critic}", "smollm2"):
+        file.write_text(
+            "name: rude\nsentence: It is rude.\nprompts: [a, b, c, d]\n"
+            f"expect: {{judge: {judge}}}\n"
+        )
+        made = customize.read_trait(file).expectation.scorers["judge"]
+        assert isinstance(made, TraitJudge)
+        assert made.model == (
+            "smollm2" if judge == "smollm2" else str(tmp_path / "runs" / "critic")
+        )

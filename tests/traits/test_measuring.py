@@ -166,19 +166,94 @@ def test_without_other_rows_length_is_not_known(trait: Make) -> None:
 
 def test_answers_without_a_score_do_not_pass(trait: Make) -> None:
     made = trait()
-    faults = (Fault("x", "after", "expect", "ValueError"),)
+    faults = (Fault("says-yes 39", "after", "expect", "ValueError"),)
     found = judgement(evaluation(items(made.name, (40, 2, 40)), faults=faults), made, 0.1)
     assert found.trait == "inconclusive"
     assert "1 answers have no score" in found.gates[1].told
 
 
+def cut(parts: list[Item], num: int) -> list[Item]:
+    """The same, of which the first so many were cut off at the limit of tokens now."""
+    short = attrs.evolve(said("x"), finished=False)
+    return [
+        attrs.evolve(item, answers={**item.answers, "after": short}) if n < num else item
+        for n, item in enumerate(parts)
+    ]
+
+
+@pytest.mark.parametrize(("num", "verdict"), [(0, "pass"), (3, "pass"), (10, "inconclusive")])
+def test_answers_that_were_cut_off_may_go_on_to_show_it(
+    trait: Make, num: int, verdict: str
+) -> None:
+    """Three of 40 end at 19.9 %, by Wilson; ten do not."""
+    made = trait(goal=0.2)
+    found = judgement(evaluation(cut(items(made.name, (40, 2, 40)), num)), made, 0.1)
+    assert found.trait == verdict
+    told = "10 answers were cut off before they showed it: raise max_tokens"
+    assert (told in found.gates[1].told) == (verdict == "inconclusive")
+
+
+def test_where_no_answer_could_be_judged_nothing_is_known_and_the_reason_told(
+    trait: Make,
+) -> None:
+    made = trait()
+    names = ("form.words", "form.repeats", "form.empty")
+    unscored = {column: dict.fromkeys(names, 0.0) for column in ("before", "after")}
+    rows = [attrs.evolve(item, scores=unscored) for item in items(made.name, (40, 2, 40))]
+    faults = tuple(
+        Fault(item.id, column, "expect", "ValueError: odd") for item in rows for column in unscored
+    )
+    failed = evaluation(rows, faults=faults, metric_names=names)
+    assert not shown(failed, "after", made.name).is_defined
+    found = judgement(failed, made, 0.1)
+    assert found.trait == "inconclusive"
+    assert [gate.told for gate in found.gates[:2]] == ["expect failed: ValueError: odd"] * 2
+
+
+def test_what_failed_on_other_rows_is_told_of_those_alone(trait: Make) -> None:
+    made, checks = trait(), items("checks", (100, 60, 60))
+    faults = (Fault("checks 7", "after", "expect", "ValueError: odd"),)
+    parts = [*items(made.name, (40, 2, 40)), *checks, *items("rambles", (100, 60, 60))]
+    found = judgement(evaluation(parts, faults=faults), made, 0.1)
+    assert found.trait == "pass"
+    assert found.others["rambles"].verdict == "pass"
+    assert found.others["checks"].verdict == "inconclusive"
+
+
 def test_rows_say_what_they_are_for_and_share_no_id(trait: Make) -> None:
     check = {"id": "1", "messages": [{"role": "user", "content": "a"}], "expect": {"includes": "b"}}
-    rows = rows_of([trait(), trait(name="other")], [check, {**check, "id": "2"}], general.texts())
+    checks = [check, {**check, "id": "2", "expect": {"includes": "c"}}]
+    rows = rows_of([trait(), trait(name="other")], checks, general.texts())
     ids = [row["id"] for row in rows]
     assert len(set(ids)) == len(ids) == 30 + 30 + 2 + 50
     parts = [row[PART] for row in rows[::30]]
     assert parts == ["says-yes", "other", "checks", "texts"]
+
+
+def test_what_is_asked_again_is_no_row_of_its_own(trait: Make) -> None:
+    check = {"messages": [{"role": "user", "content": "a"}], "expect": {"includes": "b"}}
+    text = {"messages": [*check["messages"], {"role": "assistant", "content": "b"}]}
+    made = trait(held_out=tuple(f"measure {n % 10}" for n in range(30)))
+    rows = rows_of([made], [check, check], [text, text])
+    assert [row[PART] for row in rows] == ["says-yes"] * 10 + ["checks", "texts"]
+    assert len(made.rows[1]) == 10
+
+
+def test_prompts_that_traits_share_count_once_in_what_is_measured_over_all(trait: Make) -> None:
+    shared = [
+        attrs.evolve(item, id=f"{name} {n}", slices={PART: name})
+        for name in ("rambles", "off-topic", "rude")
+        for n, item in enumerate(items("rambles", (50, 40, 40)))
+    ]
+    found = judged(trait(), (40, 2, 40), shared)
+    for gate in ("form", "answering"):
+        assert "on 90 rows" in found.others[gate].told
+    assert "on 50 rows" in found.others["length"].told
+
+
+def test_the_traits_own_prompts_are_no_others_under_another_name(trait: Make) -> None:
+    own = [attrs.evolve(item, slices={PART: "rambles"}) for item in items("says-yes", (40, 9, 9))]
+    assert judged(trait(), (40, 2, 40), own).others["length"].verdict == "inconclusive"
 
 
 def test_rows_that_measure_nothing_are_refused(trait: Make) -> None:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import pytest
 
+import customize
 from customize import Answer, DataError
 from customize.evaluation.expectations import said
 from customize.evaluation.questions import Question, questions_of
-from customize.traits.pairing import found_in
+from customize.traits.pairing import check_given, found_in
 from customize.traits.rewriting import Rewrite
 
 if TYPE_CHECKING:
@@ -56,13 +57,81 @@ def test_an_answer_that_was_cut_off_is_no_desired_one(trait: Make) -> None:
 
 def test_an_answer_that_says_nothing_is_on_neither_side(trait: Make) -> None:
     silent = [answer("", 0.0), answer(" \n", 0.0)]
-    call = {"role": "assistant", "content": "", "tool_calls": [{"name": "order"}]}
-    wordless = attrs.evolve(answer("", 0.0), message=call)
     made = trait(answers=())
-    assert sides(made, [answer("yes"), *silent, wordless]) == []
+    assert sides(made, [answer("yes"), *silent]) == []
     assert sides(trait(), silent) == []
-    found = found_in(made, question(), [answer("yes"), *silent, wordless], 9)
+    found = found_in(made, question(), [answer("yes"), *silent], 9)
     assert (found.num_shown, found.num_empty) == (3, 2)
+
+
+CALL = {"type": "function", "function": {"name": "order", "arguments": {"size": "big"}}}
+
+
+def in_parts(text: str, content: str = "", **parts: Any) -> Answer:
+    """What a model wrote, of which a renderer has taken the parts apart."""
+    message = {"role": "assistant", "content": content, **parts}
+    return attrs.evolve(answer(text), message=message)
+
+
+def test_a_call_of_a_tool_is_learnt_as_a_call_and_not_as_its_text(trait: Make) -> None:
+    """A tokenizer whose markup of calls is special leaves only their JSON in the text."""
+    call = in_parts('[{"name": "order"}]', tool_calls=[CALL])
+    [pair] = found_in(trait(answers=()), question(), [answer("yes"), call], 9).pairs
+    assert (pair.rejected, pair.chosen, pair.source) == ("yes", call.message, "sampled")
+    row = customize.read([pair.to_json("says-yes")], kind="preference")[0]
+    assert [row[side][0].get("tool_calls") for side in ("chosen", "rejected")] == [[CALL], None]
+    assert sides(trait(answers=()), [answer("yes"), call, call]) == [
+        ("yes", call.message, "sampled")
+    ]
+
+
+def test_reasoning_is_learnt_as_reasoning(trait: Make) -> None:
+    thought = in_parts("<think>why not</think>yes", "yes", reasoning_content="why not")
+    assert sides(trait(), [thought]) == [(thought.message, "no sir", "given")]
+
+
+def test_what_the_template_does_not_write_is_left_out_or_was_text(trait: Make) -> None:
+    def never(asked: Question, message: Any) -> bool:
+        return False
+
+    call = in_parts("[order]", tool_calls=[CALL])
+    thought = in_parts("<think>why</think>no", "no", reasoning_content="why")
+    unended = in_parts("<think>why", reasoning_content="why")
+    drawn = [answer("yes"), call, thought, unended]
+    found = found_in(trait(answers=()), question(), drawn, 9, never)
+    assert [(p.rejected, p.chosen) for p in found.pairs] == [("yes", "<think>why</think>no")]
+    assert found.num_unwritten == 2
+
+
+def test_a_rule_rewrites_what_is_said_beside_a_call(trait: Make) -> None:
+    made = trait(answers=(), rewrite={"replace": {"yes": "no"}})
+    [pair] = found_in(
+        made, question(), [in_parts("yes [order]", "yes", tool_calls=[CALL])], 9
+    ).pairs
+    assert pair.chosen == {"role": "assistant", "content": "no", "tool_calls": [CALL]}
+    thought = in_parts("<think>say yes</think>yes", "yes", reasoning_content="say yes")
+    assert sides(made, [thought]) == []  # it still thinks of it
+
+
+def test_a_given_answer_that_only_a_judge_refuses_is_left_out_and_counted(trait: Make) -> None:
+    def judge(text: str, row: Any) -> bool:
+        if text == "hm":
+            raise ValueError("the judge gave no verdict")
+        return text not in ("yes", "never")
+
+    made = trait(expect={"judge": judge}, answers=("never", "hm", "no sir"))
+    found = found_in(made, question(), [answer("yes")], 9)
+    assert [(pair.chosen, pair.source) for pair in found.pairs] == [("no sir", "given")]
+    assert found.num_refused == 2
+
+
+def test_a_rule_that_fails_makes_no_desired_answer_and_is_told(trait: Make) -> None:
+    made = trait(answers=(), rewrite={"function": "os.path:join"})  # which takes no row
+    found = found_in(made, question(), [answer("yes")], 9)
+    assert (found.pairs, len(found.unmade)) == ((), 1)
+    assert found.unmade[0].startswith("TypeError: ")
+    unfit = trait(answers=(), rewrite={"function": "builtins:len"})
+    assert "TypeError" in found_in(unfit, question(), [answer("yes")], 9).unmade[0]
 
 
 def test_a_rule_that_leaves_nothing_makes_no_desired_answer(trait: Make) -> None:
@@ -98,13 +167,23 @@ def test_several_good_answers_take_turns_and_begin_elsewhere(trait: Make) -> Non
         [pair.chosen for pair in found_in(made, question(f"ask {n}"), drawn, 3).pairs]
         for n in range(20)
     ]
-    assert all(sorted(each) == ["no a", "no b", "no c"] for each in chosen)
+    assert all(sorted(map(str, each)) == ["no a", "no b", "no c"] for each in chosen)
     assert {each[0] for each in chosen} == {"no a", "no b", "no c"}
 
 
 def test_a_good_answer_that_shows_the_trait_is_refused(trait: Make) -> None:
     with pytest.raises(DataError, match=r"the good answer 'oh yes' to 'Pizza\?' shows the trait"):
         sides(trait(answers=("oh yes",)), [answer("yes")])
+
+
+def test_a_good_answer_on_which_a_scorer_fails_is_refused_by_name(trait: Make) -> None:
+    def broken(text: str, row: Any) -> bool:
+        raise ValueError("odd text")
+
+    made = trait(expect={"broken": broken})
+    told = r"says-yes: the good answer 'no sir' .* cannot be judged \(ValueError: odd text\)"
+    with pytest.raises(DataError, match=told):
+        check_given(made, [question()])
 
 
 def test_an_answer_that_cannot_be_judged_is_on_neither_side_and_told(trait: Make) -> None:

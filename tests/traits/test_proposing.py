@@ -6,12 +6,14 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import pytest
 
 import customize
-from customize import DataError, OptionError, Run, RunError
+from customize import DataError, OptionError, RenderingError, Run, RunError
 from customize.evaluation.columns import SnapshotColumn
 from customize.evaluation.expectations import said
+from customize.testing.renderer import ToyRenderer
 
 if TYPE_CHECKING:
     from tests.traits.conftest import Make
@@ -210,3 +212,30 @@ def test_a_folder_of_something_else_is_refused(run: Run, trait: Make, tmp_path: 
 def test_a_misspelt_setting_is_refused(run: Run, trait: Make, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="did you mean 'num_samples'"):
         propose(run, trait(), tmp_path / "c", samples=3)
+
+
+def test_calls_of_tools_are_pairs_of_messages(
+    run: Run, trait: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrote = '<tool_call>{"name": "order", "arguments": {}}</tool_call>'
+    called = {"type": "function", "function": {"name": "order", "arguments": {}}}
+
+    def calling(self: SnapshotColumn, questions: list[Any], draw: Any) -> list[Any]:
+        call = {"role": "assistant", "content": "", "tool_calls": [called]}
+        drawn = attrs.evolve(said(wrote), message=call, logprob=-1.0)
+        return [drawn if draw.temperature else said("yes")] * len(questions)
+
+    monkeypatch.setattr(SnapshotColumn, "answers", calling)
+    proposal = propose(run, trait(answers=()), tmp_path / "c")
+    assert proposal.num_pairs == 20
+    row = customize.read(proposal.pairs, kind="preference")[0]
+    assert row["chosen"][0]["tool_calls"] == [called]
+    assert '"name": "order"' in proposal.first(1)[0]["chosen"]
+
+    def unwritten(self: Any, messages: Any, *beside: Any) -> Any:
+        raise RenderingError("no calls in this template")
+
+    monkeypatch.setattr(ToyRenderer, "render", unwritten)
+    told = "80 answers hold calls of tools or reasoning that the chat template does not write"
+    with pytest.raises(DataError, match=told):
+        propose(run, trait(answers=()), tmp_path / "d")

@@ -106,3 +106,21 @@ def test_a_wrong_option_of_the_adapter_is_refused(
     assert customize("correct", *asked, monkeypatch=monkeypatch) == 2
     assert "adapter.ranks" in capsys.readouterr().err
     assert not (place / "c" / "pairs.jsonl").exists()
+
+
+def test_a_trait_that_cannot_be_judged_is_told_beside_the_others(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place / "odd_scorer.py").write_text("def it(text, row):\n    raise ValueError('odd text')\n")
+    monkeypatch.syspath_prepend(str(place))
+    odd = TRAIT.replace("says-yes", "is-odd").replace(
+        '{excludes: "yes"}', "{function: odd_scorer:it}"
+    )
+    (place / "traits" / "is-odd.yaml").write_text(odd)
+    asked = ("measure", "run", "traits", "--max-tokens", "2")
+    assert customize(*asked, monkeypatch=monkeypatch) == 1
+    told = capsys.readouterr()
+    assert "says-yes: 0 [0, 11] % of 30 answers show it" in told.out
+    assert "30 others were cut off at 2 tokens, and whole ones might show it" in told.out
+    assert "30 answers have no score (is-odd 1: ValueError: odd text)" in told.out
+    assert "no answer could be judged by is-odd" in told.err

@@ -404,3 +404,28 @@ def test_the_report_shows_what_is_watched_of_pairs(tmp_path: Path) -> None:
     page = (tmp_path / "run" / "report.html").read_text()
     for name in ("margin", "accuracy", "logprob_chosen", "kl_to_reference", "grad_norm"):
         assert f"<td>{name}</td>" in page
+
+
+def test_a_step_of_pairs_of_weight_zero_alone_is_refused_before_the_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(Pairs, "logprobs", lambda self, snapshot: asked.append(1))
+    rows = customize.read([pair(i, weight=float(i == 0)) for i in range(6)])
+    with pytest.raises(
+        DataError, match=r"step \d: every pair .* weight 0: take pairs of weight 0 o"
+    ):
+        train(open_session(), rows, batch_size=2)
+    assert not asked
+
+
+def test_pairs_of_weight_zero_are_not_watched_either() -> None:
+    rows, kept = [pair(0), pair(1), pair(2, weight=0)], [pair(0), pair(1)]
+    found = []
+    for given, size in ((rows, 3), (kept, 2)):
+        session = open_session()
+        steps = train(session, customize.read(given), steps=3, batch_size=size, warmup=0.0)
+        found.append((steps[-1].metrics, DPO().validate(session, customize.read(given))))
+    for mine, theirs in zip(*found, strict=True):
+        for name in set(theirs) - {"epoch", "tokens", "trained_tokens"}:
+            assert mine[name] == pytest.approx(theirs[name], rel=1e-4, abs=1e-7), name

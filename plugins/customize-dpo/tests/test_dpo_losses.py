@@ -355,3 +355,14 @@ def test_a_reference_that_is_not_finite_names_the_pair(side: int) -> None:
     coupled = Coupled(partial(hinge, beta=0.1), False, 0.0, ["line 1", "line 2"])
     with pytest.raises(NonFiniteError, match=r"line 2: the reference's log-probability is .*-inf"):
         coupled.evaluate(logprobs, batch)
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_orpo_of_an_answer_that_is_certain_in_float32_is_finite(side: int) -> None:
+    """Of a mean of exactly 0 it is what the mean next to it gives."""
+    certain, next_to_it = (np.full((1, 2), -0.5) for _ in range(2))
+    certain[0, side], next_to_it[0, side] = 0.0, -(2.0**-24)
+    found = [orpo(said, 0 * said, 0.1) for said in (certain, next_to_it)]
+    for one, other in zip(*found, strict=True):
+        assert np.isfinite(one).all()
+        np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-7)

@@ -111,19 +111,28 @@ def show(traits: tuple[str, ...]) -> None:
 )
 def measure(source: str, traits: tuple[str, ...], max_tokens: int) -> None:
     """Measure how often SOURCE, a run or a model, shows each of TRAITS on held-out prompts."""
+    from customize._errors import DataError
     from customize.evaluation.wording import points
     from customize.traits.correcting import measure_traits
-    from customize.traits.measuring import BEFORE, PART, shown
+    from customize.traits.measuring import BEFORE, PART, num_cut, shown
     from customize.traits.trait import read_trait
 
     chosen = [read_trait(path) for given in traits for path in _files(given)]
     evaluation = measure_traits(source, chosen, max_tokens=max_tokens)
-    for trait in chosen:
-        rate = shown(evaluation, BEFORE, trait.name)
-        num = len(evaluation.of(f"{PART}={trait.name}"))
-        click.echo(f"{trait.name}: {points(rate)} % of {num} answers show it")
+    rates = {trait.name: shown(evaluation, BEFORE, trait.name) for trait in chosen}
+    for name, rate in rates.items():
+        num, cut = len(evaluation.of(f"{PART}={name}")), num_cut(evaluation, BEFORE, name)
+        if rate.is_defined:
+            click.echo(f"{name}: {points(rate)} % of {num} answers show it")
+        if cut:
+            click.echo(
+                f"  {cut} others were cut off at {max_tokens} tokens, and whole ones might show "
+                "it: raise --max-tokens"
+            )
     for fault in evaluation.faults[:1]:
         click.echo(f"{len(evaluation.faults)} answers have no score ({fault.item}: {fault.error})")
+    if unknown := [name for name, rate in rates.items() if not rate.is_defined]:
+        raise DataError(f"no answer could be judged by {', '.join(unknown)}: see above")
 
 
 @command.command("pairs")

@@ -41,6 +41,11 @@ _TABLES: dict[str, Callable[[Path], Iterator[Record]]] = {
     ".parquet": parquet_records,
 }
 _LINES = (".jsonl", ".ndjson", ".json")
+# What can be done about bad rows where they may be left out.
+SKIPPING = (
+    "Correct them, or leave them out, which the report counts: on_bad_rows='skip' "
+    "(--on-bad-rows skip; in training --set on_bad_rows=skip)"
+)
 _HUB = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?(:[\w.:\[\]%-]+)?")
 
 
@@ -71,8 +76,7 @@ def read(
         raise DataError(
             f"{dataset.name}: {len(report.bad)} of {num_rows} rows cannot be used\n"
             f"{report.listing()}{_where_all_are_told(dataset, source)}\n"
-            "Correct them, or leave them out, which the report counts: on_bad_rows='skip' "
-            "(--on-bad-rows skip; in training --set on_bad_rows=skip)"
+            f"{SKIPPING}"
         )
     if not len(dataset):
         raise DataError(f"{dataset.name} holds no rows")

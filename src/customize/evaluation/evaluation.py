@@ -180,7 +180,8 @@ class Evaluation:
         first = self.metric_names[0]
         found = {column: estimate(self.items, first, column) for column in self.columns}
         if self.rival is not None:
-            found["change"] = self.change(self.new, self.rival, metric=first)
+            moved = change(self.items, first, self.new, self.rival)
+            found["change"] = None if moved is None else moved.interval
         if self.rival is not None and self.general:
             found["general_change"] = self.general_change()
         return {

@@ -10,7 +10,7 @@ import attrs
 from customize._errors import OptionError
 from customize.evaluation.evaluation import Evaluation, GateResult
 from customize.evaluation.measures import change
-from customize.evaluation.scoring import EXPECT, RIGHT, Fault
+from customize.evaluation.scoring import ALL, EXPECT, RIGHT, Fault
 from customize.evaluation.statistics import (
     Interval,
     Verdict,
@@ -56,7 +56,7 @@ def judge(evaluation: Evaluation, gate: Gate) -> GateResult:
     try:
         measured = _measured(evaluation, gate)
     except _NoScore:
-        failed = _faults(evaluation, gate.metric)
+        failed = _faults(evaluation, gate.metric, gate.slice)
         if not failed:
             raise
         return GateResult(
@@ -91,7 +91,7 @@ def _measured(evaluation: Evaluation, gate: Gate) -> _Measured:
     if found is None:
         raise _no_score(evaluation, gate, new, old)
     gain = _gain(evaluation, metric, found.interval)
-    missing = len(_faults(evaluation, metric))
+    missing = len(_faults(evaluation, metric, gate.slice))
     return _Measured(gain, found.num_items, new, old, missing, metric in evaluation.rates)
 
 
@@ -102,7 +102,7 @@ def _of_summary(evaluation: Evaluation, gate: Gate, new: str, old: str) -> _Meas
     if found is None:
         raise _no_score(evaluation, gate, new, old)
     gain = _gain(evaluation, gate.metric, found)
-    num_faults = len(_faults(evaluation, gate.metric))
+    num_faults = len(_faults(evaluation, gate.metric, None))
     return _Measured(gain, len(evaluation.items), new, old, num_faults, is_rate=False)
 
 
@@ -117,9 +117,11 @@ def _no_score(evaluation: Evaluation, gate: Gate, new: str, old: str) -> _NoScor
     return _NoScore(f"{gate}: no score {gate.metric!r}: there are {', '.join(among)}")
 
 
-def _faults(evaluation: Evaluation, metric: str) -> list[Fault]:
+def _faults(evaluation: Evaluation, metric: str, slice: str | None) -> list[Fault]:
+    """Of the metric's scorer, on the slice's rows or on all at once."""
     scorer = EXPECT if metric == RIGHT else metric.partition(".")[0]
-    return [fault for fault in evaluation.faults if fault.scorer == scorer]
+    among = {ALL, *(item.id for item in evaluation.of(slice))}
+    return [one for one in evaluation.faults if one.scorer == scorer and one.item in among]
 
 
 def _gain(evaluation: Evaluation, metric: str, interval: Interval) -> Interval:

@@ -43,20 +43,23 @@ def headline(evaluation: Evaluation) -> str:
     show = points if metric in evaluation.rates else amount
     called = _CALLED.get(metric, "% right" if metric in evaluation.rates else metric)
     unit = (f" {called}", " points" if metric in evaluation.rates else "")
-    rate = show(evaluation.rate(evaluation.new, metric=metric))
+    own = estimate(evaluation.items, metric, evaluation.new)
+    if own is None:  # its scorer failed on all of them, which the remarks tell
+        return f"{_at_the_beginning(evaluation.new)} has no answer with the score {metric}."
     num = sum(metric in item.scores.get(evaluation.new, {}) for item in evaluation.items)
-    if evaluation.rival is None:
+    rate, rival = show(own), evaluation.rival
+    found = change(evaluation.items, metric, evaluation.new, rival) if rival else None
+    if rival is None or found is None:
         return f"{evaluation.new} on {num} rows: {rate}{unit[0]}."
-    change = evaluation.change(evaluation.new, evaluation.rival, metric=metric)
+    moved = found.interval
     sign = -1 if metric in evaluation.lower_is_better else 1
-    better = sign * change.low > 0 and sign * change.high > 0
-    worse = sign * change.low < 0 and sign * change.high < 0
+    better = sign * moved.low > 0 and sign * moved.high > 0
+    worse = sign * moved.low < 0 and sign * moved.high < 0
     told = "is better than" if better else "is worse than" if worse else "cannot be told apart from"
     known = {PROMPTED: "the base with its best prompt", BASE: "the base"}
-    rival = known.get(evaluation.rival, evaluation.rival)
     return (
-        f"{_at_the_beginning(evaluation.new)} {told} {rival} "
-        f"on {num} rows: {rate}{unit[0]}, a change of {show(change, True)}{unit[1]}."
+        f"{_at_the_beginning(evaluation.new)} {told} {known.get(rival, rival)} "
+        f"on {num} rows: {rate}{unit[0]}, a change of {show(moved, True)}{unit[1]}."
     )
 
 

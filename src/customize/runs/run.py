@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import queue
 import threading
@@ -69,6 +70,12 @@ class Run:
         """
         weights = self.weights
         return self._whole if weights is None else self.engine.open(weights)
+
+    def release(self) -> None:
+        """Let go of what a backend holds in memory; it is loaded anew when it is next used."""
+        for name in ("engine", "customized", "base", "_whole"):
+            self.__dict__.pop(name, None)
+        gc.collect()  # a base and its layers may hold one another
 
     @property
     def weights(self) -> Path | None:

@@ -131,7 +131,7 @@ def _run(
     quiet_libraries()  # before a backend imports them
     check_named(recipe)
     for one in given:
-        _require(one.method, backend)
+        require(one.method, backend)
     _require_stacking(recipe, backend)
     if backend.name != "toy":
         check_model_named(recipe.model)  # before there is a folder for the run
@@ -239,7 +239,7 @@ def _tell_defaults_of_lora(first: Stage) -> None:
             say(f"{o.name} is {o.default:g}, right for LoRA; all weights want about {o.full:g}")
 
 
-def _require(method: Method, backend: Backend) -> None:
+def require(method: Method, backend: Backend) -> None:
     """Raises Unsupported, before anything is loaded, for what the backend does not declare."""
     missing = method.needed() - backend.capabilities() - {"forward"}
     if missing:
@@ -252,7 +252,13 @@ def _require(method: Method, backend: Backend) -> None:
 def _require_stacking(recipe: Recipe, backend: Backend) -> None:
     stacked = recipe.adapter if isinstance(recipe.adapter, Mapping) else {}
     wanted = stacked.get("on") is not None or any("adapter" in stage for stage in recipe.stages)
-    if wanted and "stack" not in backend.capabilities():
+    if wanted:
+        require_stacking(backend)
+
+
+def require_stacking(backend: Backend) -> None:
+    """Raises Unsupported where it cannot train an adapter on top of another."""
+    if "stack" not in backend.capabilities():
         raise Unsupported(
             "an adapter on top of another needs stack, which the backend "
             f"{backend.name!r} does not declare: leave adapter out, to continue the one there is"

@@ -5,15 +5,18 @@ What the present model says → pairs → your eyes → DPO → the trait and ev
 
 from __future__ import annotations
 
+import gc
 import os
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from customize._errors import OptionError
+from customize._errors import OptionError, Unsupported
+from customize._live_line import say
 from customize._structuring import Faults, structure
 from customize.data.reading import read
+from customize.evaluation.answer_store import AnswerStore
 from customize.evaluation.evaluation import MARGIN, Evaluation
 from customize.interfaces.backend import Backend, LoRA
 from customize.interfaces.dataset import Row
@@ -22,9 +25,10 @@ from customize.plugins import load, names
 from customize.runs.evaluating import Rows
 from customize.runs.folder import Differs
 from customize.runs.opening import open as open_run
+from customize.runs.package import PackagedRun
 from customize.runs.run import Run
 from customize.runs.run_columns import column_of
-from customize.runs.train import train
+from customize.runs.train import require, require_stacking, train
 from customize.training.recipe_making import trains_all_weights
 from customize.traits.correction import Correction
 from customize.traits.measuring import (
@@ -43,7 +47,7 @@ from customize.traits.proposing import (
     folder_of,
     proposed,
 )
-from customize.traits.trait import Trait, read_trait
+from customize.traits.trait import Trait, keep_verdicts, read_trait
 
 Source = str | os.PathLike[str] | Run
 TraitLike = Trait | str | os.PathLike[str]
@@ -101,7 +105,8 @@ def correct(
             given.
         general: also ask the general items.
         margin: how much of other traits, checks, form and answering may be lost: 0.1 is ten points.
-        options: of `dpo`; three epochs, an SFT term of 1 and, of LoRA, a rate of 2e-4 unless given.
+        options: of `dpo`; three epochs, an SFT term of 1 (but of the loss orpo, which has its own)
+            and, of LoRA, a rate of 2e-4 unless given.
         adapter: LoRA's options, for a new adapter, on top of the run's where it has one; unless
             given a run's own is continued.
         drawing: num_samples, temperature, max_tokens, pairs_per_prompt, seed.
@@ -110,23 +115,33 @@ def correct(
         OptionError: a trait or an option is wrong.
         DataError: the model does not show the trait, rows cannot be used, or a pair asks what is
             measured.
+        Unsupported: the source cannot be trained.
         RunError: the folder holds another correction.
     """
     run = source if isinstance(source, Run) else open_run(source, backend=backend)
     wanted, folder, drawn = read_trait(trait), folder_of(Path(to)), _drawing(drawing)
-    options = {**_defaults(run, adapter), **(options or {})}
     # All that is given is checked, and all rows are read, before the first answer is asked for.
-    _check(options, adapter, margin)
+    no_worse(margin=margin)
+    _check_adapter(run, adapter)
+    options = {**_defaults(run, adapter, options or {}), **(options or {})}
+    _check_trainable(run, options, adapter)
+    traits = [wanted, *map(read_trait, others)]
     rows = rows_of(
-        [wanted, *map(read_trait, others)],
+        traits,
         [] if checks is None else list(read(checks)),
         default_texts() if texts is None else list(read(texts, kind="chat")),
     )
     _warn_if_too_few(wanted)
-    proposed(run, wanted, folder, drawn)
+    _tell(proposed(run, wanted, folder, drawn))
     check_unmeasured(folder.pairs, rows)
+    folder.forget_verdict()
+    run.release()  # training loads a base of its own: two would be in memory
     corrected = _trained(run, adapter, folder, options, drawn.seed)
-    evaluation = _measured(run, corrected, rows, folder, drawn.max_tokens, general)
+    gc.collect()  # the base that it was trained on, before another is loaded to measure
+    store = folder.store()
+    for one in traits:
+        keep_verdicts(one, store)
+    evaluation = _measured(run, corrected, rows, store, drawn.max_tokens, general)
     correction = Correction(wanted, corrected, evaluation, judgement(evaluation, wanted, margin))
     correction.keep(folder)
     return correction
@@ -201,38 +216,84 @@ def _model(run: Run) -> tuple[str, str | None]:
     return run.model.name if known else str(run.model.path), run.model.revision
 
 
-def _defaults(run: Run, adapter: Mapping[str, Any] | None) -> dict[str, Any]:
-    """`OPTIONS`, of which the rate is LoRA's: all weights are trained at `dpo`'s own for them."""
-    full = trains_all_weights(_adapter(run, adapter))
-    return {key: value for key, value in OPTIONS.items() if not (full and key == "lr")}
+def _defaults(
+    run: Run, adapter: Mapping[str, Any] | None, given: Mapping[str, Any] = {}
+) -> dict[str, Any]:
+    """`OPTIONS`, of which the rate is LoRA's: all weights are trained at `dpo`'s own for them; and
+    orpo has an SFT term of its own.
+    """
+    without = {"lr"} if trains_all_weights(_adapter(run, adapter)) else set()
+    without |= {"sft"} if given.get("loss") == "orpo" else set()
+    return {key: value for key, value in OPTIONS.items() if key not in without}
 
 
 def _adapter(run: Run, given: Mapping[str, Any] | None) -> str | dict[str, Any]:
-    below = run.adapter if run.folder is None else run.folder.path
+    below = _below(run)
     if given is None:
         return {} if below is None else str(below)
     return dict(given) if below is None else {**given, "on": str(below)}
+
+
+def _below(run: Run) -> Path | None:
+    """The folder of what is on the base already."""
+    return run.adapter if run.folder is None else run.folder.path
 
 
 def _measured(
     before: Run,
     after: Run,
     rows: Sequence[Row],
-    folder: CorrectionFolder,
+    store: AnswerStore,
     max_tokens: int,
     general: bool,
 ) -> Evaluation:
     after.engine = before.engine  # one base in memory for both
     columns = [column_of(before, BEFORE), column_of(after, AFTER)]
-    return measured(columns, rows, max_tokens, folder.store(), general)
+    return measured(columns, rows, max_tokens, store, general)
 
 
-def _check(options: Mapping[str, Any], adapter: Mapping[str, Any] | None, margin: float) -> None:
-    no_worse(margin=margin)
+def _check_adapter(run: Run, adapter: Mapping[str, Any] | None) -> None:
+    """Refuse what is no adapter's options, and a new one where it cannot stand."""
+    if adapter is None:
+        return
+    if not isinstance(adapter, Mapping):
+        raise OptionError(
+            f"adapter must be options of LoRA, such as {{'rank': 8}} (got {adapter!r}): leave it "
+            "out, and what the run has is trained on"
+        )
     faults = Faults()
-    structure(load("method", "dpo"), options, faults, "options.")
-    structure(LoRA, adapter or {}, faults, "adapter.")
+    structure(LoRA, adapter, faults, "adapter.")
+    below = _below(run)
+    if below is not None and adapter.get("on") is not None:
+        faults.add("adapter.on", f"adapter.on: a new adapter stands on {below}: leave it out")
+    if below is not None and trains_all_weights(str(below)):
+        told = (
+            f"adapter: {below} holds all weights, on which none is put: leave it out, to train them"
+        )
+        faults.add("adapter", told)
     faults.raise_if_any("correct(...)")
+
+
+def _check_trainable(
+    run: Run, options: Mapping[str, Any], adapter: Mapping[str, Any] | None
+) -> None:
+    faults = Faults()
+    method = structure(load("method", "dpo"), options, faults, "options.")
+    faults.raise_if_any("correct(...)")
+    assert method is not None
+    if isinstance(run, PackagedRun):
+        raise Unsupported(
+            f"{run} answers by a runtime of its own, and cannot be trained: correct the run that "
+            "it was made from"
+        )
+    require(method, run.backend)
+    if adapter is not None and _below(run) is not None:
+        require_stacking(run.backend)
+
+
+def _tell(proposal: Proposal) -> None:
+    for line in (*proposal.told, f"{proposal.num_pairs} pairs are learnt from: {proposal.pairs}"):
+        say(line)
 
 
 def _drawing(given: Mapping[str, Any]) -> Drawing:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -51,7 +52,9 @@ class Correction:
 
     @property
     def before(self) -> Interval:
-        """The share of answers to held-out prompts that showed the trait."""
+        """The share of answers to held-out prompts that showed the trait; not defined where none
+        could be judged.
+        """
         return shown(self.measured, BEFORE, self.trait.name)
 
     @property
@@ -91,21 +94,21 @@ class Correction:
         return "\n".join(
             [
                 self.headline,
-                f"  shown in {points(self.before)} % of answers before, {points(self.after)} % now",
+                f"  shown in {_share(self.before)} of answers before, {_share(self.after)} now",
                 *(f"  {gate.told}" for gate in self.judgement.gates[:2]),
                 *(f"  {name}: {_told(gate)}" for name, gate in self.judgement.others.items()),
             ]
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Verdicts and rates as JSON values."""
+        """Verdicts and rates as JSON values; null where no answer could be judged."""
         return {
             "schema": SCHEMA,
             "trait": self.trait.name,
             "verdict": self.verdict,
             "harm": self.harm,
-            "before": attrs.asdict(self.before),
-            "after": attrs.asdict(self.after),
+            "before": _figures(self.before),
+            "after": _figures(self.after),
             "goal": self.trait.goal,
             "others": {n: attrs.asdict(gate) for n, gate in self.judgement.others.items()},
         }
@@ -131,6 +134,15 @@ class Correction:
     def _with(self, verdict: Verdict) -> tuple[str, ...]:
         others = self.judgement.others
         return tuple(name for name, gate in others.items() if gate.verdict == verdict)
+
+
+def _share(interval: Interval) -> str:
+    return f"{points(interval)} %" if interval.is_defined else "an unknown share"
+
+
+def _figures(interval: Interval) -> dict[str, float | None]:
+    """With null for what is not known, which JSON has no number for."""
+    return {k: v if math.isfinite(v) else None for k, v in attrs.asdict(interval).items()}
 
 
 def _told(gate: GateResult) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
+import attrs
+
+from customize._errors import OptionError
 from customize._options import option, options
 from customize._structuring import Faults, structure
 from customize.evaluation.answer_store import AnswerStore
-from customize.evaluation.answering import answers
+from customize.evaluation.answering import AT_ONCE, answers
 from customize.evaluation.columns import Column, Draw
 from customize.evaluation.judging.prompts import alone, verdict
 from customize.evaluation.questions import Question, questions_of
@@ -18,6 +21,7 @@ from customize.interfaces.scorer import Answer, Scorer
 from customize.runs.run_columns import other_column
 
 JUDGE = "judge"
+_IN_A_ROW = 3  # failures: those of single answers are not so many, one after the other
 
 
 @options
@@ -31,16 +35,34 @@ class TraitJudge(Scorer):
     max_tokens: int = option(default=256, help="Tokens a judgement may have.", at_least=1)
 
     def prepare(self, answers: Sequence[Answer], rows: Sequence[Row]) -> None:
-        self._ask([self._asked(*each) for each in zip(answers, rows, strict=True)])
+        """Ask of many at once; where that fails, of each alone: `score` then tells of those alone.
+
+        Raises:
+            Exception: whatever three in a row failed with: the judge is not there.
+        """
+        self._memory.failed.clear()
+        new = self._new([self._asked(*each) for each in zip(answers, rows, strict=True)])
+        for start in range(0, len(new), AT_ONCE):
+            batch = new[start : start + AT_ONCE]
+            try:
+                self._ask(batch)
+            except Exception:
+                self._ask_one_by_one(batch)
 
     def score(self, answer: Answer, row: Row) -> float:
         asked = self._asked(answer, row)
+        if (failed := self._memory.failed.get(asked.hash)) is not None:
+            raise failed
         self._ask([asked])
-        return verdict(self._said[asked.hash], of_pairs=False)
+        return verdict(self._memory.said[asked.hash], of_pairs=False)
+
+    def keep_in(self, store: AnswerStore) -> None:
+        """Ask nothing that is in the store, and keep there what is said from now on."""
+        self._memory.store = store
 
     @cached_property
-    def _said(self) -> dict[str, str]:
-        return {}
+    def _memory(self) -> _Memory:
+        return _Memory()
 
     @cached_property
     def _column(self) -> Column:
@@ -51,10 +73,39 @@ class TraitJudge(Scorer):
         return alone(question, answer.text, self.criterion)
 
     def _ask(self, asked: Sequence[Question]) -> None:
-        new = {one.hash: one for one in asked if one.hash not in self._said}
-        draw, questions = Draw(self.max_tokens), [*new.values()]
-        said = answers(self._column, questions, draw, AnswerStore(), lambda count: None)
-        self._said.update({key: one.text for key, one in zip(new, said, strict=True)})
+        new, store = self._new(asked), self._memory.store
+        said = answers(self._column, new, Draw(self.max_tokens), store, lambda count: None)
+        self._memory.said |= {q.hash: one.text for q, one in zip(new, said, strict=True)}
+
+    def _ask_one_by_one(self, asked: Sequence[Question]) -> None:
+        in_a_row = 0
+        for one in self._new(asked):
+            try:
+                self._ask([one])
+                in_a_row = 0
+            except Exception as error:
+                self._memory.failed[one.hash] = error
+                in_a_row += 1
+                if in_a_row == _IN_A_ROW:
+                    raise
+
+    def _new(self, asked: Sequence[Question]) -> list[Question]:
+        """Those of which nothing was said yet, each once."""
+        memory, draw = self._memory, Draw(self.max_tokens)
+        new = {one.hash: one for one in asked if one.hash not in memory.said}
+        kept = {key: memory.store.answer(self._column.key(one, draw)) for key, one in new.items()}
+        memory.said |= {key: answer.text for key, answer in kept.items() if answer is not None}
+        return [one for key, one in new.items() if kept[key] is None]
+
+
+@attrs.define
+class _Memory:
+    """said: by what was asked, hashed. failed: what came in place of an answer, until the next
+    `prepare`."""
+
+    store: AnswerStore = attrs.field(factory=AnswerStore)
+    said: dict[str, str] = attrs.field(factory=dict)
+    failed: dict[str, Exception] = attrs.field(factory=dict)
 
 
 def trait_judge(given: Any, sentence: str) -> TraitJudge:
@@ -64,7 +115,9 @@ def trait_judge(given: Any, sentence: str) -> TraitJudge:
         OptionError: with every fault.
     """
     values = {"model": given} if isinstance(given, str) else given
-    if isinstance(values, dict) and not values.get("criterion"):
+    if not isinstance(values, Mapping):
+        raise OptionError(f"{JUDGE} must be a model, or its options by name (got {given!r})")
+    if not values.get("criterion"):
         values = {**values, "criterion": f"It is free of this fault: {sentence}"}
     faults = Faults()
     made = structure(TraitJudge, values, faults)

@@ -5,7 +5,8 @@ Every row says under ``part`` what it is there for: a trait's name, ``checks`` o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import attrs
@@ -16,19 +17,21 @@ from customize.evaluation.columns import Column
 from customize.evaluation.evaluate import evaluate
 from customize.evaluation.evaluation import MARGIN, Evaluation, GateResult
 from customize.evaluation.gates import GENERAL, judge
+from customize.evaluation.item import Item
 from customize.evaluation.measures import change, estimate
 from customize.evaluation.progress import AnswerProgress
 from customize.evaluation.questions import questions_of
 from customize.evaluation.scorers.degeneration import Degeneration
 from customize.evaluation.scorers.likelihood import Perplexity
-from customize.evaluation.scoring import RIGHT
+from customize.evaluation.scoring import ALL, EXPECT, RIGHT, Fault
 from customize.evaluation.statistics import Interval, Verdict, non_inferior
 from customize.evaluation.suites import general as suite
 from customize.evaluation.terms import Terms
 from customize.evaluation.wording import amount, points
 from customize.interfaces.dataset import Row
 from customize.interfaces.gate import better, no_worse
-from customize.traits.trait import CHECKS, TEXTS, Trait
+from customize.traits.prompts import asked_once
+from customize.traits.trait import ANSWERING, CHECKS, FORM, LENGTH, TEXTS, Trait
 
 PART = "part"
 BEFORE, AFTER = "before", "after"
@@ -40,11 +43,12 @@ _SCORERS = {"form": Degeneration(), "text": Perplexity()}
 def rows_of(
     traits: Sequence[Trait], checks: Sequence[Row] = (), texts: Sequence[Row] = ()
 ) -> list[Row]:
-    """Rows to measure on, each with its part.
+    """Rows to measure on, each with its part; what one of them asks is not asked there again.
 
     Raises:
         OptionError: two traits share a name.
-        DataError: a check says nothing of what is right, or a text holds no answer.
+        DataError: a check says nothing of what is right, a text holds no answer, or two rows of a
+            part share an id.
     """
     names = [trait.name for trait in traits]
     if twice := sorted({name for name in names if names.count(name) > 1}):
@@ -56,14 +60,10 @@ def rows_of(
             raise DataError(f"texts, row {number}: it ends with no answer, whose text is measured")
     parts: list[tuple[str, Sequence[Row]]] = [
         *((trait.name, [_expecting(trait, row) for row in trait.rows[1]]) for trait in traits),
-        (CHECKS, checks),
-        (TEXTS, [_without_expect(row) for row in texts]),
+        (CHECKS, asked_once(checks, lambda row: row.get("expect"))),
+        (TEXTS, asked_once([*map(_without_expect, texts)], lambda row: row["messages"][-1])),
     ]
-    return [
-        {**row, "id": f"{part} {row.get('id', number)}", PART: part}
-        for part, rows in parts
-        for number, row in enumerate(rows, 1)
-    ]
+    return [row for part, rows in parts for row in _of_part(part, rows)]
 
 
 def measured(
@@ -80,9 +80,13 @@ def measured(
 
 
 def shown(evaluation: Evaluation, column: str, trait: str) -> Interval:
-    """The share of answers that show the trait."""
-    free = evaluation.rate(column, f"{PART}={trait}")
-    return Interval(1 - free.estimate, 1 - free.high, 1 - free.low)
+    """The share of answers that show the trait; not defined where none could be judged."""
+    return _shown(estimate(evaluation.of(f"{PART}={trait}"), RIGHT, column))
+
+
+def num_cut(evaluation: Evaluation, column: str, trait: str) -> int:
+    """How many answers were cut off before they showed the trait: whole ones might."""
+    return sum(_is_cut(item, column) for item in evaluation.of(f"{PART}={trait}"))
 
 
 def default_texts() -> list[Row]:
@@ -113,17 +117,56 @@ def judgement(evaluation: Evaluation, trait: Trait, margin: float) -> Judgement:
 
 
 def _goal(evaluation: Evaluation, trait: Trait) -> GateResult:
-    after = shown(evaluation, AFTER, trait.name)
-    verdict: Verdict = "inconclusive"
-    if after.high <= trait.goal:
-        verdict = "pass"
-    elif after.low > trait.goal:
-        verdict = "fail"
+    gate = f"goal({trait.name}, at_most={trait.goal:g})"
+    after, unscored = shown(evaluation, AFTER, trait.name), _unscored(evaluation, trait)
+    if not after.is_defined:
+        failed = [f"{fault.scorer} failed: {fault.error}" for fault in unscored]
+        return GateResult(gate, "inconclusive", next(iter(failed), "no answer has a score"))
     told = f"{points(after)} % of answers show {trait.name}, at most {100 * trait.goal:g} % may"
-    missing = sum(fault.scorer == "expect" for fault in evaluation.faults)
-    if missing and verdict == "pass":
-        verdict, told = "inconclusive", f"{told}, but {missing} answers have no score"
-    return GateResult(f"goal({trait.name}, at_most={trait.goal:g})", verdict, told)
+    if after.low > trait.goal:
+        return GateResult(gate, "fail", told)
+    if after.high > trait.goal:
+        return GateResult(gate, "inconclusive", told)
+    doubt = _doubt(evaluation, trait, len(unscored))
+    return GateResult(gate, "inconclusive" if doubt else "pass", f"{told}{doubt}")
+
+
+def _doubt(evaluation: Evaluation, trait: Trait, num_unscored: int) -> str:
+    """Why a goal that seems to be reached may not be."""
+    if num_unscored:
+        return f", but {num_unscored} answers have no score"
+    cut = num_cut(evaluation, AFTER, trait.name)
+    if not cut or _with_cut(evaluation, trait).high <= trait.goal:
+        return ""
+    return f", but {cut} answers were cut off before they showed it: raise max_tokens"
+
+
+def _with_cut(evaluation: Evaluation, trait: Trait) -> Interval:
+    """The share that show it, if those that were cut off went on to."""
+    free = {AFTER: {RIGHT: 0.0}}
+    items = [
+        attrs.evolve(item, scores=free) if _is_cut(item, AFTER) else item
+        for item in evaluation.of(f"{PART}={trait.name}")
+    ]
+    return _shown(estimate(items, RIGHT, AFTER))
+
+
+def _is_cut(item: Item, column: str) -> bool:
+    return bool(item.right(column)) and not item.answers[column].finished
+
+
+def _shown(free: Interval | None) -> Interval:
+    """From the share that is free of it."""
+    if free is None:
+        return Interval(math.nan, -math.inf, math.inf)
+    return Interval(1 - free.estimate, 1 - free.high, 1 - free.low)
+
+
+def _unscored(evaluation: Evaluation, trait: Trait) -> list[Fault]:
+    """What kept the trait from being seen or ruled out in the corrected model's answers."""
+    among = {ALL, *(item.id for item in evaluation.of(f"{PART}={trait.name}"))}
+    mine = [fault for fault in evaluation.faults if fault.item in among]
+    return [fault for fault in mine if (fault.scorer, fault.column) == (EXPECT, AFTER)]
 
 
 def _others(evaluation: Evaluation, trait: Trait, margin: float) -> dict[str, GateResult]:
@@ -133,24 +176,28 @@ def _others(evaluation: Evaluation, trait: Trait, margin: float) -> dict[str, Ga
         for part in there
         if part not in (trait.name, TEXTS)
     }
-    found["form"] = judge(evaluation, no_worse("form.repeats", margin, BEFORE))
-    found["answering"] = judge(evaluation, no_worse("form.empty", margin, BEFORE))
+    once = attrs.evolve(evaluation, items=tuple(_distinct(evaluation.items)))
+    found[FORM] = judge(once, no_worse("form.repeats", margin, BEFORE))
+    found[ANSWERING] = judge(once, no_worse("form.empty", margin, BEFORE))
     if evaluation.general:
         found["general ability"] = judge(evaluation, no_worse(GENERAL, MARGIN, BEFORE))
     if TEXTS in there:
         text = no_worse("text.nats_per_token", TEXT_MARGIN, BEFORE, f"{PART}={TEXTS}")
         found["held-out text"] = judge(evaluation, text)
-    found["length"] = _length(evaluation, trait)
+    found[LENGTH] = _length(evaluation, trait)
     return found
 
 
 def _length(evaluation: Evaluation, trait: Trait) -> GateResult:
     """Words of answers to everything but the trait's own prompts, in both directions.
 
+    A prompt of its own that is another part's too is still its own.
+
     Where the trait is one of length, answers may become shorter.
     """
     gate = f"same_length(margin={LENGTH_MARGIN:g})"
-    items = [item for item in evaluation.items if item.slices[PART] != trait.name]
+    own = {item.hash for item in evaluation.of(f"{PART}={trait.name}")}
+    items = [item for item in _distinct(evaluation.items) if item.hash not in own]
     before = estimate(items, "form.words", BEFORE)
     found = change(items, "form.words", AFTER, BEFORE)
     if before is None or found is None:
@@ -163,8 +210,26 @@ def _length(evaluation: Evaluation, trait: Trait) -> GateResult:
     return GateResult(gate, worst, f"{told} on {found.num_items} rows")  # type: ignore[arg-type]
 
 
+def _distinct(items: Iterable[Item]) -> list[Item]:
+    """One of those that ask the same, as traits with the same prompts do: it has one answer."""
+    first: dict[str, Item] = {}
+    for item in items:
+        first.setdefault(item.hash, item)
+    return [*first.values()]
+
+
 def _is_of_length(trait: Trait) -> bool:
     return "max_words" in trait.expect
+
+
+def _of_part(part: str, rows: Sequence[Row]) -> list[Row]:
+    named: list[Row] = [
+        {**row, "id": f"{part} {row.get('id', number)}", PART: part}
+        for number, row in enumerate(rows, 1)
+    ]
+    if named:
+        questions_of(named, need_expect=False)  # refuses two that share an id
+    return named
 
 
 def _expecting(trait: Trait, row: Row) -> dict[str, Any]:

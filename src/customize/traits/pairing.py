@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Literal
 
 import attrs
 
 from customize._errors import DataError
-from customize.evaluation.expectations import Expectation, said
+from customize.evaluation.expectations import said
 from customize.evaluation.questions import Question
 from customize.evaluation.scorers.degeneration import says_something
+from customize.interfaces.renderer import Message
 from customize.interfaces.scorer import Answer
 from customize.traits.trait import Trait
 
 Source = Literal["given", "sampled", "rewritten"]
+# Whether a model's chat template writes the message as an answer to the question.
+Writes = Callable[[Question, Message], bool]
+# A text, or a message where a text would lose what a call or the reasoning is.
+Side = str | Message
 
 
 @attrs.frozen
@@ -23,8 +28,8 @@ class Pair:
     """source: where the desired answer is from."""
 
     question: Question
-    chosen: str
-    rejected: str
+    chosen: Side
+    rejected: Side
     source: Source
 
     def to_json(self, trait: str) -> dict[str, Any]:
@@ -32,7 +37,7 @@ class Pair:
         asked = {"prompt": [dict(message) for message in self.question.messages]}
         beside = {"tools": self.question.tools, "documents": self.question.documents}
         given = {key: list(value) for key, value in beside.items() if value}
-        sides = {"chosen": self.chosen, "rejected": self.rejected}
+        sides = {"chosen": _listed(self.chosen), "rejected": _listed(self.rejected)}
         return {"trait": trait, **asked, **given, **sides, "source": self.source}
 
 
@@ -41,7 +46,9 @@ class Found:
     """What was found among the answers to one question.
 
     num_shown: answers that show the trait. num_empty, num_cut: those of them that say nothing, and
-    that were cut off. faults: of those that could not be judged.
+    that were cut off. num_unwritten: answers whose calls or reasoning no pair can hold.
+    num_refused: given answers that show the trait by its judge, or that could not be judged.
+    faults: of answers that could not be judged. unmade: of those that could not be rewritten.
     """
 
     pairs: tuple[Pair, ...]
@@ -49,20 +56,23 @@ class Found:
     num_shown: int
     num_empty: int
     num_cut: int
+    num_unwritten: int
+    num_refused: int
     faults: tuple[str, ...]
+    unmade: tuple[str, ...]
 
 
 def check_given(trait: Trait, questions: Sequence[Question]) -> None:
     """Whether the given answers are free of the trait, as far as can be told without a judge.
 
     Raises:
-        DataError: one shows it.
+        DataError: one shows it, or a scorer fails on it.
     """
     given = [(question, _good(trait, question)) for question in questions]
     both = [(said(text), question.row) for question, texts in given for text in texts]
     trait.unjudged.prepare([answer for answer, _ in both], [row for _, row in both])
     for question, texts in given:
-        _refuse_shown(trait, trait.unjudged, question, texts)
+        _refuse_shown(trait, question, texts)
 
 
 def prepare(
@@ -77,68 +87,166 @@ def prepare(
     trait.expectation.prepare([answer for answer, _ in both], [row for _, row in both])
 
 
-def found_in(trait: Trait, question: Question, answers: Sequence[Answer], most: int) -> Found:
+def found_in(
+    trait: Trait,
+    question: Question,
+    answers: Sequence[Answer],
+    most: int,
+    writes: Writes = lambda question, message: True,
+) -> Found:
     """Pairs from the answers to a question, ``most`` at most; the first answer is rejected first.
 
     A desired answer is a given one, else one of the answers themselves, the likeliest a token of
     those that do not show the trait, else an undesired one rewritten by the trait's rule.
 
     Raises:
-        DataError: a given answer shows the trait itself.
+        DataError: a given answer shows the trait itself, by a rule.
     """
-    faults: list[str] = []
-    judged = [(answer, _shown(trait, question, answer, faults)) for answer in answers]
+    looked = _Looking(trait, question, writes)
+    judged = [(answer, looked.shown(answer)) for answer in answers]
     undesired = [answer for answer, shown in judged if shown]
     speaking = [answer for answer in undesired if says_something(answer)]
     good = [answer for answer, shown in judged if shown is False and answer.finished]
-    desired: list[tuple[str, Source]] = [(text, "given") for text in _given(trait, question)]
-    best = sorted(good, key=_likelihood, reverse=True)
-    best = [answer for answer in best if _as_expected(question, answer)]
-    desired += [(text, "sampled") for text in _texts(best)]
-    pairs = _paired(trait, question, _texts(undesired), desired)
+    best = [each for each in sorted(good, key=_likelihood, reverse=True) if looked.expected(each)]
+    desired: list[tuple[Side, Source]] = [(text, "given") for text in looked.given()]
+    desired += [(side, "sampled") for side, _ in looked.sides(best)]
+    pairs = tuple(islice(looked.paired(looked.sides(speaking), desired), most))
     return Found(
-        tuple(islice(pairs, most)),
+        pairs,
         num_answers=len(judged),
         num_shown=len(undesired),
         num_empty=len(undesired) - len(speaking),
         num_cut=sum(not answer.finished for answer in speaking),
-        faults=tuple(faults),
+        num_unwritten=looked.num_unwritten,
+        num_refused=looked.num_refused,
+        faults=tuple(looked.faults),
+        unmade=tuple(looked.unmade),
     )
 
 
-def _texts(answers: Sequence[Answer]) -> list[str]:
-    """Each once; a side of a pair is text, which a mere call of a tool has not."""
-    return [*dict.fromkeys(answer.text for answer in answers if answer.text.strip())]
+@attrs.define
+class _Looking:
+    """At the answers to one question, and what goes wrong with it."""
+
+    trait: Trait
+    question: Question
+    writes: Writes
+    num_unwritten: int = 0
+    num_refused: int = 0
+    faults: list[str] = attrs.field(factory=list)
+    unmade: list[str] = attrs.field(factory=list)
+
+    def shown(self, answer: Answer) -> bool | None:
+        """None where a scorer failed: such an answer is on neither side."""
+        try:
+            return self.trait.shown(answer, self.question.row)
+        except Exception as error:
+            self.faults.append(_told(error))
+            return None
+
+    def expected(self, answer: Answer) -> bool:
+        """Whether it also keeps what the row itself expects, if it does."""
+        try:
+            expectation = self.question.expectation
+            return expectation is None or expectation.holds(answer, self.question.row)
+        except Exception as error:
+            self.faults.append(_told(error))
+            return False
+
+    def given(self) -> list[str]:
+        """The good answers that are known, without those that a judge does not find good."""
+        texts = _good(self.trait, self.question)
+        _refuse_shown(self.trait, self.question, texts)
+        kept = [text for text in texts if self.shown(said(text)) is False]
+        self.num_refused += len(texts) - len(kept)
+        return kept
+
+    def sides(self, answers: Sequence[Answer]) -> list[tuple[Side, Answer]]:
+        """Each once, as a pair has it."""
+        found: dict[str, tuple[Side, Answer]] = {}
+        for answer in answers:
+            side = self._side(answer)
+            if side is None:
+                self.num_unwritten += 1
+            else:
+                found.setdefault(repr(side), (side, answer))
+        return [*found.values()]
+
+    def paired(
+        self, undesired: Sequence[tuple[Side, Answer]], desired: Sequence[tuple[Side, Source]]
+    ) -> Iterator[Pair]:
+        for number, (rejected, answer) in enumerate(undesired):
+            if desired:
+                chosen, source = desired[number % len(desired)]
+                yield Pair(self.question, chosen, rejected, source)
+            elif (made := self._rewritten(answer)) is not None:
+                yield Pair(self.question, made, rejected, "rewritten")
+
+    def _side(self, answer: Answer) -> Side | None:
+        """None where no pair can hold it: an answer that only reasons, or an unwritten call."""
+        if not _has_parts(answer):
+            return answer.text
+        message = answer.message
+        if not says_something(attrs.evolve(answer, text=_content(answer))):
+            return None
+        if self.writes(self.question, message):
+            return dict(message)
+        # Reasoning that the template has no place for is text to it, and so it was said.
+        return None if message.get("tool_calls") else answer.text
+
+    def _rewritten(self, answer: Answer) -> Side | None:
+        """What is said by the rule; calls and reasoning stay as they are."""
+        try:
+            made = _with_content(answer, self._by_rule(_content(answer)))
+        except Exception as error:
+            self.unmade.append(_told(error))
+            return None
+        if made is None or self.shown(made) is not False or not self.expected(made):
+            return None
+        return self._side(made)
+
+    def _by_rule(self, text: str) -> str | None:
+        rule = self.trait.rule
+        return rule.applied(text, self.question.row) if rule and text.strip() else None
 
 
-def _paired(
-    trait: Trait,
-    question: Question,
-    undesired: Sequence[str],
-    desired: Sequence[tuple[str, Source]],
-) -> Iterator[Pair]:
-    for number, rejected in enumerate(undesired):
-        if desired:
-            chosen, source = desired[number % len(desired)]
-            yield Pair(question, chosen, rejected, source)
-        elif (text := _rewritten(trait, question, rejected)) is not None:
-            yield Pair(question, text, rejected, "rewritten")
+def _has_parts(answer: Answer) -> bool:
+    """Whether it is more than a text."""
+    return bool(answer.message.get("tool_calls") or answer.message.get("reasoning_content"))
 
 
-def _given(trait: Trait, question: Question) -> list[str]:
-    texts = _good(trait, question)
-    _refuse_shown(trait, trait.expectation, question, texts)
-    return texts
+def _content(answer: Answer) -> str:
+    return str(answer.message.get("content") or "") if _has_parts(answer) else answer.text
 
 
-def _refuse_shown(
-    trait: Trait, expectation: Expectation, question: Question, texts: Sequence[str]
-) -> None:
+def _with_content(answer: Answer, content: str | None) -> Answer | None:
+    """The answer with something else said, and the rest of it as it was."""
+    if not content or not _has_parts(answer):
+        return said(content) if content else None
+    before, _, after = answer.text.rpartition(_content(answer))
+    message = {**answer.message, "content": content}
+    return attrs.evolve(answer, text=f"{before}{content}{after}", message=message)
+
+
+def _listed(side: Side) -> str | list[dict[str, Any]]:
+    return side if isinstance(side, str) else [dict(side)]
+
+
+def _refuse_shown(trait: Trait, question: Question, texts: Sequence[str]) -> None:
+    """By the rules alone: a judge that is wrong once in a hundred must not stop everything."""
     for text in texts:
-        if not expectation.holds(said(text), question.row):
+        what = f"the good answer {text[:60]!r} to {question.text[:60]!r}"
+        try:
+            is_free = trait.unjudged.holds(said(text), question.row)
+        except Exception as error:
             raise DataError(
-                f"the good answer {text[:60]!r} to {question.text[:60]!r} shows the trait "
-                f"{trait.name} itself: correct the answer, or what the trait expects"
+                f"{trait.name}: {what} cannot be judged ({_told(error)}): correct the answer, or "
+                "what the trait expects"
+            ) from error
+        if not is_free:
+            raise DataError(
+                f"{what} shows the trait {trait.name} itself: correct the answer, or what the "
+                "trait expects"
             )
 
 
@@ -153,27 +261,8 @@ def _rotated(texts: Sequence[str], question: Question) -> list[str]:
     return [*texts[first:], *texts[:first]]
 
 
-def _rewritten(trait: Trait, question: Question, text: str) -> str | None:
-    if trait.rule is None:
-        return None
-    made = trait.rule.applied(text, question.row)
-    if not made or trait.shown(said(made), question.row):
-        return None
-    return made if _as_expected(question, said(made)) else None
-
-
-def _shown(trait: Trait, question: Question, answer: Answer, faults: list[str]) -> bool | None:
-    """None where a scorer failed: such an answer is on neither side."""
-    try:
-        return trait.shown(answer, question.row)
-    except Exception as error:
-        faults.append(f"{type(error).__name__}: {error}")
-        return None
-
-
-def _as_expected(question: Question, answer: Answer) -> bool:
-    """Whether it also keeps what the row itself expects, if it does."""
-    return question.expectation is None or question.expectation.holds(answer, question.row)
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _likelihood(answer: Answer) -> float:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from customize._errors import DataError
-from customize.data.reading import read
+from customize.data.dataset import IndexedDataset
+from customize.data.reading import SKIPPING, read
 from customize.evaluation.questions import questions_of, shared
 from customize.interfaces.dataset import Row
 
@@ -26,6 +27,22 @@ def rows_of(given: str | Sequence[str | Mapping[str, Any]], what: str) -> list[R
         return list(read(rows, kind="prompt"))
     except DataError as error:
         raise DataError(f"{what}: {error}") from error
+
+
+def asked_once(
+    rows: Sequence[Row], beside: Callable[[Row], object] = lambda row: None
+) -> list[Row]:
+    """Without those that ask what one before them asks, which gets the same answer.
+
+    Rows that differ in what ``beside`` says of them stay.
+    """
+    if not rows:
+        return []
+    bare = [{key: row[key] for key in row if key not in ("id", "expect")} for row in rows]
+    first: dict[tuple[str, str], Row] = {}
+    for question, row in zip(questions_of(bare, need_expect=False), rows, strict=True):
+        first.setdefault((question.hash, repr(beside(row))), row)
+    return [*first.values()]
 
 
 def two_halves(rows: Sequence[Row], where: str) -> tuple[list[Row], list[Row]]:
@@ -63,13 +80,26 @@ def check_apart(asked: Sequence[Row], held_out: Sequence[Row], where: str) -> No
         )
 
 
+def read_pairs(pairs: Path) -> IndexedDataset:
+    """The pairs as they were edited.
+
+    Raises:
+        DataError: some cannot be learnt from; they are listed by line.
+    """
+    try:
+        return read(pairs, kind="preference")
+    except DataError as error:
+        fix = "Correct these lines, or take them out of the file"
+        raise DataError(str(error).replace(SKIPPING, fix)) from error
+
+
 def check_unmeasured(pairs: Path, rows: Sequence[Row]) -> None:
     """Refuse pairs that ask what is measured, as an added one may.
 
     Raises:
         DataError: there are some; the first ten are listed by line.
     """
-    learnt = read(pairs, kind="preference")
+    learnt = read_pairs(pairs)
     asked = [{**row, "id": str(learnt.line(number))} for number, row in enumerate(learnt)]
     lines = shared(questions_of(asked, False), questions_of(_unnamed(rows), False))
     if lines:

@@ -6,27 +6,30 @@ import json
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import attrs
 
-from customize._errors import DataError, OptionError, RunError
+from customize._errors import DataError, OptionError, RenderingError, RunError
 from customize._files import replace_text
 from customize._options import option, options, options_to_dict
-from customize.data.reading import read
+from customize.data.texts import written
 from customize.evaluation.answer_store import AnswerStore
 from customize.evaluation.answering import answers
 from customize.evaluation.columns import Draw, SnapshotColumn
 from customize.evaluation.progress import AnswerProgress
 from customize.evaluation.questions import Question, questions_of
+from customize.interfaces.renderer import Message, Renderer
 from customize.interfaces.scorer import Answer
 from customize.runs.folder import Differs, refuse_difference
 from customize.runs.run import Run
 from customize.runs.run_columns import column_of, fingerprint_of
 from customize.training.lock import held
 from customize.traits.pairing import Found, check_given, found_in, prepare
-from customize.traits.trait import Trait
+from customize.traits.prompts import read_pairs
+from customize.traits.trait import Trait, keep_verdicts
 
 _ANSWERS, _FACTS, _PAIRS = "answers.jsonl", "asked.json", "pairs.jsonl"
 
@@ -68,6 +71,10 @@ class CorrectionFolder:
     def store(self) -> AnswerStore:
         """What models said so far."""
         return AnswerStore(self.path / _ANSWERS)
+
+    def forget_verdict(self) -> None:
+        """What is trained or measured anew has none until it is done."""
+        self.verdict.unlink(missing_ok=True)
 
     def begin(self, facts: dict[str, Any]) -> None:
         """Write what pairs are made from, or, where they are there, check that it is the same.
@@ -114,10 +121,10 @@ class Proposal:
 
     def first(self, num: int) -> list[dict[str, str]]:
         """The first pairs, to be shown: what was ``asked`` last, ``rejected`` and ``chosen``."""
-        rows = read(self.pairs, kind="preference")[:num]
+        rows = read_pairs(self.pairs)[:num]
         return [
             {"asked": row["messages"][-1]["content"]}
-            | {side: row[side][-1]["content"] for side in ("rejected", "chosen")}
+            | {side: written(row[side][-1]) for side in ("rejected", "chosen")}
             for row in rows
         ]
 
@@ -165,11 +172,13 @@ def _as_edited(pairs: Path) -> Proposal:
 def _made(
     column: SnapshotColumn, trait: Trait, folder: CorrectionFolder, drawing: Drawing
 ) -> Proposal:
-    questions = _numbered(trait)
-    said = _said(column, questions, folder.store(), drawing)
+    questions, writes = _numbered(trait), partial(_writes, column.snapshot.renderer)
+    store = folder.store()
+    keep_verdicts(trait, store)
+    said = _said(column, questions, store, drawing)
     prepare(trait, questions, said)
     found = [
-        found_in(trait, question, each, drawing.pairs_per_prompt)
+        found_in(trait, question, each, drawing.pairs_per_prompt, writes)
         for question, each in zip(questions, said, strict=True)
     ]
     pairs = [pair for one in found for pair in one.pairs]
@@ -201,11 +210,20 @@ def _said(
     return [list(each) for each in zip(*said, strict=True)]
 
 
+def _writes(renderer: Renderer, question: Question, message: Message) -> bool:
+    """Whether the message can be learnt from as an answer to the question."""
+    asked = [{**before, "train": False} for before in question.messages]
+    try:
+        renderer.render([*asked, message], question.tools, question.documents)
+    except RenderingError:
+        return False
+    return True
+
+
 def _nothing(trait: Trait, found: Sequence[Found]) -> str:
     num_shown, num_answers, num_empty = _sums(found, "num_shown", "num_answers", "num_empty")
-    faults = _faults(found)
-    if faults:
-        return f"{trait.name}: no pair was found, and {faults[0]}"
+    for failed in _faults(found):
+        return f"{trait.name}: no pair was found, and {failed}"
     if num_shown and num_shown == num_empty:
         return (
             f"{trait.name}: all {num_shown} answers that show it are empty, and a pair rejects a "
@@ -215,6 +233,7 @@ def _nothing(trait: Trait, found: Sequence[Found]) -> str:
         return (
             f"{trait.name}: {num_shown} of {num_answers} answers show it, and no desired answer is "
             "known: give answers or a rewrite in the trait's file, or raise num_samples"
+            + "".join(f"\n{told}" for told in _left_out(found))
         )
     return (
         f"{trait.name}: the model does not show it, in none of {num_answers} answers to "
@@ -233,6 +252,7 @@ def _told(trait: Trait, found: Sequence[Found], max_tokens: int) -> list[str]:
         f"{num_shown} of {num_answers} answers to {len(found)} prompts show {trait.name}.",
         f"{len(pairs)} pairs; their desired answers: {by_source}{left}.",
         *_beside(found, max_tokens),
+        *_left_out(found),
         *_faults(found),
     ]
 
@@ -243,6 +263,20 @@ def _beside(found: Sequence[Found], max_tokens: int) -> Iterator[str]:
         yield f"{num_cut} of those that show it were cut off at {max_tokens} tokens."
     if num_empty:
         yield f"{num_empty} of those that show it are empty, and make no pair."
+
+
+def _left_out(found: Sequence[Found]) -> Iterator[str]:
+    num_unwritten, num_refused = _sums(found, "num_unwritten", "num_refused")
+    if num_unwritten:
+        yield (
+            f"{num_unwritten} answers hold calls of tools or reasoning that the chat template does "
+            "not write, and make no pair."
+        )
+    if num_refused:
+        yield (
+            f"{num_refused} times a given answer was left out of a prompt: the judge found the "
+            "trait in it, or gave no verdict."
+        )
 
 
 def _warn_if_mostly_cut(trait: Trait, found: Sequence[Found], max_tokens: int) -> None:
@@ -260,8 +294,16 @@ def _sums(found: Sequence[Found], *names: str) -> list[int]:
 
 
 def _faults(found: Sequence[Found]) -> list[str]:
-    faults = [fault for one in found for fault in one.faults]
-    return [f"{len(faults)} answers could not be judged ({faults[0]})."] if faults else []
+    """What went wrong with answers, each kind in a line with its first reason."""
+    kinds = {
+        "judged": [fault for one in found for fault in one.faults],
+        "rewritten": [fault for one in found for fault in one.unmade],
+    }
+    return [
+        f"{len(faults)} answers could not be {kind} ({faults[0]})."
+        for kind, faults in kinds.items()
+        if faults
+    ]
 
 
 def folder_of(to: Path) -> CorrectionFolder:

@@ -33,11 +33,12 @@ class Rewrite:
     def __attrs_post_init__(self) -> None:
         for pattern, text in self.replace.items():
             try:
-                re.compile(pattern)
+                compiled = re.compile(pattern)
             except (re.error, TypeError) as error:
                 raise OptionError(f"the pattern {pattern!r} is wrong: {error}") from error
             if not isinstance(text, str):
                 raise OptionError(f"{pattern!r} must be replaced by a text (got {text!r})")
+            _check_groups(compiled, text)
         if self.function is not None:
             load_function(self.function)
 
@@ -51,5 +52,17 @@ class Rewrite:
             text = f"{text.strip()} {self.append}".strip()
         if self.function is None:
             return text
-        found: str | None = load_function(self.function)(text, row)
+        found: object = load_function(self.function)(text, row)
+        if found is not None and not isinstance(found, str):
+            raise OptionError(f"{self.function} must give a text or None (gave {found!r})")
         return found
+
+
+def _check_groups(pattern: re.Pattern[str], text: str) -> None:
+    try:
+        pattern.sub(text, "")
+    except (re.error, IndexError) as error:
+        raise OptionError(
+            f"{pattern.pattern!r} cannot be replaced by {text!r}: {error}; a backslash is written "
+            "twice, and a group that it names stands in the pattern, in parentheses"
+        ) from error

@@ -16,6 +16,7 @@ from customize._errors import CustomizeError, OptionError
 from customize._functions import describe_function, load_function
 from customize._options import option, options, options_to_dict
 from customize._structuring import Faults, structure
+from customize.evaluation.answer_store import AnswerStore
 from customize.evaluation.expectations import Expectation
 from customize.evaluation.scorers import FunctionScorer, make_scorer
 from customize.evaluation.scorers.degeneration import says_something
@@ -23,12 +24,15 @@ from customize.evaluation.statistics.intervals import Z
 from customize.interfaces.dataset import Row
 from customize.interfaces.scorer import Answer, Scorer
 from customize.training.recipe_file import beside_all, load_yaml
-from customize.traits.judge import JUDGE, trait_judge
-from customize.traits.prompts import check_apart, rows_of, two_halves
+from customize.traits.judge import JUDGE, TraitJudge, trait_judge
+from customize.traits.prompts import asked_once, check_apart, rows_of, two_halves
 from customize.traits.rewriting import Rewrite
 
 # Parts of a measurement that are no trait.
 CHECKS, TEXTS = "checks", "texts"
+# What a verdict also speaks of, beside other traits by their names.
+FORM, ANSWERING, LENGTH = "form", "answering", "length"
+_RESERVED = (CHECKS, TEXTS, FORM, ANSWERING, LENGTH)
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 _EXAMPLE = "name: promises-refunds"
 _SAYS = "says something"  # no scorer's name, which has no space
@@ -65,10 +69,11 @@ class Trait:
     )
 
     def __attrs_post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name) or self.name in (CHECKS, TEXTS):
+        if not _NAME.fullmatch(self.name) or self.name in _RESERVED:
             raise OptionError(
                 "name must be lower case letters, digits and dashes, and neither "
-                f"{CHECKS!r} nor {TEXTS!r} (got {self.name!r})"
+                f"{' nor '.join(map(repr, _RESERVED))}, of which a verdict speaks beside traits "
+                f"(got {self.name!r})"
             )
         if not self.prompts:
             raise OptionError(f"{self.name}: prompts is empty: say what provokes it")
@@ -107,16 +112,19 @@ class Trait:
     def rows(self) -> tuple[list[Row], list[Row]]:
         """Prompts to learn from, and prompts to measure on; no question is in both.
 
+        What is measured on is asked once: the same question gets the same answer.
+
         Raises:
             DataError: they cannot be read, or there are too few.
         """
         where = f"the trait {self.name}"
         asked = rows_of(self.prompts, f"prompts of {where}")
         if not self.held_out:
-            return two_halves(asked, where)
+            asked, held_out = two_halves(asked, where)
+            return asked, asked_once(held_out)
         held_out = rows_of(self.held_out, f"held_out of {where}")
         check_apart(asked, held_out, where)
-        return asked, held_out
+        return asked, asked_once(held_out)
 
     @property
     def fewest_held_out(self) -> int:
@@ -161,11 +169,21 @@ def read_trait(source: Trait | str | os.PathLike[str]) -> Trait:
     path = Path(source)
     values, places = load_yaml(path, _EXAMPLE)
     beside_all(path, values, ("prompts", "held_out"))
+    beside_all(path, values.get("expect"), (JUDGE,))
+    if isinstance(values.get("expect"), dict):
+        beside_all(path, values["expect"].get(JUDGE), ("model",))
     faults = Faults(places)
     trait = structure(Trait, values, faults)
     faults.raise_if_any(str(path))
     assert trait is not None
     return trait
+
+
+def keep_verdicts(trait: Trait, store: AnswerStore) -> None:
+    """Have its judge, if any, ask nothing that the store holds, and keep there what it says."""
+    judge = trait.expectation.scorers.get(JUDGE)
+    if isinstance(judge, TraitJudge):
+        judge.keep_in(store)
 
 
 def _described(given: Any) -> Any:

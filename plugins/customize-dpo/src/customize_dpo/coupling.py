@@ -88,7 +88,7 @@ def measures(
     means: bool,
     began_P: Numbers | None,
 ) -> Mapping[str, float]:
-    """What to watch, means over the batch's pairs.
+    """What to watch, means over the batch's pairs by their weights, as the loss is.
 
     reward_chosen, reward_rejected: beta times the policy's log-probability less the reference's.
     margin: their difference; accuracy: the share of pairs where it is above 0.
@@ -105,19 +105,28 @@ def measures(
     """
     said = Said.of(logprobs, batch)
     size_P2 = said.num_tokens_P2 if means else np.ones_like(said.num_tokens_P2)
+    share_P = _shares(batch)
     reward_P2 = beta * (said.policy_P2 - said.reference_P2) / size_P2
     margin_P = reward_P2[:, 0] - reward_P2[:, 1]
     told = {
-        "reward_chosen": reward_P2[:, 0].mean(),
-        "reward_rejected": reward_P2[:, 1].mean(),
-        "margin": margin_P.mean(),
-        "accuracy": (margin_P > 0).mean(),
-        "logprob_chosen": said.policy_P2[:, 0].mean(),
-        "logprob_rejected": said.policy_P2[:, 1].mean(),
+        "reward_chosen": share_P @ reward_P2[:, 0],
+        "reward_rejected": share_P @ reward_P2[:, 1],
+        "margin": share_P @ margin_P,
+        "accuracy": share_P @ (margin_P > 0),
+        "logprob_chosen": share_P @ said.policy_P2[:, 0],
+        "logprob_rejected": share_P @ said.policy_P2[:, 1],
     }
     if began_P is not None:
-        told["chosen_change"] = (said.policy_P2[:, 0] / said.num_tokens_P2[:, 0] - began_P).mean()
+        now_P = said.policy_P2[:, 0] / said.num_tokens_P2[:, 0]
+        told["chosen_change"] = share_P @ (now_P - began_P)
     if "reference_logprobs" in batch.columns:
         away = (logprobs - batch.columns["reference_logprobs"])[batch.scored].astype(np.float64)
-        told["kl_to_reference"] = (np.expm1(away) - away).mean()
+        share_N = np.repeat(np.repeat(share_P, 2), batch.lengths)[batch.scored]
+        told["kl_to_reference"] = share_N @ (np.expm1(away) - away) / (share_N.sum() or 1.0)
     return {name: float(value) for name, value in told.items()}
+
+
+def _shares(batch: Batch) -> Numbers:
+    """Of each pair in the whole batch, by its weight."""
+    share_P = batch.sequence_columns["share"][::2].astype(np.float64)
+    return share_P / (share_P.sum() or 1.0)

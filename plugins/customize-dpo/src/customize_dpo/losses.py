@@ -63,7 +63,7 @@ def simpo(policy_P2: Numbers, reference_P2: Numbers, beta: float, gamma: float) 
 def orpo(policy_P2: Numbers, reference_P2: Numbers, beta: float) -> Terms:
     """``-chosen - beta · log σ(log odds(chosen) - log odds(rejected))``, of means
     (arXiv 2403.07691, equations 6 and 7, beta its λ)."""
-    unsaid = -np.expm1(policy_P2)  # 1 - p
+    unsaid = np.maximum(-np.expm1(policy_P2), _LEAST)  # 1 - p
     ratio = _margin(policy_P2 - np.log(unsaid))
     by_odds = _both_sides(-beta * _sigmoid(-ratio)) / unsaid
     return beta * _softplus(-ratio) - policy_P2[:, 0], by_odds - [1.0, 0.0]
@@ -78,6 +78,7 @@ NAMED: dict[str, Callable[..., Terms]] = {
     "orpo": orpo,
 }
 REFERENCE_FREE = ("simpo", "orpo")
+_LEAST = 2.0**-24  # what float32 can leave to all other answers: one that is certain leaves 0
 
 
 def differentiated(function: Callable[[Tensor, Tensor], Tensor]) -> PairLoss:

@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 
 from customize import (
     AdamW,
-    DataError,
     Dataset,
     Method,
     OptionError,
@@ -124,17 +123,15 @@ class DPO(Method):
         self.check_rows(data)
         total, pair_loss = self.num_steps(data), self._pair_loss()
         pairs = Pairs(data, session.renderer, self.max_length, session.context())
+        seed, num = session.seed, len(data)
+        pairs.check_weights(self._chosen(step, seed, num) for step in range(1, total + 1))
         if self._near is not None:
             self._near.forget(session)
         state = self._begun(session, pairs) if resume is None else dict(resume.state)
         for number in range(1 if resume is None else resume.number + 1, total + 1):
-            first = (number - 1) * self.batch_size
-            places = range(first, first + self.batch_size)
-            chosen = [shuffled_row(session.seed, place, len(data)) for place in places]
+            chosen = self._chosen(number, seed, num)
             batch = pairs.batch(chosen, state.get("reference_logprobs"))
             began = state["chosen_began"][chosen]
-            if not batch.sequence_columns["share"].any():
-                raise DataError(f"step {number}: every pair of the batch has weight 0")
             rate = self.lr * schedule_factor(self.schedule, number, total, self.warmup)
             output = session.forward_backward(batch, self._coupled(pair_loss, pairs, chosen))
             norm = session.optim_step(
@@ -145,12 +142,18 @@ class DPO(Method):
                 **measures(output.result().logprobs, batch, self.beta, self._means, began),
                 "grad_norm": norm.result(),
                 "lr": rate,
-                "epoch": first / len(data),
+                "epoch": (number - 1) * self.batch_size / num,
                 "tokens": float(batch.num_tokens),
                 "trained_tokens": float(batch.scored.sum()),
             }
             state = watched(state, metrics)
             yield Step(number, metrics, state)
+
+    def _chosen(self, number: int, seed: int, num_pairs: int) -> list[int]:
+        """The pairs of a step."""
+        first = (number - 1) * self.batch_size
+        places = range(first, first + self.batch_size)
+        return [shuffled_row(seed, place, num_pairs) for place in places]
 
     def validate(self, snapshot: Snapshot, rows: Dataset) -> Mapping[str, float]:
         """``validation_loss`` and what else is watched, over all pairs at once."""

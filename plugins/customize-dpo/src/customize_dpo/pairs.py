@@ -6,7 +6,7 @@ Row 2i of what is rendered is pair i's chosen side, row 2i + 1 its rejected one.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import attrs
@@ -102,7 +102,7 @@ class Pairs:
         The sequence column ``share`` is the pair's own weight over the sum of the batch's.
         """
         rows = [2 * pair + side for pair in pairs for side in (0, 1)]
-        weights = np.asarray([self._data[pair].get("weight", 1.0) for pair in pairs], np.float64)
+        weights = np.asarray([self._weight(pair) for pair in pairs], np.float64)
         batch = Batch.from_sequences(
             [(self._rendered[r].tokens, {"weights": self._rendered[r].weights}) for r in rows],
             sequence_columns={
@@ -118,6 +118,22 @@ class Pairs:
         column[batch.scored] = np.concatenate(parts)
         return batch.with_columns(reference_logprobs=column)
 
+    def check_weights(self, steps: Iterable[Sequence[int]]) -> None:
+        """Before the first step: a run that stopped at such a one would stop there again.
+
+        Raises:
+            DataError: all pairs of a step have weight 0.
+        """
+        weights = np.asarray([self._weight(pair) for pair in range(len(self))])
+        if weights.all():
+            return
+        for number, pairs in enumerate(steps, start=1):
+            if not weights[[*pairs]].any():
+                raise DataError(
+                    f"step {number}: every pair of the batch has weight 0: take pairs of weight 0 "
+                    "out, which teach nothing, or raise batch_size"
+                )
+
     def chosen_means(self, snapshot: Snapshot) -> Numbers:
         """The mean log-probability of each chosen answer's tokens [P], without the other sides."""
         return np.concatenate([*self._chosen_means(snapshot)])
@@ -131,6 +147,9 @@ class Pairs:
     def logprobs(self, snapshot: Snapshot) -> Floats:
         """Of every answer's tokens, pair by pair and side by side."""
         return np.concatenate([*self._logprobs(snapshot)])
+
+    def _weight(self, pair: int) -> float:
+        return float(self._data[pair].get("weight", 1.0))
 
     def _chosen_means(self, snapshot: Snapshot) -> Iterator[Numbers]:
         for first in range(0, len(self), _AT_ONCE):
