@@ -1,4 +1,6 @@
-"""Layers multiplied together, with their weights laid out, say the same, in bf16 to the bit."""
+"""Layers multiplied together, with their weights laid out, say the same, in bf16 to the bit, and
+in float32 also with their updates added into the weights.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +15,10 @@ from customize_torch import few_rows
 from customize_torch.backend import CPU
 from customize_torch.few_rows import Joint, Packing, multiplying
 from customize_torch.lora import Switchboard, Update, linear_layers
+from customize_torch.policy import Policy
 from customize_torch.session import TorchSession
 
-pytestmark = pytest.mark.skipif(
+needs_bf16 = pytest.mark.skipif(
     not torch.ops.mkldnn._is_mkldnn_bf16_supported(),
     reason="this processor does not multiply bfloat16",
 )
@@ -50,7 +53,9 @@ def update(outputs: int, dtype: torch.dtype, rank: int = 4) -> Update:
 
 @pytest.mark.parametrize("adapted", ["", "q", "kv", "qkv"])
 @pytest.mark.parametrize("rows", [1, 7, 200])
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32], ids=str)
+@pytest.mark.parametrize(
+    "dtype", [pytest.param(torch.bfloat16, marks=needs_bf16), torch.float32], ids=str
+)
 def test_a_joint_gives_what_its_layers_give(
     layers: nn.ModuleDict, adapted: str, rows: int, dtype: torch.dtype
 ) -> None:
@@ -68,6 +73,7 @@ def test_a_joint_gives_what_its_layers_give(
     assert_same(products.head(x[0]), x[0] @ layers["head"].weight.T)
 
 
+@needs_bf16
 def test_weights_stay_as_they_are_where_memory_is_short(
     layers: nn.ModuleDict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -92,6 +98,7 @@ def learnt(engine: Engine, batch: Batch, targets: str | tuple[str, ...]) -> Torc
     return session
 
 
+@needs_bf16
 @pytest.mark.parametrize("targets", ["all-linear", ("q_proj", "down_proj")], ids=str)
 def test_what_a_session_samples_does_not_depend_on_the_layout(
     rounding: Engine, batch: Batch, targets: str | tuple[str, ...], monkeypatch: pytest.MonkeyPatch
@@ -100,7 +107,7 @@ def test_what_a_session_samples_does_not_depend_on_the_layout(
     prompts = [Prompt(np.arange(1, n, dtype=np.int32), n=2, seed=n) for n in (5, 40)]
     found = session.sample(prompts, Sampling(max_tokens=24, stop_tokens=())).result()
     assert session.policy.ready().products is not None
-    monkeypatch.setattr(Packing, "products", lambda self, updates: None)
+    monkeypatch.setattr(Packing, "products", lambda self, updates, many: None)
     wanted = session.sample(prompts, Sampling(max_tokens=24, stop_tokens=())).result()
     for some, others in zip(found, wanted, strict=True):
         for one, other in zip(some, others, strict=True):
@@ -108,8 +115,39 @@ def test_what_a_session_samples_does_not_depend_on_the_layout(
             assert one.logprobs.tolist() == other.logprobs.tolist()
 
 
-def test_everything_trained_has_no_frozen_weight_to_lay_out(rounding: Engine) -> None:
-    policy = learnt(rounding, _few(), "all-linear").policy
+@pytest.mark.parametrize("targets", ["all-linear", ("q_proj", "down_proj")], ids=str)
+def test_many_rows_and_steps_are_drawn_by_weights_with_the_adapter_in_them(
+    engine: Engine, batch: Batch, targets: str | tuple[str, ...]
+) -> None:
+    session = learnt(engine, batch, targets)
+    assert beside_the_base(session.policy.ready())
+    assert not beside_the_base(session.policy.ready(many=True))
+    prompts = [Prompt(np.arange(1, n, dtype=np.int32), n=4, seed=n) for n in (5, 40)]
+    drawn = session.sample(prompts, Sampling(max_tokens=32, stop_tokens=())).result()
+    rows = [
+        (np.concatenate([prompt.tokens, one.tokens]), one.logprobs)
+        for prompt, some in zip(prompts, drawn, strict=True)
+        for one in some
+    ]
+    batched = Batch.from_sequences([(t, {"weights": np.ones(len(t))}) for t, _ in rows])
+    said = np.split(session.forward(batched).result(), batched.offsets[1:-1])
+    for of_row, (_, told) in zip(said, rows, strict=True):
+        assert of_row[-32:] == pytest.approx(told, abs=1e-5)
+
+
+@needs_bf16
+def test_in_16_bits_no_adapter_is_added_into_weights(rounding: Engine, batch: Batch) -> None:
+    assert beside_the_base(learnt(rounding, batch, "all-linear").policy.ready(many=True))
+
+
+def beside_the_base(policy: Policy) -> bool:
+    """Whether a layer's update is computed beside it."""
+    assert policy.products is not None
+    return any(product.update for product in policy.products.joints.values())
+
+
+def test_everything_trained_has_no_frozen_weight_to_lay_out(engine: Engine) -> None:
+    policy = learnt(engine, _few(), "all-linear").policy
     assert attrs.evolve(policy, scale=None).ready().products is None
 
 
@@ -118,6 +156,7 @@ def _few() -> Batch:
     return Batch.from_sequences([(tokens, {"weights": tokens > 2})])
 
 
+@needs_bf16
 def test_what_is_drawn_has_the_probability_that_training_gives_it(
     rounding: Engine, batch: Batch
 ) -> None:

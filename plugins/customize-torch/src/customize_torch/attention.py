@@ -160,7 +160,7 @@ class Cache:
 
     def decode(
         self, lengths_R: Tensor, longest: int, attend_new: Callable[..., Tensor] | None
-    ) -> Decode:
+    ) -> Plan:
         """The plan of a step for every row, as `Decode` takes it."""
         return Decode(self, lengths_R, longest, attend_new)
 

@@ -2,8 +2,9 @@
 
 With few rows a product waits for memory. On a processor, laying the weight out for it, as each call
 does otherwise, takes longer than reading it: that is done once, and the numbers are the same, in
-bfloat16 to the bit. A GPU has as many kernels less to start, and computes an update's first product
-beside the base's.
+bfloat16 to the bit. In float32 updates may be added into what is laid out, for many rows and steps:
+so they cost these nothing, and change the numbers by their last digits. A GPU has as many kernels
+less to start, and computes an update's first product beside the base's.
 
 Shape legend: N rows, I inputs, O outputs, R rank.
 """
@@ -55,6 +56,15 @@ class Joint:
 
 
 @attrs.frozen(eq=False)
+class Joined:
+    """The updates of layers that read one input as one: their A below one another, B in blocks."""
+
+    a_RI: Tensor
+    b_OR: Tensor
+    scale: float
+
+
+@attrs.frozen(eq=False)
 class Packed:
     """Frozen weights of layers, one below the other, as the processor reads them."""
 
@@ -63,9 +73,11 @@ class Packed:
     sizes: Sequence[int]
 
     @classmethod
-    def of(cls, layers: Sequence[nn.Linear]) -> Packed:
-        """A copy of the layers' weights, laid out."""
+    def of(cls, layers: Sequence[nn.Linear], update: Joined | None = None) -> Packed:
+        """A copy of the layers' weights, laid out; with what is added to them."""
         weight_OI = torch.cat([layer.weight for layer in layers])
+        if update is not None:
+            weight_OI.addmm_(update.b_OR, update.a_RI, alpha=update.scale)
         return cls(
             torch.ops.mkldnn._reorder_linear_weight(weight_OI, _ROWS),
             joined_bias(layers),
@@ -84,20 +96,18 @@ class Product:
     """What layers make of their input, each with its update or none."""
 
     base: Packed | Stacked
-    updates: tuple[Tensor, Tensor] | None
-    scale: float
+    update: Joined | None
 
     def __call__(self, x: Tensor) -> Sequence[Tensor]:
         x_NI = x.flatten(0, -2)
-        if self.updates is None:
+        if self.update is None:
             out_NO = self.base(x_NI)
         else:
-            a_RI, b_OR = self.updates
             with beside(x_NI.device):
-                down_NR = x_NI @ a_RI.T
+                down_NR = x_NI @ self.update.a_RI.T
             out_NO = self.base(x_NI)
             wait(x_NI.device)
-            out_NO.addmm_(down_NR, b_OR.T, alpha=self.scale)
+            out_NO.addmm_(down_NR, self.update.b_OR.T, alpha=self.update.scale)
         return out_NO.view(*x.shape[:-1], -1).split(self.base.sizes, -1)
 
 
@@ -134,19 +144,30 @@ class Packing:
         self._bases: tuple[Mapping[Joint, Packed | Stacked], Packed | Stacked] | None = None
 
     @torch.no_grad()
-    def products(self, updates: Mapping[str, Update]) -> Products | None:
-        """The base's with these updates; None where nothing is gained or memory is short."""
+    def products(self, updates: Mapping[str, Update], many: bool = False) -> Products | None:
+        """The base's with these updates; None where nothing is gained or memory is short.
+
+        many: whether so many rows and steps are multiplied that adding the updates into a copy of
+            the weights is worth its time.
+        """
         if self._bases is None:
             kind = self._kind()
             if kind is None:
                 return None
             self._bases = {j: kind.of(j.layers) for j in self._joints}, kind.of([self._head])
         bases, head = self._bases
-        found = {
-            joint: Product(bases[joint], *_together(joint.layers, names, updates))
-            for joint, names in self._joints.items()
+        joined = {
+            joint: _together(joint.layers, names, updates) for joint, names in self._joints.items()
         }
-        return Products(found, head)
+        if many and updates and self._may_merge():
+            return Products(
+                {j: Product(Packed.of(j.layers, joined[j]), None) for j in joined}, head
+            )
+        return Products({j: Product(bases[j], joined[j]) for j in joined}, head)
+
+    def _may_merge(self) -> bool:
+        """In 16 bits a merged weight is rounded, and training would find other probabilities."""
+        return self._head.weight.dtype == torch.float32 and self._worth_packing()
 
     def _kind(self) -> type[Packed | Stacked] | None:
         if not self._joints:
@@ -178,12 +199,12 @@ def _can_lay_out(dtype: torch.dtype) -> bool:
 
 def _together(
     layers: Sequence[nn.Linear], names: Sequence[str], updates: Mapping[str, Update]
-) -> tuple[tuple[Tensor, Tensor] | None, float]:
-    """The layers' updates as one: A one below the other [R, I], B in blocks [O, R]; their scale."""
+) -> Joined | None:
+    """The layers' updates as one; None where they have none."""
     there = [updates.get(name) for name in names]
     some = [update for update in there if update is not None]
     if not some:
-        return None, 0.0
+        return None
     a_RI = torch.cat([update.rounded[0] for update in some])
     b_OR = a_RI.new_zeros(sum(layer.out_features for layer in layers), len(a_RI))
     row = column = 0
@@ -193,4 +214,4 @@ def _together(
             b_OR[row : row + layer.out_features, column : column + rank] = update.rounded[1]
             column += rank
         row += layer.out_features
-    return (a_RI, b_OR), some[0].scale
+    return Joined(a_RI, b_OR, some[0].scale)

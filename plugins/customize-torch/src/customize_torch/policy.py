@@ -115,12 +115,16 @@ class Policy:
         hidden_NC = self.hidden(tokens_N, positions_N, Prefill([0, len(tokens)], place.varlen))
         return self.logits(hidden_NC[start - 1 : -1]).log_softmax(-1)
 
-    def ready(self) -> Policy:
-        """The same, in bfloat16 to the bit, made ready for many steps without gradient."""
+    def ready(self, many: bool = False) -> Policy:
+        """The same, in bfloat16 to the bit, made ready for many steps without gradient.
+
+        many: whether these are of many rows, see `Packing.products`.
+        """
         if self.scale is None:
             return self
         both = rounded(stacked(self.below, self.tensors), self.base.place.dtype)
-        products = self.base.packing.products(updates_of(both, self.scale, self.base.place.dtype))
+        updates = updates_of(both, self.scale, self.base.place.dtype)
+        products = self.base.packing.products(updates, many)
         return attrs.evolve(self, tensors=both, below={}, products=products)
 
     def logits(self, hidden_NC: Tensor) -> Tensor:

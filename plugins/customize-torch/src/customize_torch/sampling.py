@@ -26,6 +26,7 @@ from customize_torch.shared_prompts import SharedPrompts, is_worth_sharing
 
 Floats = npt.NDArray[np.float32]
 _MULTIPLE = 8  # of the cache's tokens: kernels read them aligned
+_MANY_ROWS, _MANY_STEPS = 8, 32  # twice as many steps as pay for adding an adapter into weights
 
 
 @attrs.define(eq=False)
@@ -65,8 +66,8 @@ def _sampled(
         if len(prompt.tokens) == 0:
             raise DataError(f"prompt {number} is empty: a completion needs a token to go on from")
         policy.check(prompt.tokens)
-    ready = policy.ready()
     rows = [_Row(p, j) for p, prompt in enumerate(prompts) for j in range(prompt.n)]
+    ready = policy.ready(many=len(rows) >= _MANY_ROWS and sampling.max_tokens >= _MANY_STEPS)
     stops = _Stops(sampling, renderer)
     for some in _together(prompts, rows, sampling.max_tokens, token_budget):
         _run(ready, prompts, some, sampling, stops, on_token)

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own convention
 from torch import Tensor
 
-from customize_torch.attention import Cache, Decode, Prefill
+from customize_torch.attention import Cache, Plan, Prefill
 
 _WORTH_SHARING = 4  # rows of a prompt, on average; with 2 or 3 nothing was gained
 
@@ -58,7 +58,7 @@ class SharedPrompts(Cache):
 
     def decode(
         self, lengths_R: Tensor, longest: int, attend_new: Callable[..., Tensor] | None
-    ) -> Decode:
+    ) -> Plan:
         return _After(self, lengths_R)
 
     def keep(self, rows: Tensor) -> None:
@@ -94,25 +94,23 @@ class Groups:
         return x if self._is_even else x[self._place_R]
 
 
-class _After(Decode):
-    """One new token for each row, which sees the prompt and what came after."""
+class _After:
+    """One new token for each row, which sees the prompt and what came after: as many for all."""
 
     def __init__(self, cache: SharedPrompts, lengths_R: Tensor) -> None:
-        begins_R = cache.lengths_P[cache.groups.prompt_R]
-        after_R = lengths_R - begins_R
-        super().__init__(cache, after_R, int(after_R.max()) + 1)
-        self._shared = cache
-        self._all = lengths_R
+        self._cache = cache
+        self._lengths_R = lengths_R
+        self._after = int(lengths_R[0] - cache.lengths_P[cache.groups.prompt_R[0]])
         self._hidden: dict[int, Tensor | None] = {}
 
     def attend(
         self, layer: int, q_HND: Tensor, k_KND: Tensor, v_KND: Tensor, scale: float, window: int
     ) -> Tensor:
-        groups = self._shared.groups
-        given_PKLD, values_PKLD = self._shared.prompts[layer]
-        keys_RKTD, values_RKTD = self._added(layer, k_KND, v_KND)
+        groups = self._cache.groups
+        given_PKLD, values_PKLD = self._cache.prompts[layer]
+        keys_RKTD, values_RKTD = self._added(layer, k_KND, v_KND, window)
         q_RKGD = q_HND[0].transpose(0, 1).unflatten(1, (k_KND.shape[1], -1))
-        own_RKGT = (q_RKGD @ keys_RKTD.mT).add_(self._mask(q_HND.dtype, window))
+        own_RKGT = q_RKGD @ keys_RKTD.mT
         scores_PMKGL = _all_rows(groups.spread(q_RKGD), given_PKLD.mT)
         hidden = self._unseen(window)
         if hidden is not None:
@@ -124,6 +122,17 @@ class _After(Decode):
         out_RKGD += groups.gathered(_all_rows(groups.spread(of_prompt), values_PKLD))
         return out_RKGD.flatten(1, 2).transpose(0, 1)[None]
 
+    def _added(
+        self, layer: int, k_KND: Tensor, v_KND: Tensor, window: int
+    ) -> tuple[Tensor, Tensor]:
+        """What rows see of the keys and values after the prompt, with those of the new tokens."""
+        keys, values = self._cache.layers[layer]
+        keys[:, :, self._after] = k_KND[0].transpose(0, 1)
+        values[:, :, self._after] = v_KND[0].transpose(0, 1)
+        end = self._after + 1
+        begin = max(0, end - window) if window else 0
+        return keys[:, :, begin:end], values[:, :, begin:end]
+
     def _unseen(self, window: int) -> Tensor | None:
         """Where a row does not see a place of its prompt, [P, M or 1, 1, 1, L]; None: nowhere."""
         if window not in self._hidden:
@@ -131,12 +140,12 @@ class _After(Decode):
         return self._hidden[window]
 
     def _found_unseen(self, window: int) -> Tensor | None:
-        lengths_P = self._shared.lengths_P
+        lengths_P = self._cache.lengths_P
         places_L = torch.arange(int(lengths_P.max()))
         hidden_PML = places_L >= lengths_P[:, None, None]
         if window:
-            seen_R1 = self._all[:, None] - window
-            hidden_PML = hidden_PML | (places_L <= self._shared.groups.spread(seen_R1))
+            seen_R1 = self._lengths_R[:, None] - window
+            hidden_PML = hidden_PML | (places_L <= self._cache.groups.spread(seen_R1))
         return hidden_PML[:, :, None, None] if hidden_PML.any() else None
 
 
