@@ -24,6 +24,7 @@ from customize import (
 )
 from customize_torch import loading, optimizer, policy
 from customize_torch.backend import CPU
+from customize_torch.group.each import loaded
 from customize_torch.session import TorchSession
 
 ROWS = [
@@ -48,10 +49,36 @@ def test_what_is_set_already_is_not_advised(
 ) -> None:
     session = opened(model, recompute="always")
     monkeypatch.setattr(policy.Policy, "logprobs", run_out)
-    with pytest.raises(OutOfMemoryError, match=r"From the cheapest: adapter\.rank=4") as told:
+    cheapest = r"From the cheapest: --set adapter\.rank=4 \(a smaller adapter; in a new folder\)"
+    with pytest.raises(OutOfMemoryError, match=cheapest) as told:
         session.forward_backward(batch, CrossEntropy())
     assert "recompute" not in str(told.value)
     assert "base=int8" in str(told.value)
+
+
+def test_what_it_advises_are_settings_of_a_command(
+    model: ModelFolder, batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = opened(model)
+    monkeypatch.setattr(policy.Policy, "logprobs", run_out)
+    with pytest.raises(OutOfMemoryError) as told:
+        session.forward_backward(batch, CrossEntropy())
+    here = "--set backend=cpu --set backend_options."
+    same = f"{here}recompute=always (the same bits, a quarter to a third slower), "
+    anew = f"{here}base=int8 (the base in 8 bits, rounded, and slower; in a new folder), "
+    assert same in str(told.value)
+    assert anew in str(told.value)
+    assert "tokens at most (in a new folder)" in str(told.value)
+
+
+def test_what_many_processes_are_advised_are_options_of_each(
+    model: ModelFolder, batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = loaded(CPU(dtype="float32"), model, "ray").open(LoRA())
+    monkeypatch.setattr(policy.Policy, "logprobs", run_out)
+    told = "--set backend=ray --set backend_options.on_options.recompute=always "
+    with pytest.raises(OutOfMemoryError, match=told):
+        session.forward_backward(batch, CrossEntropy())
 
 
 def test_all_weights_are_not_trained_on_a_base_in_few_bits(
@@ -59,7 +86,7 @@ def test_all_weights_are_not_trained_on_a_base_in_few_bits(
 ) -> None:
     session = opened(model, Full())
     monkeypatch.setattr(policy.Policy, "logprobs", run_out)
-    with pytest.raises(OutOfMemoryError, match=r"adapter=\{rank: 16\}") as told:
+    with pytest.raises(OutOfMemoryError, match=r"--set 'adapter=\{rank: 16\}' ") as told:
         session.forward_backward(batch, CrossEntropy())
     assert "base=" not in str(told.value)
 
@@ -70,9 +97,10 @@ def test_sampling_says_how_to_draw_fewer_at_once(
     session = opened(model)
     monkeypatch.setattr(policy.Policy, "hidden", run_out)
     prompts = [Prompt(np.arange(40), n=8)]
-    with pytest.raises(OutOfMemoryError, match=r"8 completions .* token_budget=15 ") as told:
+    told = r"8 completions .*: --set backend=cpu --set backend_options\.token_budget=15 \(half"
+    with pytest.raises(OutOfMemoryError, match=told) as raised:
         session.sample(prompts, Sampling(max_tokens=20))
-    assert "recompute" not in str(told.value)  # it helps a gradient alone
+    assert "recompute" not in str(raised.value)  # it helps a gradient alone
 
 
 def test_the_budget_that_sampling_proposes_draws_half_as_many_at_once(

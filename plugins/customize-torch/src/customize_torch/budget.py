@@ -8,8 +8,8 @@ from typing import TypeVar
 
 from customize import Adapter, Batch
 from customize_torch.cutting import Longs, pieces
+from customize_torch.own_options import OwnOptions
 from customize_torch.remedies import (
-    Smallers,
     first_line,
     free_unused,
     is_out_of_memory,
@@ -24,9 +24,9 @@ _log = logging.getLogger(__name__)
 class Budget:
     """Tokens computed together: as asked, or half as many as often as memory ran out."""
 
-    def __init__(self, tokens: int, smaller: Smallers) -> None:
+    def __init__(self, tokens: int, own: OwnOptions) -> None:
         self.tokens = tokens
-        self.smaller = smaller
+        self.own = own
 
     def spend(
         self,
@@ -61,8 +61,7 @@ class Budget:
             longest = int(batch.lengths.max())
             unit = "a group" if by_group else "a sequence"
             what = f"{unit} (the longest sequence has {longest} tokens) even by itself"
-            own = self.smaller(longest)
-            remedies = of_training(own, adapter, longest, "token_budget")
+            remedies = of_training(self.own, adapter, longest, "token_budget")
             raise out_of_memory(what, remedies, told)
         self.tokens //= 2
         _log.warning(

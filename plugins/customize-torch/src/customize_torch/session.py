@@ -37,6 +37,7 @@ from customize import (
     Renderer,
     Sampling,
     Session,
+    Smaller,
     Snapshot,
 )
 from customize_torch import optimizer, storage
@@ -92,15 +93,16 @@ class TorchSnapshot(Snapshot):
     def _drawing_less(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[str]:
         longest = max(len(prompt.tokens) for prompt in prompts)
         if fewer := budget_of_half(prompts, sampling.max_tokens, self.budget.tokens):
-            yield f"token_budget={fewer} (half as many completions at once)"
-        yield from of_base(self.budget.smaller(1))
+            change = Smaller("token_budget", fewer, "half as many completions at once")
+            yield self.budget.own.told(change)
+        yield from of_base(self.budget.own)
         yield f"a lower max_tokens, or prompts of fewer than {longest} tokens"
 
     def distributions(self, tokens: Ints, start: int) -> Floats:
         return held(
             lambda: self._distributions(tokens, start),
             f"the distributions of {len(tokens)} tokens",
-            lambda: of_base(self.budget.smaller(1)),
+            lambda: of_base(self.budget.own),
         )
 
     def _distributions(self, tokens: Ints, start: int) -> Floats:
