@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NoReturn
 
+import attrs
 import numpy as np
 import pytest
 import torch
@@ -25,7 +26,8 @@ from customize import (
 from customize_torch import loading, optimizer, policy
 from customize_torch.backend import CPU
 from customize_torch.group.each import loaded
-from customize_torch.session import TorchSession
+from customize_torch.group.sharded import _Fixed as Fixed
+from customize_torch.session import TorchSession, TorchSnapshot
 
 ROWS = [
     {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b" * n}]}
@@ -91,16 +93,92 @@ def test_all_weights_are_not_trained_on_a_base_in_few_bits(
     assert "base=" not in str(told.value)
 
 
-def test_sampling_says_how_to_draw_fewer_at_once(
+def test_one_completion_that_does_not_fit_says_what_would(
     model: ModelFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = opened(model)
     monkeypatch.setattr(policy.Policy, "hidden", run_out)
     prompts = [Prompt(np.arange(40), n=8)]
-    told = r"8 completions .*: --set backend=cpu --set backend_options\.token_budget=15 \(half"
-    with pytest.raises(OutOfMemoryError, match=told) as raised:
+    with pytest.raises(OutOfMemoryError, match=r"a completion of at most 20 .*base=int8") as told:
         session.sample(prompts, Sampling(max_tokens=20))
-    assert "recompute" not in str(raised.value)  # it helps a gradient alone
+    assert "token_budget" not in str(told.value)  # it was halved as far as it goes
+    assert "recompute" not in str(told.value)  # it helps a gradient alone
+
+
+def test_where_others_take_part_sampling_says_how_to_draw_fewer_at_once(
+    model: ModelFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot = opened(model).base()
+    assert isinstance(snapshot, TorchSnapshot)
+    base = snapshot.policy.base
+    whole = attrs.evolve(base, place=attrs.evolve(base.place, sharded=True))
+    snapshot.policy = attrs.evolve(snapshot.policy, base=whole)
+    snapshot.budget = Fixed(snapshot.budget.tokens, snapshot.budget.own)
+    tried: list[int] = []
+
+    def hidden(self: policy.Policy, tokens: torch.Tensor, *more: Any) -> NoReturn:
+        tried.append(len(tokens))
+        run_out()
+
+    monkeypatch.setattr(policy.Policy, "hidden", hidden)
+    prompts = [Prompt(np.arange(40), n=8)]
+    told = r"8 completions .*: --set backend=cpu --set backend_options\.token_budget=15 \(half"
+    with pytest.raises(OutOfMemoryError, match=told):
+        snapshot.sample(prompts, Sampling(max_tokens=20))
+    assert len(tried) == 1
+
+
+def few_at_once(monkeypatch: pytest.MonkeyPatch, most: int) -> list[int]:
+    """Memory holds the logits of so many rows; how many were computed together, as they were."""
+    fitted: list[int] = []
+    whole = policy.Policy.logits
+
+    def logits(self: policy.Policy, hidden: torch.Tensor) -> torch.Tensor:
+        if len(hidden) > most:
+            run_out()
+        fitted.append(len(hidden))
+        return whole(self, hidden)
+
+    monkeypatch.setattr(policy.Policy, "logits", logits)
+    return fitted
+
+
+ENDING = Sampling(max_tokens=12, temperature=0.8, stop_tokens=tuple(range(0, 260, 9)))
+
+
+def test_completions_that_do_not_fit_together_are_drawn_in_halves_as_they_would_have_been(
+    model: ModelFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = opened(model)
+    prompts = [Prompt(np.arange(length), n=5, seed=length) for length in (4, 9, 17)]
+    wanted = session.sample(prompts, ENDING).result()
+    fitted = few_at_once(monkeypatch, 4)
+    told: dict[tuple[int, int], list[int]] = {}
+
+    def on_token(prompt: int, index: int, token: int) -> None:
+        told.setdefault((prompt, index), []).append(token)
+
+    found = session.sample(prompts, ENDING, on_token).result()
+    assert max(fitted) <= 4
+    for i, (one, other) in enumerate(zip(wanted, found, strict=True)):
+        assert [c.tokens.tolist() for c in one] == [c.tokens.tolist() for c in other]
+        assert [c.tokens.tolist() for c in other] == [told[i, j] for j in range(5)]
+        for a, b in zip(one, other, strict=True):
+            np.testing.assert_allclose(a.logprobs, b.logprobs, atol=1e-5)
+
+
+def test_how_many_fit_is_remembered(model: ModelFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = opened(model)
+    few_at_once(monkeypatch, 4)
+    prompts = [Prompt(np.arange(9), n=8)]
+    session.sample(prompts, ENDING)
+    monkeypatch.undo()
+    fitted = few_at_once(monkeypatch, 8)  # there would be room for more
+    session.snapshot().sample(prompts, ENDING)
+    assert max(fitted) == 4
+    fitted.clear()
+    session.sample([Prompt(np.arange(4), n=8)], ENDING)  # nothing is known of shorter ones
+    assert max(fitted) == 8
 
 
 def test_the_budget_that_sampling_proposes_draws_half_as_many_at_once(

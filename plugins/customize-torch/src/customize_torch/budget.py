@@ -6,6 +6,8 @@ import logging
 from collections.abc import Callable
 from typing import TypeVar
 
+import attrs
+
 from customize import Adapter, Batch
 from customize_torch.cutting import Longs, pieces
 from customize_torch.own_options import OwnOptions
@@ -21,12 +23,24 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
+@attrs.frozen
+class Rows:
+    """So many completions that are drawn together, each of ``width`` tokens with its prompt."""
+
+    num: int
+    width: int
+
+
 class Budget:
-    """Tokens computed together: as asked, or half as many as often as memory ran out."""
+    """Tokens computed together: as asked, or half as many as often as memory ran out.
+
+    most: that are drawn together, of such a width or a larger one, where memory ran out.
+    """
 
     def __init__(self, tokens: int, own: OwnOptions) -> None:
         self.tokens = tokens
         self.own = own
+        self.most: list[Rows] = []
 
     def spend(
         self,
@@ -52,6 +66,29 @@ class Budget:
                 told = first_line(error)
             # Here, since what the error holds is freed only when it is left.
             self._halve(batch, len(cut), by_group, adapter, told)
+
+    def holds(self, draw: Callable[[], None], rows: Rows) -> bool:
+        """Whether memory holds what ``draw`` makes of so many rows; else half as many are drawn
+        together from now on.
+        """
+        try:
+            draw()
+        except (RuntimeError, MemoryError) as error:
+            if rows.num == 1 or not is_out_of_memory(error):
+                raise
+        else:
+            return True
+        # Here, since what the error holds is freed only when it is left.
+        free_unused()
+        half = Rows(-(-rows.num // 2), rows.width)
+        self.most.append(half)
+        _log.warning(
+            "memory ran out: %d rows of %d tokens are drawn together from now on; what is drawn "
+            "stays the same",
+            half.num,
+            half.width,
+        )
+        return False
 
     def _halve(
         self, batch: Batch, num_pieces: int, by_group: bool, adapter: Adapter | None, told: str

@@ -17,7 +17,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
 from customize import Adapter, Batch, Full, ModelFolder, Session, Smaller, Unsupported
-from customize_torch.budget import Budget
+from customize_torch.budget import Budget, Rows
 from customize_torch.cutting import Longs, pieces
 from customize_torch.engine import TorchEngine
 from customize_torch.few_rows import Packing
@@ -95,6 +95,10 @@ class _Fixed(Budget):
             f"{self.tokens} tokens at once (the longest sequence has {longest})",
             lambda: of_training(self.own, adapter, longest),
         )
+
+    def holds(self, draw: Callable[[], None], rows: Rows) -> bool:
+        draw()
+        return True
 
 
 def _of_sharded(own: OwnOptions, recompute: str) -> OwnOptions:
