@@ -27,6 +27,7 @@ from customize_torch import loading, optimizer, policy
 from customize_torch.backend import CPU
 from customize_torch.group.each import loaded
 from customize_torch.group.sharded import _Fixed as Fixed
+from customize_torch.remedies import is_out_of_memory
 from customize_torch.session import TorchSession, TorchSnapshot
 
 ROWS = [
@@ -179,6 +180,30 @@ def test_how_many_fit_is_remembered(model: ModelFolder, monkeypatch: pytest.Monk
     fitted.clear()
     session.sample([Prompt(np.arange(4), n=8)], ENDING)  # nothing is known of shorter ones
     assert max(fitted) == 8
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[enforce fail at alloc_cpu.cpp:121] data. DefaultCPUAllocator: not enough memory: you "
+        "tried to allocate 1 bytes.",
+        "[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate memory: "
+        "you tried to allocate 1 bytes. Error code 12 (Cannot allocate memory)",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "CUDA error: out of memory\nCompile with `TORCH_USE_CUDA_DSA` to enable device-side "
+        "assertions.",
+        "HIP error: out of memory",
+        "CUDA driver error: out of memory",
+        "Triton Error [CUDA]: out of memory",
+    ],
+)
+def test_memory_that_ran_out_is_known_by_its_words(text: str) -> None:
+    assert is_out_of_memory(RuntimeError(text))
+
+
+def test_other_errors_of_a_device_are_not_taken_for_it() -> None:
+    told = "CUDA error: no kernel image is available for execution on the device"
+    assert not is_out_of_memory(RuntimeError(told))
 
 
 def test_the_budget_that_sampling_proposes_draws_half_as_many_at_once(

@@ -12,6 +12,15 @@ from customize_torch.own_options import ANEW, OwnOptions
 
 T = TypeVar("T")
 _MUCH = 4  # times less in an adapter's rank
+# Of errors that torch raises as any other: processors' allocators (the second is Windows'), what
+# the libraries of products and convolutions allocate themselves, and drivers.
+_TOLD = (
+    "DefaultCPUAllocator: can't allocate memory",
+    "DefaultCPUAllocator: not enough memory",
+    "STATUS_ALLOC_FAILED",
+    "error: out of memory",
+    "[CUDA]: out of memory",
+)
 
 
 def held(compute: Callable[[], T], what: str, remedies: Callable[[], Iterator[str]]) -> T:
@@ -71,11 +80,12 @@ def of_base(own: OwnOptions) -> Iterator[str]:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """On processors it is told by the text alone. What has been told already is not told again."""
+    """Of many it is told by the text alone. What has been told already is not told again."""
     if isinstance(error, CustomizeError):
         return False
-    on_processor = "DefaultCPUAllocator: can't allocate memory" in str(error)
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or on_processor
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return any(told in str(error) for told in _TOLD)
 
 
 def first_line(error: Exception) -> str:
