@@ -22,7 +22,7 @@ from customize_torch.kernels import Place
 from customize_torch.lora import Switchboard, linear_layers
 from customize_torch.parts import Parts
 from customize_torch.policy import Base
-from customize_torch.recomputing import Recomputing, kept_numbers
+from customize_torch.recomputing import Recomputing
 from customize_torch.stacking import lies_stacked, room_for
 
 _log = logging.getLogger(__name__)
@@ -44,10 +44,7 @@ def load(model: ModelFolder, place: Place, recompute: str, activation_mb: int) -
     held = quantized.hold(parts.model, layers, place)
     switchboard = Switchboard(layers, held)
     joints = {joint: [names[id(layer)] for layer in joint.layers] for joint in parts.joints}
-    a_token = kept_numbers(layers.values()) * place.dtype.itemsize
-    recomputing = Recomputing(
-        parts.decoder, parts.layers, switchboard, recompute, activation_mb, a_token
-    )
+    recomputing = Recomputing(parts.decoder, parts.layers, switchboard, recompute, activation_mb)
     return Base(
         parts.model,
         names[id(parts.decoder)],

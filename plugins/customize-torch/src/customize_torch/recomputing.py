@@ -35,7 +35,6 @@ class Recomputing:
 
     when: "always", "never", or "auto": where what a piece would keep is more than ``limit_mb``,
         or than a share of the memory that is free when ``limit_mb`` is 0.
-    bytes_per_token: what a piece is expected to keep, until one that kept all was measured.
     """
 
     def __init__(
@@ -45,14 +44,15 @@ class Recomputing:
         switchboard: Switchboard,
         when: str,
         limit_mb: int,
-        bytes_per_token: float,
     ) -> None:
         self._when = when
         self._limit = limit_mb << 20
         self._switchboard = switchboard
         self._on = False
-        self._bytes_per_token, self._is_measured = bytes_per_token, False
-        self._device = next(decoder.parameters()).device
+        some = next(decoder.parameters())
+        self._device = some.device
+        self._bytes_per_token = float(kept_numbers(switchboard.layers.values()) * some.itemsize)
+        self._is_measured = False  # until a piece that keeps all was
         self._weights = {p.untyped_storage().data_ptr() for p in decoder.parameters()}
         for layer in layers:
             layer.forward = self._forward(layer, layer.forward)
