@@ -180,6 +180,38 @@ def test_a_backend_whose_process_dies_is_a_fault(monkeypatch: pytest.MonkeyPatch
     assert "python -m customize.doctor.computing other" in told.fix
 
 
+ACME = r"""
+import customize
+from customize.testing import ToyBackend
+
+
+class GPU(ToyBackend):
+    def settled(self, kept):
+        raise RuntimeError(
+            "CUDA error: no kernel image is available for execution on the device\n"
+            "CUDA kernel errors might be asynchronously reported at some other API call.\n"
+            "For debugging consider passing CUDA_LAUNCH_BLOCKING=1\n"
+            "Compile with `TORCH_USE_CUDA_DSA` to enable device-side assertions.\n"
+        )
+
+
+@customize.hookimpl
+def customize_backends():
+    yield customize.BackendSpec(name="acme", target="acme_gpu:GPU", summary="One.")
+"""
+
+
+def test_of_a_process_that_died_what_it_raised_is_told_and_not_what_explains_it(
+    install: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install("acme-gpu", ACME)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"), prepend=os.pathsep)
+    with pytest.raises(
+        BackendError, match=r"^RuntimeError: CUDA error: no kernel image is .*device$"
+    ):
+        computed("acme")
+
+
 def test_what_it_advises_for_a_fault_shows_where_it_was_raised() -> None:
     command = [sys.executable, "-m", "customize.doctor.computing", "no-such"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)

@@ -29,6 +29,7 @@ class Choosing(Backend):
 
     dtype: str = option(default="auto", help="What it computes in.")
     batch: int = option(default=1, help="Decides no bits.")
+    cut: int = option(default=8, help="How sums are cut.")
 
     def probe(self) -> str | None:
         return None
@@ -38,10 +39,13 @@ class Choosing(Backend):
 
     def settled(self, kept: Mapping[str, Any]) -> Backend:
         chosen = kept.get("dtype", FASTEST) if self.dtype == "auto" else self.dtype
-        return Choosing(dtype=chosen, batch=self.batch)
+        return Choosing(dtype=chosen, batch=self.batch, cut=self.cut)
 
     def numerics(self) -> Mapping[str, str | int]:
-        return {"dtype": self.dtype}
+        return {"dtype": self.dtype, "cut": self.cut}
+
+    def may_change(self) -> frozenset[str]:
+        return frozenset({"cut"})
 
     def load(self, model: ModelFolder | None = None) -> Engine:
         return ToyBackend().load()
@@ -82,7 +86,8 @@ def test_what_auto_chose_is_kept_and_chosen_again(
 ) -> None:
     monkeypatch.setitem(globals(), "FASTEST", "float32")
     assert json.loads((stopped / "lineage.json").read_text())["backend_options"] == {
-        "dtype": "bfloat16"
+        "dtype": "bfloat16",
+        "cut": 8,
     }
     assert dtype_of(train(stopped, Choosing())) == "bfloat16"
     assert dtype_of(train(stopped.with_name("new"), Choosing())) == "float32"
@@ -95,6 +100,15 @@ def test_another_dtype_is_refused_and_named(stopped: Path) -> None:
 
 def test_an_option_that_decides_no_bits_may_change(stopped: Path) -> None:
     assert train(stopped, Choosing(batch=7)).metrics
+
+
+def test_another_way_to_round_is_told_and_the_run_goes_on(
+    stopped: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(stopped, Choosing(cut=4)).metrics
+    assert "backend_options.cut was 8 when the run began and is 4 now" in capsys.readouterr().err
+    with pytest.raises(RunError, match=r"differs:\n  backend_options\.dtype: .*\nGive"):
+        train(stopped, Choosing(dtype="float32", cut=4))
 
 
 def test_another_processor_or_version_is_told(

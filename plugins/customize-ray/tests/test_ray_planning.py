@@ -77,6 +77,11 @@ def test_workers_on_one_machine_share_what_is_free(monkeypatch: pytest.MonkeyPat
     assert WORKERS.settled({}).available_bytes() is None
 
 
+def test_a_run_may_change_of_workers_what_it_may_of_one() -> None:
+    workers = WORKERS.settled({})
+    assert workers.may_change() == CPU(**EACH).may_change() < workers.numerics().keys()
+
+
 def test_what_makes_workers_smaller_is_told_as_their_options(shape: ModelShape) -> None:
     workers = WORKERS.settled({})
     adapter = LoRA(rank=2)
@@ -126,7 +131,7 @@ def test_what_is_held_on_processors_is_told_of_the_workers_and_not_of_this_proce
     model, parts = write_tiny_model(tmp_path / "tiny"), AtHand(2)
 
     def peak() -> int | None:
-        return SpreadEngine(Conductor(parts), "cpu", EACH, model, 1).base().device_peak()
+        return SpreadEngine(Conductor(parts), "ray", "cpu", EACH, model, 1).base().device_peak()
 
     told = peak()
     assert told is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -130,3 +131,36 @@ def test_a_run_that_meets_it_is_saved_to_the_last_whole_step(
         **{**asked, "to": tmp_path / "other"}, backend=backend, checkpoint_every=100
     )
     assert [row["loss"] for row in resumed.metrics] == [row["loss"] for row in undisturbed.metrics]
+
+
+def test_a_run_that_ran_out_goes_on_with_a_lower_budget_and_says_so(
+    model: ModelFolder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    asked: dict[str, Any] = {
+        "model": model.path,
+        "data": [{"prompt": "a", "completion": "b" * n} for n in (8, 9, 10)],
+        "to": tmp_path / "run",
+        "options": {"batch_size": 1, "epochs": 1},
+    }
+    whole, sizes = Policy.logprobs, itertools.count(1)
+
+    def logprobs(self: Policy, batch: Batch) -> torch.Tensor:
+        if next(sizes) == 3:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return whole(self, batch)
+
+    monkeypatch.setattr(Policy, "logprobs", logprobs)
+    with pytest.raises(OutOfMemoryError, match=r"the last good checkpoint is .*2"):
+        customize.train(**asked, backend=CPU(dtype="float32"))
+    lower = CPU(dtype="float32", token_budget=32)
+    assert len(customize.train(**asked, backend=lower).metrics) == 3
+    told = "backend_options.token_budget was 2048 when the run began and is 32 now"
+    assert told in capsys.readouterr().err
+
+
+def test_what_may_change_is_among_what_decides_the_bits() -> None:
+    assert CPU().may_change() == {"token_budget"}
+    assert CPU().may_change() < CPU().numerics().keys()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NoReturn
 
+import attrs
 import numpy as np
 import pytest
 import torch
@@ -24,7 +25,10 @@ from customize import (
 )
 from customize_torch import loading, optimizer, policy
 from customize_torch.backend import CPU
-from customize_torch.session import TorchSession
+from customize_torch.group.each import loaded
+from customize_torch.group.sharded import _Fixed as Fixed
+from customize_torch.remedies import is_out_of_memory
+from customize_torch.session import TorchSession, TorchSnapshot
 
 ROWS = [
     {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b" * n}]}
@@ -48,10 +52,36 @@ def test_what_is_set_already_is_not_advised(
 ) -> None:
     session = opened(model, recompute="always")
     monkeypatch.setattr(policy.Policy, "logprobs", run_out)
-    with pytest.raises(OutOfMemoryError, match=r"From the cheapest: adapter\.rank=4") as told:
+    cheapest = r"From the cheapest: --set adapter\.rank=4 \(a smaller adapter; in a new folder\)"
+    with pytest.raises(OutOfMemoryError, match=cheapest) as told:
         session.forward_backward(batch, CrossEntropy())
     assert "recompute" not in str(told.value)
     assert "base=int8" in str(told.value)
+
+
+def test_what_it_advises_are_settings_of_a_command(
+    model: ModelFolder, batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = opened(model)
+    monkeypatch.setattr(policy.Policy, "logprobs", run_out)
+    with pytest.raises(OutOfMemoryError) as told:
+        session.forward_backward(batch, CrossEntropy())
+    here = "--set backend=cpu --set backend_options."
+    same = f"{here}recompute=always (the same bits, a quarter to a third slower), "
+    anew = f"{here}base=int8 (the base in 8 bits, rounded, and slower; in a new folder), "
+    assert same in str(told.value)
+    assert anew in str(told.value)
+    assert "tokens at most (in a new folder)" in str(told.value)
+
+
+def test_what_many_processes_are_advised_are_options_of_each(
+    model: ModelFolder, batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = loaded(CPU(dtype="float32"), model, "ray").open(LoRA())
+    monkeypatch.setattr(policy.Policy, "logprobs", run_out)
+    told = "--set backend=ray --set backend_options.on_options.recompute=always "
+    with pytest.raises(OutOfMemoryError, match=told):
+        session.forward_backward(batch, CrossEntropy())
 
 
 def test_all_weights_are_not_trained_on_a_base_in_few_bits(
@@ -59,20 +89,121 @@ def test_all_weights_are_not_trained_on_a_base_in_few_bits(
 ) -> None:
     session = opened(model, Full())
     monkeypatch.setattr(policy.Policy, "logprobs", run_out)
-    with pytest.raises(OutOfMemoryError, match=r"adapter=\{rank: 16\}") as told:
+    with pytest.raises(OutOfMemoryError, match=r"--set 'adapter=\{rank: 16\}' ") as told:
         session.forward_backward(batch, CrossEntropy())
     assert "base=" not in str(told.value)
 
 
-def test_sampling_says_how_to_draw_fewer_at_once(
+def test_one_completion_that_does_not_fit_says_what_would(
     model: ModelFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = opened(model)
     monkeypatch.setattr(policy.Policy, "hidden", run_out)
     prompts = [Prompt(np.arange(40), n=8)]
-    with pytest.raises(OutOfMemoryError, match=r"8 completions .* token_budget=15 ") as told:
+    with pytest.raises(OutOfMemoryError, match=r"a completion of at most 20 .*base=int8") as told:
         session.sample(prompts, Sampling(max_tokens=20))
+    assert "token_budget" not in str(told.value)  # it was halved as far as it goes
     assert "recompute" not in str(told.value)  # it helps a gradient alone
+
+
+def test_where_others_take_part_sampling_says_how_to_draw_fewer_at_once(
+    model: ModelFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot = opened(model).base()
+    assert isinstance(snapshot, TorchSnapshot)
+    base = snapshot.policy.base
+    whole = attrs.evolve(base, place=attrs.evolve(base.place, sharded=True))
+    snapshot.policy = attrs.evolve(snapshot.policy, base=whole)
+    snapshot.budget = Fixed(snapshot.budget.tokens, snapshot.budget.own)
+    tried: list[int] = []
+
+    def hidden(self: policy.Policy, tokens: torch.Tensor, *more: Any) -> NoReturn:
+        tried.append(len(tokens))
+        run_out()
+
+    monkeypatch.setattr(policy.Policy, "hidden", hidden)
+    prompts = [Prompt(np.arange(40), n=8)]
+    told = r"8 completions .*: --set backend=cpu --set backend_options\.token_budget=15 \(half"
+    with pytest.raises(OutOfMemoryError, match=told):
+        snapshot.sample(prompts, Sampling(max_tokens=20))
+    assert len(tried) == 1
+
+
+def few_at_once(monkeypatch: pytest.MonkeyPatch, most: int) -> list[int]:
+    """Memory holds the logits of so many rows; how many were computed together, as they were."""
+    fitted: list[int] = []
+    whole = policy.Policy.logits
+
+    def logits(self: policy.Policy, hidden: torch.Tensor) -> torch.Tensor:
+        if len(hidden) > most:
+            run_out()
+        fitted.append(len(hidden))
+        return whole(self, hidden)
+
+    monkeypatch.setattr(policy.Policy, "logits", logits)
+    return fitted
+
+
+ENDING = Sampling(max_tokens=12, temperature=0.8, stop_tokens=tuple(range(0, 260, 9)))
+
+
+def test_completions_that_do_not_fit_together_are_drawn_in_halves_as_they_would_have_been(
+    model: ModelFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = opened(model)
+    prompts = [Prompt(np.arange(length), n=5, seed=length) for length in (4, 9, 17)]
+    wanted = session.sample(prompts, ENDING).result()
+    fitted = few_at_once(monkeypatch, 4)
+    told: dict[tuple[int, int], list[int]] = {}
+
+    def on_token(prompt: int, index: int, token: int) -> None:
+        told.setdefault((prompt, index), []).append(token)
+
+    found = session.sample(prompts, ENDING, on_token).result()
+    assert max(fitted) <= 4
+    for i, (one, other) in enumerate(zip(wanted, found, strict=True)):
+        assert [c.tokens.tolist() for c in one] == [c.tokens.tolist() for c in other]
+        assert [c.tokens.tolist() for c in other] == [told[i, j] for j in range(5)]
+        for a, b in zip(one, other, strict=True):
+            np.testing.assert_allclose(a.logprobs, b.logprobs, atol=1e-5)
+
+
+def test_how_many_fit_is_remembered(model: ModelFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = opened(model)
+    few_at_once(monkeypatch, 4)
+    prompts = [Prompt(np.arange(9), n=8)]
+    session.sample(prompts, ENDING)
+    monkeypatch.undo()
+    fitted = few_at_once(monkeypatch, 8)  # there would be room for more
+    session.snapshot().sample(prompts, ENDING)
+    assert max(fitted) == 4
+    fitted.clear()
+    session.sample([Prompt(np.arange(4), n=8)], ENDING)  # nothing is known of shorter ones
+    assert max(fitted) == 8
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[enforce fail at alloc_cpu.cpp:121] data. DefaultCPUAllocator: not enough memory: you "
+        "tried to allocate 1 bytes.",
+        "[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate memory: "
+        "you tried to allocate 1 bytes. Error code 12 (Cannot allocate memory)",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "CUDA error: out of memory\nCompile with `TORCH_USE_CUDA_DSA` to enable device-side "
+        "assertions.",
+        "HIP error: out of memory",
+        "CUDA driver error: out of memory",
+        "Triton Error [CUDA]: out of memory",
+    ],
+)
+def test_memory_that_ran_out_is_known_by_its_words(text: str) -> None:
+    assert is_out_of_memory(RuntimeError(text))
+
+
+def test_other_errors_of_a_device_are_not_taken_for_it() -> None:
+    told = "CUDA error: no kernel image is available for execution on the device"
+    assert not is_out_of_memory(RuntimeError(told))
 
 
 def test_the_budget_that_sampling_proposes_draws_half_as_many_at_once(

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import logging
+import shutil
+from pathlib import Path
 
+import attrs
+import numpy as np
 import pytest
 import torch
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from customize import Batch, CrossEntropy, Full, LoRA, ModelFolder
 from customize_torch.backend import CPU
+from customize_torch.recomputing import kept_numbers
 from customize_torch.session import TorchSession
 
 
@@ -51,15 +57,54 @@ def test_less_is_kept(model: ModelFolder, batch: Batch) -> None:
     assert again < kept / 2
 
 
+@pytest.fixture
+def long(batch: Batch) -> Batch:
+    """40 times as many tokens."""
+    rows = [(batch.tokens, {"weights": batch.weights})] * 40
+    return Batch.from_sequences(rows, groups=list(range(40)))
+
+
 def test_auto_recomputes_beyond_the_limit_and_says_so(
-    model: ModelFolder, batch: Batch, caplog: pytest.LogCaptureFixture
+    model: ModelFolder, batch: Batch, long: Batch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    long = Batch.from_sequences(
-        [(batch.tokens, {"weights": batch.weights})] * 40, groups=list(range(40))
-    )
     session = session_of(model, LoRA(rank=4), activation_mb=2, token_budget=10_000)
     with caplog.at_level(logging.INFO, logger="customize_torch"):
         session.forward_backward(batch, CrossEntropy())
         assert "computed again" not in caplog.text
         session.forward_backward(long, CrossEntropy())
     assert "computed again in the backward pass" in caplog.text
+
+
+def test_auto_recomputes_a_first_piece_beyond_the_limit(
+    model: ModelFolder, batch: Batch, long: Batch, caplog: pytest.LogCaptureFixture
+) -> None:
+    limited = {"activation_mb": 2, "token_budget": 10_000}
+    session = session_of(model, LoRA(rank=4), **limited)
+    with caplog.at_level(logging.INFO, logger="customize_torch"):
+        session.forward(long)  # it keeps nothing for a gradient
+        assert "computed again" not in caplog.text
+        first = saved_bytes(session, long)
+        assert "computed again in the backward pass" in caplog.text
+        caplog.clear()
+        session.forward_backward(batch, CrossEntropy())
+        assert "computed again" not in caplog.text
+        session.forward_backward(long, CrossEntropy())  # what the first kept was not all
+    assert "computed again in the backward pass" in caplog.text
+    never = session_of(model, LoRA(rank=4), recompute="never", token_budget=10_000)
+    assert first < saved_bytes(never, long) / 2
+
+
+def test_what_a_piece_is_expected_to_keep_is_near_what_it_keeps(
+    model: ModelFolder, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(model.path, tmp_path / "wide")
+    wide = {"hidden_size": 192, "intermediate_size": 512, "head_dim": 48}
+    LlamaForCausalLM(LlamaConfig.from_pretrained(folder, **wide)).save_pretrained(folder)
+    model = attrs.evolve(model, path=folder)
+    row = np.arange(200), {"weights": np.arange(200) > 0}
+    session = session_of(model, LoRA(rank=1), recompute="never")
+    base = session.policy.base
+    weights = sum(tensor.nbytes for tensor in base.model.parameters())  # they are there anyway
+    kept = saved_bytes(session, Batch.from_sequences([row])) - weights
+    expected = 4 * 200 * kept_numbers(base.switchboard.layers.values())
+    assert expected == pytest.approx(kept, rel=0.2)

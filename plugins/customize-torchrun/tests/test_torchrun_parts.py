@@ -124,6 +124,11 @@ def test_what_is_smaller_is_set_beside_the_options_that_were_given() -> None:
     assert made.on_options == {"dtype": "float32", "token_budget": one.value}
 
 
+def test_a_run_may_change_of_each_what_it_may_change_alone() -> None:
+    assert Torchrun(on="cpu").may_change() == {"token_budget"}
+    assert Torchrun(on="cpu").may_change() < Torchrun(on="cpu").numerics().keys()
+
+
 def test_what_each_computes_with_is_checked() -> None:
     pytest.importorskip("torch")
     chosen = choose_backend("torchrun", {"on": "cpu", "on_options": {"thread": 1}})

@@ -7,6 +7,7 @@ own, since what is wrong with a device may end the process that meets it.
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -27,6 +28,7 @@ from customize.plugins import load
 
 _TIMEOUT_S = 180
 _LENGTHS = (3, 17, 40, 9)
+_RAISED = re.compile(r"^Traceback \(.*\n(?:[ \t].*\n)*(\S.*)", re.MULTILINE)
 
 
 @attrs.frozen
@@ -47,7 +49,7 @@ def computed(name: str, options: Mapping[str, Any] | None = None) -> Computed:
     """What a backend makes of the tiny model.
 
     Raises:
-        BackendError: its process failed, with the last that it said, or took too long.
+        BackendError: its process failed, with what it said of that, or took too long.
     """
     command = [sys.executable, "-m", "customize.doctor.computing", name, json.dumps(options or {})]
     try:
@@ -55,12 +57,19 @@ def computed(name: str, options: Mapping[str, Any] | None = None) -> Computed:
     except subprocess.TimeoutExpired:
         raise BackendError(f"no answer within {_TIMEOUT_S} s") from None
     if done.returncode != 0:
-        said = done.stderr.strip().splitlines() or [f"it ended with code {done.returncode}"]
-        raise BackendError(said[-1])
+        raise BackendError(_reason(done.stderr) or f"it ended with code {done.returncode}")
     told = json.loads(done.stdout.splitlines()[-1])
     if "error" in told:
         raise BackendError(told["error"])
     return Computed(**told)
+
+
+def _reason(stderr: str) -> str | None:
+    """The first line of what was raised last: torch explains what a device did in more lines. Where
+    nothing was raised, the last line.
+    """
+    raised = _RAISED.findall(stderr) or stderr.strip().splitlines()
+    return raised[-1] if raised else None
 
 
 def compute(backend: Backend) -> Computed:

@@ -357,6 +357,10 @@ class Smaller:
         changed = {name: _changed(getattr(backend, name), inside, self.value)}
         return attrs.evolve(backend, **changed)  # type: ignore[misc]  # options are of attrs
 
+    def setting(self, backend: str) -> str:
+        """What a command is given for it, where the backend has this name."""
+        return f"--set backend={backend} --set backend_options.{self.option}={self.value}"
+
 
 class Backend(ABC):
     """A kind of hardware or service."""
@@ -386,8 +390,16 @@ class Backend(ABC):
         return self
 
     def numerics(self) -> Mapping[str, str | int]:
-        """Options on which the bits of its results depend; a run goes on with equal ones only."""
+        """Options on which the bits of its results depend; a run goes on with equal ones only, but
+        for those of ``may_change``.
+        """
         return {}
+
+    def may_change(self) -> frozenset[str]:
+        """Those of ``numerics`` that a run may go on with otherwise, which is told: they decide how
+        results are rounded and nothing else, as the size of the pieces does that sums are cut into.
+        """
+        return frozenset()
 
     def follow(self) -> None:
         """Where another process runs the method: do what it asks, and exit when it has ended.

@@ -72,7 +72,7 @@ def _changes(way: Way) -> Iterator[_Change]:
 def _of_backend(backend: Backend, one: Smaller) -> _Change:
     return _Change(
         lambda way: attrs.evolve(way, backend=one.of(way.backend)),
-        f"{_setting(backend, one)}: {one.cost}",
+        f"{one.setting(backend.name)}: {one.cost}",
     )
 
 
@@ -105,9 +105,5 @@ def _of_rows(way: Way) -> _Change:
         smaller = reduce(lambda backend, one: one.of(backend), own, way.backend)
         return Way(smaller, way.adapter, half)
 
-    settings = "".join(f"{_setting(way.backend, one)}, and " for one in own)
+    settings = "".join(f"{one.setting(way.backend.name)}, and " for one in own)
     return _Change(make, f"{settings}rows of {half} tokens at most: the longest has {way.largest}")
-
-
-def _setting(backend: Backend, one: Smaller) -> str:
-    return f"--set backend={backend.name} --set backend_options.{one.option}={one.value}"

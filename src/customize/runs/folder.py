@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -179,11 +179,15 @@ class RunFolder:
         """Keep what is known of a package that was made of the run."""
         self._write(_PACKAGED, {**self.packages(), str(to): facts})
 
-    def begin(self, recipe: Recipe, lineage: Mapping[str, Any]) -> list[str]:
+    def begin(
+        self, recipe: Recipe, lineage: Mapping[str, Any], may_change: Set[str] = frozenset()
+    ) -> list[str]:
         """Write what a new run is, or check that an unfinished one is the same.
 
-        Returns what is to be told: the processor or a version is not what it was, so that numbers
-        may be rounded differently from here on.
+        may_change: the backend's options of the lineage that need not be.
+
+        Returns what is to be told: the processor, a version or such an option is not what it was,
+        so that numbers may be rounded differently from here on.
 
         Raises:
             RunError: the folder holds something else, or a run that differs; its keys are named.
@@ -195,11 +199,12 @@ class RunFolder:
         began = self.lineage()
         self._same("recipe", self.recipe().to_dict(), recipe.to_dict(), UNDECIDING)
         unsaid = tuple(key for key in _LATER if key not in began)
-        self._same("lineage", began, lineage, (*_TOLD, *unsaid))
+        (there, before), (here, now) = (_parted(given, may_change) for given in (began, lineage))
+        self._same("lineage", there, here, unsaid)
         told = {key: getattr(recipe, key) for key in ("observers", "evaluate", "skip_not_finite")}
         if any(getattr(self.recipe(), key) != value for key, value in told.items()):
             self._write("recipe.json", {**self.recipe().to_dict(), **told})
-        before, now = (_flat({k: given.get(k) for k in _TOLD}) for given in (began, lineage))
+        before, now = _flat(before), _flat(now)
         return [
             f"{key} was {before.get(key)} when the run began and is {now.get(key)} now: numbers "
             "may be rounded differently from here on"
@@ -250,6 +255,18 @@ def refuse_difference(
 def differing_keys(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Those whose values are not equal as JSON, with dots where a key is inside of another."""
     return _differing(_flat(before), _flat(now))
+
+
+def _parted(
+    lineage: Mapping[str, Any], may_change: Set[str]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What must be the same when a run goes on, and what is told where it is not."""
+    options = lineage.get("backend_options", {})
+    told = {key: lineage.get(key) for key in _TOLD}
+    told["backend_options"] = {k: v for k, v in options.items() if k in may_change}
+    fixed = {key: value for key, value in lineage.items() if key not in told}
+    fixed["backend_options"] = {k: v for k, v in options.items() if k not in may_change}
+    return fixed, told
 
 
 def folder_fingerprint(folder: Path) -> str:

@@ -156,7 +156,7 @@ def _run(
             engine = _loaded(backend, model)
             for stage in (*before, last):
                 stage.check_ahead(engine.renderer, _context_of(model))
-        for told in folder.begin(recipe, lineage):
+        for told in folder.begin(recipe, lineage, backend.may_change()):
             say(told)
         if folder.finished:
             say(f"{folder.path} is finished: nothing to do")
@@ -204,7 +204,8 @@ def _train_all(
     for number, stage in enumerate(before, start=1):
         inner = RunFolder(Path(stage.recipe.to))
         inner.path.mkdir(parents=True, exist_ok=True)
-        inner.begin(stage.recipe, lineage_of(model, backend, stage, start))
+        lineage = lineage_of(model, backend, stage, start)
+        inner.begin(stage.recipe, lineage, backend.may_change())
         if not inner.finished:
             say(f"{type(stage.method).__name__} of {where}")
             train_stage(stage, partial(begin, start), inner, watching, machine)

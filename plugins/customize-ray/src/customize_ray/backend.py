@@ -18,7 +18,8 @@ from customize import (
 )
 from customize_torch.estimating import changes
 from customize_torch.group.each import EACH
-from customize_torch.holding import CAPABILITIES, PLAIN, capabilities_of
+from customize_torch.holding import CAPABILITIES, MAY_CHANGE, PLAIN, capabilities_of
+from customize_torch.own_options import INSIDE
 
 if TYPE_CHECKING:
     from customize_ray.cluster import Team
@@ -96,6 +97,9 @@ class Ray(Backend):
         """Not the number of workers: a run goes on with more or fewer, and rounds otherwise."""
         return self.said
 
+    def may_change(self) -> frozenset[str]:
+        return MAY_CHANGE
+
     def memory(
         self, shape: ModelShape, adapter: Adapter, largest: int, step_tokens: float
     ) -> Mapping[str, float]:
@@ -125,7 +129,7 @@ class Ray(Backend):
             return []
         each = self.on_options
         found = changes(each["token_budget"], each["recompute"], each["base"], largest)
-        return [attrs.evolve(one, option=f"on_options.{one.option}") for one in found]
+        return [attrs.evolve(one, option=f"{INSIDE}.{one.option}") for one in found]
 
     def machine(self) -> Mapping[str, str | int]:
         return {**self.said_of_machine, "processes": self.workers}

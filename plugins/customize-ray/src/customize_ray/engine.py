@@ -24,7 +24,7 @@ class RayEngine(SpreadEngine):
         without: frozenset[str],
     ) -> None:
         self._team = team
-        super().__init__(team.conductor(), on, options, model, prove_every, without)
+        super().__init__(team.conductor(), "ray", on, options, model, prove_every, without)
 
     def open(self, adapter: Adapter | Path, seed: int = 0) -> Session:
         self._begin_again()

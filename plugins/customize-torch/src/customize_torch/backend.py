@@ -18,8 +18,17 @@ from customize import (
     options,
 )
 from customize_torch.estimating import SHARE, SPREAD, changes, sampling_bytes, training_bytes
-from customize_torch.holding import BASES, CAPABILITIES, HELP, PLAIN, capabilities_of, numerics_of
+from customize_torch.holding import (
+    BASES,
+    CAPABILITIES,
+    HELP,
+    MAY_CHANGE,
+    PLAIN,
+    capabilities_of,
+    numerics_of,
+)
 from customize_torch.measuring import bf16_speed, fastest_dtype, num_threads
+from customize_torch.own_options import OwnOptions
 
 if TYPE_CHECKING:
     from customize_torch.engine import TorchEngine
@@ -84,6 +93,9 @@ class CPU(Backend):
             **numerics_of(self.base),
         }
 
+    def may_change(self) -> frozenset[str]:
+        return MAY_CHANGE
+
     def memory(
         self, shape: ModelShape, adapter: Adapter, largest: int, step_tokens: float
     ) -> Mapping[str, float]:
@@ -113,8 +125,11 @@ class CPU(Backend):
 
         return self.load_as(TorchEngine, model)
 
-    def load_as(self, kind: "type[TorchEngine]", model: ModelFolder) -> Engine:
-        """A base held in the way of this kind of engine."""
+    def load_as(self, kind: "type[TorchEngine]", model: ModelFolder, within: str = "") -> Engine:
+        """A base held in the way of this kind of engine.
+
+        within: the backend of many processes, each of which computes by this one.
+        """
         import torch
 
         from customize_torch.kernels import Place
@@ -124,4 +139,5 @@ class CPU(Backend):
         dtype = getattr(torch, fastest_dtype() if self.dtype == "auto" else self.dtype)
         place = Place(dtype=dtype, base=self.base)
         sizes = self.token_budget, self.recompute, self.activation_mb
-        return kind(model, place, *sizes, self.smaller)
+        own = OwnOptions(self.smaller, within or self.name, together=bool(within))
+        return kind(model, place, *sizes, own)

@@ -6,10 +6,12 @@ import logging
 from collections.abc import Callable
 from typing import TypeVar
 
+import attrs
+
 from customize import Adapter, Batch
 from customize_torch.cutting import Longs, pieces
+from customize_torch.own_options import OwnOptions
 from customize_torch.remedies import (
-    Smallers,
     first_line,
     free_unused,
     is_out_of_memory,
@@ -21,12 +23,24 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
-class Budget:
-    """Tokens computed together: as asked, or half as many as often as memory ran out."""
+@attrs.frozen
+class Rows:
+    """So many completions that are drawn together, each of ``width`` tokens with its prompt."""
 
-    def __init__(self, tokens: int, smaller: Smallers) -> None:
+    num: int
+    width: int
+
+
+class Budget:
+    """Tokens computed together: as asked, or half as many as often as memory ran out.
+
+    most: that are drawn together, of such a width or a larger one, where memory ran out.
+    """
+
+    def __init__(self, tokens: int, own: OwnOptions) -> None:
         self.tokens = tokens
-        self.smaller = smaller
+        self.own = own
+        self.most: list[Rows] = []
 
     def spend(
         self,
@@ -53,6 +67,29 @@ class Budget:
             # Here, since what the error holds is freed only when it is left.
             self._halve(batch, len(cut), by_group, adapter, told)
 
+    def holds(self, draw: Callable[[], None], rows: Rows) -> bool:
+        """Whether memory holds what ``draw`` makes of so many rows; else half as many are drawn
+        together from now on.
+        """
+        try:
+            draw()
+        except (RuntimeError, MemoryError) as error:
+            if rows.num == 1 or not is_out_of_memory(error):
+                raise
+        else:
+            return True
+        # Here, since what the error holds is freed only when it is left.
+        free_unused()
+        half = Rows(-(-rows.num // 2), rows.width)
+        self.most.append(half)
+        _log.warning(
+            "memory ran out: %d rows of %d tokens are drawn together from now on; what is drawn "
+            "stays the same",
+            half.num,
+            half.width,
+        )
+        return False
+
     def _halve(
         self, batch: Batch, num_pieces: int, by_group: bool, adapter: Adapter | None, told: str
     ) -> None:
@@ -61,8 +98,7 @@ class Budget:
             longest = int(batch.lengths.max())
             unit = "a group" if by_group else "a sequence"
             what = f"{unit} (the longest sequence has {longest} tokens) even by itself"
-            own = self.smaller(longest)
-            remedies = of_training(own, adapter, longest, "token_budget")
+            remedies = of_training(self.own, adapter, longest, "token_budget")
             raise out_of_memory(what, remedies, told)
         self.tokens //= 2
         _log.warning(

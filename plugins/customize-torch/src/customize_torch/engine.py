@@ -28,8 +28,9 @@ from customize_torch.budget import Budget
 from customize_torch.holding import CAPABILITIES, PLAIN, capabilities_of
 from customize_torch.kernels import Place
 from customize_torch.loading import load
+from customize_torch.own_options import OwnOptions
 from customize_torch.policy import Policy
-from customize_torch.remedies import Smallers, held, of_adapter, of_base
+from customize_torch.remedies import held, of_adapter, of_base
 from customize_torch.runtime import TorchRuntime
 from customize_torch.session import TorchSession, TorchSnapshot
 
@@ -49,17 +50,17 @@ class TorchEngine(Engine):
         token_budget: int,
         recompute: str,
         activation_mb: int,
-        smaller: Smallers,
+        own: OwnOptions,
     ) -> None:
         self.renderer = ChatRenderer.from_folder(model.path)
         self.dtype = str(place.dtype).removeprefix("torch.")
         self.capabilities = capabilities_of(type(self).capabilities, place.base)
         self._model = model
-        self._budget = Budget(token_budget, smaller)
+        self._budget = Budget(token_budget, own)
         self._base = held(
             lambda: load(model, place, recompute, activation_mb),
             f"the base {model.name}",
-            lambda: of_base(smaller(1)),
+            lambda: of_base(own),
         )
         self._plain = Policy(self._base, {})
 

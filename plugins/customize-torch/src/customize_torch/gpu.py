@@ -25,7 +25,16 @@ from customize import (
     options,
 )
 from customize_torch.estimating import SHARE, changes, sampling_bytes, training_bytes
-from customize_torch.holding import BASES, CAPABILITIES, HELP, PLAIN, capabilities_of, numerics_of
+from customize_torch.holding import (
+    BASES,
+    CAPABILITIES,
+    HELP,
+    MAY_CHANGE,
+    PLAIN,
+    capabilities_of,
+    numerics_of,
+)
+from customize_torch.own_options import OwnOptions
 
 if TYPE_CHECKING:
     from customize_torch.engine import TorchEngine
@@ -93,6 +102,9 @@ class GPU(Backend):
             **numerics_of(self.base),
         }
 
+    def may_change(self) -> frozenset[str]:
+        return MAY_CHANGE
+
     def memory(
         self, shape: ModelShape, adapter: Adapter, largest: int, step_tokens: float
     ) -> Mapping[str, float]:
@@ -150,8 +162,11 @@ class GPU(Backend):
 
         return self.load_as(TorchEngine, model)
 
-    def load_as(self, kind: type[TorchEngine], model: ModelFolder) -> Engine:
-        """A base held in the way of this kind of engine."""
+    def load_as(self, kind: type[TorchEngine], model: ModelFolder, within: str = "") -> Engine:
+        """A base held in the way of this kind of engine.
+
+        within: the backend of many processes, each of which computes by this one.
+        """
         import torch
 
         from customize_torch.kernels import Place
@@ -168,7 +183,8 @@ class GPU(Backend):
             base=self.base,
         )
         sizes = self.token_budget, self.recompute, self.activation_mb
-        return kind(model, place, *sizes, self.smaller)
+        own = OwnOptions(self.smaller, within or self.name, together=bool(within))
+        return kind(model, place, *sizes, own)
 
     def _refuse_absent(self) -> None:
         """What a probe without torch cannot see."""

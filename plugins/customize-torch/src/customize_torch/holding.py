@@ -35,6 +35,8 @@ CAPABILITIES = frozenset(
         "serve",
     }
 )
+# Of what decides a run's bits.
+MAY_CHANGE = frozenset({"token_budget"})
 # All weights cannot be trained, and an adapter answers otherwise on the base that others load.
 WITHOUT = frozenset({"full", "peft"})
 NF4_BLOCK, NF4_SCALES = 64, 256  # weights with one scale; scales with one scale

@@ -6,7 +6,7 @@ Gradients are the same to the bit: the same kernels run on the same numbers once
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -20,6 +20,14 @@ from customize_torch.estimating import SHARE
 from customize_torch.lora import Switchboard
 
 _log = logging.getLogger(__name__)
+
+
+def kept_numbers(layers: Iterable[nn.Linear]) -> int:
+    """About how many autograd keeps for a token: what each of these layers reads and makes.
+
+    What several read is there once, for which norms and the like keep something beside them.
+    """
+    return sum(layer.in_features + layer.out_features for layer in layers)
 
 
 class Recomputing:
@@ -41,8 +49,10 @@ class Recomputing:
         self._limit = limit_mb << 20
         self._switchboard = switchboard
         self._on = False
-        self._bytes_per_token = 0.0
-        self._device = next(decoder.parameters()).device
+        some = next(decoder.parameters())
+        self._device = some.device
+        self._bytes_per_token = float(kept_numbers(switchboard.layers.values()) * some.itemsize)
+        self._is_measured = False  # until a piece that keeps all was
         self._weights = {p.untyped_storage().data_ptr() for p in decoder.parameters()}
         for layer in layers:
             layer.forward = self._forward(layer, layer.forward)
@@ -50,9 +60,12 @@ class Recomputing:
     @contextmanager
     def deciding(self, num_tokens: int) -> Iterator[None]:
         """Inside, a forward pass over so many tokens keeps all it needs, or little."""
+        if not torch.is_grad_enabled():
+            yield
+            return
         before, self._on = self._on, self._needed(num_tokens)
         with ExitStack() as stack:
-            if self._when == "auto" and not self._bytes_per_token:
+            if self._when == "auto" and not (self._on or self._is_measured):
                 stack.enter_context(self._measuring(num_tokens))
             try:
                 yield
@@ -89,7 +102,7 @@ class Recomputing:
 
         with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
             yield
-        self._bytes_per_token = sum(kept.values()) / num_tokens
+        self._bytes_per_token, self._is_measured = sum(kept.values()) / num_tokens, True
 
     def _forward(self, layer: nn.Module, forward: Callable[..., Any]) -> Callable[..., Any]:
         def again(*args: Any, **kwargs: Any) -> Any:

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import torch
 
-from customize import Adapter, CustomizeError, Full, LoRA, OutOfMemoryError, Smaller
+from customize import Adapter, CustomizeError, Full, LoRA, OutOfMemoryError
+from customize_torch.own_options import ANEW, OwnOptions
 
 T = TypeVar("T")
-# What makes a backend's training smaller, for the largest unit of so many tokens.
-Smallers = Callable[[int], Sequence[Smaller]]
 _MUCH = 4  # times less in an adapter's rank
+# Of errors that torch raises as any other: processors' allocators (the second is Windows'), what
+# the libraries of products and convolutions allocate themselves, and drivers.
+_TOLD = (
+    "DefaultCPUAllocator: can't allocate memory",
+    "DefaultCPUAllocator: not enough memory",
+    "STATUS_ALLOC_FAILED",
+    "error: out of memory",
+    "[CUDA]: out of memory",
+)
 
 
 def held(compute: Callable[[], T], what: str, remedies: Callable[[], Iterator[str]]) -> T:
@@ -40,41 +48,44 @@ def out_of_memory(what: str, remedies: Iterator[str], told: str) -> OutOfMemoryE
 
 
 def of_training(
-    own: Sequence[Smaller], adapter: Adapter | None, longest: int, *without: str
+    own: OwnOptions, adapter: Adapter | None, longest: int, *without: str
 ) -> Iterator[str]:
     """In the order of ``customize plan``.
 
-    adapter: what is trained; None where there is no gradient. without: options that do not help.
+    adapter: what is trained; None where there is no gradient. longest: tokens of the largest unit.
+    without: options that do not help.
     """
     without = without if adapter is not None else (*without, "recompute")
-    helping = [one for one in own if one.option not in without]
-    yield from (_setting(one) for one in helping if one.exact)
+    helping = [one for one in own.smaller(longest) if one.option not in without]
+    yield from (own.told(one) for one in helping if one.exact)
     yield from of_adapter(adapter)
     if not isinstance(adapter, Full):
-        yield from of_base(helping)
+        yield from (own.told(one) for one in helping if not one.exact)
     if longest > 1:
-        yield f"rows of {longest // 2} tokens at most"
+        yield f"rows of {longest // 2} tokens at most ({ANEW})"
 
 
 def of_adapter(adapter: Adapter | None) -> Iterator[str]:
     """What trains fewer parameters."""
     if isinstance(adapter, Full):
-        yield f"adapter={{rank: {LoRA().rank}}} (an adapter in place of all weights)"
+        setting = f"--set 'adapter={{rank: {LoRA().rank}}}'"
+        yield f"{setting} (an adapter in place of all weights; {ANEW})"
     elif isinstance(adapter, LoRA) and adapter.rank > 1:
-        yield f"adapter.rank={max(1, adapter.rank // _MUCH)} (a smaller adapter)"
+        yield f"--set adapter.rank={max(1, adapter.rank // _MUCH)} (a smaller adapter; {ANEW})"
 
 
-def of_base(own: Sequence[Smaller]) -> Iterator[str]:
+def of_base(own: OwnOptions) -> Iterator[str]:
     """How the base is held smaller."""
-    yield from (_setting(one) for one in own if not one.exact)
+    yield from (own.told(one) for one in own.smaller(1) if not one.exact)
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """On processors it is told by the text alone. What has been told already is not told again."""
+    """Of many it is told by the text alone. What has been told already is not told again."""
     if isinstance(error, CustomizeError):
         return False
-    on_processor = "DefaultCPUAllocator: can't allocate memory" in str(error)
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or on_processor
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return any(told in str(error) for told in _TOLD)
 
 
 def first_line(error: Exception) -> str:
@@ -85,7 +96,3 @@ def free_unused() -> None:
     """Give back what torch keeps for later."""
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
-
-
-def _setting(one: Smaller) -> str:
-    return f"{one.option}={one.value} ({one.cost})"

@@ -8,7 +8,8 @@ Shape legend: P prompts, R rows held, V vocabulary.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import attrs
 import numpy as np
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from customize import Batch, Completion, DataError, OnToken, Prompt, Renderer, Sampling
 from customize_torch.attention import Cache, Prefill
+from customize_torch.budget import Budget, Rows
 from customize_torch.decoding import decoding
 from customize_torch.drawing import Drawing
 from customize_torch.estimating import CACHED, ROWS
@@ -31,7 +33,7 @@ _MANY_ROWS, _MANY_STEPS = 8, 32  # twice as many steps as pay for adding an adap
 
 @attrs.define(eq=False)
 class _Row:
-    """One completion on its way."""
+    """One completion on its way. told: how many of its tokens whoever listens has heard of."""
 
     prompt: int
     index: int
@@ -39,6 +41,10 @@ class _Row:
     logprobs: list[float] = attrs.field(factory=list)
     drawn: list[float] = attrs.field(factory=list)
     stopped: bool = False
+    told: int = 0
+
+    def begin_again(self) -> None:
+        self.tokens, self.logprobs, self.drawn, self.stopped = [], [], [], False
 
 
 def sample(
@@ -46,12 +52,12 @@ def sample(
     prompts: Sequence[Prompt],
     sampling: Sampling,
     renderer: Renderer | None,
-    token_budget: int,
+    budget: Budget,
     on_token: OnToken | None = None,
 ) -> list[list[Completion]]:
     """Completions for each prompt, ``prompt.n`` of them; see ``customize.Snapshot.sample``."""
     with policy.base.unrecorded():
-        return _sampled(policy, prompts, sampling, renderer, token_budget, on_token)
+        return _sampled(policy, prompts, sampling, renderer, budget, on_token)
 
 
 def _sampled(
@@ -59,7 +65,7 @@ def _sampled(
     prompts: Sequence[Prompt],
     sampling: Sampling,
     renderer: Renderer | None,
-    token_budget: int,
+    budget: Budget,
     on_token: OnToken | None,
 ) -> list[list[Completion]]:
     for number, prompt in enumerate(prompts):
@@ -69,8 +75,8 @@ def _sampled(
     rows = [_Row(p, j) for p, prompt in enumerate(prompts) for j in range(prompt.n)]
     ready = policy.ready(many=len(rows) >= _MANY_ROWS and sampling.max_tokens >= _MANY_STEPS)
     stops = _Stops(sampling, renderer)
-    for some in _together(prompts, rows, sampling.max_tokens, token_budget):
-        _run(ready, prompts, some, sampling, stops, on_token)
+    run = partial(_run, ready, prompts, sampling=sampling, stops=stops, on_token=on_token)
+    _draw(run, prompts, rows, sampling.max_tokens, budget)
     # Of what was given, as training computes it: a reference is to be the policy's to the bit.
     given = [_prompt_logprobs(policy, p) if sampling.prompt_logprobs else None for p in prompts]
     out: list[list[Completion]] = [[] for _ in prompts]
@@ -79,14 +85,40 @@ def _sampled(
     return out
 
 
+def _draw(
+    run: Callable[[Sequence[_Row]], None],
+    prompts: Sequence[Prompt],
+    rows: Sequence[_Row],
+    max_tokens: int,
+    budget: Budget,
+) -> None:
+    """``run`` all rows; those that memory does not hold together anew, in halves.
+
+    What a row draws depends on its prompt, seed and index alone.
+    """
+    for some in _together(prompts, rows, max_tokens, budget.tokens, budget.most):
+        longest = len(prompts[some[-1].prompt].tokens) + max_tokens
+        if not budget.holds(partial(run, some), Rows(len(some), longest)):
+            for row in some:
+                row.begin_again()
+            half = -(-len(some) // 2)
+            for part in (some[:half], some[half:]):
+                _draw(run, prompts, part, max_tokens, budget)
+
+
 def _together(
-    prompts: Sequence[Prompt], rows: Sequence[_Row], max_tokens: int, token_budget: int
+    prompts: Sequence[Prompt],
+    rows: Sequence[_Row],
+    max_tokens: int,
+    token_budget: int,
+    most: Sequence[Rows] = (),
 ) -> Iterator[list[_Row]]:
     """Rows to decode at once, alike in length: as many as the cache has room for, or one."""
     some: list[_Row] = []
     for row in sorted(rows, key=lambda row: len(prompts[row.prompt].tokens)):
         width = len(prompts[row.prompt].tokens) + max_tokens  # the longest so far
-        if some and (len(some) == ROWS or (len(some) + 1) * width > CACHED * token_budget):
+        found = (one.num for one in most if one.width <= width)
+        if some and len(some) >= min(ROWS, CACHED * token_budget // width, *found):
             yield some
             some = []
         some.append(row)
@@ -146,7 +178,8 @@ def _record(
         row.logprobs.append(logprob)
         row.drawn.append(drawn_from)
         row.stopped = stops.reached(row.tokens)
-        if on_token is not None:
+        if on_token is not None and len(row.tokens) > row.told:
+            row.told += 1
             on_token(row.prompt, row.index, row.tokens[-1])
 
 

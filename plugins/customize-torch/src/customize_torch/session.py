@@ -37,6 +37,7 @@ from customize import (
     Renderer,
     Sampling,
     Session,
+    Smaller,
     Snapshot,
 )
 from customize_torch import optimizer, storage
@@ -79,28 +80,36 @@ class TorchSnapshot(Snapshot):
     def sample(
         self, prompts: Sequence[Prompt], sampling: Sampling, on_token: OnToken | None = None
     ) -> Handle[list[list[Completion]]]:
-        tokens = self.budget.tokens
+        budget = self.budget
         return Done(
             held(
-                lambda: sample(self.policy, prompts, sampling, self.renderer, tokens, on_token),
-                f"{sum(prompt.n for prompt in prompts)} completions of at most "
-                f"{sampling.max_tokens} tokens",
+                lambda: sample(self.policy, prompts, sampling, self.renderer, budget, on_token),
+                self._drawn_together(prompts, sampling),
                 lambda: self._drawing_less(prompts, sampling),
             )
         )
 
+    def _drawn_together(self, prompts: Sequence[Prompt], sampling: Sampling) -> str:
+        """The fewest completions that memory would have to hold."""
+        told = f"at most {sampling.max_tokens} tokens"
+        if not self.policy.base.place.sharded:
+            return f"a completion of {told} even by itself"
+        return f"{sum(prompt.n for prompt in prompts)} completions of {told}"
+
     def _drawing_less(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[str]:
         longest = max(len(prompt.tokens) for prompt in prompts)
-        if fewer := budget_of_half(prompts, sampling.max_tokens, self.budget.tokens):
-            yield f"token_budget={fewer} (half as many completions at once)"
-        yield from of_base(self.budget.smaller(1))
+        fewer = budget_of_half(prompts, sampling.max_tokens, self.budget.tokens)
+        if self.policy.base.place.sharded and fewer:
+            change = Smaller("token_budget", fewer, "half as many completions at once")
+            yield self.budget.own.told(change)
+        yield from of_base(self.budget.own)
         yield f"a lower max_tokens, or prompts of fewer than {longest} tokens"
 
     def distributions(self, tokens: Ints, start: int) -> Floats:
         return held(
             lambda: self._distributions(tokens, start),
             f"the distributions of {len(tokens)} tokens",
-            lambda: of_base(self.budget.smaller(1)),
+            lambda: of_base(self.budget.own),
         )
 
     def _distributions(self, tokens: Ints, start: int) -> Floats:

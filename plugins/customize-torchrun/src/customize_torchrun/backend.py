@@ -19,7 +19,8 @@ from customize import (
     option,
     options,
 )
-from customize_torch.group.each import EACH, WITHOUT, each_on
+from customize_torch.group.each import EACH, WITHOUT, each_on, loaded
+from customize_torch.own_options import INSIDE
 from customize_torchrun.launch import forget_launch, launched
 
 if TYPE_CHECKING:
@@ -85,6 +86,9 @@ class Torchrun(Backend):
         """Not the number of processes: a run goes on with more or fewer, and rounds otherwise."""
         return {"on": self._each().name, **self._each().numerics()}
 
+    def may_change(self) -> frozenset[str]:
+        return self._each().may_change()
+
     def memory(
         self, shape: ModelShape, adapter: Adapter, largest: int, step_tokens: float
     ) -> Mapping[str, float]:
@@ -113,7 +117,7 @@ class Torchrun(Backend):
     def smaller(self, largest: int) -> Sequence[Smaller]:
         """What each process could do; pieces of a rounded base are not dealt out."""
         each = [one for one in self._each().smaller(largest) if one.exact or not self.shard]
-        return [attrs.evolve(one, option=f"on_options.{one.option}") for one in each]
+        return [attrs.evolve(one, option=f"{INSIDE}.{one.option}") for one in each]
 
     def hardware(self) -> Mapping[str, str]:
         launch = launched()
@@ -143,11 +147,12 @@ class Torchrun(Backend):
                 raise Unsupported("shard needs several processes: begin the command with torchrun")
             if launched() is None:
                 _log.warning(_ALONE, each.name)
-            return each.load(model)
+            return loaded(each, model, self.name)
         from customize_torchrun.engine import LaunchedEngine, conductor_of
 
         return LaunchedEngine(
             conductor_of(crew),
+            self.name,
             each.name,
             attrs.asdict(each),  # type: ignore[arg-type]  # it is of attrs
             model,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from customize import Backend, UnknownName, Unsupported, choose_backend
+from customize import Backend, Engine, ModelFolder, UnknownName, Unsupported, choose_backend
 
 EACH = ("cuda", "rocm", "cpu")  # the best first
 WITHOUT = frozenset({"full", "serve"})  # what a sharded base does not offer
@@ -27,3 +27,17 @@ def each_on(name: str, options: Mapping[str, Any]) -> Backend:
             continue
         return choose_backend(candidate, options)
     raise Unsupported(f"none of {', '.join(EACH)} can run here: see customize doctor")
+
+
+def loaded(each: Any, model: ModelFolder, within: str, shard: bool = False) -> Engine:
+    """The base, or a piece of it, on any backend of this engine.
+
+    within: the backend of many processes that it computes for.
+    """
+    if shard:
+        from customize_torch.group.sharded import ShardedEngine
+
+        return each.load_as(ShardedEngine, model, within)
+    from customize_torch.engine import TorchEngine
+
+    return each.load_as(TorchEngine, model, within)

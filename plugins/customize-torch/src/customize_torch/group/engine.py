@@ -26,12 +26,14 @@ from customize_torch.group.session import SpreadSession, SpreadSnapshot
 class SpreadEngine(Engine):
     """A base that each member holds, or with ``shard`` a piece of.
 
+    backend: what the members are together; on: what each computes on, with ``options``.
     without: what cannot be done from where the conductor is.
     """
 
     def __init__(
         self,
         conductor: Conductor,
+        backend: str,
         on: str,
         options: Mapping[str, Any],
         model: ModelFolder,
@@ -40,7 +42,8 @@ class SpreadEngine(Engine):
         shard: bool = False,
     ) -> None:
         self.renderer = ChatRenderer.from_folder(model.path)
-        self._on, self._options, self._model = on, options, model
+        self._backend, self._model = backend, model
+        self._on, self._options = on, options
         self._prove_every, self._without, self._shard = prove_every, without, shard
         self._begin(conductor)
 
@@ -50,6 +53,7 @@ class SpreadEngine(Engine):
         self._number, replies = conductor.make(
             "load",
             model={**attrs.asdict(model), "path": str(model.path.absolute())},
+            backend=self._backend,
             on=self._on,
             options=dict(self._options),
             shard=self._shard,

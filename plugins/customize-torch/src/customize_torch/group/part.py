@@ -22,7 +22,6 @@ from customize import (
     Batch,
     CrossEntropy,
     CustomizeError,
-    Engine,
     LossOutput,
     ModelError,
     ModelFolder,
@@ -37,7 +36,7 @@ from customize_torch.cutting import pieces
 from customize_torch.engine import TorchEngine
 from customize_torch.group.bucket import digest, summed
 from customize_torch.group.crew import NOTHING, Beside
-from customize_torch.group.each import each_on
+from customize_torch.group.each import each_on, loaded
 from customize_torch.group.files import files_of, sketch, write_files
 from customize_torch.group.packing import (
     adapter_in,
@@ -131,7 +130,9 @@ class Part:
                 f"there is no folder {folder.path} on this machine: the model must be at the same "
                 "path on each, on a shared disk or as a copy"
             )
-        engine = self._loaded(self._backend(order), folder, order)
+        self._sharded = self._sharded or order.value["shard"]
+        within, shard = order.value["backend"], order.value["shard"]
+        engine: Any = loaded(self._backend(order), folder, within, shard)
         self._keep(order, engine)
         told = {"capabilities": sorted(engine.capabilities), "dtype": engine.dtype}
         return Parcel({"sketch": sketch(folder.path), **told})
@@ -142,15 +143,6 @@ class Part:
         if "device" in options:
             options["device"] = self._device
         return choose_backend(order.value["on"], options)
-
-    def _loaded(self, each: Any, folder: ModelFolder, order: Parcel) -> Engine:
-        """``each`` is any backend of this engine."""
-        if not order.value["shard"]:
-            return each.load(folder)
-        from customize_torch.group.sharded import ShardedEngine
-
-        self._sharded = True
-        return each.load_as(ShardedEngine, folder)
 
     def open(self, order: Parcel) -> None:
         engine, seed = self.engine(order.value["of"]), order.value["seed"]

@@ -17,15 +17,16 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
 from customize import Adapter, Batch, Full, ModelFolder, Session, Smaller, Unsupported
-from customize_torch.budget import Budget
+from customize_torch.budget import Budget, Rows
 from customize_torch.cutting import Longs, pieces
 from customize_torch.engine import TorchEngine
 from customize_torch.few_rows import Packing
 from customize_torch.group.each import WITHOUT
 from customize_torch.holding import CAPABILITIES, PLAIN
 from customize_torch.kernels import Place
+from customize_torch.own_options import OwnOptions
 from customize_torch.policy import Base, Policy
-from customize_torch.remedies import Smallers, held, of_training
+from customize_torch.remedies import held, of_training
 
 T = TypeVar("T")
 
@@ -42,7 +43,7 @@ class ShardedEngine(TorchEngine):
         token_budget: int,
         recompute: str,
         activation_mb: int,
-        smaller: Smallers,
+        own: OwnOptions,
     ) -> None:
         if place.base != PLAIN:
             raise Unsupported(
@@ -50,7 +51,7 @@ class ShardedEngine(TorchEngine):
             )
         when = "always" if recompute == "auto" else recompute
         on_host = attrs.evolve(place, device=torch.device("cpu"))
-        own = _of_sharded(smaller, when)
+        own = _of_sharded(own, when)
         super().__init__(model, on_host, token_budget, when, activation_mb, own)
         self._budget = _Fixed(token_budget, own)
         head = self._base.model.get_submodule(self._base.head_name)
@@ -92,17 +93,24 @@ class _Fixed(Budget):
         return held(
             lambda: compute(list(pieces(batch, self.tokens, by_group))),
             f"{self.tokens} tokens at once (the longest sequence has {longest})",
-            lambda: of_training(self.smaller(longest), adapter, longest),
+            lambda: of_training(self.own, adapter, longest),
         )
 
+    def holds(self, draw: Callable[[], None], rows: Rows) -> bool:
+        draw()
+        return True
 
-def _of_sharded(smaller: Smallers, recompute: str) -> Smallers:
+
+def _of_sharded(own: OwnOptions, recompute: str) -> OwnOptions:
     """A rounded base is not held in pieces, and what is computed again already is no help."""
 
     def helps(one: Smaller) -> bool:
         return one.exact and (one.option != "recompute" or recompute != "always")
 
-    return lambda largest: [one for one in smaller(largest) if helps(one)]
+    def smaller(largest: int) -> list[Smaller]:
+        return [one for one in own.smaller(largest) if helps(one)]
+
+    return attrs.evolve(own, smaller=smaller)
 
 
 def _shard(base: Base, device: torch.device) -> None:
