@@ -15,6 +15,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cached_property
 
 import attrs
 import torch
@@ -141,7 +142,7 @@ class Packing:
     def __init__(self, joints: Mapping[Joint, Sequence[str]], head: nn.Linear) -> None:
         self._joints = joints
         self._head = head
-        self._bases: tuple[Mapping[Joint, Packed | Stacked], Packed | Stacked] | None = None
+        self._kind: type[Packed | Stacked] | None = None  # until there is memory for it
 
     @torch.no_grad()
     def products(self, updates: Mapping[str, Update], many: bool = False) -> Products | None:
@@ -150,26 +151,33 @@ class Packing:
         many: whether so many rows and steps are multiplied that adding the updates into a copy of
             the weights is worth its time.
         """
-        if self._bases is None:
-            kind = self._kind()
-            if kind is None:
-                return None
-            self._bases = {j: kind.of(j.layers) for j in self._joints}, kind.of([self._head])
-        bases, head = self._bases
+        self._kind = self._kind or self._chosen()
+        if self._kind is None:
+            return None
         joined = {
             joint: _together(joint.layers, names, updates) for joint, names in self._joints.items()
         }
         if many and updates and self._may_merge():
-            return Products(
-                {j: Product(Packed.of(j.layers, joined[j]), None) for j in joined}, head
-            )
-        return Products({j: Product(bases[j], joined[j]) for j in joined}, head)
+            found = {j: Product(Packed.of(j.layers, joined[j]), None) for j in joined}
+        else:
+            found = {j: Product(self._bases[j], joined[j]) for j in joined}
+        return Products(found, self._laid_head)
+
+    @cached_property
+    def _bases(self) -> Mapping[Joint, Packed | Stacked]:
+        assert self._kind is not None
+        return {joint: self._kind.of(joint.layers) for joint in self._joints}
+
+    @cached_property
+    def _laid_head(self) -> Packed | Stacked:
+        assert self._kind is not None
+        return self._kind.of([self._head])
 
     def _may_merge(self) -> bool:
         """In 16 bits a merged weight is rounded, and training would find other probabilities."""
-        return self._head.weight.dtype == torch.float32 and self._worth_packing()
+        return self._kind is Packed and self._head.weight.dtype == torch.float32
 
-    def _kind(self) -> type[Packed | Stacked] | None:
+    def _chosen(self) -> type[Packed | Stacked] | None:
         if not self._joints:
             return None
         if lies_stacked(self._head.weight.device):
