@@ -6,6 +6,8 @@ import os
 import sys
 from pathlib import Path
 
+from customize._control_groups import room_bytes, text_of
+
 
 def peak_bytes() -> int | None:
     """The most that was resident since the process began, or since ``forget_peak``."""
@@ -49,21 +51,12 @@ def resident_bytes() -> int | None:
 
 
 def free_bytes(root: Path = Path("/")) -> float | None:
-    """What a process may still take: of the machine, or of its control group where that is less."""
+    """What a process may still take: of the machine, or of its control groups where that is
+    less."""
     free = [
         float(line.split()[1]) * 1024
         for line in text_of(root / "proc/meminfo").splitlines()
         if line.startswith("MemAvailable:")
     ]
-    limit, used = (text_of(root / f"sys/fs/cgroup/memory.{name}") for name in ("max", "current"))
-    if limit.isdigit() and used.isdigit():
-        free.append(float(limit) - float(used))
-    return min(free, default=None)
-
-
-def text_of(file: Path) -> str:
-    """What the system says there; nothing where it does not."""
-    try:
-        return file.read_text("utf-8").strip()
-    except OSError:
-        return ""
+    room = room_bytes(root)
+    return min([*free, *([] if room is None else [room])], default=None)

@@ -9,8 +9,10 @@ from typing import Any
 
 import attrs
 import pytest
+from click.testing import CliRunner
 
 from customize import (
+    BackendError,
     BackendSpec,
     Full,
     LoRA,
@@ -19,9 +21,10 @@ from customize import (
     plan,
 )
 from customize._processor import processor
+from customize.cli.plan_command import command
 from customize.planning.elsewhere import least_bytes
 from customize.planning.offers import Offer, read_offers
-from customize.planning.rates import holding_on, machine_name, remember
+from customize.planning.rates import evaluating_on, holding_on, machine_name, remember
 from customize.runs import backends as choosing
 from customize.testing import ToyBackend
 from customize.training.recipe import Recipe
@@ -153,3 +156,75 @@ def test_what_else_is_at_hand_is_what_auto_may_take(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(choosing, "load", load)
     assert len(choosing.others_at_hand("chosen")) == 2
     assert asked == ["best", "absent", "plain"]
+
+
+def test_an_evaluation_that_was_never_timed_is_in_the_price_of_this_machine_too(
+    recipe: Mapping[str, Any],
+) -> None:
+    rows = {"validation": recipe["data"]}
+    table = {"here": Offer(hour=3.6), "other": Offer(hour=3.6, memory_gb=24, tflops=1e-6)}
+    first = plan(made(recipe, **rows), table)
+    assert first.evaluation is not None
+    assert first.evaluation.flops > 0
+    remember(first.machine, "a run", first.flops, first.flops / 1e6)
+    here, other = plan(made(recipe, **rows), table).offers
+    assert here.seconds == pytest.approx(other.seconds)
+    remember(evaluating_on(first.machine), "a run", first.evaluation.flops, 500.0)
+    here, _ = plan(made(recipe, **rows), table).offers
+    assert here.seconds == pytest.approx(first.flops / 1e6 + 500)
+
+
+def test_what_cannot_run_here_is_planned_for_the_offers(
+    recipe: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = {"here": Offer(hour=3.6), "other": Offer(hour=3.6, memory_gb=24, tflops=1e-6)}
+    at_hand = plan(made(recipe), table)
+    monkeypatch.setattr(CPU, "probe", lambda self: f"none on a laptop{'; and why' * 9}")
+    found = plan(made(recipe), table)
+    assert str(found.absent).startswith("none on a laptop; and why")
+    assert (found.memory, found.available, found.seconds) == ({}, None, None)
+    assert found.flops == at_hand.flops
+    assert found.offers == at_hand.offers
+    assert [offer.name for offer in found.offers] == ["other"]
+    settings = [f"--set={key}={recipe[key]}" for key in ("model", "data", "to", "backend")]
+    told = CliRunner().invoke(command, settings, catch_exceptions=False).output
+    assert "cpu cannot run here: none on a laptop; and why" in told
+    assert "cloud-H100" in told
+    assert "Memory: " not in told
+    assert "Time: " not in told
+    assert max(map(len, told.splitlines())) <= 80
+
+
+def test_what_cannot_settle_here_is_planned_for_the_offers(
+    recipe: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refusing(self: Any, kept: Mapping[str, Any]) -> Any:
+        raise BackendError("torch finds no device")
+
+    monkeypatch.setattr(CPU, "settled", refusing)
+    table = {"other": Offer(hour=3.6, memory_gb=24, tflops=1e-6)}
+    found = plan(made(recipe), table)
+    assert found.absent == "torch finds no device"
+    assert len(found.offers) == 1
+
+
+def test_processes_whose_device_is_not_here_are_planned_for_the_offers(
+    recipe: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("customize_torchrun")
+    cuda = pytest.importorskip("customize_cuda.backend").CUDA
+    monkeypatch.setattr(cuda, "probe", lambda self: "there is none on a laptop")
+    table = {"other": Offer(hour=3.6, memory_gb=24, tflops=1e-6)}
+    found = plan(made(recipe, backend="torchrun", backend_options={"on": "cuda"}), table)
+    assert found.absent == "the backend 'cuda' cannot run here: there is none on a laptop"
+    assert found.offers == plan(made(recipe), table).offers
+
+
+def test_what_a_backend_says_of_its_count_is_told(
+    recipe: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CPU, "remarks", lambda self: ["one process is counted"])
+    assert plan(made(recipe)).remarks == ("one process is counted",)
+    settings = [f"--set={key}={recipe[key]}" for key in ("model", "data", "to", "backend")]
+    told = CliRunner().invoke(command, settings, catch_exceptions=False).output
+    assert "\n  one process is counted\n" in told

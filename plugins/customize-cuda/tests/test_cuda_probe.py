@@ -6,10 +6,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 
+from customize import BackendError, choose_backend
+from customize.runs.backends import others_at_hand
 from customize_cuda import backend
 from customize_cuda.backend import CUDA
 from customize_cuda.driver import reason_against
+from customize_torch.group.each import each_on
 
 ANY = "libc.so.6"  # stands for a driver that can be loaded
 
@@ -96,3 +100,53 @@ def test_a_torch_that_cannot_is_told_apart(
 ) -> None:
     monkeypatch.setattr(backend, "built_for", lambda: built)
     assert told in str(CUDA().probe())
+
+
+def test_a_device_that_torch_finds_not_is_refused_and_not_a_fault() -> None:
+    """As a driver too old for this torch, or one that a job may not open."""
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(BackendError, match="torch finds no device"):
+        CUDA().settled({})
+
+
+@pytest.mark.parametrize(
+    ("built", "capability", "has"),
+    [
+        ("sm_75 sm_80 sm_90", (7, 0), False),
+        ("sm_75 sm_80 sm_90", (7, 5), True),
+        ("sm_75 sm_80 sm_90", (8, 6), True),
+        ("sm_86 sm_90", (8, 0), False),
+        ("sm_80 sm_90", (12, 0), False),
+        ("sm_80 sm_90 compute_90", (12, 0), True),
+        ("sm_90a sm_100f", (10, 3), True),
+        ("", (12, 0), True),
+    ],
+)
+def test_a_torch_without_kernels_for_the_device_is_refused(
+    monkeypatch: pytest.MonkeyPatch, built: str, capability: tuple[int, int], has: bool
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda index: "Made Up 1000")
+    monkeypatch.setattr("torch.cuda.get_device_properties", lambda index: None)
+    monkeypatch.setattr("torch.cuda.get_arch_list", built.split)
+    monkeypatch.setattr("torch.cuda.get_device_capability", lambda index: capability)
+    if has:
+        assert CUDA().settled({}).numerics()["dtype"] in ("float32", "bfloat16")
+        return
+    told = r"this torch has no kernels for Made Up 1000 \(sm_\d+; it has sm_.*\): install a build"
+    with pytest.raises(BackendError, match=told):
+        CUDA().settled({})
+
+
+def test_where_torch_cannot_use_the_gpu_the_next_best_is_taken_and_it_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    monkeypatch.setattr(CUDA, "probe", lambda self: None)
+    assert choose_backend("auto").name == "cpu"
+    assert "cuda is left out: torch finds no device" in capsys.readouterr().err
+    assert "cuda" not in [one.name for one in others_at_hand("cpu")]
+    assert each_on("auto", {"threads": 1}).name == "cpu"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -37,6 +38,7 @@ ray = pytest.importorskip("ray")
 pytest.importorskip("customize_sft")
 
 from customize_ray.backend import Ray  # noqa: E402  # imports no Ray, and tells nothing without
+from customize_ray.cluster import _await, _connect  # noqa: E402
 from customize_torch.backend import CPU  # noqa: E402
 
 EACH = {"dtype": "float32", "threads": 1, "token_budget": 64}
@@ -204,8 +206,98 @@ def test_more_workers_than_a_cluster_has_room_for_are_refused(model: ModelFolder
 
 
 def test_a_cluster_that_grows_is_asked_for_what_it_has_no_room_for_yet(
-    model: ModelFolder, monkeypatch: pytest.MonkeyPatch
+    model: ModelFolder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("customize_ray.crew._BEGINNING_S", 1.0)
-    with pytest.raises(WorkerLost, match="process 0, 1, 2 did not answer within 3 s"):
+    told = (
+        r"process 0, 1, 2 did not answer within 3 s: they want 900 CPUs, and .* are free.* room_s"
+    )
+    with pytest.raises(WorkerLost, match=told):
         Ray(address="local", workers=3, cpus=300, on="cpu", room_s=2).load(model)
+    assert "has not begun all workers yet: they want 900 CPUs" in caplog.text
+
+
+def with_most_of_the_room(workers: int) -> Ray:
+    """Beside it there is no room for another one."""
+    WORKERS._team()  # begins the cluster
+    most = 0.6 * ray.cluster_resources()["CPU"]
+    cpus = round(most / workers, 2)
+    return Ray(address="local", workers=workers, cpus=cpus, on="cpu", on_options=EACH)
+
+
+def test_other_workers_take_the_room_of_those_before_and_give_it_back(model: ModelFolder) -> None:
+    told = []
+    first = with_most_of_the_room(1).load(model)
+    for engine in (first, with_most_of_the_room(2).load(model), first):
+        told.append(engine.base().forward(batch(1)).result())
+    np.testing.assert_allclose(told[1], told[0], rtol=1e-5, atol=5e-6)
+    np.testing.assert_array_equal(told[2], told[0])
+
+
+def test_work_that_takes_too_long_names_the_option(
+    model: ModelFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = with_most_of_the_room(1)
+    engine = alone.load(model)
+    monkeypatch.setattr(alone._team().conductor().crew, "_timeout_s", 0.001)
+    with pytest.raises(WorkerLost, match=r"did not answer within 0\.001 s: set timeout_s"):
+        engine.base()
+
+
+@pytest.mark.parametrize("error", [ConnectionError, ValueError, RuntimeError])
+def test_a_cluster_that_is_named_and_does_not_answer_is_no_reason_for_another(
+    monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    asked: list[str] = []
+
+    def init(address: str, **options: object) -> None:
+        asked.append(address)
+        raise error("it does not answer\nand so on")
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr("customize_ray.cluster._await", lambda named: None)
+    told = r"cluster at 10\.0\.0\.1:6379 cannot be joined \(it does not answer\): correct"
+    with pytest.raises(BackendError, match=told):
+        _connect("10.0.0.1:6379", 2, 1.0)
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    with pytest.raises(BackendError, match=told):
+        _connect("auto", 2, 1.0)
+    assert asked == ["10.0.0.1:6379"] * 2
+
+
+def test_a_cluster_of_this_machine_alone_is_said_where_it_was_not_asked_for(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked: list[str] = []
+
+    def init(address: str, **options: object) -> None:
+        asked.append(address)
+        if address != "local":
+            raise ConnectionError("there is none")
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    _connect("local", 2, 1.0)
+    assert "Ray" not in caplog.text
+    _connect("auto", 2, 1.0)
+    assert "no Ray cluster is at hand: one of this machine alone is begun" in caplog.text
+    monkeypatch.setenv("RAY_ADDRESS", "local")
+    _connect("auto", 2, 1.0)
+    assert asked == ["local", "auto", "local", "local"]
+
+
+def test_where_nothing_listens_a_named_cluster_is_soon_given_up(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without Ray, which would try for a quarter of an hour."""
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr("customize_ray.cluster._ANSWERING_S", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        _await(address)
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(BackendError, match=rf"cluster at {address} cannot be joined .* refused"):
+        _connect("auto", 2, 1.0)
+    assert f"no Ray cluster answers at {address} yet" in caplog.text

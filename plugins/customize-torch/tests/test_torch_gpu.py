@@ -61,6 +61,24 @@ def test_torch_is_asked_again_before_a_model_is_loaded(model: Any) -> None:
         Here().load(model)
 
 
+def test_what_torch_cannot_use_is_refused_before_anything_is_settled(
+    made_up: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for other in (Here(device=1), Here(device=1, dtype="bfloat16")):
+        with pytest.raises(BackendError, match="device=1, but torch sees 1: they count from 0"):
+            other.settled({})
+
+    def busy(index: int) -> None:
+        raise RuntimeError("CUDA error: all devices are busy\nCUDA kernel errors might be …")
+
+    monkeypatch.setattr(torch.cuda, "get_device_properties", busy)
+    with pytest.raises(BackendError, match=r"torch cannot use the device: .* are busy$"):
+        Here().settled({})
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(BackendError, match="torch finds no device"):
+        Here().settled({})
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
@@ -87,7 +105,7 @@ def test_no_torch_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
     assert built_for() is None
 
 
-def test_kernels_are_chosen_once_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kernels_are_chosen_once_and_kept(made_up: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu, "find_spec", lambda name: None)
     begun = Here(dtype="bfloat16").settled({})
     assert begun.numerics() == {"dtype": "bfloat16", "kernels": "torch", "token_budget": 8192}

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
-from customize import ModelFolder, OptionError, Unsupported, choose_backend
+from customize import LoRA, ModelFolder, ModelShape, OptionError, Unsupported, choose_backend
 from customize.testing import write_tiny_model
 from customize_torchrun import _plugin
 from customize_torchrun.backend import Torchrun
@@ -174,3 +175,28 @@ def test_why_a_process_ends_is_told_whatever_stands_for_stderr(
     Heart(dist.HashStore(), launch, (), 10.0)._end("the cable was pulled")
     assert ended == [1]
     assert "Error: the cable was pulled: all processes end" in capfd.readouterr().err
+
+
+def test_a_plan_counts_the_processes_that_it_is_told_of(tmp_path: Path) -> None:
+    launched.cache_clear()
+    pytest.importorskip("torch")
+    shape = ModelShape.of_folder(write_tiny_model(tmp_path / "tiny").path)
+    four, alone = Torchrun(**EACH, processes=4), Torchrun(**EACH)
+    told = four.memory(shape, LoRA(rank=2), 5, 400)
+    assert told == Torchrun(**EACH).memory(shape, LoRA(rank=2), 5, 100)
+    assert four.sampling_memory(shape, 8, 100) == alone.sampling_memory(shape, 2, 25)
+    assert four.machine()["processes"] == 4
+    deep = attrs.evolve(shape, num_layers=40)
+    sharded = Torchrun(**EACH, processes=4, shard=True).memory(deep, LoRA(rank=2), 5, 400)
+    assert sharded["weights"] < told["weights"]
+    assert four.remarks() == ()
+    [remark] = alone.remarks()
+    assert "one process is counted" in remark
+    assert "backend_options.processes=N" in remark
+
+
+def test_processes_that_are_not_there_do_not_train(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    write_tiny_model(tmp_path)
+    with pytest.raises(Unsupported, match=r"processes=4.*torchrun --nproc-per-node 4"):
+        Torchrun(**EACH, processes=4).load(ModelFolder(tmp_path, "tiny", "tiny"))

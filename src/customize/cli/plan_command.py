@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import click
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from customize.planning.plan import Plan
     from customize.planning.stage import StagePlan
     from customize.runs.folder import RunFolder
+
+_ELSEWHERE = "Memory and time are known there alone: give the same command on that machine."
 
 
 @click.command("plan")
@@ -46,7 +49,7 @@ def command(
     made = plan(chosen, read_offers(offers))
     run = RunFolder(Path(chosen.to))
     happened, differs = compared(made, run), differing(made, run)
-    if differs or not run.finished:
+    if made.absent is None and (differs or not run.finished):
         keep(made)
     if as_json:
         told = None if happened is None else attrs.asdict(happened)
@@ -86,10 +89,27 @@ def _lines(plan: Plan) -> list[str]:
             f"most {_count(plan.evaluation.drawn)} tokens, "
             f"{_count(plan.evaluation.flops)} operations"
         )
-    lines += ["", *_memory(plan), "", *_time(plan)]
+    for remark in plan.remarks:
+        lines += _wrapped(remark, indent="  ")
+    if plan.absent is None:
+        lines += ["", *_memory(plan), "", *_time(plan)]
+    else:
+        lines += ["", *_wrapped(f"{plan.backend} cannot run here: {plan.absent}."), _ELSEWHERE]
     if plan.offers:
         lines += ["", *_offers(plan)]
     return lines
+
+
+def _wrapped(text: str, indent: str = "") -> list[str]:
+    """In lines that a terminal holds; what is given to a command stays whole."""
+    return wrap(
+        text,
+        80,
+        initial_indent=indent,
+        subsequent_indent=f"{indent}  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _uncounted(stage: StagePlan) -> str:

@@ -8,7 +8,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from customize._memory import free_bytes, text_of
+from customize._control_groups import processors
+from customize._memory import free_bytes
 from customize.doctor.finding import Finding
 from customize.models.cache import cache_root
 
@@ -28,7 +29,7 @@ def machine(root: Path = Path("/")) -> Iterator[Finding]:
 def _processor(root: Path) -> Finding:
     cores = os.cpu_count() or 1
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores
-    quota = _quota(root)
+    quota = processors(root)
     threads = os.environ.get("OMP_NUM_THREADS")
     told = f"{cores} cores, {usable} of which may be used"
     if threads:
@@ -37,12 +38,6 @@ def _processor(root: Path) -> Finding:
         return Finding("processor", "ok", told)
     fix = f"set OMP_NUM_THREADS={max(1, int(quota))}: more threads than that wait for one another"
     return Finding("processor", "warning", f"{told}; a quota allows {quota:g}", fix)
-
-
-def _quota(root: Path) -> float | None:
-    """Processors that a control group allows, None without a limit."""
-    limit, _, period = text_of(root / "sys/fs/cgroup/cpu.max").partition(" ")
-    return int(limit) / int(period) if limit.isdigit() and period.isdigit() else None
 
 
 def _memory(root: Path) -> Finding:

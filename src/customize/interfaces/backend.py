@@ -441,6 +441,13 @@ class Backend(ABC):
         """
         return ()
 
+    def remarks(self) -> Sequence[str]:
+        """What else is to be known of ``memory``, a sentence each: how many processes it counts.
+
+        ``customize plan`` tells it.
+        """
+        return ()
+
     def hardware(self) -> Mapping[str, str]:
         """What it would compute on and by what, by name, for a person; nothing where that is not
         known. Loads no model. ``customize doctor`` tells it.

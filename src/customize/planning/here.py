@@ -83,6 +83,11 @@ class Here:
             holding=rate_of(holding_on(machine)),
         )
 
+    @classmethod
+    def nowhere(cls, backend: Backend) -> Here:
+        """Of a backend that cannot run on this machine: nothing is known."""
+        return cls(backend.name, f"{backend.name}, which is not here", {}, None, None, None, None)
+
     @property
     def held(self) -> Interval | None:
         """Bytes in all, by what runs held beside what is counted."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import attrs
 
-from customize._errors import Unsupported
+from customize._errors import BackendError, Unsupported
 from customize.data.rendering import ChatRenderer
 from customize.interfaces.backend import Adapter, Backend, Full, LoRA
 from customize.models import locate
@@ -25,7 +25,7 @@ from customize.planning.here import Asked, Here
 from customize.planning.offers import Estimate, Offer
 from customize.planning.rates import Rate
 from customize.planning.stage import StagePlan, stage_plan
-from customize.runs.backends import choose_backend, others_at_hand
+from customize.runs.backends import choose_backend, named, others_at_hand
 from customize.runs.folder import RunFolder
 from customize.runs.given import of_recipe
 from customize.training.recipe import Recipe
@@ -48,6 +48,8 @@ class Plan:
     held: bytes in all, as ``seconds``, by what runs on this machine held beside what is counted.
     recipe: what is planned. numerics: what the backend settled on, of its options. computes: what
         it says of the machine.
+    absent: why the backend cannot run here; then the work and the offers alone are planned.
+    remarks: what the backend says of how it was counted.
     """
 
     model: str
@@ -68,6 +70,8 @@ class Plan:
     recipe: Mapping[str, Any] = attrs.field(factory=dict)
     numerics: Mapping[str, str | int] = attrs.field(factory=dict)
     computes: Mapping[str, str | int] = attrs.field(factory=dict)
+    absent: str | None = None
+    remarks: tuple[str, ...] = ()
 
     @property
     def uncounted(self) -> tuple[str, ...]:
@@ -112,13 +116,12 @@ def plan(
     """Plan a recipe, or the one in a file.
 
     Raises:
-        Unsupported: the backend holds no model.
+        Unsupported: the backend holds no model, or would run in each of several processes.
         OptionError, DataError, ModelError: as training itself would.
     """
     if not isinstance(recipe, Recipe):
         recipe = read_recipe(Path(recipe))
-    chosen = choose_backend(recipe.backend, recipe.backend_options)
-    backend = chosen.settled(RunFolder(Path(recipe.to)).numerics(chosen.name))
+    backend, absent = _settled(recipe)
     if backend.name == "toy":
         raise Unsupported("the toy backend holds no model: there is nothing to plan")
     located = locate(recipe.model, recipe.revision)
@@ -127,14 +130,36 @@ def plan(
     adapter = _adapter(recipe.adapter_chosen())
     recipes = [*recipe.before(), recipe]
     given = of_recipe(recipe)
+    capabilities = _declared(backend)
     stages = tuple(
-        stage_plan(r, g, renderer, shape, adapter, backend)
+        stage_plan(r, g, renderer, shape, adapter, capabilities)
         for r, g in zip(recipes, given, strict=True)
     )
     evaluation = evaluation_work(recipe, given[-1], renderer, shape)
     asked = Asked(shape, adapter, stages, evaluation)
-    found = _summed(located.name, backend, asked, offers or {})
+    found = _summed(located.name, backend, absent, asked, offers or {})
     return attrs.evolve(found, recipe=recipe.to_dict())
+
+
+def _settled(recipe: Recipe) -> tuple[Backend, str | None]:
+    """What it would run on; settled, or with the reason why that cannot be here."""
+    if recipe.backend != "auto":
+        chosen, reason = named(recipe.backend, recipe.backend_options)
+        if reason is not None:
+            return chosen, reason
+    chosen = choose_backend(recipe.backend, recipe.backend_options)
+    try:
+        return chosen.settled(RunFolder(Path(recipe.to)).numerics(chosen.name)), None
+    except (BackendError, Unsupported) as error:
+        return chosen, str(error)
+
+
+def _declared(backend: Backend) -> frozenset[str]:
+    """Its capabilities; none where they are those of another one that is not here."""
+    try:
+        return backend.capabilities()
+    except Unsupported:
+        return frozenset()
 
 
 def _adapter(chosen: Adapter | Path) -> Adapter:
@@ -148,8 +173,14 @@ def _adapter(chosen: Adapter | Path) -> Adapter:
     return LoRA(rank=said["r"], targets=targets if isinstance(targets, str) else tuple(targets))
 
 
-def _summed(model: str, backend: Backend, asked: Asked, offers: Mapping[str, Offer]) -> Plan:
-    here = Here.on(backend, asked)
+def _summed(
+    model: str,
+    backend: Backend,
+    absent: str | None,
+    asked: Asked,
+    offers: Mapping[str, Offer],
+) -> Plan:
+    here = Here.on(backend, asked) if absent is None else Here.nowhere(backend)
     return Plan(
         model=model,
         backend=backend.name,
@@ -166,8 +197,10 @@ def _summed(model: str, backend: Backend, asked: Asked, offers: Mapping[str, Off
         offers=tuple(_estimates(here, asked, offers)),
         advice=None if here.fits else _advice(here, backend, asked),
         held=here.held,
-        numerics=backend.numerics(),
-        computes=backend.machine(),
+        numerics=backend.numerics() if absent is None else {},
+        computes=backend.machine() if absent is None else {},
+        absent=absent,
+        remarks=tuple(backend.remarks()) if absent is None else (),
     )
 
 
@@ -197,7 +230,9 @@ def _estimates(here: Here, asked: Asked, offers: Mapping[str, Offer]) -> Iterato
             yield offer.estimated(name, flops, tokens, held, read)
             continue
         for one in (here, *(Here.on(b, asked) for b in others_at_hand(here.backend))):
-            both = one.seconds(asked), one.evaluation_seconds(asked)
-            known = [interval[0] for interval in both if interval is not None]
-            if one.rate is not None:
-                yield offer.taken(f"{name}, {one.backend}", sum(known), one.fits)
+            if one.rate is None:
+                continue
+            training = one.rate.expected(asked.flops)
+            # Unless one has been timed, as if it were training: too short, as of the others.
+            evaluation = one.evaluation_seconds(asked) or one.rate.expected(asked.evaluation_flops)
+            yield offer.taken(f"{name}, {one.backend}", training[0] + evaluation[0], one.fits)

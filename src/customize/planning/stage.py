@@ -10,7 +10,7 @@ import numpy as np
 
 from customize.data.glimpse import glimpse
 from customize.data.reading import read
-from customize.interfaces.backend import Adapter, Backend
+from customize.interfaces.backend import Adapter
 from customize.interfaces.dataset import Dataset
 from customize.interfaces.method import Method
 from customize.interfaces.renderer import Renderer
@@ -62,9 +62,11 @@ def stage_plan(
     renderer: Renderer,
     shape: ModelShape,
     adapter: Adapter,
-    backend: Backend,
+    capabilities: frozenset[str],
 ) -> StagePlan:
-    """Count it; of a method that learns from what it makes as it goes, only what is given."""
+    """Count it, on a session with these capabilities; of a method that learns from what it makes as
+    it goes, only what is given.
+    """
     method = given.method
     if method.data == "documents":
         return _uncounted(recipe.method, None, None, None)
@@ -74,7 +76,7 @@ def stage_plan(
     if "sample" in method.needs:
         found = _uncounted(recipe.method, len(rows), method.num_steps(rows), data)
         return attrs.evolve(found, is_glimpsed=seen is not None)
-    session = CountingSession(renderer, recipe.seed, backend.capabilities())
+    session = CountingSession(renderer, recipe.seed, capabilities)
     some = SomeRows(seen.rows if seen else rows, _ROWS)
     total = method.num_steps(rows)
     _run(method, session, some, total)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from types import MappingProxyType
 from typing import Any
 
 import attrs
 
-from customize._errors import OptionError, Unsupported
+from customize._errors import BackendError, OptionError, Unsupported
+from customize._live_line import say
 from customize._options import options_to_dict
 from customize._structuring import Faults, structure
 from customize.interfaces.backend import Backend
@@ -38,12 +40,24 @@ def choose_backend(
     return chosen
 
 
+def named(
+    backend: str, options: Mapping[str, object] = MappingProxyType({})
+) -> tuple[Backend, str | None]:
+    """The backend of this name with its options, and why it cannot run here, or None.
+
+    Raises:
+        UnknownName: nobody provides it.
+        OptionError: the backend has no such options.
+    """
+    chosen = _made(backend, options)
+    return chosen, chosen.probe()
+
+
 def _chosen(backend: str | Backend, options: Mapping[str, object]) -> Backend:
     if isinstance(backend, Backend):
         return backend
     if backend != "auto":
-        chosen = _made(backend, options)
-        reason = chosen.probe()
+        chosen, reason = named(backend, options)
         if reason is not None:
             raise Unsupported(f"the backend {backend!r} cannot run here: {reason}")
         return chosen
@@ -76,11 +90,26 @@ def _best() -> Backend:
     for name in _by_priority():
         candidate = _made(name)
         reason = candidate.probe()
+        if reason is None and (reason := _refusal(candidate)) is not None:
+            say(f"{name} is left out: {reason}")
         if reason is None:
             return candidate
         reasons.append(f"{name}: {reason}")
     told = reasons or ["none is installed: pip install customize[cpu]"]
     raise Unsupported("no backend can run here:" + "".join(f"\n  {text}" for text in told))
+
+
+def _refusal(backend: Backend) -> str | None:
+    """Why it cannot settle here, which a probe does not see; None where it can, or where several
+    processes do so together later.
+    """
+    if type(backend).follow is not Backend.follow:
+        return None
+    try:
+        backend.settled({})
+    except BackendError as error:
+        return str(error)
+    return None
 
 
 def exact(backend: Backend) -> Backend:
@@ -107,7 +136,8 @@ def others_at_hand(chosen: str) -> list[Backend]:
             continue
         candidate = _made(name)
         if candidate.probe() is None:
-            made.append(candidate.settled({}))
+            with suppress(BackendError):  # what a probe does not see
+                made.append(candidate.settled({}))
     return made
 
 

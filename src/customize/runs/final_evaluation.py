@@ -10,11 +10,12 @@ from collections.abc import Mapping
 
 import attrs
 
-from customize._errors import CustomizeError, EpisodesFailed
+from customize._errors import CustomizeError, EpisodesFailed, WorkerLost
 from customize._live_line import say
 from customize.data.dataset import IndexedDataset
 from customize.data.reading import read
 from customize.evaluation.choosing import check_apart
+from customize.evaluation.evaluation import Evaluation
 from customize.evaluation.questions import questions_of
 from customize.evaluation.remarks import headline
 from customize.evaluation.results import RESULTS
@@ -28,6 +29,7 @@ from customize.runs.run import Run
 from customize.training.evaluation_plan import OWN, EvaluationPlan, judge_plan_of
 from customize.training.recipe import Recipe
 
+_LOST_IN_VAIN = 3  # times that workers may be lost in one evaluation
 _NOTHING = (
     "nothing was held out, so the run was not evaluated: customize split makes a file of rows to "
     "hold out, which is given as validation"
@@ -153,10 +155,25 @@ def _check(plan: EvaluationPlan, asked: Asked) -> None:
 
 
 def _evaluate(run: Run, asked: Asked) -> None:
-    evaluation = evaluate_run(run, asked, None)
+    evaluation = _evaluation(run, asked)
     say(headline(evaluation))
     run.tell(evaluation)
     raise_for_gates(evaluation)
+
+
+def _evaluation(run: Run, asked: Asked) -> Evaluation:
+    """Of the run; where workers are lost, by others, which are not asked what is answered.
+
+    Raises:
+        WorkerLost: they are lost again and again.
+    """
+    for _ in range(_LOST_IN_VAIN - 1):
+        try:
+            return evaluate_run(run, asked, None)
+        except WorkerLost as error:
+            say(f"{error}: the evaluation goes on from the answers that are kept")
+            run.open_anew()
+    return evaluate_run(run, asked, None)
 
 
 def _not(why: str) -> str:

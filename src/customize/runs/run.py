@@ -106,6 +106,13 @@ class Run:
         """What is there where nothing was put on it."""
         return self.engine.base()
 
+    def open_anew(self) -> None:
+        """Have the weights put on the base again when they are next used: after `WorkerLost`, by
+        other workers.
+        """
+        for name in ("customized", "base", "_whole"):
+            vars(self).pop(name, None)
+
     @property
     def _merged(self) -> Path | None:
         """The folder, where it is a package without its base."""

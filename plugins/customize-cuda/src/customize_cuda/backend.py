@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
 
 from customize import options
@@ -38,8 +39,31 @@ class CUDA(GPU):
     def has_fp8(self) -> bool:
         return self._capability() >= _FP8
 
+    def without_kernels(self) -> str | None:
+        import torch
+
+        built, (major, minor) = torch.cuda.get_arch_list(), self._capability()
+        if not built or any(_runs(kernels, major, minor) for kernels in built):
+            return None
+        return (
+            f"this torch has no kernels for {torch.cuda.get_device_name(self.device)} "
+            f"(sm_{major}{minor}; it has {', '.join(built)}): install a build that has them, as "
+            "https://pytorch.org/get-started/locally says"
+        )
+
     def _capability(self) -> tuple[int, int]:
         import torch
 
         found: tuple[int, int] = torch.cuda.get_device_capability(self.device)
         return found
+
+
+def _runs(kernels: str, major: int, minor: int) -> bool:
+    """Whether a device runs what was built as ``sm_86`` or ``compute_86``: the one within its
+    generation, the other, which is translated there, in all later ones too.
+    """
+    found = re.fullmatch(r"(sm|compute)_(\d+)(\d)[af]?", kernels)
+    if found is None:
+        return True  # a form that is not known refuses nobody
+    built = int(found[2]), int(found[3])
+    return built <= (major, minor) and (found[1] == "compute" or built[0] == major)

@@ -36,7 +36,7 @@ class Ray(Backend):
     address: str = option(
         default="auto",
         help="The cluster's address; auto takes RAY_ADDRESS or the one this machine is in, and "
-        "begins one of this machine alone where there is none, as local does.",
+        "begins one of this machine alone where neither is there, as local does.",
     )
     workers: int = option(default=2, help="Processes that compute.", at_least=1)
     cpus: float = option(default=1.0, help="Processors of each worker.", above=0)
@@ -50,12 +50,15 @@ class Ray(Backend):
         factory=dict, help="Options of that backend. A GPU's device is the worker's own."
     )
     timeout_s: float = option(
-        default=600.0, help="Seconds that an operation may take; then all workers end.", above=0
+        default=600.0,
+        help="Seconds that an operation may take, loading too; then all workers end.",
+        above=0,
     )
     room_s: float = option(
         default=0.0,
-        help="Seconds that a cluster which grows by itself may take to make room for the workers; "
-        "at 0 those that it has no room for now are refused.",
+        help="Seconds that a cluster which grows by itself may take to make room for the workers, "
+        "beside the five minutes that a busy one has; at 0 those are refused that it will never "
+        "have room for.",
         at_least=0,
     )
     restarts: int = option(

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
+import socket
+import time
+from typing import ClassVar
 
 from customize import BackendError
 from customize_ray.crew import RayCrew
 from customize_torch.group.conductor import Conductor
 
+_log = logging.getLogger(__name__)
+_ANSWERING_S = 60.0  # until a cluster that begins at the same time answers
+
 
 class Team:
-    """A crew, and another one after it is lost, as often as ``restarts`` says."""
+    """A crew, and another one after it is lost, as often as ``restarts`` says.
+
+    One team of a process has workers at a time, for a cluster may have no room for more: they are
+    ended when another team is asked, and begin anew when this one is.
+    """
+
+    _working: ClassVar[Team | None] = None
 
     def __init__(
         self,
@@ -26,7 +39,7 @@ class Team:
         _connect(address, workers, cpus)
         self._asked = (workers, cpus, _gpus(on, workers), timeout_s, room_s)
         self._left = restarts
-        self._begin()
+        self._crew: RayCrew | None = None
 
     def conductor(self) -> Conductor:
         """Of the crew there is.
@@ -34,7 +47,9 @@ class Team:
         Raises:
             BackendError: it was lost once too often.
         """
-        if self._crew.is_over:
+        if self._crew is None:
+            self._begin()
+        elif self._crew.is_over:
             if not self._left:
                 raise BackendError(
                     "workers were lost more often than restarts allows. The last checkpoint is "
@@ -47,33 +62,82 @@ class Team:
     @property
     def most_together(self) -> int:
         """Workers on one machine, where most of them are."""
+        assert self._crew is not None
         return self._crew.most_together
 
     def _begin(self) -> None:
+        if Team._working is not None and Team._working is not self:
+            Team._working._rest()
+        Team._working = self
         self._crew = RayCrew(*self._asked)
         self._conductor = Conductor(self._crew)
+
+    def _rest(self) -> None:
+        if self._crew is not None:
+            self._crew.end()
+        self._crew = None
 
 
 team_of = functools.cache(Team)
 
 
 def _connect(address: str, workers: int, cpus: float) -> None:
-    """Join the cluster, or begin one of this machine alone, which ends with this process."""
+    """Join the cluster, or begin one of this machine alone, which ends with this process.
+
+    Raises:
+        BackendError: one is named, and cannot be joined.
+    """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     import ray
 
     if ray.is_initialized():
         return
     quiet = {"include_dashboard": False, "log_to_driver": False}
-    if address != "local":
-        try:
-            ray.init(address, **quiet)
-            return
-        except ConnectionError as error:
-            if address != "auto":
-                raise BackendError(f"no Ray cluster answers at {address}: {error}") from error
+    named = os.environ.get("RAY_ADDRESS") or "auto" if address == "auto" else address
     room = max(os.cpu_count() or 1, int(workers * cpus + 0.999))
+    if named != "local":
+        try:
+            _await(named)
+            ray.init(named, **quiet)
+            return
+        except (OSError, OverflowError, RuntimeError, ValueError) as error:
+            if named != "auto" or not isinstance(error, ConnectionError):
+                raise BackendError(_not_joined(named, error)) from error
+        told = "no Ray cluster is at hand: one of this machine alone is begun, of %d processors"
+        _log.warning(told, room)
     ray.init("local", num_cpus=room, **quiet)
+
+
+def _await(named: str) -> None:
+    """Wait until something listens at HOST:PORT; Ray alone would try for a quarter of an hour.
+
+    Raises:
+        OSError: nothing does.
+    """
+    host, _, port = named.rpartition(":")
+    if "://" in named or not port.isdigit():
+        return
+    until, is_told = time.monotonic() + _ANSWERING_S, False
+    while True:
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+            return
+        except OSError as error:
+            if time.monotonic() > until:
+                raise
+            if not is_told:
+                _log.warning("no Ray cluster answers at %s yet (%s)", named, error)
+            is_told = True
+            time.sleep(0.5)
+
+
+def _not_joined(named: str, error: Exception) -> str:
+    why = str(error).strip().partition("\n")[0]
+    return (
+        f"the Ray cluster at {named} cannot be joined ({why}): correct RAY_ADDRESS or address, set "
+        "RAY_AUTH_MODE=token where the cluster asks for its token, or set address=local for one of "
+        "this machine alone"
+    )
 
 
 def _gpus(on: str, workers: int) -> int:

@@ -5,9 +5,10 @@ When one is lost, all are: torch's groups do not outlive a member.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NoReturn
 
@@ -19,7 +20,9 @@ from customize_ray.worker import LOOPBACK, Worker
 from customize_torch.group.crew import Beside, Crew, raise_refusals
 from customize_torch.group.parcel import Array, Parcel, unpack
 
+_log = logging.getLogger(__name__)
 _BEGINNING_S = 300.0  # until a cluster has made room, and torch is imported
+_SOON = 0.1  # of the time that workers are waited for, until this is told
 _CAUSE_S = 5.0  # a lost actor's peers may raise before Ray knows of the loss
 
 
@@ -36,8 +39,9 @@ class RayCrew(Crew):
         self.world = world
         self.is_over = False
         self._timeout_s = timeout_s
+        self._wanted = {"CPU": world * cpus, "GPU": float(world * gpus)}
         if not room_s:
-            _refuse_too_many(world, cpus, gpus)
+            self._refuse_too_many()
         made = ray.remote(num_cpus=cpus, num_gpus=gpus, max_restarts=0)(Worker)
         self._workers = [made.remote(rank, world) for rank in range(world)]
         self._meet(gpus > 0, room_s)
@@ -48,7 +52,7 @@ class RayCrew(Crew):
         parcel = Parcel(value, arrays)
         label, content = parcel.label(), ray.put(parcel.content())
         asked = [worker.do.remote(label, content) for worker in self._workers]
-        replies = [unpack(*told) for told in self._answers(asked, self._timeout_s)]
+        replies = [unpack(*told) for told in self._answers(asked, self._timeout_s, _too_long)]
         raise_refusals(replies, first=0)
         return replies
 
@@ -61,27 +65,64 @@ class RayCrew(Crew):
         self._workers = []
 
     def _meet(self, devices: bool, room_s: float) -> None:
-        places = self._answers([w.where.remote() for w in self._workers], room_s + _BEGINNING_S)
+        asked = [w.where.remote() for w in self._workers]
+        within_s = room_s + _BEGINNING_S
+        if ray.wait(asked, num_returns=self.world, timeout=_SOON * within_s)[1]:
+            _log.warning("the Ray cluster has not begun all workers yet: %s", self._room())
+        places = self._answers(asked, within_s, self._too_little_room)
         is_one_machine = len({node for node, _ in places}) == 1
         self.most_together = max(Counter(node for node, _ in places).values())
         address = LOOPBACK if is_one_machine else places[0][1]
-        (port,) = self._answers([self._workers[0].host.remote(address)], _BEGINNING_S)
+        hosting = [self._workers[0].host.remote(address)]
+        (port,) = self._answers(hosting, _BEGINNING_S, _out_of_reach)
         meeting = (address, port, self._timeout_s, devices)
-        self._answers([w.meet.remote(*meeting) for w in self._workers], _BEGINNING_S)
+        meetings = [w.meet.remote(*meeting) for w in self._workers]
+        self._answers(meetings, _BEGINNING_S, _out_of_reach)
 
-    def _answers(self, asked: Sequence[Any], within_s: float) -> list[Any]:
-        """What each says. Ray's references and what they stand for have no types."""
+    def _answers(self, asked: Sequence[Any], within_s: float, why: Callable[[], str]) -> list[Any]:
+        """What each says; ``why`` tells what may be wrong where one says nothing.
+
+        Ray's references and what they stand for have no types.
+        """
         if self.is_over:
-            raise WorkerLost("the workers are at their end")
+            raise WorkerLost("the workers were given up: open the run anew, or repeat the command")
         try:
             return list(ray.get(list(asked), timeout=within_s))
         except GetTimeoutError:
             ready, _ = ray.wait(list(asked), num_returns=len(asked), timeout=0)
             late = [rank for rank, one in enumerate(asked) if one not in ready]
+            told = f"{_named(late)} did not answer within {within_s:g} s: {why()}"
             self.end()
-            raise WorkerLost(f"{_named(late)} did not answer within {within_s:g} s") from None
+            raise WorkerLost(told) from None
         except RayError as error:
             self._fail(asked, error)
+
+    def _refuse_too_many(self) -> None:
+        """Ray would wait for ever for what a cluster will never have."""
+        there = ray.cluster_resources()
+        for name, wanted in self._wanted.items():
+            if wanted > there.get(name, 0):
+                raise Unsupported(
+                    f"{self.world} workers want {wanted:g} {name}s, and the cluster has "
+                    f"{there.get(name, 0):g}: lower workers, or cpus, or set on=cpu; where it "
+                    "grows by itself, set room_s to the seconds that this may take"
+                )
+
+    def _room(self) -> str:
+        """What they want, and what of it there is."""
+        free, there = ray.available_resources(), ray.cluster_resources()
+        return ", ".join(
+            f"they want {wanted:g} {name}s, and {free.get(name, 0):g} of {there.get(name, 0):g} "
+            "are free beside what has begun"
+            for name, wanted in self._wanted.items()
+            if wanted
+        )
+
+    def _too_little_room(self) -> str:
+        return (
+            f"{self._room()}. End what holds the others, lower workers or cpus, or let them wait "
+            "longer with room_s"
+        )
 
     def _fail(self, asked: Sequence[Any], error: RayError) -> NoReturn:
         """Raise why: a loss before what its peers raise because of it."""
@@ -100,16 +141,12 @@ class RayCrew(Crew):
         raise BackendError(f"process {rank} raised {told}") from error
 
 
-def _refuse_too_many(world: int, cpus: float, gpus: int) -> None:
-    """Ray would wait for ever for what a cluster will never have."""
-    there = ray.cluster_resources()
-    for name, wanted in (("CPU", world * cpus), ("GPU", world * gpus)):
-        if wanted > there.get(name, 0):
-            raise Unsupported(
-                f"{world} workers want {wanted:g} {name}s, and the cluster has "
-                f"{there.get(name, 0):g}: lower workers, or cpus, or set on=cpu; where it grows "
-                "by itself, set room_s to the seconds that this may take"
-            )
+def _too_long() -> str:
+    return "set timeout_s higher if its work takes longer, as loading a large base may"
+
+
+def _out_of_reach() -> str:
+    return "the machines of the workers must reach one another"
 
 
 def _of(reference: Any) -> RayError | None:

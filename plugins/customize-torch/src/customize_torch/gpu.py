@@ -87,6 +87,7 @@ class GPU(Backend):
         return capabilities_of(CAPABILITIES, self.base)
 
     def settled(self, kept: Mapping[str, Any]) -> Backend:
+        self._refuse_absent()
         made = {
             "dtype": self.dtype if self.dtype != "auto" else kept.get("dtype") or self._best(),
             "kernels": self._kernels_name(kept.get("kernels")),
@@ -157,6 +158,10 @@ class GPU(Backend):
     def has_fp8(self) -> bool:
         """Whether the device multiplies in 8 bits of floating point, which this engine does not."""
 
+    def without_kernels(self) -> str | None:
+        """Why the installed torch computes nothing on the device that it finds, or None."""
+        return None
+
     def load(self, model: ModelFolder) -> Engine:
         from customize_torch.engine import TorchEngine
 
@@ -187,7 +192,11 @@ class GPU(Backend):
         return kind(model, place, *sizes, own)
 
     def _refuse_absent(self) -> None:
-        """What a probe without torch cannot see."""
+        """What a probe without torch cannot see.
+
+        Raises:
+            BackendError: torch cannot use the device.
+        """
         import torch
 
         if not torch.cuda.is_available():
@@ -197,6 +206,12 @@ class GPU(Backend):
                 f"device={self.device}, but torch sees {torch.cuda.device_count()}: "
                 "they count from 0"
             )
+        try:
+            torch.cuda.get_device_properties(self.device)  # torch begins to use it here
+        except RuntimeError as error:
+            raise BackendError(f"torch cannot use the device: {_first_line(error)}") from error
+        if (reason := self.without_kernels()) is not None:
+            raise BackendError(reason)
 
     def _logits(self) -> int:
         """How many the head holds at once: not by what is free, since bits may depend on it."""
@@ -240,8 +255,12 @@ def torch_says() -> str:
     try:
         torch.cuda.init()
     except (RuntimeError, AssertionError) as error:
-        return str(error).splitlines()[0]
+        return _first_line(error)
     return "it sees none (is one hidden by an environment variable?)"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
 
 
 def built_for() -> Mapping[str, str | None] | None:

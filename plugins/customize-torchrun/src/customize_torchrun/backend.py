@@ -31,6 +31,14 @@ _ALONE = (
     "torchrun did not begin this command: one process alone computes, as the backend %s would. For "
     "more, begin it with torchrun --nproc-per-node N -m customize …"
 )
+_NOT_BEGUN = (
+    "processes={0}, and torchrun did not begin this command: begin it with torchrun "
+    "--nproc-per-node {0} -m customize …, or leave processes out"
+)
+_ONE = (
+    "one process is counted, which holds all, for torchrun did not begin this command: "
+    "--set backend_options.processes=N counts N"
+)
 
 
 @options
@@ -68,6 +76,11 @@ class Torchrun(Backend):
         "weights; after the first they always do.",
         at_least=1,
     )
+    processes: int = option(
+        default=0,
+        help="Processes that a plan counts where torchrun did not begin the command; 0 counts one.",
+        at_least=0,
+    )
 
     def probe(self) -> str | None:
         missing = [name for name in ("torch", "transformers") if find_spec(name) is None]
@@ -93,7 +106,7 @@ class Torchrun(Backend):
         self, shape: ModelShape, adapter: Adapter, largest: int, step_tokens: float
     ) -> Mapping[str, float]:
         """Of one process."""
-        world = launch.world if (launch := launched()) else 1
+        world = self._world()
         found = dict(self._each().memory(shape, adapter, largest, step_tokens / world))
         if self.shard and "weights" in found:
             layers = found["weights"] * shape.linear_parameters / shape.num_parameters
@@ -103,21 +116,26 @@ class Torchrun(Backend):
 
     def sampling_memory(self, shape: ModelShape, rows: int, tokens: int) -> Mapping[str, float]:
         """Of one process, which draws its share."""
-        world = launch.world if (launch := launched()) and not self.shard else 1
+        world = 1 if self.shard else self._world()
         return self._each().sampling_memory(shape, -(-rows // world), -(-tokens // world))
 
     def available_bytes(self) -> float | None:
         """For one process: where they compute on processors those of a machine share its memory."""
         each, launch = self._each(), launched()
         free = each.available_bytes()
-        if free is None or launch is None or each.name != "cpu":
+        if free is None or each.name != "cpu":
             return free
-        return free / launch.local_world
+        return free / (launch.local_world if launch else self._world())
 
     def smaller(self, largest: int) -> Sequence[Smaller]:
         """What each process could do; pieces of a rounded base are not dealt out."""
         each = [one for one in self._each().smaller(largest) if one.exact or not self.shard]
         return [attrs.evolve(one, option=f"{INSIDE}.{one.option}") for one in each]
+
+    def remarks(self) -> Sequence[str]:
+        if launched() is not None or self.processes:
+            return ()
+        return (_ONE,)
 
     def hardware(self) -> Mapping[str, str]:
         launch = launched()
@@ -129,9 +147,8 @@ class Torchrun(Backend):
         return found
 
     def machine(self) -> Mapping[str, str | int]:
-        world = launch.world if (launch := launched()) else 1
         pieces = {"sharded": "yes"} if self.shard else {}
-        return {**self._each().machine(), "processes": world, **pieces}
+        return {**self._each().machine(), "processes": self._world(), **pieces}
 
     def follow(self) -> None:
         crew = self._crew()
@@ -145,6 +162,8 @@ class Torchrun(Backend):
         if crew is None:
             if self.shard:
                 raise Unsupported("shard needs several processes: begin the command with torchrun")
+            if self._world() > 1:
+                raise Unsupported(_NOT_BEGUN.format(self.processes))
             if launched() is None:
                 _log.warning(_ALONE, each.name)
             return loaded(each, model, self.name)
@@ -166,6 +185,10 @@ class Torchrun(Backend):
         from customize_torchrun.crew import crew_of
 
         return crew_of(self.timeout_s, self.silence_s, self._each().name != "cpu")
+
+    def _world(self) -> int:
+        """Processes: those there are, or those to plan for."""
+        return launch.world if (launch := launched()) else max(1, self.processes)
 
     def _each(self, kept: str | None = None) -> Backend:
         launch = launched()

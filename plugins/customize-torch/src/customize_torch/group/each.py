@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
-from customize import Backend, Engine, ModelFolder, UnknownName, Unsupported, choose_backend
+from customize import (
+    Backend,
+    BackendError,
+    Engine,
+    ModelFolder,
+    UnknownName,
+    Unsupported,
+    choose_backend,
+)
 
+_log = logging.getLogger(__name__)
 EACH = ("cuda", "rocm", "cpu")  # the best first
 WITHOUT = frozenset({"full", "serve"})  # what a sharded base does not offer
 
@@ -22,10 +33,11 @@ def each_on(name: str, options: Mapping[str, Any]) -> Backend:
         return choose_backend(name, options)
     for candidate in EACH:
         try:
-            choose_backend(candidate)  # what cannot run here may not have these options
+            chosen = choose_backend(candidate)  # what cannot run here may not have these options
         except (UnknownName, Unsupported):
             continue
-        return choose_backend(candidate, options)
+        if _is_usable(chosen):
+            return choose_backend(candidate, options)
     raise Unsupported(f"none of {', '.join(EACH)} can run here: see customize doctor")
 
 
@@ -41,3 +53,16 @@ def loaded(each: Any, model: ModelFolder, within: str, shard: bool = False) -> E
     from customize_torch.engine import TorchEngine
 
     return each.load_as(TorchEngine, model, within)
+
+
+@cache
+def _is_usable(backend: Backend) -> bool:
+    """Whether torch can use a device that is there; tells once why not."""
+    if backend.name == EACH[-1]:
+        return True
+    try:
+        backend.settled({})
+    except BackendError as error:
+        _log.warning("%s is left out: %s", backend.name, error)
+        return False
+    return True
