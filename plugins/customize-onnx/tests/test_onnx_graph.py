@@ -71,7 +71,7 @@ def executed(package: Path, adapter: str | None = None) -> Counter[str]:
     one = Sampling(max_tokens=1, temperature=0.0, stop_tokens=())
     assert [*generator.stream(Query([5], one, adapter=adapter))]
     program = generator._program
-    asked = program._of_base if adapter is None else program._session
+    asked = program._of_base() if adapter is None else program._session
     events = json.loads(Path(asked.end_profiling()).read_text("utf-8"))
     generator.close()
     return Counter(one["args"]["op_name"] for one in events if "kernel_time" in one["name"])

@@ -135,6 +135,18 @@ def test_many_rows_and_steps_are_drawn_by_weights_with_the_adapter_in_them(
         assert of_row[-32:] == pytest.approx(told, abs=1e-5)
 
 
+def test_a_copy_with_the_adapter_in_it_takes_the_place_of_the_bases(
+    engine: Engine, batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = learnt(engine, batch, "all-linear").policy
+    policy.ready()
+    assert policy.base.packing._bases
+    policy.ready(many=True)
+    assert not policy.base.packing._bases
+    monkeypatch.setattr(few_rows, "free_bytes", lambda: 1000)
+    assert policy.ready(many=True).products is policy.ready().products is None
+
+
 @needs_bf16
 def test_in_16_bits_no_adapter_is_added_into_weights(rounding: Engine, batch: Batch) -> None:
     assert beside_the_base(learnt(rounding, batch, "all-linear").policy.ready(many=True))

@@ -5,9 +5,9 @@ Shape legend: R rows, S new tokens, K places that get logits, V vocabulary, P pa
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +36,8 @@ class Program:
         self, file: Path, adapters: Mapping[str, Path], threads: int, plain: Path | None = None
     ) -> None:
         self._plain, self._threads = plain, threads
+        self._base: onnxruntime.InferenceSession | None = None
+        self._opening = threading.Lock()
         self._session = _opened(file, threads)
         past = [i for i in self._session.get_inputs() if i.name.startswith(_PAST)]
         self._past = [i.name for i in past]
@@ -67,16 +69,21 @@ class Program:
         }
         feed = {name: OrtValue.ortvalue_from_numpy(array) for name, array in given.items()}
         feed |= zip(self._past, cache.parts, strict=True)
-        session = self._of_base if adapter is None else self._session
+        session = self._of_base() if adapter is None else self._session
         options = None if adapter is None else self._runs[adapter]
         logits, *parts = session.run_with_ort_values(self._outputs, feed, options)
         return logits.numpy(), Cache(lengths_R, tuple(parts))
 
-    @cached_property
     def _of_base(self) -> onnxruntime.InferenceSession:
-        """Computes without an adapter: the plain graph, which takes as much memory again, where
-        weights are so small that a token waits for inputs that are empty.
+        """Computes without an adapter: the plain graph, where weights are so small that a token
+        waits for inputs that are empty. It takes as much memory again once it is asked for.
         """
+        with self._opening:
+            if self._base is None:
+                self._base = self._plainest()
+            return self._base
+
+    def _plainest(self) -> onnxruntime.InferenceSession:
         is_small = self._session.get_modelmeta().custom_metadata_map.get(files.KEPT_AS) in BITS
         if self._plain is None or not is_small:
             return self._session

@@ -142,31 +142,42 @@ class Packing:
     def __init__(self, joints: Mapping[Joint, Sequence[str]], head: nn.Linear) -> None:
         self._joints = joints
         self._head = head
-        self._kind: type[Packed | Stacked] | None = None  # until there is memory for it
+        self._bases: Mapping[Joint, Packed | Stacked] = {}
 
     @torch.no_grad()
     def products(self, updates: Mapping[str, Update], many: bool = False) -> Products | None:
         """The base's with these updates; None where nothing is gained or memory is short.
 
         many: whether so many rows and steps are multiplied that adding the updates into a copy of
-            the weights is worth its time.
+            the weights is worth its time. The base's own copy is let go for it.
         """
-        self._kind = self._kind or self._chosen()
-        if self._kind is None:
+        kind = self._kind
+        if kind is None:
+            return None
+        merges = many and bool(updates) and kind is Packed and self._may_merge()
+        if merges:
+            self._bases = {}
+        if not self._bases and not self._has_room(kind):
             return None
         joined = {
             joint: _together(joint.layers, names, updates) for joint, names in self._joints.items()
         }
-        if many and updates and self._may_merge():
+        if merges:
             found = {j: Product(Packed.of(j.layers, joined[j]), None) for j in joined}
         else:
+            self._bases = self._bases or {joint: kind.of(joint.layers) for joint in joined}
             found = {j: Product(self._bases[j], joined[j]) for j in joined}
         return Products(found, self._laid_head)
 
     @cached_property
-    def _bases(self) -> Mapping[Joint, Packed | Stacked]:
-        assert self._kind is not None
-        return {joint: self._kind.of(joint.layers) for joint in self._joints}
+    def _kind(self) -> type[Packed | Stacked] | None:
+        weight = self._head.weight
+        if not self._joints:
+            return None
+        if lies_stacked(weight.device):
+            stacked = all(is_stacked(joint.layers) for joint in self._joints)
+            return Stacked if stacked else None
+        return Packed if weight.device.type == "cpu" and _can_lay_out(weight.dtype) else None
 
     @cached_property
     def _laid_head(self) -> Packed | Stacked:
@@ -175,20 +186,11 @@ class Packing:
 
     def _may_merge(self) -> bool:
         """In 16 bits a merged weight is rounded, and training would find other probabilities."""
-        return self._kind is Packed and self._head.weight.dtype == torch.float32
+        return self._head.weight.dtype == torch.float32
 
-    def _chosen(self) -> type[Packed | Stacked] | None:
-        if not self._joints:
-            return None
-        if lies_stacked(self._head.weight.device):
-            stacked = all(is_stacked(joint.layers) for joint in self._joints)
-            return Stacked if stacked else None
-        return Packed if self._worth_packing() else None
-
-    def _worth_packing(self) -> bool:
-        weight = self._head.weight
-        if weight.device.type != "cpu" or not _can_lay_out(weight.dtype):
-            return False
+    def _has_room(self, kind: type[Packed | Stacked]) -> bool:
+        if kind is Stacked:
+            return True  # nothing is copied
         layers = [self._head, *(layer for joint in self._joints for layer in joint.layers)]
         wanted = sum(layer.weight.nbytes for layer in layers)
         free = free_bytes()

@@ -233,7 +233,7 @@ class _Linears(torch.autograd.Function):
         weights = [weight for weight, _ in frozen]
         kept = [weight if isinstance(weight, Tensor) else None for weight in weights]
         ctx.save_for_backward(x_NI, down_NR, a_RI, *(b for _, b in rounded), *kept)
-        ctx.weights = [None if isinstance(weight, Tensor) else weight for weight in weights]
+        ctx.held = [None if isinstance(weight, Tensor) else weight for weight in weights]
         ctx.ranks, ctx.scale = ranks, scale
         return tuple(out_NO.view(*x.shape[:-1], -1) for out_NO in outs)
 
@@ -253,10 +253,7 @@ class _Linears(torch.autograd.Function):
         both = [g for pair in zip(grad_as, grad_bs, strict=True) for g in pair]
         if not ctx.needs_input_grad[0]:
             return None, None, None, None, *both
-        weights = [
-            weight if held is None else held.whole(x_NI.dtype)
-            for weight, held in zip(kept, ctx.weights, strict=True)
-        ]
+        weights = [held or weight for weight, held in zip(kept, ctx.held, strict=True)]
         grad_x = _back(grads_NO, weights, up_NR, a_RI)
         return grad_x.view(*grads[0].shape[:-1], -1), None, None, None, *both
 
@@ -279,13 +276,14 @@ def _with_update(
 
 
 def _back(
-    grads_NO: Sequence[Tensor], weights: Sequence[Tensor], up_NR: Tensor, a_RI: Tensor
+    grads_NO: Sequence[Tensor], weights: Sequence[Tensor | Held], up_NR: Tensor, a_RI: Tensor
 ) -> Tensor:
-    """The gradient by the input."""
-    (first_NO, first_OI), *others = zip(grads_NO, weights, strict=True)
-    if not others and _worth_joining(first_NO, first_OI.shape[1]):
-        return torch.cat([first_NO, up_NR], 1) @ torch.cat([first_OI, a_RI], 0)
-    grad_x = first_NO @ first_OI
-    for grad_NO, weight_OI in others:
-        grad_x.addmm_(grad_NO, weight_OI)
+    """The gradient by the input. Of weights that are held one is whole at a time."""
+    (first_NO, first), *others = zip(grads_NO, weights, strict=True)
+    if not others and _worth_joining(first_NO, a_RI.shape[1]):
+        joined_OI = torch.cat([_whole(first, first_NO.dtype), a_RI], 0)
+        return torch.cat([first_NO, up_NR], 1) @ joined_OI
+    grad_x = first_NO @ _whole(first, first_NO.dtype)
+    for grad_NO, weight in others:
+        grad_x.addmm_(grad_NO, _whole(weight, grad_NO.dtype))
     return grad_x.addmm_(up_NR, a_RI)
