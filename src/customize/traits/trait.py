@@ -181,9 +181,20 @@ def read_trait(source: Trait | str | os.PathLike[str]) -> Trait:
 
 def keep_verdicts(trait: Trait, store: AnswerStore) -> None:
     """Have its judge, if any, ask nothing that the store holds, and keep there what it says."""
-    judge = trait.expectation.scorers.get(JUDGE)
-    if isinstance(judge, TraitJudge):
+    if (judge := _judge(trait)) is not None:
         judge.keep_in(store)
+
+
+def release_judge(trait: Trait) -> None:
+    """Have its judge, if any, let go of the model that it holds in memory."""
+    if (judge := _judge(trait)) is not None:
+        judge.release()
+
+
+def _judge(trait: Trait) -> TraitJudge | None:
+    """What asks a model; a function may be under the same name."""
+    judge = trait.expectation.scorers.get(JUDGE)
+    return judge if isinstance(judge, TraitJudge) else None
 
 
 def _described(given: Any) -> Any:
