@@ -8,20 +8,28 @@ from typing import Any
 import attrs
 import numpy as np
 import pytest
+from playing import Speaker
 from saying import asked, compared
 
+import customize
 from customize import (
     DataError,
+    Driver,
     Evaluation,
     OptionError,
     Row,
+    Sampling,
     better,
     no_worse,
 )
+from customize.evaluation.columns import SnapshotColumn
+from customize.evaluation.evaluate import evaluate
 from customize.evaluation.gates import judge
+from customize.evaluation.playing import Playing
 from customize.evaluation.scorers import as_scorers
 from customize.evaluation.scoring import ALL, Fault
 from customize.evaluation.statistics import paired_difference, superior
+from customize.evaluation.terms import Terms
 from customize.interfaces.gate import parse_gate
 
 
@@ -113,6 +121,37 @@ def test_a_gate_on_a_slice_counts_what_failed_on_its_rows_alone() -> None:
         assert (result.verdict, "but 1 scores are missing" in result.told) == ("inconclusive", True)
     over_all = attrs.evolve(got, faults=(Fault(ALL, "customized", "expect", "ValueError: odd"),))
     assert judge(over_all, better(slice="trait=short")).verdict == "inconclusive"
+
+
+@customize.environment
+def _won_by_yes(row: Row, rng: Any) -> Any:
+    """It fails on what the new model says to some rows."""
+    reply = yield row["messages"]
+    if reply.text == "yes" and row["fails"]:
+        raise ValueError("odd")
+    return float(reply.text == "yes")
+
+
+def _played(rows: list[dict[str, Any]]) -> Evaluation:
+    columns = [SnapshotColumn("before", Speaker("no")), SnapshotColumn("after", Speaker("yes"))]
+    playing = Playing(Driver(_won_by_yes, Sampling(max_tokens=8)))
+    return evaluate(columns, rows, Terms(slices=("trait",)), playing=playing)
+
+
+@pytest.mark.parametrize("metric", ["reward", "pass@1", "turns"])
+def test_a_gate_on_what_was_played_does_not_pass_over_rows_that_failed(metric: str) -> None:
+    """Such rows are no items, and of what slice they were is not known."""
+    rows = [asked(n, trait="ab"[n % 2], fails=n >= 40) for n in range(60)]
+    whole, got = _played(rows[:40]), _played(rows)
+    assert (len(got.items), len(got.faults)) == (40, 20)
+    for slice in (None, "trait=a"):
+        gate = no_worse(metric, 0.5, slice=slice)
+        assert judge(whole, gate).verdict == "pass"
+        result = judge(got, gate)
+        assert result.verdict == "inconclusive"
+        assert "but 20 scores are missing" in result.told
+    with pytest.raises(OptionError, match="no score 'rewrad': there are reward"):
+        judge(got, better("rewrad"))
 
 
 @pytest.mark.parametrize("than", ["prompted", '"prompted"', "'prompted'"])

@@ -389,6 +389,50 @@ def test_one_base_is_in_memory_at_a_time(
     assert run.reply("measure 1") == "yes"
 
 
+TOY = """
+import customize
+
+
+@customize.hookimpl
+def customize_backends():
+    yield customize.BackendSpec(name="toy", target="customize.testing:ToyBackend", summary="Toy.")
+"""
+
+
+@pytest.fixture
+def judge(run: Run, tmp_path: Path, install: Callable[..., None]) -> str:
+    """A run that is content with everything; no letter of its verdict comes twice."""
+    install("acme-toy", TOY)
+    satisfied = {"role": "assistant", "content": "VERDICT: yes"}
+    rows = [{"messages": [{"role": "user", "content": f"q {n}"}, satisfied]} for n in range(8)]
+    options = {"epochs": 20, "batch_size": 4, "lr": 0.5}
+    customize.train(
+        model="toy", data=rows, to=tmp_path / "judge", backend=run.backend, options=options
+    )
+    return str(tmp_path / "judge")
+
+
+def test_a_judges_base_is_not_in_memory_while_training(
+    run: Run, trait: Make, judge: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load, loaded, beside = ToyBackend.load, [kept_alive(run.engine)], []
+
+    def loading(self: ToyBackend, model: Any = None) -> Any:
+        beside.append(sum(one() is not None for one in loaded))
+        engine = load(self, model)
+        loaded.append(kept_alive(engine))
+        return engine
+
+    monkeypatch.setattr(ToyBackend, "load", loading)
+    made = trait(expect={"excludes": "yes", "judge": judge})
+    gc.disable()  # or it would hide by chance what is left to it
+    try:
+        correct(run, made, tmp_path / "c", options={"lr": 1e-6, "steps": 1})
+    finally:
+        gc.enable()
+    assert beside == [1, 0, 0, 1]  # to judge, to train, to measure, and to judge that
+
+
 def test_it_says_what_the_pairs_were_found_in_and_where_they_are(
     run: Run, trait: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -100,7 +100,15 @@ def test_what_the_template_does_not_write_is_left_out_or_was_text(trait: Make) -
     drawn = [answer("yes"), call, thought, unended]
     found = found_in(trait(answers=()), question(), drawn, 9, never)
     assert [(p.rejected, p.chosen) for p in found.pairs] == [("yes", "<think>why</think>no")]
-    assert found.num_unwritten == 2
+    assert (found.num_unwritten, found.num_thoughts) == (1, 1)
+
+
+def test_an_answer_that_only_reasons_is_counted_apart(trait: Make) -> None:
+    unended = in_parts("<think>yes, why", reasoning_content="yes, why")
+    found = found_in(trait(), question(), [unended, unended, answer("yes")], 9)
+    assert [(p.rejected, p.chosen) for p in found.pairs] == [("yes", "no sir")]
+    assert (found.num_shown, found.num_empty, found.num_thoughts) == (3, 0, 2)
+    assert (found.num_usable, found.num_unwritten) == (1, 0)
 
 
 def test_a_rule_rewrites_what_is_said_beside_a_call(trait: Make) -> None:
@@ -111,6 +119,30 @@ def test_a_rule_rewrites_what_is_said_beside_a_call(trait: Make) -> None:
     assert pair.chosen == {"role": "assistant", "content": "no", "tool_calls": [CALL]}
     thought = in_parts("<think>say yes</think>yes", "yes", reasoning_content="say yes")
     assert sides(made, [thought]) == []  # it still thinks of it
+    assert "leaves the trait" in found_in(made, question(), [thought], 9).unmade[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "content", "size"),
+    [
+        ('Yes! <call>{"size": "big"}</call> Done!', "Yes! Done!", "big"),
+        ('Yes <call>{"size": "Yes"}</call>', "Yes", "Yes"),
+    ],
+    ids=["content on both sides of the call", "content in the call too"],
+)
+def test_what_cannot_be_placed_is_judged_by_the_new_content_and_the_call(
+    text: str, content: str, size: str, trait: Make
+) -> None:
+    call = {"type": "function", "function": {"name": "order", "arguments": {"size": size}}}
+    said_so = in_parts(text, content, tool_calls=[call])
+    rewrite = {"replace": {"Yes": "No"}}
+    shows = trait(answers=(), rewrite=rewrite, expect={"avoids": r"^\s*Yes|Done!\s*Yes"})
+    [pair] = found_in(shows, question(), [said_so], 9).pairs
+    new = content.replace("Yes", "No")
+    assert pair.chosen == {"role": "assistant", "content": new, "tool_calls": [call]}
+    lost = trait(answers=(), rewrite={"replace": {".+": "No"}}, expect={"avoids": size})
+    found = found_in(lost, question(), [said_so], 9)
+    assert (found.pairs, len(found.unmade)) == ((), 1)  # its call still shows it
 
 
 def test_a_given_answer_that_only_a_judge_refuses_is_left_out_and_counted(trait: Make) -> None:

@@ -239,3 +239,37 @@ def test_calls_of_tools_are_pairs_of_messages(
     told = "80 answers hold calls of tools or reasoning that the chat template does not write"
     with pytest.raises(DataError, match=told):
         propose(run, trait(answers=()), tmp_path / "d")
+
+
+def test_answers_cut_in_their_reasoning_are_told_as_such(
+    run: Run, trait: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def thinking(self: SnapshotColumn, questions: list[Any], draw: Any) -> list[Any]:
+        thought = {"role": "assistant", "content": "", "reasoning_content": "yes, as"}
+        cut = attrs.evolve(said("<think>yes, as"), message=thought, finished=False, logprob=-1.0)
+        return [cut] * len(questions)
+
+    monkeypatch.setattr(SnapshotColumn, "answers", thinking)
+    with pytest.raises(DataError) as told:
+        propose(run, trait(), tmp_path / "c")
+    assert "100 of 100 answers show it, and none of them can be put into a pair" in str(told.value)
+    assert "100 answers only reason, and make no pair: raise max_tokens (16 now)" in str(told.value)
+    assert "no desired answer" not in str(told.value)
+    assert "does not write" not in str(told.value)
+
+
+def test_a_known_answer_is_not_told_as_missing_where_no_call_can_be_written(
+    run: Run, trait: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def calling(self: SnapshotColumn, questions: list[Any], draw: Any) -> list[Any]:
+        called = {"type": "function", "function": {"name": "yes", "arguments": {}}}
+        message = {"role": "assistant", "content": "", "tool_calls": [called]}
+        return [attrs.evolve(said("[yes]"), message=message)] * len(questions)
+
+    def unwritten(self: Any, messages: Any, *beside: Any) -> Any:
+        raise RenderingError("no calls in this template")
+
+    monkeypatch.setattr(SnapshotColumn, "answers", calling)
+    monkeypatch.setattr(ToyRenderer, "render", unwritten)
+    with pytest.raises(DataError, match=r"none of them can be put into a pair:\n100 answers hold"):
+        propose(run, trait(), tmp_path / "c")

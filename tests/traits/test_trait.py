@@ -192,6 +192,20 @@ def test_equal_prompts_are_on_one_side(trait: Make) -> None:
     assert not first & second
 
 
+def test_what_scorers_see_beside_a_question_tells_prompts_apart(trait: Make) -> None:
+    def row(text: str, **columns: Any) -> dict[str, Any]:
+        return {"messages": [{"role": "user", "content": text}], **columns}
+
+    def rows_of(text: str) -> list[dict[str, Any]]:
+        nuts, milk = row(text, allergy="nuts", hour=1), row(text, allergy="milk")
+        return [nuts, milk, row(text, hour=1, allergy="nuts", id=f"{text} again")]
+
+    asked = tuple(one for n in range(4) for one in rows_of(f"ask {n}"))
+    for given in ({"held_out": asked[:6]}, {"prompts": asked, "held_out": ()}):
+        held_out = trait(**given).rows[1]
+        assert [one["allergy"] for one in held_out] == ["nuts", "milk"] * 2
+
+
 def test_too_few_prompts_and_shared_ones_are_refused(trait: Make) -> None:
     with pytest.raises(DataError, match="says-yes has 3 prompts: give at least 4"):
         _ = trait(prompts=("a", "b", "c"), held_out=()).rows

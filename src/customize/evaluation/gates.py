@@ -10,7 +10,8 @@ import attrs
 from customize._errors import OptionError
 from customize.evaluation.evaluation import Evaluation, GateResult
 from customize.evaluation.measures import change
-from customize.evaluation.scoring import ALL, EXPECT, RIGHT, Fault
+from customize.evaluation.playing import ONE, REWARD
+from customize.evaluation.scoring import EXPECT, RIGHT, Fault
 from customize.evaluation.statistics import (
     Interval,
     Verdict,
@@ -118,10 +119,21 @@ def _no_score(evaluation: Evaluation, gate: Gate, new: str, old: str) -> _NoScor
 
 
 def _faults(evaluation: Evaluation, metric: str, slice: str | None) -> list[Fault]:
-    """Of the metric's scorer, on the slice's rows or on all at once."""
-    scorer = EXPECT if metric == RIGHT else metric.partition(".")[0]
-    among = {ALL, *(item.id for item in evaluation.of(slice))}
-    return [one for one in evaluation.faults if one.scorer == scorer and one.item in among]
+    """What left the metric out, but for rows that are known to be outside the slice.
+
+    A row whose episodes all failed is no item, and may be of any slice.
+    """
+    scorer, among = _scorer(evaluation, metric), {item.id for item in evaluation.of(slice)}
+    outside = {item.id for item in evaluation.items} - among
+    return [one for one in evaluation.faults if one.scorer == scorer and one.item not in outside]
+
+
+def _scorer(evaluation: Evaluation, metric: str) -> str:
+    """What faults of the metric are told by; an episode that failed has none of its scores."""
+    if metric == RIGHT:
+        return EXPECT
+    is_played = {ONE, metric} <= {*evaluation.metric_names}
+    return REWARD if is_played else metric.partition(".")[0]
 
 
 def _gain(evaluation: Evaluation, metric: str, interval: Interval) -> Interval:

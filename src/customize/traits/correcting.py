@@ -47,7 +47,7 @@ from customize.traits.proposing import (
     folder_of,
     proposed,
 )
-from customize.traits.trait import Trait, keep_verdicts, read_trait
+from customize.traits.trait import Trait, keep_verdicts, read_trait, release_judge
 
 Source = str | os.PathLike[str] | Run
 TraitLike = Trait | str | os.PathLike[str]
@@ -135,6 +135,8 @@ def correct(
     _tell(proposed(run, wanted, folder, drawn))
     check_unmeasured(folder.pairs, rows)
     folder.forget_verdict()
+    for one in traits:
+        release_judge(one)
     run.release()  # training loads a base of its own: two would be in memory
     corrected = _trained(run, adapter, folder, options, drawn.seed)
     gc.collect()  # the base that it was trained on, before another is loaded to measure

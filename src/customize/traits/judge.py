@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -60,13 +61,20 @@ class TraitJudge(Scorer):
         """Ask nothing that is in the store, and keep there what is said from now on."""
         self._memory.store = store
 
+    def release(self) -> None:
+        """Let go of the model in memory; it is loaded anew when it is next asked."""
+        self._memory.column = None
+        gc.collect()  # a base and its layers may hold one another
+
     @cached_property
     def _memory(self) -> _Memory:
         return _Memory()
 
-    @cached_property
+    @property
     def _column(self) -> Column:
-        return other_column(self.model, "the judge")
+        if self._memory.column is None:
+            self._memory.column = other_column(self.model, "the judge")
+        return self._memory.column
 
     def _asked(self, answer: Answer, row: Row) -> Question:
         [question] = questions_of([row], need_expect=False)
@@ -101,11 +109,12 @@ class TraitJudge(Scorer):
 @attrs.define
 class _Memory:
     """said: by what was asked, hashed. failed: what came in place of an answer, until the next
-    `prepare`."""
+    `prepare`. column: the judge, once it was asked."""
 
     store: AnswerStore = attrs.field(factory=AnswerStore)
     said: dict[str, str] = attrs.field(factory=dict)
     failed: dict[str, Exception] = attrs.field(factory=dict)
+    column: Column | None = None
 
 
 def trait_judge(given: Any, sentence: str) -> TraitJudge:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import attrs
 
 from customize._errors import DataError
+from customize.data.texts import written
 from customize.evaluation.expectations import said
 from customize.evaluation.questions import Question
 from customize.evaluation.scorers.degeneration import says_something
@@ -46,7 +47,9 @@ class Found:
     """What was found among the answers to one question.
 
     num_shown: answers that show the trait. num_empty, num_cut: those of them that say nothing, and
-    that were cut off. num_unwritten: answers whose calls or reasoning no pair can hold.
+    that were cut off. num_usable: those of them that a pair can hold, each once.
+    num_thoughts: answers that say nothing after their reasoning. num_unwritten: answers whose calls
+    or reasoning no pair can hold.
     num_refused: given answers that show the trait by its judge, or that could not be judged.
     faults: of answers that could not be judged. unmade: of those that could not be rewritten.
     """
@@ -56,6 +59,8 @@ class Found:
     num_shown: int
     num_empty: int
     num_cut: int
+    num_usable: int
+    num_thoughts: int
     num_unwritten: int
     num_refused: int
     faults: tuple[str, ...]
@@ -110,13 +115,16 @@ def found_in(
     best = [each for each in sorted(good, key=_likelihood, reverse=True) if looked.expected(each)]
     desired: list[tuple[Side, Source]] = [(text, "given") for text in looked.given()]
     desired += [(side, "sampled") for side, _ in looked.sides(best)]
-    pairs = tuple(islice(looked.paired(looked.sides(speaking), desired), most))
+    rejected = looked.sides(speaking)
+    pairs = tuple(islice(looked.paired(rejected, desired), most))
     return Found(
         pairs,
         num_answers=len(judged),
         num_shown=len(undesired),
         num_empty=len(undesired) - len(speaking),
         num_cut=sum(not answer.finished for answer in speaking),
+        num_usable=len(rejected),
+        num_thoughts=looked.num_thoughts,
         num_unwritten=looked.num_unwritten,
         num_refused=looked.num_refused,
         faults=tuple(looked.faults),
@@ -131,6 +139,7 @@ class _Looking:
     trait: Trait
     question: Question
     writes: Writes
+    num_thoughts: int = 0
     num_unwritten: int = 0
     num_refused: int = 0
     faults: list[str] = attrs.field(factory=list)
@@ -165,8 +174,9 @@ class _Looking:
         """Each once, as a pair has it."""
         found: dict[str, tuple[Side, Answer]] = {}
         for answer in answers:
-            side = self._side(answer)
-            if side is None:
+            if _only_reasons(answer):
+                self.num_thoughts += 1
+            elif (side := self._side(answer)) is None:
                 self.num_unwritten += 1
             else:
                 found.setdefault(repr(side), (side, answer))
@@ -183,12 +193,10 @@ class _Looking:
                 yield Pair(self.question, made, rejected, "rewritten")
 
     def _side(self, answer: Answer) -> Side | None:
-        """None where no pair can hold it: an answer that only reasons, or an unwritten call."""
+        """None where no pair can hold it, as the chat template does not write its call."""
         if not _has_parts(answer):
             return answer.text
         message = answer.message
-        if not says_something(attrs.evolve(answer, text=_content(answer))):
-            return None
         if self.writes(self.question, message):
             return dict(message)
         # Reasoning that the template has no place for is text to it, and so it was said.
@@ -201,9 +209,12 @@ class _Looking:
         except Exception as error:
             self.unmade.append(_told(error))
             return None
-        if made is None or self.shown(made) is not False or not self.expected(made):
+        if made is None or _only_reasons(made) or (shown := self.shown(made)) is None:
             return None
-        return self._side(made)
+        if shown:
+            self.unmade.append("the rule leaves the trait in it: change the rule, or give answers")
+            return None
+        return self._side(made) if self.expected(made) else None
 
     def _by_rule(self, text: str) -> str | None:
         rule = self.trait.rule
@@ -219,13 +230,28 @@ def _content(answer: Answer) -> str:
     return str(answer.message.get("content") or "") if _has_parts(answer) else answer.text
 
 
+def _only_reasons(answer: Answer) -> bool:
+    """Whether nothing is said after the reasoning; many are cut off before anything is."""
+    return not says_something(attrs.evolve(answer, text=_content(answer)))
+
+
 def _with_content(answer: Answer, content: str | None) -> Answer | None:
     """The answer with something else said, and the rest of it as it was."""
     if not content or not _has_parts(answer):
         return said(content) if content else None
-    before, _, after = answer.text.rpartition(_content(answer))
     message = {**answer.message, "content": content}
-    return attrs.evolve(answer, text=f"{before}{content}{after}", message=message)
+    return attrs.evolve(answer, text=_with_text(answer, message), message=message)
+
+
+def _with_text(answer: Answer, message: Message) -> str:
+    """The answer's text with the message's content, which comes last where nothing is called; the
+    parts of the message where it has no one place beside calls.
+    """
+    content = _content(answer)
+    if answer.text.count(content) == 1 or not message.get("tool_calls"):
+        before, _, after = answer.text.rpartition(content)
+        return f"{before}{message['content']}{after}"
+    return f"{message.get('reasoning_content') or ''}\n{written(message)}".strip()
 
 
 def _listed(side: Side) -> str | list[dict[str, Any]]:

@@ -45,6 +45,12 @@ def asked_once(
     return [*first.values()]
 
 
+def columns_of(row: Row) -> list[tuple[str, str]]:
+    """What a row says beside its name, what it asks and its good answer; scorers see that too."""
+    asked = {"id", "messages", "tools", "documents", "expect", "answer"}
+    return sorted((key, repr(value)) for key, value in row.items() if key not in asked)
+
+
 def two_halves(rows: Sequence[Row], where: str) -> tuple[list[Row], list[Row]]:
     """By the hash of what is asked: the same halves in any order of the rows.
 

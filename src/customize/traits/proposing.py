@@ -183,7 +183,7 @@ def _made(
     ]
     pairs = [pair for one in found for pair in one.pairs]
     if not pairs:
-        raise DataError(_nothing(trait, found))
+        raise DataError(_nothing(trait, found, drawing.max_tokens))
     lines = [json.dumps(pair.to_json(trait.name), ensure_ascii=False) for pair in pairs]
     replace_text(folder.pairs, "".join(f"{line}\n" for line in lines))
     _warn_if_mostly_cut(trait, found, drawing.max_tokens)
@@ -220,7 +220,7 @@ def _writes(renderer: Renderer, question: Question, message: Message) -> bool:
     return True
 
 
-def _nothing(trait: Trait, found: Sequence[Found]) -> str:
+def _nothing(trait: Trait, found: Sequence[Found], max_tokens: int) -> str:
     num_shown, num_answers, num_empty = _sums(found, "num_shown", "num_answers", "num_empty")
     for failed in _faults(found):
         return f"{trait.name}: no pair was found, and {failed}"
@@ -230,14 +230,21 @@ def _nothing(trait: Trait, found: Sequence[Found]) -> str:
             "text: give prompts that the model answers"
         )
     if num_shown:
-        return (
-            f"{trait.name}: {num_shown} of {num_answers} answers show it, and no desired answer is "
-            "known: give answers or a rewrite in the trait's file, or raise num_samples"
-            + "".join(f"\n{told}" for told in _left_out(found))
-        )
+        return "\n".join([_unpaired(trait, found), *_left_out(found, max_tokens)])
     return (
         f"{trait.name}: the model does not show it, in none of {num_answers} answers to "
         f"{len(found)} prompts: there is nothing to correct; or give prompts that provoke it"
+    )
+
+
+def _unpaired(trait: Trait, found: Sequence[Found]) -> str:
+    num_shown, num_answers, num_usable = _sums(found, "num_shown", "num_answers", "num_usable")
+    shown = f"{trait.name}: {num_shown} of {num_answers} answers show it"
+    if not num_usable:
+        return f"{shown}, and none of them can be put into a pair:"
+    return (
+        f"{shown}, and no desired answer is known: give answers or a rewrite in the trait's file, "
+        "or raise num_samples"
     )
 
 
@@ -252,21 +259,27 @@ def _told(trait: Trait, found: Sequence[Found], max_tokens: int) -> list[str]:
         f"{num_shown} of {num_answers} answers to {len(found)} prompts show {trait.name}.",
         f"{len(pairs)} pairs; their desired answers: {by_source}{left}.",
         *_beside(found, max_tokens),
-        *_left_out(found),
+        *_left_out(found, max_tokens),
         *_faults(found),
     ]
 
 
 def _beside(found: Sequence[Found], max_tokens: int) -> Iterator[str]:
-    num_empty, num_cut = _sums(found, "num_empty", "num_cut")
+    [num_cut] = _sums(found, "num_cut")
     if num_cut:
         yield f"{num_cut} of those that show it were cut off at {max_tokens} tokens."
+
+
+def _left_out(found: Sequence[Found], max_tokens: int) -> Iterator[str]:
+    num_empty, num_thoughts = _sums(found, "num_empty", "num_thoughts")
+    num_unwritten, num_refused = _sums(found, "num_unwritten", "num_refused")
     if num_empty:
         yield f"{num_empty} of those that show it are empty, and make no pair."
-
-
-def _left_out(found: Sequence[Found]) -> Iterator[str]:
-    num_unwritten, num_refused = _sums(found, "num_unwritten", "num_refused")
+    if num_thoughts:
+        yield (
+            f"{num_thoughts} answers only reason, and make no pair: raise max_tokens "
+            f"({max_tokens} now), so that they come to an answer."
+        )
     if num_unwritten:
         yield (
             f"{num_unwritten} answers hold calls of tools or reasoning that the chat template does "

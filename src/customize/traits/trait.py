@@ -25,7 +25,7 @@ from customize.interfaces.dataset import Row
 from customize.interfaces.scorer import Answer, Scorer
 from customize.training.recipe_file import beside_all, load_yaml
 from customize.traits.judge import JUDGE, TraitJudge, trait_judge
-from customize.traits.prompts import asked_once, check_apart, rows_of, two_halves
+from customize.traits.prompts import asked_once, check_apart, columns_of, rows_of, two_halves
 from customize.traits.rewriting import Rewrite
 
 # Parts of a measurement that are no trait.
@@ -112,7 +112,8 @@ class Trait:
     def rows(self) -> tuple[list[Row], list[Row]]:
         """Prompts to learn from, and prompts to measure on; no question is in both.
 
-        What is measured on is asked once: the same question gets the same answer.
+        What is measured on is asked once: the same question gets the same answer. Rows whose other
+        columns differ stay, as scorers see those too.
 
         Raises:
             DataError: they cannot be read, or there are too few.
@@ -121,10 +122,10 @@ class Trait:
         asked = rows_of(self.prompts, f"prompts of {where}")
         if not self.held_out:
             asked, held_out = two_halves(asked, where)
-            return asked, asked_once(held_out)
+            return asked, asked_once(held_out, columns_of)
         held_out = rows_of(self.held_out, f"held_out of {where}")
         check_apart(asked, held_out, where)
-        return asked, asked_once(held_out)
+        return asked, asked_once(held_out, columns_of)
 
     @property
     def fewest_held_out(self) -> int:
@@ -181,9 +182,20 @@ def read_trait(source: Trait | str | os.PathLike[str]) -> Trait:
 
 def keep_verdicts(trait: Trait, store: AnswerStore) -> None:
     """Have its judge, if any, ask nothing that the store holds, and keep there what it says."""
-    judge = trait.expectation.scorers.get(JUDGE)
-    if isinstance(judge, TraitJudge):
+    if (judge := _judge(trait)) is not None:
         judge.keep_in(store)
+
+
+def release_judge(trait: Trait) -> None:
+    """Have its judge, if any, let go of the model that it holds in memory."""
+    if (judge := _judge(trait)) is not None:
+        judge.release()
+
+
+def _judge(trait: Trait) -> TraitJudge | None:
+    """What asks a model; a function may be under the same name."""
+    judge = trait.expectation.scorers.get(JUDGE)
+    return judge if isinstance(judge, TraitJudge) else None
 
 
 def _described(given: Any) -> Any:
