@@ -193,7 +193,7 @@ class Choices(Method):
     max_errors: float = option(
         default=0.1,
         help="Share of episodes that may fail, of a step or of held-out rows; beyond it the run "
-        "stops.",
+        "stops, and below 1 also where a judge of siblings leaves nothing of two steps in a row.",
         at_least=0.0,
         at_most=1.0,
     )
