@@ -33,7 +33,8 @@ def judged(
     """The environment that a reward makes: the row's messages, then whatever tools answer.
 
     A row's ``documents`` are shown with them, and its ``tools`` in place of the functions' own
-    schemas: each is to be answered by a function of that name.
+    schemas: each is to be answered by a function of that name. Where no functions are given a call
+    is text like any other, which the reward judges.
 
     seconds: for each call of a tool, for the reward, and for a judge of siblings.
 
@@ -70,7 +71,8 @@ def judged(
     def check(rows: Rows) -> None:
         for tool in offered:
             tool.check()
-        _check_tools(rows, _names(schemas))
+        if offered:
+            _check_tools(rows, _names(schemas))
         if told := check_reward(reward, rows, seconds):
             warnings.warn(told, stacklevel=3)
 
