@@ -21,6 +21,7 @@ from toy_rewards import ROWS, GivenRows, answers, likeness, session, steps, two_
 import customize
 from customize import EpisodesFailed, OptionError
 from customize.runs.held_out import _environment_of as of_held_out
+from customize.testing import ToyRenderer
 from customize.training.around import SessionAround
 from customize.training.context import WithinContext
 from customize.training.state import read_step, write_step
@@ -757,9 +758,6 @@ def test_every_preset_says_what_of_its_paper_it_leaves_out() -> None:
         ({"reward": arm, "top_p": 0.9}, "the ratio would be wrong"),
         ({"reward": arm, "group_size": 1}, "group_size must be >= 2"),
         ({"reward": arm, "preset": "dpo"}, "preset must be one of"),
-        ({"reward": arm, "baseline": "none", "scale": "group"}, "scale=group needs a baseline"),
-        ({"reward": arm, "baseline": "none", "scale": "batch"}, "scale=batch needs a baseline"),
-        ({"reward": arm, "preset": "cispo", "baseline": "none"}, "scale=group needs a baseline"),
         ({"reward": arm, "clip": "none", "dual": 3.0}, "dual is read by clip=ppo alone"),
         ({"reward": arm, "surrogate": arm, "dual": 3.0}, "dual is not read with surrogate"),
         ({"reward": arm, "surrogate": arm, "clip": "ppo"}, "clip is not read with surrogate"),
@@ -792,6 +790,33 @@ def test_the_limit_of_rewards_tools_and_judges_is_an_option() -> None:
     found = of_held_out(method)
     assert found is not None
     assert (method.played().seconds, found.seconds) == (0.2, 0.2)
+
+
+@pytest.mark.parametrize(
+    ("options", "scale"),
+    [
+        ({"baseline": "none", "scale": "group"}, "group"),
+        ({"baseline": "none", "scale": "batch"}, "batch"),
+        ({"preset": "cispo", "baseline": "none"}, "group"),
+    ],
+)
+def test_a_scale_without_a_baseline_is_refused_of_what_begins_and_not_of_what_is_done(
+    options: dict[str, Any], scale: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that was begun before this was refused goes on, and its steps are taken again."""
+    told = f"scale={scale} needs a baseline"
+    method = GRPO(reward=likeness, **options, **{**SMALL, "steps": 2})
+    with pytest.raises(OptionError, match=told):
+        method.check_ahead(GivenRows(ROWS), ToyRenderer(), None)
+    with pytest.raises(OptionError, match=told):
+        steps(method)
+    with monkeypatch.context() as before:
+        before.setattr(GRPO, "check_scale", lambda self: None)
+        first, second = steps(method)
+    on = session()
+    assert method.retake(on, 1, 2, first.records).metrics == first.metrics
+    [again] = method.train(on, GivenRows(ROWS), resume=first)
+    assert again.metrics == second.metrics
 
 
 def test_off_temperature_the_ratio_is_to_the_sampler() -> None:
