@@ -790,6 +790,7 @@ def test_the_limit_of_rewards_tools_and_judges_is_an_option() -> None:
     found = of_held_out(method)
     assert found is not None
     assert (method.played().seconds, found.seconds) == (0.2, 0.2)
+    assert customize.judged(arm).seconds == customize.judged(arm, seconds=None).seconds == 30.0
 
 
 @pytest.mark.parametrize(

@@ -240,7 +240,7 @@ class Choices(Method):
         if self.environment is not None:
             return find_environment(self.environment)
         assert self.reward is not None
-        return judged(self.reward, self.tools, self.seconds or 30.0)
+        return judged(self.reward, self.tools, self.seconds)
 
     def check_ahead(self, rows: Dataset, renderer: Renderer, context: int | None) -> None:
         self.check_scale()
