@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
 import customize
-from customize import Batch, DataError, OptionError, Run
+from customize import Batch, DataError, OptionError, Run, option, options
 from customize.evaluation import Evaluation
 from customize.evaluation.answer_store import AnswerStore
 from customize.evaluation.results import read
 from customize.plugins import load
 from customize.runs.evaluating import Asked
 from customize.runs.final_evaluation import is_evaluated
-from customize.runs.held_out import of_held_out
+from customize.runs.held_out import _environment_of, of_held_out
 from customize.testing import ToyBackend
 
 pytest.importorskip("customize_sft")
@@ -284,3 +284,34 @@ def test_lines_of_an_evaluation_are_those_of_the_items(tmp_path: Path) -> None:
     assert [json.loads(line)["question"] for line in lines] == [
         f"question {n}" for n in range(20, 30)
     ]
+
+
+@options
+class _Named(customize.Method):
+    """Names its reward by an option."""
+
+    data: ClassVar[str] = "prompt"
+    needs: ClassVar[frozenset[str]] = frozenset()
+    reward: Any = option(default=None, help="A function.")
+
+    def num_steps(self, data: Any) -> int:
+        return 1
+
+    def train(self, session: Any, data: Any, resume: Any = None) -> Any:
+        yield customize.Step(1, {})
+
+
+@options
+class _Playing(_Named):
+    """Says itself what it plays, whatever its options are called."""
+
+    def played(self) -> customize.Environment:
+        return _wordy
+
+
+def test_prompts_are_played_as_the_method_says_or_by_the_names_of_its_options() -> None:
+    assert _environment_of(_Playing(reward=_starts_with_y)) is _wordy
+    assert _environment_of(_Named()) is None
+    named = _environment_of(_Named(reward=_starts_with_y))
+    assert named is not None
+    assert (named.name, named.seconds) == ("_starts_with_y", 30.0)

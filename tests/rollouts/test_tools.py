@@ -318,6 +318,30 @@ def test_a_rows_tool_that_no_function_answers_is_refused_before_the_first_token(
         check([ROW, BESIDE])
 
 
+@pytest.mark.parametrize("written", [call("strict", numbers=[40, 2]), "<tool_call>{broken"])
+def test_where_no_function_answers_a_call_of_a_rows_tool_is_the_answer(written: str) -> None:
+    """So a reward may judge calls of tools that are not here; a judge of siblings too."""
+    judged_of: list[str] = []
+
+    def called(completion: str) -> float:
+        judged_of.append(completion)
+        return float(completion == written)
+
+    def beside(completions: Any, rows: Any) -> list[float]:
+        judged_of.extend(completions)
+        return [1.0] * len(completions)
+
+    environment = judged({called: 1.0, customize.group(beside): 1.0})
+    assert environment.check is not None
+    environment.check([BESIDE])
+    shown = ToyRenderer().prompt(BESIDE["messages"], BESIDE["tools"], BESIDE["documents"]).tolist()
+    [episode] = play(environment, written, row=BESIDE, max_tokens=200)
+    assert episode.sequences[0].tokens[: len(shown)].tolist() == shown
+    assert judged_of == [written] * 2
+    assert (episode.reward, episode.turns, episode.stop) == (2.0, 1, "done")
+    assert (episode.faults, episode.calls) == ({}, {})
+
+
 def test_documents_of_a_turn_are_objects() -> None:
     with pytest.raises(TypeError, match="the documents of a Turn are objects"):
         customize.Turn("Go.", documents=["Two sums are 42."])  # type: ignore[list-item]  # the point

@@ -21,6 +21,7 @@ from toy_rewards import ROWS, GivenRows, answers, likeness, session, steps, two_
 import customize
 from customize import EpisodesFailed, OptionError
 from customize.runs.held_out import _environment_of as of_held_out
+from customize.testing import ToyRenderer
 from customize.training.around import SessionAround
 from customize.training.context import WithinContext
 from customize.training.state import read_step, write_step
@@ -300,13 +301,69 @@ def test_a_judge_that_fails_of_one_group_is_one_error_and_stops_no_run() -> None
     assert step.metrics["groups"] == 2
 
 
+@pytest.mark.filterwarnings("ignore:2 of 32 episodes failed")
 def test_a_judge_that_always_fails_stops_the_run_however_large_its_groups() -> None:
     def judge(completions: Any, rows: Any) -> list[float]:
         raise OSError("gone")
 
-    method = GRPO(reward=customize.group(judge), batch_size=2, group_size=16, steps=1, max_tokens=2)
-    with pytest.raises(EpisodesFailed, match="2 of 32 episodes failed"):
-        steps(method)
+    settings: dict[str, Any] = {"batch_size": 2, "group_size": 16, "steps": 3, "max_tokens": 2}
+    told = "nothing is left of two steps in a row; of the second 2 of 32 episodes failed"
+    with pytest.raises(EpisodesFailed, match=told):
+        steps(GRPO(reward=customize.group(judge), **settings))
+    assert len(steps(GRPO(reward=customize.group(judge), max_errors=1.0, **settings))) == 3
+
+
+class Flaky:
+    """A reward that fails once and again as it is played again, in each of some groups of eight."""
+
+    def __init__(self, num_groups: int) -> None:
+        self.asked = 0
+        self._failing = {8 * group for group in range(num_groups)}
+        self._failing |= {8 * num_groups + group for group in range(num_groups)}
+
+    def __call__(self, completion: str) -> float:
+        self.asked += 1
+        if self.asked - 1 in self._failing:
+            raise OSError("flaky")
+        return float(len(completion))
+
+
+@pytest.mark.parametrize("max_errors", [0.5, 1.0])
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_a_step_of_which_nothing_is_left_teaches_nothing_and_the_run_goes_on(
+    batch_size: int, max_errors: float
+) -> None:
+    """Where one episode of each group fails, a judge of siblings leaves out them all."""
+
+    def judge(completions: Any, rows: Any) -> list[float]:
+        return [float(ord(completion[:1] or "a")) for completion in completions]
+
+    counting = Counting()
+    method = GRPO(
+        reward=(customize.group(judge), Flaky(batch_size)),
+        batch_size=batch_size, group_size=8, steps=2, max_tokens=4, max_errors=max_errors,
+    )  # fmt: skip
+    told = f"{batch_size} of {8 * batch_size} episodes failed, .*; nothing is learnt of this step"
+    with pytest.warns(UserWarning, match=told):
+        first, second = steps(method, counting)
+    assert first.metrics["errors/OSError"] == 1 / 8
+    assert (first.metrics["trained_tokens"], first.metrics["groups"]) == (0.0, 0.0)
+    assert counting.optimizer_steps == 1
+    assert second.metrics["trained_tokens"] > 0
+
+
+def test_steps_of_which_nothing_is_left_are_counted_across_a_resumed_run() -> None:
+    def judge(completions: Any, rows: Any) -> list[float]:
+        raise OSError("gone")
+
+    settings: dict[str, Any] = {"batch_size": 1, "group_size": 2, "steps": 3, "max_tokens": 2}
+    method = GRPO(reward=customize.group(judge), max_errors=0.5, **settings)
+    going = method.train(session(), GivenRows(ROWS))
+    with pytest.warns(UserWarning, match="nothing is learnt of this step"):
+        first = next(going)
+    resumed = method.train(session(), GivenRows(ROWS), resume=first)
+    with pytest.raises(EpisodesFailed, match="of two steps in a row"):
+        next(resumed)
 
 
 def cut(completion: str, truncated: bool) -> float:
@@ -594,6 +651,16 @@ def test_held_out_episodes_that_fail_are_counted_and_told() -> None:
     assert "the judge is gone" in str(stopped.value)
 
 
+def test_held_out_rows_of_which_nothing_is_left_are_no_measure() -> None:
+    def judge(completions: Any, rows: Any) -> list[float]:
+        raise OSError("gone")
+
+    method = GRPO(reward=customize.group(judge), max_errors=0.5, validation_samples=4, max_tokens=4)
+    told = "nothing is left to measure on: 6 of 24 held-out episodes failed, .*hold out more rows"
+    with pytest.raises(EpisodesFailed, match=told):
+        method.validate(session(), GivenRows(ROWS))
+
+
 def test_held_out_rewards_count_as_those_of_training_do() -> None:
     def measured(**options: Any) -> Any:
         method = GRPO(reward=lambda completion: 1.0, max_tokens=4, max_length=300, **options)
@@ -691,9 +758,6 @@ def test_every_preset_says_what_of_its_paper_it_leaves_out() -> None:
         ({"reward": arm, "top_p": 0.9}, "the ratio would be wrong"),
         ({"reward": arm, "group_size": 1}, "group_size must be >= 2"),
         ({"reward": arm, "preset": "dpo"}, "preset must be one of"),
-        ({"reward": arm, "baseline": "none", "scale": "group"}, "scale=group needs a baseline"),
-        ({"reward": arm, "baseline": "none", "scale": "batch"}, "scale=batch needs a baseline"),
-        ({"reward": arm, "preset": "cispo", "baseline": "none"}, "scale=group needs a baseline"),
         ({"reward": arm, "clip": "none", "dual": 3.0}, "dual is read by clip=ppo alone"),
         ({"reward": arm, "surrogate": arm, "dual": 3.0}, "dual is not read with surrogate"),
         ({"reward": arm, "surrogate": arm, "clip": "ppo"}, "clip is not read with surrogate"),
@@ -726,6 +790,34 @@ def test_the_limit_of_rewards_tools_and_judges_is_an_option() -> None:
     found = of_held_out(method)
     assert found is not None
     assert (method.played().seconds, found.seconds) == (0.2, 0.2)
+    assert customize.judged(arm).seconds == customize.judged(arm, seconds=None).seconds == 30.0
+
+
+@pytest.mark.parametrize(
+    ("options", "scale"),
+    [
+        ({"baseline": "none", "scale": "group"}, "group"),
+        ({"baseline": "none", "scale": "batch"}, "batch"),
+        ({"preset": "cispo", "baseline": "none"}, "group"),
+    ],
+)
+def test_a_scale_without_a_baseline_is_refused_of_what_begins_and_not_of_what_is_done(
+    options: dict[str, Any], scale: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that was begun before this was refused goes on, and its steps are taken again."""
+    told = f"scale={scale} needs a baseline"
+    method = GRPO(reward=likeness, **options, **{**SMALL, "steps": 2})
+    with pytest.raises(OptionError, match=told):
+        method.check_ahead(GivenRows(ROWS), ToyRenderer(), None)
+    with pytest.raises(OptionError, match=told):
+        steps(method)
+    with monkeypatch.context() as before:
+        before.setattr(GRPO, "check_scale", lambda self: None)
+        first, second = steps(method)
+    on = session()
+    assert method.retake(on, 1, 2, first.records).metrics == first.metrics
+    [again] = method.train(on, GivenRows(ROWS), resume=first)
+    assert again.metrics == second.metrics
 
 
 def test_off_temperature_the_ratio_is_to_the_sampler() -> None:

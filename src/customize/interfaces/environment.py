@@ -35,8 +35,8 @@ class Reply:
     """What the model said to a turn.
 
     text: without control tokens; markup of tool calls is part of it.
-    content: the same without calls and reasoning.
-    calls: where the turn offered tools.
+    content: the same without calls and reasoning, where calls are read.
+    calls: where the turn offered tools, and the environment is not ``single``.
     faults: calls that could not be read, by kind.
     stopped: ``stop`` by itself, or ``length`` at the limit of tokens.
     """
@@ -110,7 +110,8 @@ class Environment:
     seconds: for each turn. isolate: in a process of its own, which is killed when it hangs.
     siblings: judges the episodes of a group beside one another, after all have ended.
     check: raises OptionError, before the first token, for rows that it cannot play.
-    single: one reply is all there is, so that no conversation need be proven to go on.
+    single: one reply is all there is, so that no conversation need be proven to go on, and a call
+        of a tool that is shown is text like any other.
     options: an ``options`` class whose fields are the function's parameters after rng; without it
         they are those that have defaults.
     data: gives the rows it comes with: a path, dicts or a Dataset.

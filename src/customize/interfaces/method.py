@@ -11,6 +11,7 @@ import attrs
 
 from customize.interfaces.backend import Session, Snapshot
 from customize.interfaces.dataset import Dataset, Row
+from customize.interfaces.environment import Environment
 from customize.interfaces.renderer import Renderer
 
 SECONDS = "_s"  # ends the names of what is logged in seconds, and of nothing else
@@ -98,6 +99,15 @@ class Method(ABC):
             OptionError: what an option names is not there.
             Unsupported: what it needs cannot be used here.
         """
+
+    def played(self) -> Environment | None:
+        """What it plays its rows in, to evaluate the run by: None where it plays none, or where its
+        options ``environment``, or ``reward``, ``tools`` and ``seconds``, say it.
+
+        Raises:
+            OptionError, UnknownName: what an option names cannot be used.
+        """
+        return None
 
     def retake(
         self,

@@ -24,7 +24,12 @@ class Rendered:
 
 
 class Renderer(Protocol):
-    """Messages to tokens and weights through the model's own template, and back."""
+    """Messages to tokens and weights through the model's own template, and back.
+
+    One may also have ``leaves_a_call(tokens: Ints) -> bool``: whether a completion was to call a
+    tool, in a call that ``parse`` cannot read, by the template's own form of calls. Where it has
+    not, a reply leaves a call where its content opens one in any form that is known.
+    """
 
     @property
     def stop_tokens(self) -> tuple[int, ...]:

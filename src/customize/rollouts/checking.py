@@ -17,7 +17,7 @@ from customize.rollouts.limits import limited
 from customize.rollouts.rewards import OWN, Finished, Part, Reward
 
 _COMPARED = 64  # rows
-_SECONDS = 30.0  # for one answer, unless given
+SECONDS = 30.0  # for each call of a reward, a tool or a judge of siblings, unless given
 _ANSWER = "answer"
 
 
@@ -39,7 +39,7 @@ class Compared:
         return self.own < self.empty or (self.other is not None and self.own < self.other)
 
 
-def check_reward(reward: Reward, rows: Rows, seconds: float = _SECONDS) -> str | None:
+def check_reward(reward: Reward, rows: Rows, seconds: float = SECONDS) -> str | None:
     """Every row has what is asked for, and its own answer is not worth less than others.
 
     The latter is asked of parts that look at the row's ``answer``, on the first rows.
@@ -104,7 +104,7 @@ def ties(found: Sequence[Compared]) -> str | None:
 
 
 def compared(
-    reward: Reward, rows: Rows, most: int = _COMPARED, seconds: float = _SECONDS
+    reward: Reward, rows: Rows, most: int = _COMPARED, seconds: float = SECONDS
 ) -> Iterator[Compared]:
     """Of each of the first rows that have an ``answer`` in text; a judge of siblings is shown what
     is tried as one group.

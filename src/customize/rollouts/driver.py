@@ -223,16 +223,17 @@ class _Live:
             sequence.messages.append(self._renderer.parse(completion.tokens))
         self._turns += 1
         self._stop = "done" if completion.stop_reason == "stop" else "length"
-        reply = self._reply(completion, bool(sequence.tools))
+        reads_calls = bool(sequence.tools) and not self._driver.environment.single
+        reply = self._reply(completion, reads_calls)
         self._faults.update(reply.faults)
         self.content = reply.content
         self._messages.append({"role": "assistant", "content": reply.text})
         return reply
 
-    def _reply(self, completion: Completion, has_tools: bool) -> Reply:
+    def _reply(self, completion: Completion, reads_calls: bool) -> Reply:
         text = self._renderer.decode(completion.tokens)
         stopped, length = completion.stop_reason, len(completion.tokens)
-        if not has_tools:
+        if not reads_calls:
             return Reply(text, stopped=stopped, num_tokens=length)
         message = self._renderer.parse(completion.tokens)
         content = str(message.get("content") or "")

@@ -18,7 +18,7 @@ from customize.interfaces.renderer import Message
 from customize.interfaces.renderer import Tool as Schema
 from customize.plugins.environments import is_offered, offered_environment
 from customize.plugins.references import split
-from customize.rollouts.checking import check_reward
+from customize.rollouts.checking import SECONDS, check_reward
 from customize.rollouts.limits import limited
 from customize.rollouts.rewards import Finished, Given, Reward, name_of
 from customize.rollouts.tools import Tool, Toolbox
@@ -28,18 +28,20 @@ Function = Callable[..., Any]  # a person's
 
 
 def judged(
-    given: Given, tools: Sequence[str | Function] = (), seconds: float = 30.0
+    given: Given, tools: Sequence[str | Function] = (), seconds: float | None = None
 ) -> Environment:
     """The environment that a reward makes: the row's messages, then whatever tools answer.
 
     A row's ``documents`` are shown with them, and its ``tools`` in place of the functions' own
-    schemas: each is to be answered by a function of that name.
+    schemas: each is to be answered by a function of that name. Where no functions are given a call
+    is text like any other, which the reward judges.
 
-    seconds: for each call of a tool, for the reward, and for a judge of siblings.
+    seconds: for each call of a tool, for the reward, and for a judge of siblings; 30 unless given.
 
     Raises:
         OptionError: the reward or a tool cannot be used.
     """
+    limit = SECONDS if seconds is None else seconds
     reward = Reward.of(given)
     offered = [Tool.of(load_function(tool)) for tool in tools]
     _check_names(offered)
@@ -54,7 +56,7 @@ def judged(
             while True:
                 reply = yield turn
                 said.add(reply)
-                turn = [limited(seconds, box.answer, call) for call in reply.calls]
+                turn = [limited(limit, box.answer, call) for call in reply.calls]
                 turn += [_unread(fault) for fault in reply.faults]
                 if not turn or reply.stopped == "length":
                     break
@@ -70,15 +72,16 @@ def judged(
     def check(rows: Rows) -> None:
         for tool in offered:
             tool.check()
-        _check_tools(rows, _names(schemas))
-        if told := check_reward(reward, rows, seconds):
+        if offered:
+            _check_tools(rows, _names(schemas))
+        if told := check_reward(reward, rows, limit):
             warnings.warn(told, stacklevel=3)
 
     weighed = tuple((part.function, part.weight) for part in reward.parts)
     return Environment(
         play,
         name,
-        seconds,
+        limit,
         siblings=siblings,
         check=check,
         single=not offered,

@@ -82,12 +82,13 @@ def _played(asked: Asked, method: Method) -> Asked:
 
 
 def _environment_of(method: Method) -> Environment | None:
-    """By its options ``environment``, or ``reward`` with ``tools`` and ``seconds``."""
+    """As it says itself, or by its options: ``environment``; ``reward``, ``tools``, ``seconds``."""
+    if (played := method.played()) is not None:
+        return played
     if (named := getattr(method, "environment", None)) is not None:
         return find_environment(named)
     if (reward := getattr(method, "reward", None)) is not None:
-        seconds = getattr(method, "seconds", None) or 30.0
-        return judged(reward, getattr(method, "tools", ()), seconds)
+        return judged(reward, getattr(method, "tools", ()), getattr(method, "seconds", None))
     return None
 
 

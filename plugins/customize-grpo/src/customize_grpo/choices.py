@@ -193,7 +193,7 @@ class Choices(Method):
     max_errors: float = option(
         default=0.1,
         help="Share of episodes that may fail, of a step or of held-out rows; beyond it the run "
-        "stops.",
+        "stops, and below 1 also where a judge of siblings leaves nothing of two steps in a row.",
         at_least=0.0,
         at_most=1.0,
     )
@@ -214,11 +214,6 @@ class Choices(Method):
             raise OptionError(f"with clip=ppo clip_low must be < 1 (got {self.clip_low})")
         if self.dual is not None and self.clip != "ppo":
             raise OptionError("dual is read by clip=ppo alone: leave it out")
-        if not self.is_relative and self.scale in ("group", "batch"):
-            raise OptionError(
-                f"scale={self.scale} needs a baseline: without one a reward over a spread near 0 "
-                "has no bound; set a baseline, scale=tokens or scale=none"
-            )
         if self.is_relative and self.group_size < 2:
             raise OptionError(
                 f"group_size must be >= 2 with baseline={self.baseline}: siblings are compared"
@@ -245,10 +240,23 @@ class Choices(Method):
         if self.environment is not None:
             return find_environment(self.environment)
         assert self.reward is not None
-        return judged(self.reward, self.tools, self.seconds or 30.0)
+        return judged(self.reward, self.tools, self.seconds)
 
     def check_ahead(self, rows: Dataset, renderer: Renderer, context: int | None) -> None:
+        self.check_scale()
         self.check_played(rows)
+
+    def check_scale(self) -> None:
+        """Asked of what begins alone: what was begun without this goes on and is replayed.
+
+        Raises:
+            OptionError: advantages would have no bound.
+        """
+        if not self.is_relative and self.scale in ("group", "batch"):
+            raise OptionError(
+                f"scale={self.scale} needs a baseline: without one a reward over a spread near 0 "
+                "has no bound; set a baseline, scale=tokens or scale=none"
+            )
 
     def check_played(self, rows: Dataset) -> None:
         """Hold rows against what is played; the same rows once, for a reward may be slow.

@@ -69,13 +69,15 @@ class Gatherer:
         self._seed = seed
         self._told_failure = False  # only the first is told whole; all are counted
         self._place = int(state.get("place", 0))
+        self._empty = int(state.get("empty", 0))  # steps in a row of which nothing is left
         self._pending = [Gathered.from_json(told) for told in state.get("pending", ())]
 
     def next(self, snapshot: Snapshot, number: int, total: int) -> Gathered:
         """The episodes of step ``number``; those of the steps ahead are sampled now.
 
         Raises:
-            EpisodesFailed: more than ``max_errors`` of a step's.
+            EpisodesFailed: more than ``max_errors`` of a step's, or all of two steps in a row are
+                left out, as a judge of siblings leaves out a group in which one failed.
         """
         last = min(number + self._choices.lag, total)
         for ahead in range(number + len(self._pending), last + 1):
@@ -84,7 +86,8 @@ class Gatherer:
 
     def state(self) -> State:
         """What a resumed run goes on from."""
-        return {"place": self._place, "pending": [g.to_json() for g in self._pending]}
+        pending = [g.to_json() for g in self._pending]
+        return {"place": self._place, "empty": self._empty, "pending": pending}
 
     def _gather(self, snapshot: Snapshot, step: int, version: int) -> Gathered:
         began = time.perf_counter()
@@ -115,17 +118,24 @@ class Gatherer:
 
     def _check(self, episodes: Sequence[Episode]) -> None:
         failed = [episode for episode in episodes if episode.error is not None]
+        none_left = all(episode.failed for episode in episodes)
+        self._empty = self._empty + 1 if none_left else 0
         if not failed:
             return
-        told = (
-            f"{len(failed)} of {len(episodes)} episodes failed, of which max_errors allows "
-            f"{self._choices.max_errors:.0%}; the first: {traced(failed[0], self._environment)}"
-        )
-        none_counts = all(episode.failed for episode in episodes)
-        if none_counts or len(failed) > self._choices.max_errors * len(episodes):
-            raise EpisodesFailed(told)
+        told = f"{len(failed)} of {len(episodes)} episodes failed"
+        first = f"the first: {traced(failed[0], self._environment)}"
+        allowed = f"of which max_errors allows {self._choices.max_errors:.0%}"
+        if len(failed) > self._choices.max_errors * len(episodes):
+            raise EpisodesFailed(f"{told}, {allowed}; {first}")
+        if self._empty > 1 and self._choices.max_errors < 1:
+            raise EpisodesFailed(
+                f"nothing is left of two steps in a row; of the second {told}, and all that are "
+                "judged beside them are left out: mend the reward or its judge of siblings, or set "
+                f"max_errors=1 to go on whatever fails; {first}"
+            )
         if not self._told_failure:
-            warnings.warn(told, stacklevel=2)
+            lost = "; nothing is learnt of this step" if none_left else ""
+            warnings.warn(f"{told}, {allowed}{lost}; {first}", stacklevel=2)
             self._told_failure = True
 
 

@@ -53,6 +53,8 @@ class GRPO(Choices):
 
     def train(self, session: Session, data: Dataset, resume: Step | None = None) -> Iterator[Step]:
         self.check_rows(data)
+        if resume is None:
+            self.check_scale()
         self.check_played(data)
         self.announced()
         environment = self.played()

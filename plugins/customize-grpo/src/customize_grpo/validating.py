@@ -34,7 +34,7 @@ def passes(
     Rewards count as in training, and what ``truncated=drop`` leaves out there is measured.
 
     Raises:
-        EpisodesFailed: more than ``max_errors`` of them.
+        EpisodesFailed: more than ``max_errors`` of them, or nothing is left to measure on.
     """
     number = choices.validation_samples
     asks = [
@@ -71,10 +71,14 @@ def _check(choices: Choices, environment: Environment, episodes: Sequence[Episod
     if not failed:
         return
     told = f"the first held-out episode that failed: {traced(failed[0], environment)}"
-    none_counts = all(episode.failed for episode in episodes)
-    if none_counts or len(failed) > choices.max_errors * len(episodes):
+    share = f"{len(failed)} of {len(episodes)} held-out episodes failed"
+    if len(failed) > choices.max_errors * len(episodes):
         raise EpisodesFailed(
-            f"{len(failed)} of {len(episodes)} held-out episodes failed, of which max_errors "
-            f"allows {choices.max_errors:.0%}; {told}"
+            f"{share}, of which max_errors allows {choices.max_errors:.0%}; {told}"
+        )
+    if all(episode.failed for episode in episodes):
+        raise EpisodesFailed(
+            f"nothing is left to measure on: {share}, and all that are judged beside them are left "
+            f"out: mend the reward or its judge of siblings, or hold out more rows; {told}"
         )
     warnings.warn(told, stacklevel=2)
