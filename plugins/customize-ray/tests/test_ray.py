@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -26,6 +26,7 @@ from customize import (
     Loss,
     ModelFolder,
     Observer,
+    OutOfMemoryError,
     Prompt,
     Sampling,
     Step,
@@ -40,6 +41,7 @@ pytest.importorskip("customize_sft")
 from customize_ray.backend import Ray  # noqa: E402  # imports no Ray, and tells nothing without
 from customize_ray.cluster import _await, _connect  # noqa: E402
 from customize_torch.backend import CPU  # noqa: E402
+from customize_torch.group.conductor import Conductor  # noqa: E402
 
 EACH = {"dtype": "float32", "threads": 1, "token_budget": 64}
 WORKERS = Ray(address="local", workers=2, cpus=0.25, on="cpu", on_options=EACH, timeout_s=60)
@@ -94,6 +96,23 @@ def test_losses_gradients_and_weights_are_those_of_one_process(
     assert sorted(p.name for p in (tmp_path / "workers").iterdir()) == sorted(
         p.name for p in (tmp_path / "one").iterdir()
     )
+
+
+def test_where_memory_runs_out_before_the_gradient_nothing_stays_pending(
+    engines: tuple[Engine, Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = engines[1].open(LoRA(rank=4), seed=3)
+    coupled = differentiate(squared, couples="batch")
+    session.forward_backward(batch(0), coupled)
+
+    def run_out(*given: object) -> NoReturn:
+        raise OutOfMemoryError("memory does not hold it")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Conductor, "forward", run_out)
+        with pytest.raises(OutOfMemoryError):
+            session.forward_backward(batch(0), coupled)
+    assert session.optim_step(AdamW(lr=0.01)).result() == 0.0
 
 
 def test_they_draw_what_one_process_draws_and_tell_of_each_token(

@@ -170,10 +170,10 @@ class TorchSession(Session):
         return self._at(self.policy).device_peak()
 
     def forward_backward(self, batch: Batch, loss: Loss) -> Handle[LossOutput]:
-        if loss.couples == "batch":
-            return self.surrogate(batch, loss)
-        compute = partial(self._over_pieces, batch, loss)
         try:
+            if loss.couples == "batch":
+                return self.surrogate(batch, loss)
+            compute = partial(self._over_pieces, batch, loss)
             output, gradients = self.budget.spend(
                 batch, loss.couples == "group", compute, self._adapter
             )
