@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -26,6 +26,7 @@ from customize import (
     Loss,
     ModelFolder,
     Observer,
+    OutOfMemoryError,
     Prompt,
     Sampling,
     Step,
@@ -38,8 +39,9 @@ ray = pytest.importorskip("ray")
 pytest.importorskip("customize_sft")
 
 from customize_ray.backend import Ray  # noqa: E402  # imports no Ray, and tells nothing without
-from customize_ray.cluster import _await, _connect  # noqa: E402
+from customize_ray.cluster import Team, _await, _connect  # noqa: E402
 from customize_torch.backend import CPU  # noqa: E402
+from customize_torch.group.conductor import Conductor  # noqa: E402
 
 EACH = {"dtype": "float32", "threads": 1, "token_budget": 64}
 WORKERS = Ray(address="local", workers=2, cpus=0.25, on="cpu", on_options=EACH, timeout_s=60)
@@ -94,6 +96,23 @@ def test_losses_gradients_and_weights_are_those_of_one_process(
     assert sorted(p.name for p in (tmp_path / "workers").iterdir()) == sorted(
         p.name for p in (tmp_path / "one").iterdir()
     )
+
+
+def test_where_memory_runs_out_before_the_gradient_nothing_stays_pending(
+    engines: tuple[Engine, Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = engines[1].open(LoRA(rank=4), seed=3)
+    coupled = differentiate(squared, couples="batch")
+    session.forward_backward(batch(0), coupled)
+
+    def run_out(*given: object) -> NoReturn:
+        raise OutOfMemoryError("memory does not hold it")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Conductor, "forward", run_out)
+        with pytest.raises(OutOfMemoryError):
+            session.forward_backward(batch(0), coupled)
+    assert session.optim_step(AdamW(lr=0.01)).result() == 0.0
 
 
 def test_they_draw_what_one_process_draws_and_tell_of_each_token(
@@ -225,13 +244,52 @@ def with_most_of_the_room(workers: int) -> Ray:
     return Ray(address="local", workers=workers, cpus=cpus, on="cpu", on_options=EACH)
 
 
-def test_other_workers_take_the_room_of_those_before_and_give_it_back(model: ModelFolder) -> None:
+def test_other_workers_take_the_room_of_those_before_and_give_it_back(
+    model: ModelFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("customize_ray.cluster._FREED_S", 0.5)
     told = []
     first = with_most_of_the_room(1).load(model)
     for engine in (first, with_most_of_the_room(2).load(model), first):
         told.append(engine.base().forward(batch(1)).result())
     np.testing.assert_allclose(told[1], told[0], rtol=1e-5, atol=5e-6)
     np.testing.assert_array_equal(told[2], told[0])
+
+
+def asked_beside(first: Engine, other: Ray, model: ModelFolder) -> list[Any]:
+    """What a snapshot answers before and after other workers were asked, which begin meanwhile."""
+    kept = first.base()
+    told = [kept.forward(batch(1)).result()]
+    other.load(model).base().forward(batch(1)).result()
+    return [*told, kept.forward(batch(1)).result()]
+
+
+def test_workers_stay_beside_others_where_there_is_room_for_both(model: ModelFolder) -> None:
+    for team in list(Team._working):
+        team.rest()  # what other tests left
+    one, other = (
+        Ray(address="local", workers=workers, cpus=0.1, on="cpu", on_options=EACH, room_s=1)
+        for workers in (1, 2)
+    )
+    before, after = asked_beside(one.load(model), other, model)
+    np.testing.assert_array_equal(after, before)
+
+
+def test_workers_that_made_room_say_so_and_not_to_repeat_the_command(
+    model: ModelFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("customize_ray.cluster._FREED_S", 0.5)
+    told = r"made room for others of this process.* give both the same options .*workers.*timeout_s"
+    with pytest.raises(BackendError, match=told) as raised:
+        asked_beside(with_most_of_the_room(1).load(model), with_most_of_the_room(2), model)
+    assert not isinstance(raised.value, WorkerLost)  # after which all would be done once more
+
+
+def test_what_a_cluster_will_never_have_room_for_ends_no_others(model: ModelFolder) -> None:
+    kept = WORKERS.load(model).base()
+    with pytest.raises(customize.Unsupported, match="want 900 CPUs"):
+        Ray(address="local", workers=3, cpus=300, on="cpu").load(model)
+    kept.forward(batch(1)).result()
 
 
 def test_work_that_takes_too_long_names_the_option(

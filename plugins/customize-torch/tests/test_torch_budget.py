@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 import torch
 
 import customize
-from customize import Batch, CrossEntropy, LoRA, ModelFolder, OutOfMemoryError
+from customize import Batch, CrossEntropy, LoRA, ModelFolder, Observer, OutOfMemoryError, Step
 from customize_torch.backend import CPU
 from customize_torch.policy import Policy
 from customize_torch.session import TorchSession
@@ -36,8 +37,8 @@ def small(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return fitted
 
 
-def opened(model: ModelFolder) -> TorchSession:
-    session = CPU(dtype="float32", token_budget=400).load(model).open(LoRA(), seed=1)
+def opened(model: ModelFolder, token_budget: int = 400) -> TorchSession:
+    session = CPU(dtype="float32", token_budget=token_budget).load(model).open(LoRA(), seed=1)
     assert isinstance(session, TorchSession)
     return session
 
@@ -69,6 +70,31 @@ def test_what_fits_is_remembered_through_save_and_load(
     small.clear()
     step(later, batch)
     assert sum(small) == batch.num_tokens  # nothing was tried that did not fit
+
+
+@pytest.mark.parametrize(("asked", "reached"), [(64, 16), (32, 32), (128, 128), (8, 8)])
+def test_a_budget_that_is_newly_asked_takes_the_place_of_what_was_reached(
+    model: ModelFolder, tmp_path: Path, asked: int, reached: int
+) -> None:
+    before = opened(model, 64)
+    before.budget.tokens = 16  # as where memory ran out twice
+    before.save(tmp_path)
+    later = opened(model, asked)
+    later.load(tmp_path)
+    assert later.budget.tokens == reached
+
+
+def test_of_a_state_that_lacks_what_was_asked_the_lower_budget_counts(
+    model: ModelFolder, tmp_path: Path
+) -> None:
+    opened(model, 64).save(tmp_path)
+    state = json.loads((tmp_path / "state.json").read_text())
+    del state["asked_token_budget"]
+    (tmp_path / "state.json").write_text(json.dumps(state))
+    for asked, reached in ((128, 64), (32, 32)):
+        later = opened(model, asked)
+        later.load(tmp_path)
+        assert later.budget.tokens == reached
 
 
 def test_other_errors_are_not_taken_for_it(
@@ -159,6 +185,41 @@ def test_a_run_that_ran_out_goes_on_with_a_lower_budget_and_says_so(
     assert len(customize.train(**asked, backend=lower).metrics) == 3
     told = "backend_options.token_budget was 2048 when the run began and is 32 now"
     assert told in capsys.readouterr().err
+
+
+class Stopping(Observer):
+    """Stops the run after its second step."""
+
+    def on_step(self, step: Step) -> None:
+        if step.number == 2:
+            raise KeyboardInterrupt
+
+
+def test_a_stopped_run_computes_as_many_tokens_together_as_it_is_told(
+    model: ModelFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, Any] = {
+        "model": model.path,
+        "data": [{"prompt": "a", "completion": "b" * 20} for _ in range(16)],
+        "to": tmp_path / "run",
+        "options": {"batch_size": 4, "epochs": 1},
+        "evaluate": False,
+    }
+    sizes: list[int] = []
+    whole = Policy.logprobs
+
+    def logprobs(self: Policy, batch: Batch) -> torch.Tensor:
+        sizes.append(batch.num_sequences)
+        return whole(self, batch)
+
+    monkeypatch.setattr(Policy, "logprobs", logprobs)
+    few = CPU(dtype="float32", token_budget=32)
+    with suppress(KeyboardInterrupt):
+        customize.train(**asked, backend=few, checkpoint_every=1, observers=[Stopping()])
+    assert set(sizes) == {1}
+    sizes.clear()
+    customize.train(**asked, backend=CPU(dtype="float32"), checkpoint_every=1)
+    assert set(sizes) == {4}
 
 
 def test_what_may_change_is_among_what_decides_the_bits() -> None:

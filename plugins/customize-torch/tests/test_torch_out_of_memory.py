@@ -22,6 +22,7 @@ from customize import (
     OutOfMemoryError,
     Prompt,
     Sampling,
+    differentiate,
 )
 from customize_torch import loading, optimizer, policy
 from customize_torch.backend import CPU
@@ -241,6 +242,19 @@ def test_a_step_that_does_not_fit_leaves_all_as_it_was(
             session.optim_step(ADAM)
     assert session.policy is before
     assert session.optim_step(ADAM).result() == 0.0  # nothing of it goes into the next
+
+
+def test_a_pass_before_the_gradient_that_does_not_fit_leaves_nothing_pending(
+    model: ModelFolder, batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = opened(model)
+    coupled = differentiate(lambda logprobs, of: (logprobs.sum() / 100) ** 2, couples="batch")
+    session.forward_backward(batch, coupled)
+    with monkeypatch.context() as patched:
+        patched.setattr(policy.Policy, "logprobs", run_out)
+        with pytest.raises(OutOfMemoryError):
+            session.forward_backward(batch, coupled)
+    assert session.optim_step(ADAM).result() == 0.0
 
 
 def test_opening_says_what_is_trained_is_too_much(

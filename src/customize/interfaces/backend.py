@@ -243,7 +243,12 @@ class Session(Snapshot):
 
     @abstractmethod
     def forward_backward(self, batch: Batch, loss: Loss) -> Handle[LossOutput]:
-        """Add the gradient of ``loss`` to what is pending."""
+        """Add the gradient of ``loss`` to what is pending.
+
+        Raises:
+            OutOfMemoryError: the step is lost: nothing is pending any more, of this call or of
+                earlier ones, and the weights are as they were.
+        """
 
     def surrogate(self, batch: Batch, loss: Loss) -> Handle[LossOutput]:
         """``forward_backward`` for a loss that a backend cannot take as it is, one forward more.

@@ -1,4 +1,4 @@
-"""The cluster, and the one crew that this process has in it. Knows no engine."""
+"""The cluster, and the crews that this process has in it. Knows no engine."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ import time
 from typing import ClassVar
 
 from customize import BackendError
-from customize_ray.crew import RayCrew
+from customize_ray.crew import RayCrew, has_free
 from customize_torch.group.conductor import Conductor
 
 _log = logging.getLogger(__name__)
 _ANSWERING_S = 60.0  # until a cluster that begins at the same time answers
+_FREED_S = 5.0  # until what ended workers held is told to be free
 
 
 class Team:
     """A crew, and another one after it is lost, as often as ``restarts`` says.
 
-    One team of a process has workers at a time, for a cluster may have no room for more: they are
-    ended when another team is asked, and begin anew when this one is.
+    Teams of a process have workers beside one another where the cluster has room for them; where it
+    has none for another one, those of an earlier one are ended, and begin anew when it is asked.
     """
 
-    _working: ClassVar[Team | None] = None
+    _working: ClassVar[list[Team]] = []  # from the one that has had its workers for longest
 
     def __init__(
         self,
@@ -66,16 +67,30 @@ class Team:
         return self._crew.most_together
 
     def _begin(self) -> None:
-        if Team._working is not None and Team._working is not self:
-            Team._working._rest()
-        Team._working = self
-        self._crew = RayCrew(*self._asked)
-        self._conductor = Conductor(self._crew)
+        crew = RayCrew(*self._asked)
+        if self in Team._working:
+            Team._working.remove(self)
+        _make_room(crew, Team._working)
+        crew.begin()
+        self._crew, self._conductor = crew, Conductor(crew)
+        Team._working.append(self)
 
-    def _rest(self) -> None:
-        if self._crew is not None:
-            self._crew.end()
-        self._crew = None
+    def rest(self) -> None:
+        """End the workers for those of another team; lost ones hold nothing, and stay counted."""
+        if self._crew is not None and not self._crew.is_over:
+            self._crew.make_room()
+            self._crew = None
+
+
+def _make_room(crew: RayCrew, others: list[Team]) -> None:
+    """Have the others rest, one by one, until the cluster can hold the crew."""
+    until = time.monotonic() + _FREED_S
+    while others and not has_free(crew.wanted):
+        if time.monotonic() < until:
+            time.sleep(0.1)
+            continue
+        others.pop(0).rest()
+        until = time.monotonic() + _FREED_S
 
 
 team_of = functools.cache(Team)

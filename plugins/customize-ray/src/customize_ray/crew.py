@@ -23,14 +23,20 @@ from customize_torch.group.parcel import Array, Parcel, unpack
 _log = logging.getLogger(__name__)
 _BEGINNING_S = 300.0  # until a cluster has made room, and torch is imported
 _SOON = 0.1  # of the time that workers are waited for, until this is told
+_MADE_ROOM = (
+    "the workers made room for others of this process, since the cluster has none for both: give "
+    "both the same options address, workers, cpus, on, timeout_s, restarts and room_s, with which "
+    "they share their workers, or use a cluster that has room for both before it grows"
+)
 _CAUSE_S = 5.0  # a lost actor's peers may raise before Ray knows of the loss
 
 
 class RayCrew(Crew):
     """``world`` workers with so many processors each, and a GPU each where ``gpus`` is 1.
 
-    room_s: that the cluster may take to grow for them. is_over: whether some were lost, and so all.
-    most_together: of them on one machine.
+    They begin with ``begin``. room_s: that the cluster may take to grow for them. wanted: what they
+    take of it, by Ray's names. is_over: whether some were lost, and so all. most_together: of them
+    on one machine.
     """
 
     is_first_here = False
@@ -38,13 +44,22 @@ class RayCrew(Crew):
     def __init__(self, world: int, cpus: float, gpus: int, timeout_s: float, room_s: float) -> None:
         self.world = world
         self.is_over = False
-        self._timeout_s = timeout_s
-        self._wanted = {"CPU": world * cpus, "GPU": float(world * gpus)}
+        self.wanted = {"CPU": world * cpus, "GPU": float(world * gpus)}
+        self._each = {"num_cpus": cpus, "num_gpus": gpus}
+        self._timeout_s, self._room_s = timeout_s, room_s
+        self._has_made_room = False
         if not room_s:
             self._refuse_too_many()
-        made = ray.remote(num_cpus=cpus, num_gpus=gpus, max_restarts=0)(Worker)
-        self._workers = [made.remote(rank, world) for rank in range(world)]
-        self._meet(gpus > 0, room_s)
+
+    def begin(self) -> None:
+        """Have the cluster begin them, and wait until they have met.
+
+        Raises:
+            WorkerLost: it does not in time, or some are lost.
+        """
+        made = ray.remote(max_restarts=0, **self._each)(Worker)
+        self._workers = [made.remote(rank, self.world) for rank in range(self.world)]
+        self._meet(self.wanted["GPU"] > 0, self._room_s)
 
     def order(
         self, value: Mapping[str, Any], arrays: Mapping[str, Array], beside: Beside
@@ -63,6 +78,11 @@ class RayCrew(Crew):
             with suppress(RayError):
                 ray.kill(worker)
         self._workers = []
+
+    def make_room(self) -> None:
+        """Give them up for those of another crew, which is told where they are asked again."""
+        self._has_made_room = True
+        self.end()
 
     def _meet(self, devices: bool, room_s: float) -> None:
         asked = [w.where.remote() for w in self._workers]
@@ -84,6 +104,8 @@ class RayCrew(Crew):
 
         Ray's references and what they stand for have no types.
         """
+        if self._has_made_room:
+            raise BackendError(_MADE_ROOM)
         if self.is_over:
             raise WorkerLost("the workers were given up: open the run anew, or repeat the command")
         try:
@@ -100,7 +122,7 @@ class RayCrew(Crew):
     def _refuse_too_many(self) -> None:
         """Ray would wait for ever for what a cluster will never have."""
         there = ray.cluster_resources()
-        for name, wanted in self._wanted.items():
+        for name, wanted in self.wanted.items():
             if wanted > there.get(name, 0):
                 raise Unsupported(
                     f"{self.world} workers want {wanted:g} {name}s, and the cluster has "
@@ -114,7 +136,7 @@ class RayCrew(Crew):
         return ", ".join(
             f"they want {wanted:g} {name}s, and {free.get(name, 0):g} of {there.get(name, 0):g} "
             "are free beside what has begun"
-            for name, wanted in self._wanted.items()
+            for name, wanted in self.wanted.items()
             if wanted
         )
 
@@ -139,6 +161,12 @@ class RayCrew(Crew):
         rank = min(found)
         told = str(found[rank]).strip().splitlines()[-1]
         raise BackendError(f"process {rank} raised {told}") from error
+
+
+def has_free(wanted: Mapping[str, float]) -> bool:
+    """Whether the cluster has as much free; Ray counts in ten-thousandths."""
+    free = ray.available_resources()
+    return all(round(amount - free.get(name, 0.0), 4) <= 0 for name, amount in wanted.items())
 
 
 def _too_long() -> str:

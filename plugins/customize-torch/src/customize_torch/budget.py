@@ -34,11 +34,12 @@ class Rows:
 class Budget:
     """Tokens computed together: as asked, or half as many as often as memory ran out.
 
+    asked: what ``tokens`` was before memory ever ran out.
     most: that are drawn together, of such a width or a larger one, where memory ran out.
     """
 
     def __init__(self, tokens: int, own: OwnOptions) -> None:
-        self.tokens = tokens
+        self.asked = self.tokens = tokens
         self.own = own
         self.most: list[Rows] = []
 
@@ -66,6 +67,11 @@ class Budget:
                 told = first_line(error)
             # Here, since what the error holds is freed only when it is left.
             self._halve(batch, len(cut), by_group, adapter, told)
+
+    def go_on(self, asked: int, reached: int) -> None:
+        """From what another budget reached, unless it was asked for another number of tokens."""
+        if asked == self.asked:
+            self.tokens = min(self.tokens, reached)
 
     def holds(self, draw: Callable[[], None], rows: Rows) -> bool:
         """Whether memory holds what ``draw`` makes of so many rows; else half as many are drawn

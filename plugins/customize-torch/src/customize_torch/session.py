@@ -170,10 +170,10 @@ class TorchSession(Session):
         return self._at(self.policy).device_peak()
 
     def forward_backward(self, batch: Batch, loss: Loss) -> Handle[LossOutput]:
-        if loss.couples == "batch":
-            return self.surrogate(batch, loss)
-        compute = partial(self._over_pieces, batch, loss)
         try:
+            if loss.couples == "batch":
+                return self.surrogate(batch, loss)
+            compute = partial(self._over_pieces, batch, loss)
             output, gradients = self.budget.spend(
                 batch, loss.couples == "group", compute, self._adapter
             )
@@ -267,6 +267,7 @@ class TorchSession(Session):
             "seed": self.seed,
             "scale": self.policy.scale,
             "token_budget": self.budget.tokens,
+            "asked_token_budget": self.budget.asked,
             "held": self.policy.base.place.base,
         }
         (folder / "state.json").write_text(json.dumps(state), "utf-8")
@@ -285,7 +286,9 @@ class TorchSession(Session):
         if groups["weights"].keys() != self.policy.tensors.keys():
             raise ModelError(f"{folder} was saved with another adapter: its layers differ")
         self.seed = state["seed"]
-        self.budget.tokens = min(self.budget.tokens, state["token_budget"])
+        # Earlier states do not say what was asked.
+        asked = state.get("asked_token_budget", self.budget.asked)
+        self.budget.go_on(asked, state["token_budget"])
         scale = state["scale"]
         kept = attrs.evolve(self.policy, scale=scale, below=groups.get("below", {}))
         self.policy = attrs.evolve(kept, tensors=groups["weights"])

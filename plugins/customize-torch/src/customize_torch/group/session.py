@@ -86,9 +86,9 @@ class SpreadSession(SpreadSnapshot, Session):
 
     def forward_backward(self, batch: Batch, loss: Loss) -> Handle[LossOutput]:
         named = loss_out(loss)
-        if named is None:
-            return self.surrogate(batch, loss)
         try:
+            if named is None:
+                return self.surrogate(batch, loss)
             output = LossOutput(*self._conductor.learn(self._number, batch, named))
         except OutOfMemoryError:
             self._conductor.order("forget", of=self._number)  # as where memory ran out
