@@ -73,8 +73,8 @@ class Run:
 
     def release(self) -> None:
         """Let go of what a backend holds in memory; it is loaded anew when it is next used."""
-        for name in ("engine", "customized", "base", "_whole"):
-            self.__dict__.pop(name, None)
+        self.open_anew()
+        vars(self).pop("engine", None)
         gc.collect()  # a base and its layers may hold one another
 
     @property
