@@ -205,11 +205,14 @@ __all__ = [
 
 _ERRORS = "customize._errors"
 _BACKEND = "customize.interfaces.backend"
+_HANDLE = "customize.interfaces.handle"
+_SAMPLING = "customize.interfaces.sampling"
+_SESSION = "customize.interfaces.session"
 
 _HOMES = {
-    "AdamW": _BACKEND,
+    "AdamW": _SESSION,
     "Adapted": "customize.evaluation.adapting",
-    "Adapter": _BACKEND,
+    "Adapter": _SESSION,
     "Answer": "customize.interfaces.scorer",
     "Answering": "customize.packaging.answering",
     "Ask": "customize.rollouts.episode",
@@ -228,7 +231,7 @@ _HOMES = {
     "Chunk": "customize.interfaces.index",
     "Chunking": "customize.retrieval.chunking",
     "Citation": "customize.retrieval.grounding",
-    "Completion": _BACKEND,
+    "Completion": _SAMPLING,
     "Corpus": "customize.retrieval.documents.corpus",
     "Correction": "customize.traits.correction",
     "CrossEntropy": "customize._losses",
@@ -238,7 +241,7 @@ _HOMES = {
     "Dataset": "customize.interfaces.dataset",
     "DatasetSpec": "customize.plugins.specs",
     "Document": "customize.interfaces.index",
-    "Done": _BACKEND,
+    "Done": _HANDLE,
     "Driver": "customize.rollouts.driver",
     "Encoder": "customize.interfaces.index",
     "EncoderSpec": "customize.plugins.specs",
@@ -253,15 +256,15 @@ _HOMES = {
     "Exportable": "customize.interfaces.exporter",
     "Exporter": "customize.interfaces.exporter",
     "ExporterSpec": "customize.plugins.specs",
-    "Failed": _BACKEND,
-    "Full": _BACKEND,
+    "Failed": _HANDLE,
+    "Full": _SESSION,
     "Gate": "customize.interfaces.gate",
     "GateFailed": _ERRORS,
     "GateInconclusive": _ERRORS,
     "GroundedAnswer": "customize.retrieval.grounding",
     "Grounding": "customize.retrieval.grounding",
     "GrowingText": "customize.data.rendering.growing_text",
-    "Handle": _BACKEND,
+    "Handle": _HANDLE,
     "Heading": "customize.interfaces.index",
     "Hit": "customize.interfaces.index",
     "ImportanceSampling": "customize._losses",
@@ -269,9 +272,9 @@ _HOMES = {
     "IndexSpec": "customize.plugins.specs",
     "Indexed": "customize.retrieval.building",
     "Likelihood": "customize.interfaces.scorer",
-    "LoRA": _BACKEND,
+    "LoRA": _SESSION,
     "Loss": "customize._losses",
-    "LossOutput": _BACKEND,
+    "LossOutput": _SESSION,
     "Manifest": "customize.packaging.manifest",
     "Message": "customize.interfaces.renderer",
     "Method": "customize.interfaces.method",
@@ -286,7 +289,7 @@ _HOMES = {
     "ObservedRun": "customize.interfaces.observer",
     "Observer": "customize.interfaces.observer",
     "ObserverSpec": "customize.plugins.specs",
-    "OnToken": _BACKEND,
+    "OnToken": _SAMPLING,
     "OptionError": _ERRORS,
     "OutOfMemoryError": _ERRORS,
     "OutOfRoom": _ERRORS,
@@ -296,7 +299,7 @@ _HOMES = {
     "ParityError": _ERRORS,
     "Plan": "customize.planning.plan",
     "PluginError": _ERRORS,
-    "Prompt": _BACKEND,
+    "Prompt": _SAMPLING,
     "Proposal": "customize.traits.proposing",
     "Query": "customize.interfaces.runtime",
     "ReaderSpec": "customize.plugins.specs",
@@ -313,12 +316,12 @@ _HOMES = {
     "RunError": _ERRORS,
     "Runtime": "customize.interfaces.runtime",
     "Said": "customize.interfaces.runtime",
-    "Sampling": _BACKEND,
+    "Sampling": _SAMPLING,
     "Scorer": "customize.interfaces.scorer",
     "ScorerSpec": "customize.plugins.specs",
-    "Session": _BACKEND,
+    "Session": _SESSION,
     "Smaller": _BACKEND,
-    "Snapshot": _BACKEND,
+    "Snapshot": _SESSION,
     "Split": "customize.data.splitting",
     "Spoken": "customize.rollouts.episode",
     "Step": "customize.interfaces.method",
@@ -453,23 +456,9 @@ if TYPE_CHECKING:
     from customize.evaluation.evaluation import Evaluation as Evaluation
     from customize.evaluation.scorers.leaks import text_shown as text_shown
     from customize.evaluation.scorers.refusals import abstention_rates as abstention_rates
-    from customize.interfaces.backend import AdamW as AdamW
-    from customize.interfaces.backend import Adapter as Adapter
     from customize.interfaces.backend import Backend as Backend
-    from customize.interfaces.backend import Completion as Completion
-    from customize.interfaces.backend import Done as Done
     from customize.interfaces.backend import Engine as Engine
-    from customize.interfaces.backend import Failed as Failed
-    from customize.interfaces.backend import Full as Full
-    from customize.interfaces.backend import Handle as Handle
-    from customize.interfaces.backend import LoRA as LoRA
-    from customize.interfaces.backend import LossOutput as LossOutput
-    from customize.interfaces.backend import OnToken as OnToken
-    from customize.interfaces.backend import Prompt as Prompt
-    from customize.interfaces.backend import Sampling as Sampling
-    from customize.interfaces.backend import Session as Session
     from customize.interfaces.backend import Smaller as Smaller
-    from customize.interfaces.backend import Snapshot as Snapshot
     from customize.interfaces.dataset import Dataset as Dataset
     from customize.interfaces.dataset import Row as Row
     from customize.interfaces.environment import Environment as Environment
@@ -483,6 +472,9 @@ if TYPE_CHECKING:
     from customize.interfaces.gate import Gate as Gate
     from customize.interfaces.gate import better as better
     from customize.interfaces.gate import no_worse as no_worse
+    from customize.interfaces.handle import Done as Done
+    from customize.interfaces.handle import Failed as Failed
+    from customize.interfaces.handle import Handle as Handle
     from customize.interfaces.index import Chunk as Chunk
     from customize.interfaces.index import Document as Document
     from customize.interfaces.index import Encoder as Encoder
@@ -502,9 +494,20 @@ if TYPE_CHECKING:
     from customize.interfaces.runtime import Query as Query
     from customize.interfaces.runtime import Runtime as Runtime
     from customize.interfaces.runtime import Said as Said
+    from customize.interfaces.sampling import Completion as Completion
+    from customize.interfaces.sampling import OnToken as OnToken
+    from customize.interfaces.sampling import Prompt as Prompt
+    from customize.interfaces.sampling import Sampling as Sampling
     from customize.interfaces.scorer import Answer as Answer
     from customize.interfaces.scorer import Likelihood as Likelihood
     from customize.interfaces.scorer import Scorer as Scorer
+    from customize.interfaces.session import AdamW as AdamW
+    from customize.interfaces.session import Adapter as Adapter
+    from customize.interfaces.session import Full as Full
+    from customize.interfaces.session import LoRA as LoRA
+    from customize.interfaces.session import LossOutput as LossOutput
+    from customize.interfaces.session import Session as Session
+    from customize.interfaces.session import Snapshot as Snapshot
     from customize.models import resolve as resolve
     from customize.models.cache import known_here as known_here
     from customize.models.shape import ModelShape as ModelShape

@@ -20,7 +20,7 @@ from customize import (
     Snapshot,
 )
 from customize import episode_seed as seed_of
-from customize.interfaces.backend import Handle
+from customize.interfaces.handle import Handle
 from customize.testing import ToyRenderer
 
 ROW = {"messages": [{"role": "user", "content": "How much is 6 times 7?"}], "answer": "42"}

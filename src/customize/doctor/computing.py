@@ -23,7 +23,8 @@ import numpy as np
 from customize._batch import Batch
 from customize._errors import BackendError, CustomizeError
 from customize._losses import CrossEntropy
-from customize.interfaces.backend import AdamW, Backend, LoRA
+from customize.interfaces.backend import Backend
+from customize.interfaces.session import AdamW, LoRA
 from customize.plugins import load
 
 _TIMEOUT_S = 180

@@ -18,8 +18,8 @@ from customize._errors import DataError, OptionError
 from customize.evaluation.columns import SnapshotColumn
 from customize.evaluation.questions import Question
 from customize.evaluation.statistics import Interval, cluster_numbers, mean, superior
-from customize.interfaces.backend import Snapshot
 from customize.interfaces.index import Chunk, Encoder, Index
+from customize.interfaces.session import Snapshot
 from customize.retrieval.evidence import find_answer
 from customize.retrieval.fitting import By, Doubles, Wanted, fitted
 from customize.retrieval.fusion import FusedIndex

@@ -16,9 +16,10 @@ from customize._errors import Unsupported
 from customize._memory import resident_bytes
 from customize.evaluation.prompting import Prompting
 from customize.evaluation.questions import Question
-from customize.interfaces.backend import Completion, OnToken, Prompt, Sampling, Snapshot
 from customize.interfaces.renderer import Message
+from customize.interfaces.sampling import Completion, OnToken, Prompt, Sampling
 from customize.interfaces.scorer import Answer, Likelihood
+from customize.interfaces.session import Snapshot
 
 
 @attrs.frozen

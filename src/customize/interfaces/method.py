@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 
 import attrs
 
-from customize.interfaces.backend import Session, Snapshot
 from customize.interfaces.dataset import Dataset, Row
 from customize.interfaces.environment import Environment
 from customize.interfaces.renderer import Renderer
+from customize.interfaces.session import Session, Snapshot
 
 SECONDS = "_s"  # ends the names of what is logged in seconds, and of nothing else
 

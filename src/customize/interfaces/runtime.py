@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from customize._batch import Floats, Ints
 from customize._errors import DataError, OptionError, Unsupported
-from customize.interfaces.backend import Sampling
 from customize.interfaces.renderer import Message, Renderer, Tool
+from customize.interfaces.sampling import Sampling
 
 
 def _tokens(values: npt.ArrayLike) -> Ints:

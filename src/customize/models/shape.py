@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 
 from customize._errors import OptionError
-from customize.interfaces.backend import Adapter, LoRA
+from customize.interfaces.session import Adapter, LoRA
 from customize.models.trust import checked_config
 from customize.models.weights import read_header, weight_files
 

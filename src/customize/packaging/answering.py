@@ -10,9 +10,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from customize.interfaces.backend import Sampling
 from customize.interfaces.renderer import Renderer
 from customize.interfaces.runtime import Query, Said
+from customize.interfaces.sampling import Sampling
 from customize.packaging.deciding import Doubles, Others, decided
 from customize.packaging.fitting import Fitting
 

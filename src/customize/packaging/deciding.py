@@ -13,7 +13,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from customize.interfaces.backend import Sampling
+from customize.interfaces.sampling import Sampling
 
 Doubles = npt.NDArray[np.float64]
 

@@ -24,8 +24,8 @@ from customize._batch import Floats, Ints
 from customize._contention import Contention
 from customize._errors import CustomizeError, ExportError
 from customize._memory import peak_bytes
-from customize.interfaces.backend import Sampling
 from customize.interfaces.runtime import Query, Runtime
+from customize.interfaces.sampling import Sampling
 from customize.packaging.reference import Case, condensed, read_cases
 
 _SPEED_TOKENS = 32

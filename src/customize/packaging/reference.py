@@ -18,9 +18,10 @@ import numpy as np
 
 from customize._batch import Batch, Floats, Ints
 from customize._errors import ExportError
-from customize.interfaces.backend import Prompt, Sampling, Snapshot
 from customize.interfaces.exporter import Exportable
 from customize.interfaces.renderer import Renderer
+from customize.interfaces.sampling import Prompt, Sampling
+from customize.interfaces.session import Snapshot
 from customize.packaging.prompts import Question, hard_questions
 
 MAX_TOKENS = 24

@@ -12,16 +12,10 @@ from typing import Literal
 import numpy as np
 
 from customize._batch import Batch, Floats, Ints
-from customize.interfaces.backend import (
-    Completion,
-    Done,
-    Handle,
-    OnToken,
-    Prompt,
-    Sampling,
-    Snapshot,
-)
+from customize.interfaces.handle import Done, Handle
 from customize.interfaces.runtime import Query, Runtime, Said
+from customize.interfaces.sampling import Completion, OnToken, Prompt, Sampling
+from customize.interfaces.session import Snapshot
 from customize.packaging.answering import has_stopped
 
 

@@ -9,7 +9,8 @@ from functools import reduce
 
 import attrs
 
-from customize.interfaces.backend import Adapter, Backend, LoRA, Smaller
+from customize.interfaces.backend import Backend, Smaller
+from customize.interfaces.session import Adapter, LoRA
 
 _FEW_TOKENS = 256  # that are still worth computing together
 _MUCH = 4  # times less in an adapter's rank

@@ -7,7 +7,7 @@ weights is made, and full fine-tuning's twice as much (arXiv 2001.08361, table 1
 
 from __future__ import annotations
 
-from customize.interfaces.backend import Adapter, LoRA
+from customize.interfaces.session import Adapter, LoRA
 from customize.models.shape import ModelShape
 from customize.planning.counting import Work
 

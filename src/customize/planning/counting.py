@@ -15,18 +15,10 @@ import numpy.typing as npt
 from customize._batch import Batch, Floats
 from customize._differentiate import Couples
 from customize._losses import Loss
-from customize.interfaces.backend import (
-    AdamW,
-    Completion,
-    Done,
-    LossOutput,
-    OnToken,
-    Prompt,
-    Sampling,
-    Session,
-    Snapshot,
-)
+from customize.interfaces.handle import Done
 from customize.interfaces.renderer import Renderer
+from customize.interfaces.sampling import Completion, OnToken, Prompt, Sampling
+from customize.interfaces.session import AdamW, LossOutput, Session, Snapshot
 
 _TOGETHER = 128  # rows that are drawn at once, of more than these
 

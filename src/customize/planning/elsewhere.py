@@ -4,7 +4,7 @@ same result. Knows no backend, and nothing that this machine has shown.
 
 from __future__ import annotations
 
-from customize.interfaces.backend import Adapter, LoRA
+from customize.interfaces.session import Adapter, LoRA
 from customize.models.shape import ModelShape
 
 _SIZE = 2  # bytes of a number in bf16

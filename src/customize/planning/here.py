@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 import attrs
 
 from customize._processor import processor
-from customize.interfaces.backend import Adapter, Backend
+from customize.interfaces.backend import Backend
+from customize.interfaces.session import Adapter
 from customize.models.shape import ModelShape
 from customize.planning.evaluation_work import EvaluationWork
 from customize.planning.rates import Rate, evaluating_on, holding_on, machine_name, rate_of

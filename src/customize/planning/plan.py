@@ -15,7 +15,8 @@ import attrs
 
 from customize._errors import BackendError, Unsupported
 from customize.data.rendering import ChatRenderer
-from customize.interfaces.backend import Adapter, Backend, Full, LoRA
+from customize.interfaces.backend import Backend
+from customize.interfaces.session import Adapter, Full, LoRA
 from customize.models import locate
 from customize.models.shape import ModelShape
 from customize.planning.advice import Way, advice

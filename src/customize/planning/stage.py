@@ -10,10 +10,10 @@ import numpy as np
 
 from customize.data.glimpse import glimpse
 from customize.data.reading import read
-from customize.interfaces.backend import Adapter
 from customize.interfaces.dataset import Dataset
 from customize.interfaces.method import Method
 from customize.interfaces.renderer import Renderer
+from customize.interfaces.session import Adapter
 from customize.models.shape import ModelShape
 from customize.planning.amounts import drawing_flops, forward_flops, training_flops
 from customize.planning.counting import CountingSession, Sampled, Work

@@ -20,9 +20,10 @@ import numpy as np
 from customize._batch import Floats, Ints
 from customize._errors import DataError, OutOfRoom, Unsupported
 from customize.data.rendering.reply import is_unread_call
-from customize.interfaces.backend import Completion, Prompt, Sampling, Snapshot
 from customize.interfaces.environment import Environment, Reply, ToolCall, Turn, Verdict
 from customize.interfaces.renderer import Document, Message, Renderer, Tool
+from customize.interfaces.sampling import Completion, Prompt, Sampling
+from customize.interfaces.session import Snapshot
 from customize.rollouts.episode import Ask, Episode, Spoken
 from customize.rollouts.extending import extended, prove
 from customize.rollouts.limits import limited

@@ -135,8 +135,8 @@ def _unread(fault: str) -> dict[str, str]:
         "role": "tool",
         "tool_call_id": "call00000",
         "name": "error",
-        "content": f"error: {fault.replace('_', ' ')}: write one JSON object with name and "
-        "arguments",
+        "content": f"error: {fault.replace('_', ' ')}: write the tool's name and its arguments as "
+        "calls are written here",
     }
 
 

@@ -20,8 +20,9 @@ from customize._files import replace_text
 from customize._options import options_to_dict
 from customize._structuring import Faults, structure
 from customize.evaluation.adapting import Adapted
-from customize.interfaces.backend import Prompt, Sampling, Snapshot
 from customize.interfaces.index import Encoder, Hit, Index
+from customize.interfaces.sampling import Prompt, Sampling
+from customize.interfaces.session import Snapshot
 from customize.packaging.manifest import MANIFEST, PACKAGED, Manifest
 from customize.retrieval.chunking import Chunking
 from customize.retrieval.fusion import RRF_K, FusedIndex

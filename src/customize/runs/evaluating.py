@@ -25,11 +25,11 @@ from customize.evaluation.prompting import Prompting
 from customize.evaluation.scorers import as_scorers
 from customize.evaluation.suites import general as suite
 from customize.evaluation.terms import Terms
-from customize.interfaces.backend import Sampling
 from customize.interfaces.dataset import Row
 from customize.interfaces.environment import Environment, Function
 from customize.interfaces.gate import Gate
 from customize.interfaces.index import Index
+from customize.interfaces.sampling import Sampling
 from customize.rollouts.driver import Driver
 from customize.rollouts.judged import find_environment
 from customize.runs.folder import RunFolder

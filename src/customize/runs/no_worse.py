@@ -20,12 +20,12 @@ from customize.evaluation.playing import Playing
 from customize.evaluation.progress import AnswerProgress
 from customize.evaluation.questions import Question, questions_of
 from customize.evaluation.scorers import as_scorers
-from customize.interfaces.backend import Session
 from customize.interfaces.dataset import Row
 from customize.interfaces.exporter import Exportable, Exporter
 from customize.interfaces.gate import no_worse
 from customize.interfaces.renderer import Renderer
 from customize.interfaces.runtime import Runtime
+from customize.interfaces.session import Session
 from customize.packaging.parity import Fault, Limits, Parity
 from customize.packaging.snapshot import RuntimeSnapshot
 from customize.runs.evaluating import Asked, planned, terms_of, within

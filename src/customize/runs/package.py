@@ -10,8 +10,9 @@ from typing import NoReturn
 
 from customize._errors import Unsupported
 from customize._options import option, options
-from customize.interfaces.backend import Backend, Snapshot
+from customize.interfaces.backend import Backend
 from customize.interfaces.model import ModelFolder
+from customize.interfaces.session import Snapshot
 from customize.packaging.manifest import MANIFEST
 from customize.packaging.opening import open_package
 from customize.packaging.snapshot import RuntimeSnapshot

@@ -12,9 +12,9 @@ import attrs
 from customize._errors import OptionError, RunError, Unsupported
 from customize._live_line import LiveLine
 from customize.data.reading import read
-from customize.interfaces.backend import Adapter, Session
 from customize.interfaces.dataset import Row
 from customize.interfaces.method import Method
+from customize.interfaces.session import Adapter, Session
 from customize.plugins import load
 from customize.runs.folder import RunFolder
 from customize.runs.own_rows import located

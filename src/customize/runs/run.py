@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from customize._errors import DataError, Unsupported
 from customize.data.messages import asked_messages
 from customize.data.rendering.growing_text import GrowingText
-from customize.interfaces.backend import Backend, Engine, Prompt, Sampling, Snapshot
+from customize.interfaces.backend import Backend, Engine
 from customize.interfaces.exporter import Exporter
 from customize.interfaces.model import ModelFolder
 from customize.interfaces.observer import Observer
 from customize.interfaces.renderer import Message, Tool
+from customize.interfaces.sampling import Prompt, Sampling
+from customize.interfaces.session import Snapshot
 from customize.packaging.manifest import MANIFEST, Manifest
 from customize.runs.backends import quiet_libraries
 from customize.runs.folder import RunFolder

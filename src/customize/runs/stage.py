@@ -21,11 +21,12 @@ from customize._processor import processor
 from customize.data.dataset import IndexedDataset
 from customize.data.reading import read
 from customize.data.rendering.folder import ChatFolder
-from customize.interfaces.backend import Adapter, Backend, LoRA, Session
+from customize.interfaces.backend import Backend
 from customize.interfaces.method import Method, Step
 from customize.interfaces.model import ModelFolder
 from customize.interfaces.observer import Observer
 from customize.interfaces.renderer import Renderer
+from customize.interfaces.session import Adapter, LoRA, Session
 from customize.retrieval.document_rows import document_rows, sensitive_in
 from customize.runs.folder import RunFolder, folder_fingerprint, versions
 from customize.runs.given import Given, Source

@@ -16,10 +16,11 @@ from customize._live_line import say
 from customize._memory import peak_bytes
 from customize._options import options_of, options_to_dict
 from customize._structuring import Faults, unknown
-from customize.interfaces.backend import Adapter, Backend, Engine, Session
+from customize.interfaces.backend import Backend, Engine
 from customize.interfaces.method import Method
 from customize.interfaces.model import ModelFolder
 from customize.interfaces.observer import Observer
+from customize.interfaces.session import Adapter, Session
 from customize.models import resolve
 from customize.models.cache import check_writable
 from customize.models.sources import check_named as check_model_named

@@ -9,10 +9,10 @@ from typing import Self
 import attrs
 
 from customize._batch import Ints
-from customize.interfaces.backend import Sampling
 from customize.interfaces.index import Hit
 from customize.interfaces.renderer import Message, Tool
 from customize.interfaces.runtime import Query
+from customize.interfaces.sampling import Sampling
 from customize.serving.limits import Limits
 from customize.serving.menu import Served
 from customize.serving.refusal import Refusal

@@ -18,25 +18,11 @@ import numpy.typing as npt
 from customize._batch import Batch, Floats, Ints
 from customize._errors import CheckpointError, DataError, ModelError, NonFiniteError, Unsupported
 from customize._losses import Loss
-from customize.interfaces.backend import (
-    AdamW,
-    Adapter,
-    Backend,
-    Completion,
-    Done,
-    Engine,
-    Failed,
-    Full,
-    Handle,
-    LoRA,
-    LossOutput,
-    OnToken,
-    Prompt,
-    Sampling,
-    Session,
-    Snapshot,
-)
+from customize.interfaces.backend import Backend, Engine
+from customize.interfaces.handle import Done, Failed, Handle
 from customize.interfaces.model import ModelFolder
+from customize.interfaces.sampling import Completion, OnToken, Prompt, Sampling
+from customize.interfaces.session import AdamW, Adapter, Full, LoRA, LossOutput, Session, Snapshot
 from customize.testing.renderer import NUM_TOKENS, ToyRenderer
 
 Table = npt.NDArray[np.float64]

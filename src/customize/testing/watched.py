@@ -6,16 +6,9 @@ from collections.abc import Sequence
 
 from customize._batch import Batch, Floats, Ints
 from customize._losses import Loss
-from customize.interfaces.backend import (
-    AdamW,
-    Completion,
-    Handle,
-    LossOutput,
-    OnToken,
-    Prompt,
-    Sampling,
-    Session,
-)
+from customize.interfaces.handle import Handle
+from customize.interfaces.sampling import Completion, OnToken, Prompt, Sampling
+from customize.interfaces.session import AdamW, LossOutput, Session
 from customize.training.around import SessionAround
 
 

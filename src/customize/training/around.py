@@ -7,17 +7,9 @@ from pathlib import Path
 
 from customize._batch import Batch, Floats, Ints
 from customize._losses import Loss
-from customize.interfaces.backend import (
-    AdamW,
-    Completion,
-    Handle,
-    LossOutput,
-    OnToken,
-    Prompt,
-    Sampling,
-    Session,
-    Snapshot,
-)
+from customize.interfaces.handle import Handle
+from customize.interfaces.sampling import Completion, OnToken, Prompt, Sampling
+from customize.interfaces.session import AdamW, LossOutput, Session, Snapshot
 
 
 class SessionAround(Session):

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from customize._batch import Batch
 from customize._errors import OutOfMemoryError
 from customize._losses import Loss
-from customize.interfaces.backend import AdamW, Handle, LossOutput, Session
+from customize.interfaces.handle import Handle
+from customize.interfaces.session import AdamW, LossOutput, Session
 from customize.training.around import SessionAround
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from customize._batch import Batch
 from customize._errors import DataError
 from customize._losses import Loss
-from customize.interfaces.backend import Handle, LossOutput, Session
+from customize.interfaces.handle import Handle
+from customize.interfaces.session import LossOutput, Session
 from customize.training.around import SessionAround
 
 

@@ -17,9 +17,9 @@ import attrs
 from customize._errors import EpisodesFailed, NonFiniteError, OutOfMemoryError, RunError
 from customize._files import replace_text, sync, writing
 from customize._live_line import say
-from customize.interfaces.backend import Session
 from customize.interfaces.dataset import Dataset
 from customize.interfaces.method import Method, Step
+from customize.interfaces.session import Session
 from customize.training import checkpoints, sealed
 from customize.training.not_finite import TolerantSession, finite
 from customize.training.observers import Observers

@@ -16,7 +16,8 @@ from customize._batch import Batch, Floats
 from customize._differentiate import Couples
 from customize._errors import NonFiniteError
 from customize._losses import NAMED_LOSSES, Loss, Numbers
-from customize.interfaces.backend import AdamW, Handle, LossOutput, Session
+from customize.interfaces.handle import Handle
+from customize.interfaces.session import AdamW, LossOutput, Session
 from customize.training.begun import BegunSession
 
 _MOST_TOLD = 8

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from customize._options import option, options, options_to_dict
 from customize._structuring import Faults, structure
-from customize.interfaces.backend import Adapter, Full, LoRA
+from customize.interfaces.session import Adapter, Full, LoRA
 from customize.training.evaluation_plan import EvaluationPlan, plan_of
 
 # What a stage has of its own; all else is the run's.

@@ -12,7 +12,7 @@ from customize._options import options_of, options_to_dict
 from customize._structuring import NAMES_ELSEWHERE, Faults, structure, unknown
 from customize.data.offered import OF_AN_ENVIRONMENT
 from customize.data.reading import no_rows_named
-from customize.interfaces.backend import LoRA
+from customize.interfaces.session import LoRA
 from customize.models.sources import check_named as check_model_named
 from customize.training.evaluation_plan import plan_of
 from customize.training.recipe import OF_A_STAGE, Recipe, adapter_in

@@ -18,9 +18,10 @@ from customize._structuring import Faults, structure
 from customize.data.reading import read
 from customize.evaluation.answer_store import AnswerStore
 from customize.evaluation.evaluation import MARGIN, Evaluation
-from customize.interfaces.backend import Backend, LoRA
+from customize.interfaces.backend import Backend
 from customize.interfaces.dataset import Row
 from customize.interfaces.gate import no_worse
+from customize.interfaces.session import LoRA
 from customize.plugins import load, names
 from customize.runs.evaluating import Rows
 from customize.runs.folder import Differs

@@ -140,7 +140,10 @@ class SFT(Method):
         places = range(first, first + self.batch_size)
         batch = rows.batch([rows.at(seed, place) for place in places])
         if not batch.weights.any():
-            raise DataError(f"step {number}: every row of the batch has weight 0")
+            raise DataError(
+                f"step {number}: every row of the batch has weight 0: leave such rows out of the "
+                "data, or raise batch_size, and train anew"
+            )
         return batch.with_columns(weights=self._normalised(batch)), first / len(rows)
 
     def _normalised(self, batch: Batch) -> npt.NDArray[np.float64]:

@@ -9,7 +9,8 @@ import numpy as np
 
 from customize._errors import Unsupported
 from customize._losses import CrossEntropy
-from customize.interfaces.backend import AdamW, Adapter, Full, LoRA, Prompt, Sampling, Session
+from customize.interfaces.sampling import Prompt, Sampling
+from customize.interfaces.session import AdamW, Adapter, Full, LoRA, Session
 from customize.testing.backend_rules.subject import TOLERANCES, BackendSubject
 from customize.testing.expecting import expect, expect_raises
 from customize.testing.processes import in_process_of_its_own

@@ -12,7 +12,7 @@ import attrs
 import numpy as np
 
 from customize._batch import Batch, Floats
-from customize.interfaces.backend import AdamW, Session
+from customize.interfaces.session import AdamW, Session
 from customize.testing.backend_rules.subject import BackendSubject
 from customize.testing.expecting import expect, expect_close
 

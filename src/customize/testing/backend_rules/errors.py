@@ -9,7 +9,7 @@ import numpy as np
 from customize._batch import Batch
 from customize._errors import CustomizeError
 from customize._losses import PPO
-from customize.interfaces.backend import Prompt, Sampling
+from customize.interfaces.sampling import Prompt, Sampling
 from customize.testing.backend_rules.subject import BackendSubject
 from customize.testing.expecting import expect_raises
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from customize._batch import Batch
 from customize._losses import CrossEntropy
-from customize.interfaces.backend import AdamW, Session
+from customize.interfaces.session import AdamW, Session
 from customize.testing.backend_rules.effects import descent, effect_of, expect_same_gradient
 from customize.testing.backend_rules.subject import BackendSubject
 from customize.testing.expecting import expect, expect_close

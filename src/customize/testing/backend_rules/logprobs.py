@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from customize._batch import Batch
-from customize.interfaces.backend import Snapshot
+from customize.interfaces.session import Snapshot
 from customize.testing.backend_rules.subject import BackendSubject
 from customize.testing.expecting import expect, expect_close
 from customize.testing.rules import NotApplicable

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from customize._batch import Batch
 from customize._differentiate import Couples
 from customize._losses import CrossEntropy, ImportanceSampling, Loss, Numbers
-from customize.interfaces.backend import LossOutput, Session
+from customize.interfaces.session import LossOutput, Session
 from customize.testing.backend_rules.effects import Effect, effect_of, expect_same_gradient
 from customize.testing.backend_rules.subject import BackendSubject
 from customize.testing.expecting import expect, expect_close

@@ -9,7 +9,7 @@ import numpy as np
 from customize._batch import Floats
 from customize._errors import NonFiniteError
 from customize._losses import CrossEntropy
-from customize.interfaces.backend import AdamW, LoRA
+from customize.interfaces.session import AdamW, LoRA
 from customize.testing.backend_rules.effects import descent, probe
 from customize.testing.backend_rules.subject import BackendSubject
 from customize.testing.expecting import expect, expect_close, expect_equal, expect_raises

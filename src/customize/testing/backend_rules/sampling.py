@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from customize._batch import Batch, Floats
-from customize.interfaces.backend import Completion, Prompt, Sampling, Snapshot
+from customize.interfaces.sampling import Completion, Prompt, Sampling
+from customize.interfaces.session import Snapshot
 from customize.testing.backend_rules.subject import BackendSubject
 from customize.testing.expecting import expect, expect_close, expect_equal
 from customize.testing.options import changed

@@ -9,7 +9,7 @@ import numpy as np
 
 from customize._errors import CheckpointError, ModelError
 from customize._losses import CrossEntropy
-from customize.interfaces.backend import AdamW, Adapter, LoRA, Session
+from customize.interfaces.session import AdamW, Adapter, LoRA, Session
 from customize.testing.backend_rules.effects import probe
 from customize.testing.backend_rules.subject import BackendSubject
 from customize.testing.expecting import expect, expect_close, expect_equal, expect_raises

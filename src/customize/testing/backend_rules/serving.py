@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from customize.interfaces.backend import Prompt, Sampling
 from customize.interfaces.runtime import Query
+from customize.interfaces.sampling import Prompt, Sampling
 from customize.testing.backend_rules.subject import BackendSubject
 from customize.testing.expecting import expect, expect_close
 from customize.testing.rules import needs

@@ -6,7 +6,8 @@ import numpy as np
 
 from customize._batch import Floats
 from customize._losses import CrossEntropy
-from customize.interfaces.backend import AdamW, Backend
+from customize.interfaces.backend import Backend
+from customize.interfaces.session import AdamW
 from customize.testing.backend_rules.effects import probe
 from customize.testing.backend_rules.subject import BackendSubject
 from customize.testing.expecting import expect, expect_equal

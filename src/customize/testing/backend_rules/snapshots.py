@@ -6,7 +6,8 @@ import numpy as np
 
 from customize._errors import CheckpointError, Unsupported
 from customize._losses import CrossEntropy
-from customize.interfaces.backend import AdamW, Full, Prompt, Sampling, Session
+from customize.interfaces.sampling import Prompt, Sampling
+from customize.interfaces.session import AdamW, Full, Session
 from customize.testing.backend_rules.effects import probe
 from customize.testing.backend_rules.subject import BackendSubject
 from customize.testing.expecting import expect, expect_close, expect_equal, expect_raises

@@ -14,16 +14,9 @@ import numpy as np
 from customize._batch import Batch
 from customize._errors import Unsupported
 from customize._losses import CrossEntropy
-from customize.interfaces.backend import (
-    AdamW,
-    Adapter,
-    Backend,
-    Engine,
-    Full,
-    LoRA,
-    Session,
-)
+from customize.interfaces.backend import Backend, Engine
 from customize.interfaces.model import ModelFolder
+from customize.interfaces.session import AdamW, Adapter, Full, LoRA, Session
 from customize.testing.rules import NotApplicable
 from customize.testing.subject import Subject
 from customize.testing.tiny_model import write_tiny_model

@@ -7,7 +7,7 @@ from pathlib import Path
 import attrs
 
 from customize._errors import ExportError, ParityError
-from customize.interfaces.backend import LoRA
+from customize.interfaces.session import LoRA
 from customize.testing.expecting import expect
 from customize.testing.exporter_rules.subject import ExporterSubject
 from customize.testing.rules import RuleBroken

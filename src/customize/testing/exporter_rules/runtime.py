@@ -12,8 +12,8 @@ import numpy as np
 
 from customize._batch import Ints
 from customize._errors import DataError, OptionError, Unsupported
-from customize.interfaces.backend import Sampling
 from customize.interfaces.runtime import Query, Said
+from customize.interfaces.sampling import Sampling
 from customize.testing.expecting import expect, expect_close, expect_raises
 from customize.testing.exporter_rules.subject import ExporterSubject
 from customize.testing.rules import NotApplicable, RuleBroken

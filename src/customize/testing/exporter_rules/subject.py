@@ -11,10 +11,11 @@ from typing import ClassVar
 from customize._batch import Batch
 from customize._errors import Unsupported
 from customize._losses import CrossEntropy
-from customize.interfaces.backend import AdamW, Backend, Engine, LoRA, Session
+from customize.interfaces.backend import Backend, Engine
 from customize.interfaces.exporter import Exportable, Exporter
 from customize.interfaces.model import ModelFolder
 from customize.interfaces.runtime import Runtime
+from customize.interfaces.session import AdamW, LoRA, Session
 from customize.packaging.manifest import Manifest
 from customize.packaging.prompts import Question, hard_questions, room_of
 from customize.packaging.reference import Case, reference_cases

@@ -9,8 +9,8 @@ import numpy as np
 
 from customize._batch import Batch
 from customize._options import options_of
-from customize.interfaces.backend import Snapshot
 from customize.interfaces.dataset import Row
+from customize.interfaces.session import Snapshot
 from customize.testing.expecting import expect, expect_equal
 from customize.testing.method_rules.subject import GivenRows, MethodSubject
 from customize.testing.options import changed

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from customize.interfaces.backend import AdamW
 from customize.interfaces.method import SECONDS
+from customize.interfaces.session import AdamW
 from customize.testing.expecting import expect, expect_equal
 from customize.testing.method_rules.subject import MethodSubject
 from customize.testing.watched import Watched

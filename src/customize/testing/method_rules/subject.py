@@ -16,9 +16,9 @@ import numpy.typing as npt
 from customize._batch import Batch
 from customize._options import options_of
 from customize.data.reading import read
-from customize.interfaces.backend import LoRA, Session, Snapshot
 from customize.interfaces.dataset import Row
 from customize.interfaces.method import Method, Step
+from customize.interfaces.session import LoRA, Session, Snapshot
 from customize.testing.options import changed
 from customize.testing.rules import NotApplicable
 from customize.testing.subject import Subject
