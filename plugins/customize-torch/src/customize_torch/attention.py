@@ -116,10 +116,10 @@ class Decode:
             return out_RHD.transpose(0, 1)[None]
         held = self._added(layer, k_KND, v_KND)
         q_RKGD = q_HND[0].transpose(0, 1).unflatten(1, (k_KND.shape[1], -1))
-        mask = self._mask(q_HND.dtype, window)
         if _is_short(q_HND, self._longest):
-            out = attend_rows(q_RKGD, *held, mask, scale)
+            out = attend_rows(q_RKGD, *held, self._mask(torch.float32, window), scale)
         else:
+            mask = self._mask(q_HND.dtype, window)
             out = F.scaled_dot_product_attention(q_RKGD, *held, attn_mask=mask, scale=scale)
         return out.reshape(len(q_RKGD), -1, q_HND.shape[3]).transpose(0, 1)[None]
 

@@ -63,6 +63,8 @@ class Joined:
     a_RI: Tensor
     b_OR: Tensor
     scale: float
+    a_IR: Tensor = attrs.field(init=False, default=attrs.Factory(lambda self: self.a_RI.T, True))
+    b_RO: Tensor = attrs.field(init=False, default=attrs.Factory(lambda self: self.b_OR.T, True))
 
 
 @attrs.frozen(eq=False)
@@ -105,10 +107,10 @@ class Product:
             out_NO = self.base(x_NI)
         else:
             with beside(x_NI.device):
-                down_NR = x_NI @ self.update.a_RI.T
+                down_NR = x_NI @ self.update.a_IR
             out_NO = self.base(x_NI)
             wait(x_NI.device)
-            out_NO.addmm_(down_NR, self.update.b_OR.T, alpha=self.update.scale)
+            out_NO.addmm_(down_NR, self.update.b_RO, alpha=self.update.scale)
         return out_NO.view(*x.shape[:-1], -1).split(self.base.sizes, -1)
 
 

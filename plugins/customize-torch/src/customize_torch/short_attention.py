@@ -43,11 +43,12 @@ def attend_short(
 def attend_rows(
     q_RKGD: Tensor, k_RKND: Tensor, v_RKND: Tensor, mask_R11N: Tensor, scale: float
 ) -> Tensor:
-    """The same for rows with one new token each, [R, K, G, D]; what is added to scores hides."""
+    """The same for rows with one new token each, [R, K, G, D]; what is added to scores hides:
+    0 or -inf, in float32, in which scores are scaled.
+    """
     k, v = k_RKND.flatten(0, 1), v_RKND.flatten(0, 1)
-    scores = torch.bmm(q_RKGD.flatten(0, 1), k.mT).float().mul_(scale)
-    scores = scores.view(*q_RKGD.shape[:3], -1).add_(mask_R11N)
-    probs = scores.softmax(-1).to(q_RKGD.dtype)
+    scores = torch.bmm(q_RKGD.flatten(0, 1), k.mT).view(*q_RKGD.shape[:3], -1)
+    probs = torch.add(mask_R11N, scores, alpha=scale).softmax(-1).to(q_RKGD.dtype)
     return torch.bmm(probs.flatten(0, 1), v).view(q_RKGD.shape)
 
 
