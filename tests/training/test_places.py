@@ -139,11 +139,11 @@ def test_every_damage_of_a_real_checkpoint_is_found(tmp_path: Path) -> None:
     for trial in range(1400):
         file = files[trial % len(files)]
         content = file.read_bytes()
-        file.write_bytes(_damaged(content, trial, chance))
+        _overwrite(file, _damaged(content, trial, chance))
         fault = sealed.damage(folder)
         assert fault is not None, (trial, file)
         assert file.name in fault
-        file.write_bytes(content)
+        _overwrite(file, content)
     for file in files:
         content = file.read_bytes()
         file.write_bytes(content + b"\0" * 100)
@@ -152,6 +152,13 @@ def test_every_damage_of_a_real_checkpoint_is_found(tmp_path: Path) -> None:
         assert file.name in str(sealed.damage(folder))
         file.write_bytes(content)
     assert sealed.damage(folder) is None
+
+
+def _overwrite(file: Path, content: bytes) -> None:
+    """In place: of a file that is emptied first, some file systems wait for the disk."""
+    with file.open("r+b") as stream:
+        stream.write(content)
+        stream.truncate()
 
 
 def _damaged(content: bytes, trial: int, chance: random.Random) -> bytes:
