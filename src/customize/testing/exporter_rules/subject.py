@@ -80,9 +80,10 @@ class ExporterSubject(Subject):
         answer = {"role": "assistant", "content": "Certainly not today."}
         rendered = [session.renderer.render([*messages, answer]) for messages in MESSAGES]
         batch = Batch.from_sequences([(r.tokens, {"weights": r.weights}) for r in rendered])
+        # Not at a rate at which it swings: then a weight's last bit decides what is likeliest.
         for _ in range(15):
             session.forward_backward(batch, CrossEntropy())
-            session.optim_step(AdamW(lr=0.03)).result()
+            session.optim_step(AdamW(lr=0.01)).result()
         return session
 
     @functools.cached_property
