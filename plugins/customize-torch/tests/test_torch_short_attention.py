@@ -90,5 +90,9 @@ def test_rows_with_one_new_token_see_what_their_mask_lets_them() -> None:
     hidden = torch.arange(10)[None] > torch.tensor([[4], [9], [0]])
     mask = torch.zeros(3, 10).masked_fill_(hidden, -torch.inf)[:, None, None]
     wanted = F.scaled_dot_product_attention(q, k, v, attn_mask=mask.double(), scale=SCALE)
-    found = attend_rows(q.bfloat16(), k.bfloat16(), v.bfloat16(), mask.bfloat16(), SCALE)
+    short = q.bfloat16(), k.bfloat16(), v.bfloat16()
+    found = attend_rows(*short, mask, SCALE)
     torch.testing.assert_close(found.double(), wanted, atol=3e-2, rtol=3e-2)
+    # To the bit what training computes: scores in 16 bits, scaled in 32.
+    scores = (short[0] @ short[1].mT).float() * SCALE + mask
+    assert torch.equal(found, scores.softmax(-1).bfloat16() @ short[2])

@@ -38,7 +38,7 @@ def rotate(x_HND: Tensor, cos_ND: Tensor, sin_ND: Tensor) -> Tensor:
 def swiglu(gate_NI: Tensor, up_NI: Tensor) -> Tensor:
     """``silu(gate) · up`` (arXiv 2002.05202)."""
     if not torch.is_grad_enabled():
-        return F.silu(gate_NI).mul_(up_NI)
+        return _gated(gate_NI, up_NI)
     out: Tensor = _SwiGLU.apply(gate_NI, up_NI)
     return out
 
@@ -129,10 +129,14 @@ class _SwiGLU(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, gate_NI: Tensor, up_NI: Tensor) -> Tensor:
         ctx.save_for_backward(gate_NI, up_NI)
-        return F.silu(gate_NI).mul_(up_NI)
+        return _gated(gate_NI, up_NI)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
         gate_NI, up_NI = ctx.saved_tensors
         grad_gate = torch.ops.aten.silu_backward(grad * up_NI, gate_NI)
         return grad_gate, F.silu(gate_NI).mul_(grad)
+
+
+def _gated(gate_NI: Tensor, up_NI: Tensor) -> Tensor:
+    return F.silu(gate_NI).mul_(up_NI)

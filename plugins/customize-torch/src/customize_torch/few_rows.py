@@ -58,13 +58,13 @@ class Joint:
 
 @attrs.frozen(eq=False)
 class Joined:
-    """The updates of layers that read one input as one: their A below one another, B in blocks."""
+    """The updates of layers that read one input as one, turned round as rows multiply by them:
+    their A beside one another, B in blocks.
+    """
 
-    a_RI: Tensor
-    b_OR: Tensor
+    a_IR: Tensor
+    b_RO: Tensor
     scale: float
-    a_IR: Tensor = attrs.field(init=False, default=attrs.Factory(lambda self: self.a_RI.T, True))
-    b_RO: Tensor = attrs.field(init=False, default=attrs.Factory(lambda self: self.b_OR.T, True))
 
 
 @attrs.frozen(eq=False)
@@ -80,7 +80,7 @@ class Packed:
         """A copy of the layers' weights, laid out; with what is added to them."""
         weight_OI = torch.cat([layer.weight for layer in layers])
         if update is not None:
-            weight_OI.addmm_(update.b_OR, update.a_RI, alpha=update.scale)
+            weight_OI.addmm_(update.b_RO.T, update.a_IR.T, alpha=update.scale)
         return cls(
             torch.ops.mkldnn._reorder_linear_weight(weight_OI, _ROWS),
             joined_bias(layers),
@@ -226,4 +226,4 @@ def _together(
             b_OR[row : row + layer.out_features, column : column + rank] = update.rounded[1]
             column += rank
         row += layer.out_features
-    return Joined(a_RI, b_OR, some[0].scale)
+    return Joined(a_RI.T, b_OR.T, some[0].scale)

@@ -44,7 +44,9 @@ class Example(Method):
             weights = [answers[i].weights * data[i].get("weight", 1.0) for i in rows]
             total = sum(float(w.sum()) for w in weights)
             if total == 0:
-                raise DataError(f"step {number}: every row of the batch has weight 0")
+                raise DataError(
+                    f"step {number}: every row of the batch has weight 0: leave such rows out"
+                )
             batch = Batch.from_sequences(
                 [
                     (answers[i].tokens, {"weights": w / total})
